@@ -1,0 +1,144 @@
+"""The command `polyfact`: one subcommand per verb; no logic."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from polyfact_dataset import __version__
+from polyfact_dataset.errors import PolyFactError
+
+app = typer.Typer(
+    name="polyfact",
+    help="Builds parallel multilingual multiple-choice facts from a Wikidata JSON dump.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SampleDump = "the bundled sample dump"
+Dump = Annotated[
+    Optional[Path],
+    typer.Option("--dump", help="Wikidata JSON dump: .json, .bz2, .gz or .zst. Default: " + SampleDump + "."),
+]
+Out = Annotated[Path, typer.Option("--out", help="Build folder; the release is written to its subfolder `release`.")]
+Facts = Annotated[
+    Optional[int], typer.Option("--facts", min=1, help="Facts to release, over all relations and splits.")
+]
+Seed = Annotated[Optional[int], typer.Option("--seed", min=0, help="Seed of every random choice.")]
+ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="TOML configuration; flags win over it.")]
+Workers = Annotated[
+    Optional[int], typer.Option("--workers", min=1, help="Worker processes. The result does not depend on it.")
+]
+Previous = Annotated[
+    Optional[Path], typer.Option("--previous", help="Earlier release folder: its held-out facts never enter train.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
+
+
+def _build(
+    until: str,
+    dump: Path | None,
+    out: Path,
+    facts: int | None,
+    seed: int | None,
+    config: Path | None,
+    workers: int | None,
+    previous: Path | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    from polyfact_dataset import build
+
+    build.run(
+        until=until,
+        dump=dump,
+        out=out,
+        config_file=config,
+        previous=previous,
+        overwrite=overwrite,
+        quiet=quiet,
+        facts=facts,
+        seed=seed,
+        extract__workers=workers,
+    )
+
+
+def _stage_command(name: str, doc: str) -> None:
+    @app.command(name, help=f"Run the build up to stage `{name}`: {doc}.", rich_help_panel="Stages of a build")
+    def command(
+        dump: Dump = None,
+        out: Out = Path("build"),
+        facts: Facts = None,
+        seed: Seed = None,
+        config: ConfigFile = None,
+        workers: Workers = None,
+        previous: Previous = None,
+        overwrite: Overwrite = False,
+        quiet: Quiet = False,
+    ) -> None:
+        _build(name, dump, out, facts, seed, config, workers, previous, overwrite, quiet)
+
+
+@app.command("build")
+def build_command(
+    dump: Dump = None,
+    out: Out = Path("build"),
+    facts: Facts = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    workers: Workers = None,
+    previous: Previous = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a release from a Wikidata JSON dump, going on where an earlier run stopped."""
+    _build("export", dump, out, facts, seed, config, workers, previous, overwrite, quiet)
+
+
+def _register_stages() -> None:
+    from polyfact_dataset.pipeline import STAGES
+
+    for stage in STAGES:
+        _stage_command(stage.name, stage.doc)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"polyfact {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run(call: Callable[..., Any] | None = None) -> int:
+    """Runs the command line; an expected error becomes one line and its exit code."""
+    try:
+        (call or app)(standalone_mode=True)
+    except PolyFactError as error:
+        print(f"polyfact: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    sys.exit(run())
+
+
+_register_stages()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Stage `candidates`: from statements to facts that may be asked, in a seeded order per relation.
+
+Everything here is one pass of DuckDB over the extracted tables, out of core. Each statement is kept or rejected
+with the first reason that holds; the order of the reasons is the order of `_REASONS`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import duckdb
+
+from polyfact_dataset.config import Config
+from polyfact_dataset.engine import connect, write_query
+from polyfact_dataset.languages import language
+from polyfact_dataset.pipeline import Context, Report, Tally
+from polyfact_dataset.records import CANDIDATES, REJECTS, TRUE_OBJECTS
+from polyfact_dataset.relations import all_relations
+
+# Wikimedia's own pages are items, too: disambiguations, lists, categories, templates, name items.
+_NOT_A_SUBJECT = (
+    "Q4167410",
+    "Q13406463",
+    "Q4167836",
+    "Q11266439",
+    "Q15184295",
+    "Q101352",
+    "Q202444",
+    "Q11879590",
+    "Q12308941",
+    "Q3409032",
+)
+
+# (reason, SQL condition over one row of `judged`), the first that holds decides.
+_REASONS: tuple[tuple[str, str], ...] = (
+    ("repeated", "copy > 1"),
+    ("deprecated", "rank = 'deprecated'"),
+    ("not_best_rank", "NOT truthy"),
+    ("ended", "ended"),
+    ("self_reference", "subject = object"),
+    ("subject_not_a_thing", "subject_page"),
+    ("object_not_in_dump", "object_coverage IS NULL"),
+    ("subject_unlabelled", "subject_coverage < $min_languages"),
+    ("object_unlabelled", "object_coverage < $min_languages"),
+    ("catalogue_designation", "catalogue"),
+    ("not_unique", "single AND values > 1"),
+    ("beyond_pool", "priority > $pool"),
+)
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {
+        "seed": config.seed,
+        "facts": config.facts,
+        "languages": config.languages,
+        "relations": config.relations,
+        "candidates": config.candidates.model_dump(),
+    }
+
+
+def _coverage(languages: tuple[str, ...]) -> str:
+    """SQL: in how many languages an entity has a label, a variant, a Wikipedia title or, for Latin script, `mul`."""
+    terms = []
+    for code in languages:
+        entry = language(code)
+        codes = [*entry.labels, *(["mul"] if entry.mul else [])]
+        listed = ", ".join(f"'{name}'" for name in codes)
+        terms.append(f"(list_has_any(codes, [{listed}]) OR list_contains(wikis, '{entry.wiki}'))::INT")
+    return " + ".join(terms)
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Temporary tables: `entity` (coverage and English label), `redirect`, `statement` (objects resolved)."""
+    config = context.config
+    pages = ", ".join(f"'{qid}'" for qid in _NOT_A_SUBJECT)
+    english = ", ".join(f"'{code}'" for code in (*language("en").labels, "mul"))
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE entity AS
+        WITH raw AS (
+            SELECT id, types,
+                   list_transform(labels, lambda x: x.code) AS codes,
+                   list_transform(titles, lambda x: x.code) AS wikis,
+                   list_filter(labels, lambda x: list_contains([{english}], x.code)) AS english
+            FROM read_parquet($entities) WHERE kind = 'item'
+        )
+        SELECT id, {_coverage(config.languages)} AS coverage,
+               list_has_any(types, [{pages}]) AS page,
+               coalesce(english[1].text, '') AS english
+        FROM raw
+        QUALIFY row_number() OVER (PARTITION BY id ORDER BY coverage DESC, english) = 1
+        """,
+        {"entities": str(context.path("extract", "entities"))},
+    )
+    connection.execute(
+        """
+        CREATE TEMP TABLE redirect AS
+        SELECT redirected_from AS source, min(id) AS target FROM read_parquet($entities)
+        WHERE redirected_from IS NOT NULL GROUP BY ALL
+        """,
+        {"entities": str(context.path("extract", "entities"))},
+    )
+    multi = ", ".join(f"'{r}'" for r, entry in all_relations().items() if entry.values == "multi") or "''"
+    patterns = "|".join(f"(?:{pattern})" for pattern in config.candidates.catalogue_patterns) or "^$."
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE judged AS
+        WITH resolved AS (
+            SELECT subject, property, coalesce(target, object) AS object, rank, truthy, ended
+            FROM read_parquet($statements) LEFT JOIN redirect ON source = object
+        ), counted AS (
+            SELECT *, row_number() OVER (
+                       PARTITION BY subject, property, object
+                       ORDER BY (truthy AND NOT ended) DESC, truthy DESC, ended, rank) AS copy
+            FROM resolved
+        ), valued AS (
+            SELECT *, count(*) FILTER (copy = 1 AND truthy AND NOT ended)
+                      OVER (PARTITION BY subject, property) AS values
+            FROM counted
+        ), joined AS (
+            SELECT v.*, subject || '|' || property || '|' || object AS fact_id,
+                   s.coverage AS subject_coverage, o.coverage AS object_coverage,
+                   s.page AS subject_page, property NOT IN ({multi}) AS single,
+                   regexp_matches(s.english, $patterns) AS catalogue
+            FROM valued v JOIN entity s ON s.id = subject LEFT JOIN entity o ON o.id = object
+        ), eligible AS (
+            SELECT *, {_first_reason(_REASONS[:-1])} AS early FROM joined
+        )
+        SELECT *, CASE WHEN early IS NULL THEN row_number() OVER (
+                      PARTITION BY property, early IS NULL
+                      ORDER BY md5($seed || ':candidates:' || fact_id), fact_id) END AS priority
+        FROM eligible
+        """,
+        {
+            "statements": str(context.path("extract", "statements")),
+            "min_languages": config.candidates.min_languages,
+            "patterns": patterns,
+            "seed": str(config.seed),
+        },
+    )
+
+
+def _first_reason(reasons: tuple[tuple[str, str], ...]) -> str:
+    cases = " ".join(f"WHEN {condition} THEN '{reason}'" for reason, condition in reasons)
+    return f"CASE {cases} END"
+
+
+def run(context: Context) -> Report:
+    """Writes `candidates`, `true_objects` (for the candidates' subjects) and `rejects`."""
+    config = context.config
+    pool = int(config.candidates.pool_factor * config.facts / len(config.relations)) + 1
+    with connect(context.folder) as connection:
+        _prepare(connection, context)
+        connection.execute(
+            "CREATE TEMP TABLE decided AS "
+            "SELECT *, CASE WHEN early IS NULL AND priority > $pool THEN 'beyond_pool' ELSE early END AS reason FROM judged",
+            {"pool": pool},
+        )
+        kept = write_query(
+            connection,
+            "SELECT fact_id, subject AS subject_id, property AS property_id, object AS object_id, priority "
+            "FROM decided WHERE reason IS NULL ORDER BY property_id, priority",
+            CANDIDATES,
+            context.target("candidates"),
+        )
+        write_query(
+            connection,
+            "SELECT subject AS subject_id, property AS property_id, list(object ORDER BY object) AS objects "
+            "FROM judged WHERE copy = 1 AND (subject, property) IN "
+            "(SELECT (subject, property) FROM decided WHERE reason IS NULL) "
+            "GROUP BY ALL ORDER BY subject_id, property_id",
+            TRUE_OBJECTS,
+            context.target("true_objects"),
+        )
+        write_query(
+            connection,
+            "SELECT fact_id, property AS property_id, reason FROM decided WHERE reason IS NOT NULL "
+            "ORDER BY property_id, fact_id, reason",
+            REJECTS,
+            context.target("rejects"),
+        )
+        tally = Tally()
+        for relation, reason, number in connection.execute(
+            "SELECT property, reason, count(*) FROM decided GROUP BY ALL ORDER BY ALL"
+        ).fetchall():
+            tally.input[relation] += number
+            if reason is None:
+                tally.kept[relation] += number
+            else:
+                tally.rejected.setdefault(relation, Counter())[reason] += number
+    return Report({"candidates": kept, "pool": pool}, tally)

@@ -1,0 +1,313 @@
+"""The stages of a build in their order, and what makes them resumable: keys, atomic folders, a manifest.
+
+A stage's key is the digest of its settings, its sources and the keys of what it reads. A finished stage with the
+same key is skipped. A stage writes into a temporary folder that is renamed when it is complete; its manifest entry
+comes last. Durations are kept beside the manifest, so that equal builds have equal manifests.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polyfact_dataset import __version__
+from polyfact_dataset.config import Config
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.progress import Log
+from polyfact_dataset.storage import (
+    digest,
+    digest_json,
+    digest_sources,
+    fingerprint,
+    read_json,
+    read_parquet,
+    remove,
+    sync,
+    write_json,
+    write_parquet,
+)
+from polyfact_dataset.wikidata.dump import check_input
+
+PACKAGE = Path(__file__).parent
+# A finished table up to this size is hashed before it is trusted on a later run; a larger one only measured.
+_VERIFY_BYTES = 1 << 28
+# What every stage depends on.
+_COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: its module has `settings(config)` and `run(context)`. `reads` are stages whose tables it uses."""
+
+    name: str
+    module: str
+    reads: tuple[str, ...]
+    doc: str
+
+    def load(self) -> ModuleType:
+        return importlib.import_module(f"polyfact_dataset.{self.module}")
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files whose change makes the stage run again: its package, and what all stages share."""
+        return (PACKAGE / self.module.split(".")[0], *(PACKAGE / name for name in _COMMON))
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("extract", "wikidata.extract", (), "read the dump: labels, types, statements"),
+    Stage("candidates", "facts.candidates", ("extract",), "choose the statements that may become questions"),
+    Stage("localise", "wikidata.localise", ("extract", "candidates"), "resolve labels with their provenance"),
+    Stage("questions", "questions.write", ("localise",), "write the question in every language"),
+    Stage(
+        "validate", "questions.validate", ("localise", "questions", "candidates"), "keep facts sound in all languages"
+    ),
+    Stage(
+        "sample",
+        "facts.sample",
+        ("candidates", "localise", "questions", "validate"),
+        "balance relations, split by subject, draw exchangeable distractors",
+    ),
+    Stage("items", "facts.items", ("localise", "questions", "sample"), "lay out every item in every language"),
+    Stage("tier", "quality.tiers", ("localise", "items"), "assign quality tiers"),
+    Stage("export", "release.export", ("extract", "localise", "items", "tier"), "write the release folder"),
+)
+BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+@dataclass
+class Tally:
+    """Kept and rejected per relation; `check` refuses counts that do not add up."""
+
+    input: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    rejected: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def check(self, stage: str) -> None:
+        """Raises when kept + rejected is not the input, for any relation."""
+        for relation in self.input.keys() | self.kept.keys() | self.rejected.keys():
+            dropped = sum(self.rejected.get(relation, Counter()).values())
+            if self.kept[relation] + dropped != self.input[relation]:
+                raise AssertionError(
+                    f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected is not {self.input[relation]}"
+                )
+
+    def as_json(self) -> dict[str, Any]:
+        relations = sorted(self.input, key=lambda relation: int(relation[1:]))
+        return {
+            relation: {
+                "input": self.input[relation],
+                "kept": self.kept[relation],
+                "rejected": dict(sorted(self.rejected.get(relation, Counter()).items())),
+            }
+            for relation in relations
+        }
+
+
+@dataclass
+class Report:
+    """What a stage returns: totals for the manifest and, where facts are dropped, the tally."""
+
+    counts: dict[str, Any]
+    tally: Tally | None = None
+
+
+def _fingerprint(dump: Path) -> str:
+    check_input(dump)
+    return fingerprint(dump)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a build is made from. `previous` maps subjects to their split in an earlier release."""
+
+    config: Config
+    dump: Path
+    previous: Mapping[str, str] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two builds the same: contents and configuration, without what changes no result."""
+        return {
+            "dump": _fingerprint(self.dump),
+            "config": self.config.model_dump(mode="json", exclude={"extract": {"workers"}}),
+            "previous": digest_json(dict(self.previous)) if self.previous else None,
+        }
+
+
+class Context:
+    """What a stage's `run` may touch: configuration, the tables of earlier stages, its own folder, the log."""
+
+    def __init__(self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any]) -> None:
+        self.config, self.dump, self.previous = inputs.config, inputs.dump, inputs.previous
+        self.out, self.log, self._target = out, log, target
+        # The entries of the finished stages, for those that report on the build.
+        self.manifest = manifest
+
+    def path(self, stage: str, table: str) -> Path:
+        """The Parquet file of an earlier stage's table."""
+        return stage_folder(self.out, stage) / f"{table}.parquet"
+
+    def read(self, stage: str, table: str, columns: list[str] | None = None) -> pa.Table:
+        """An earlier stage's table."""
+        return read_parquet(self.path(stage, table), columns)
+
+    def target(self, table: str) -> Path:
+        """Where the stage writes one of its tables."""
+        return self._target / f"{table}.parquet"
+
+    @property
+    def folder(self) -> Path:
+        """The stage's own folder, for what is no table."""
+        return self._target
+
+    def write(self, table: str, rows: pa.Table) -> None:
+        """Writes one of the stage's tables."""
+        write_parquet(self.target(table), rows)
+
+
+def stage_folder(out: Path, stage: str) -> Path:
+    """Where a finished stage's tables are."""
+    if stage == "export":
+        return out / "release"
+    return out / "stages" / f"{[s.name for s in STAGES].index(stage) + 1:02}-{stage}"
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Holds the build folder. Raises `ConfigError` when another build does."""
+    path = out / ".lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"another build is running in {out}; wait for it, or choose another --out") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[str, Any]:
+    """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
+    path = out / "manifest.json"
+    if not path.exists():
+        others = [entry.name for entry in out.iterdir() if entry.name not in (".lock", "stages", "timings.json")]
+        if others and not overwrite:
+            raise ConfigError(
+                f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
+            )
+        return {"polyfact": __version__, "build": identity, "stages": {}}
+    manifest: dict[str, Any] = read_json(path)
+    if manifest.get("build") != identity and not overwrite:
+        changed = _differences(manifest.get("build") or {}, identity)
+        raise ConfigError(f"{out} holds another build (different {changed}); choose another --out, or give --overwrite")
+    return {**manifest, "polyfact": __version__, "build": identity}
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
+    names = []
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            inner = [value if isinstance(value, dict) else {} for value in (old.get(key), new.get(key))]
+            names.append(_differences(*inner, f"{prefix}{key}.") if any(inner) else f"{prefix}{key}")
+    return ", ".join(names).replace("config.", "")
+
+
+def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
+    return digest_json(
+        {
+            "settings": stage.load().settings(config),
+            "sources": digest_sources(stage.sources),
+            "reads": [manifest["stages"][name]["key"] for name in stage.reads],
+            "dump": manifest["build"]["dump"] if not stage.reads else None,
+            "previous": manifest["build"]["previous"] if stage.name == "sample" else None,
+        }
+    )
+
+
+def _is_whole(entry: dict[str, Any], folder: Path) -> bool:
+    """Every file is there with its size and, unless hashing would take long, its digest."""
+    return all(
+        (folder / name).is_file()
+        and (folder / name).stat().st_size == info["bytes"]
+        and (info["bytes"] > _VERIFY_BYTES or digest(folder / name) == info["sha256"])
+        for name, info in entry["files"].items()
+    )
+
+
+def _files(folder: Path) -> dict[str, Any]:
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            info: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": digest(path)}
+            if path.suffix == ".parquet":
+                info["rows"] = pq.read_metadata(path).num_rows
+            files[path.relative_to(folder).as_posix()] = info
+    return files
+
+
+def run(inputs: Inputs, out: Path, log: Log, *, until: str = "export", overwrite: bool = False) -> dict[str, Any]:
+    """Runs the stages up to `until`, skipping what is done, and returns the manifest.
+
+    Raises `ConfigError` for a folder of another build or a running one, `DataError` for unusable input.
+    """
+    identity = inputs.identity()
+    try:
+        (out / "stages").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
+    with locked(out):
+        manifest = _open_folder(out, identity, overwrite)
+        timings: dict[str, float] = read_json(out / "timings.json") if (out / "timings.json").exists() else {}
+        redo = False
+        for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
+            key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
+            folder = stage_folder(out, stage.name)
+            if not redo and entry and entry["key"] == key and _is_whole(entry, folder):
+                log.line(f"{stage.name}: done before")
+                continue
+            redo = True
+            started = time.monotonic()
+            manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
+            manifest["stages"][stage.name] = _execute(stage, key, inputs, out, log, folder, manifest)
+            timings[stage.name] = time.monotonic() - started
+            write_json(out / "timings.json", timings)
+            write_json(out / "manifest.json", manifest)
+            log.line(f"{stage.name}: {timings[stage.name]:.1f} s")
+    return manifest
+
+
+def _execute(
+    stage: Stage, key: str, inputs: Inputs, out: Path, log: Log, folder: Path, manifest: dict[str, Any]
+) -> dict[str, Any]:
+    target = out / "stages" / f".{stage.name}.part"
+    remove(target)
+    target.mkdir()
+    log.line(f"{stage.name}: {stage.doc}")
+    report: Report = stage.load().run(Context(inputs, out, log, target, manifest))
+    if report.tally is not None:
+        report.tally.check(stage.name)
+    files = _files(target)
+    sync(target)
+    # The manifest must not name what is about to be replaced.
+    write_json(out / "manifest.json", manifest)
+    remove(folder)
+    os.replace(target, folder)
+    sync(folder.parent)
+    return {
+        "key": key,
+        "counts": report.counts,
+        "tally": report.tally.as_json() if report.tally else None,
+        "files": files,
+    }

@@ -1,0 +1,81 @@
+"""Stage `questions`: the question of every candidate in every language, from the language files' templates.
+
+A question depends on the subject and the relation alone, never on the options: that is what keeps the options
+exchangeable (deviation from the paper, whose model saw the distractors; reference: lessons).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from polyfact_dataset.config import Config
+from polyfact_dataset.engine import connect, stream
+from polyfact_dataset.languages import language
+from polyfact_dataset.pipeline import Context, Report, Tally
+from polyfact_dataset.records import REJECTS, questions
+from polyfact_dataset.relations import kind_of
+from polyfact_dataset.storage import parquet_writer
+
+SOURCE = "template"
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read and the language files."""
+    return {"languages": config.languages}
+
+
+def both_ends(languages: Sequence[str]) -> str:
+    """SQL columns: the label texts of subject `s` and object `o`, as `subject:<code>` and `object:<code>`
+    (an underscore would make Indonesian's `subject_id`)."""
+    return ", ".join(f's."{code}".text AS "subject:{code}", o."{code}".text AS "object:{code}"' for code in languages)
+
+
+def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
+    """The questions of one joined row by language, or the reason why it has none."""
+    for end in ("subject", "object"):
+        for code in languages:
+            if row[f"{end}:{code}"] is None:
+                return f"{end}_unlabelled:{code}"
+    kind = kind_of(row["subject_types"])
+    return {code: language(code).question(row["property_id"], kind, row[f"subject:{code}"]) for code in languages}
+
+
+def run(context: Context) -> Report:
+    """Writes `questions` for candidates labelled in all languages, and `rejects`."""
+    languages = context.config.languages
+    table, tally = questions(languages), Tally()
+    with (
+        connect(context.folder) as connection,
+        parquet_writer(context.target("questions"), table.schema) as kept,
+        parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
+    ):
+        parameters = {
+            "facts": str(context.path("candidates", "candidates")),
+            "localised": str(context.path("localise", "localised")),
+        }
+        query = f"""
+            SELECT c.*, s.types AS subject_types, {both_ends(languages)}
+            FROM read_parquet($facts) c
+            JOIN read_parquet($localised) s ON s.entity_id = c.subject_id
+            JOIN read_parquet($localised) o ON o.entity_id = c.object_id
+            ORDER BY c.property_id, c.priority
+        """
+        for batch in stream(connection, query, parameters):
+            good, bad = [], []
+            for row in batch.to_pylist():
+                tally.input[row["property_id"]] += 1
+                asked = ask(row, languages)
+                if isinstance(asked, str):
+                    bad.append({**row, "reason": asked})
+                    tally.rejected.setdefault(row["property_id"], Counter())[asked] += 1
+                else:
+                    good.append({**row, **asked, "question_source": SOURCE})
+                    tally.kept[row["property_id"]] += 1
+            for rows, writer, target in ((good, kept, table), (bad, rejects, REJECTS)):
+                if rows:
+                    writer.write_table(pa.Table.from_pylist(rows, schema=target.schema))
+    return Report({"questions": sum(tally.kept.values())}, tally)

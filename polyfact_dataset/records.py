@@ -1,0 +1,231 @@
+"""Every table of the factory and of a release: its columns, their types and what they mean.
+
+This is the one place that names columns; the dataset card's schema table is rendered from the release records.
+Tables with a column per language are functions of the language codes, in the order of the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SPLITS = ("train", "validation", "test")
+TIERS = ("gold", "silver", "bronze")
+OPTIONS = ("option_a", "option_b", "option_c", "option_d")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, Arrow type, and meaning (units in the name)."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table. `schema` is what its Parquet file must have, in this order."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
+
+
+STRING = pa.string()
+STRINGS = pa.list_(pa.string())
+TEXT = pa.struct([pa.field("code", STRING, nullable=False), pa.field("text", STRING, nullable=False)])
+TEXTS = pa.list_(TEXT)
+
+# ---------------------------------------------------------------- extraction
+ENTITIES = Table(
+    "entities",
+    (
+        Column("id", STRING, "Wikidata id, Q... or P..."),
+        Column("kind", STRING, "`item` or `property`"),
+        Column("redirected_from", STRING, "id that now leads to this entity, where the source says so", nullable=True),
+        Column("types", STRINGS, "current P31 values of items, in statement order"),
+        Column("sitelinks", pa.int32(), "number of sitelinks of the item on all Wikimedia projects"),
+        Column("labels", TEXTS, "labels in the codes of the configured languages' chains and `mul`"),
+        Column("aliases", TEXTS, "aliases in the same codes"),
+        Column("descriptions", TEXTS, "short descriptions in the same codes"),
+        Column("titles", TEXTS, "Wikipedia titles; `code` is the wiki, such as `enwiki`"),
+    ),
+)
+
+STATEMENTS = Table(
+    "statements",
+    (
+        Column("subject", STRING, "Wikidata id of the subject"),
+        Column("property", STRING, "one of the configured relations"),
+        Column("object", STRING, "Wikidata id of the value"),
+        Column("rank", STRING, "`preferred`, `normal` or `deprecated`"),
+        Column("truthy", pa.bool_(), "best rank of its subject and property (definitions: truthy statement)"),
+        Column("ended", pa.bool_(), "has an end time (qualifier P582)"),
+    ),
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    (
+        Column("line", pa.int64(), "line number in the decompressed dump, from 1"),
+        Column("reason", STRING, "what is wrong with it"),
+        Column("excerpt", STRING, "its first 200 characters"),
+    ),
+)
+
+# ---------------------------------------------------------------- facts
+REJECTS = Table(
+    "rejects",
+    (
+        Column("fact_id", STRING, "`subject|property|object`"),
+        Column("property_id", STRING, "relation"),
+        Column("reason", STRING, "reason code, with the language after a colon where one decides"),
+    ),
+)
+
+_FACT = (
+    Column("fact_id", STRING, "`subject|property|object`, stable across versions"),
+    Column("subject_id", STRING, "Wikidata id of the subject"),
+    Column("property_id", STRING, "Wikidata id of the relation"),
+    Column("object_id", STRING, "Wikidata id of the answer"),
+)
+
+CANDIDATES = Table(
+    "candidates",
+    (*_FACT, Column("priority", pa.int64(), "place in the seeded shuffle of the relation's pool, from 1")),
+)
+
+TRUE_OBJECTS = Table(
+    "true_objects",
+    (
+        Column("subject_id", STRING, "subject of a candidate"),
+        Column("property_id", STRING, "relation"),
+        Column("objects", STRINGS, "every object ever stated, whatever its rank or end: never a distractor"),
+    ),
+)
+
+PROVENANCES = ("label", "variant", "title", "mul", "api", "model")
+LOCALISED_TEXT = pa.struct(
+    [
+        pa.field("text", STRING, nullable=False),
+        pa.field("provenance", STRING, nullable=False),
+        pa.field("attested", pa.bool_(), nullable=False),
+    ]
+)
+
+
+def localised(languages: Sequence[str]) -> Table:
+    """One row per entity of a candidate; a language's struct is null where no label could be resolved."""
+    return Table(
+        "localised",
+        (
+            # Not `id`: that is Indonesian.
+            Column("entity_id", STRING, "Wikidata id"),
+            Column("types", STRINGS, "P31 values"),
+            Column("sitelinks", pa.int32(), "number of sitelinks"),
+            *(Column(code, LOCALISED_TEXT, f"resolved label in {code}", nullable=True) for code in languages),
+        ),
+    )
+
+
+def questions(languages: Sequence[str]) -> Table:
+    """One row per candidate whose both ends have labels in all languages."""
+    return Table(
+        "questions",
+        (
+            *CANDIDATES.columns,
+            Column("question_source", STRING, "`template` or `model:<name>`"),
+            *(Column(code, STRING, f"question in {code}") for code in languages),
+        ),
+    )
+
+
+SURVIVORS = Table("survivors", CANDIDATES.columns)
+
+SAMPLED = Table(
+    "sampled",
+    (
+        *_FACT,
+        Column("split", STRING, "`train`, `validation` or `test`"),
+        Column("stratum", STRING, "`relation/split/number`: the facts whose golds the distractors permute"),
+        Column("distractor_ids", STRINGS, "three entities, one from each permutation"),
+    ),
+)
+
+
+def items(languages: Sequence[str]) -> Table:
+    """One row per fact; `option_ids` per language in the order shown there."""
+    fields = [
+        pa.field("question", STRING, nullable=False),
+        pa.field("option_ids", STRINGS, nullable=False),
+        pa.field("answer_index", pa.int32(), nullable=False),
+    ]
+    return Table(
+        "items",
+        (*SAMPLED.columns, *(Column(code, pa.struct(fields), f"item in {code}") for code in languages)),
+    )
+
+
+TIERED = Table(
+    "tiers",
+    (
+        Column("fact_id", STRING, "fact"),
+        Column("quality_tier", STRING, "`gold`, `silver` or `bronze`"),
+        Column("reason", STRING, "what decided it"),
+        Column("n_langs_attested", pa.int32(), "languages in which the gold label is attested in Wikidata"),
+        Column("n_langs_subject_attested", pa.int32(), "languages in which the subject label is attested"),
+    ),
+)
+
+# ---------------------------------------------------------------- release
+_SHARED = (
+    Column("fact_id", STRING, "`<subject>|<property>|<object>` in Wikidata ids; stable across versions"),
+    Column("subject_id", STRING, "Wikidata id of the subject"),
+    Column("property_id", STRING, "Wikidata id of the relation"),
+    Column("object_id", STRING, "Wikidata id of the answer"),
+    Column("subject", STRING, "English label of the subject"),
+    Column("relation", STRING, "English label of the relation"),
+    Column("object", STRING, "English label of the answer"),
+    Column("domain", STRING, "`geography`, `biography`, `works` or `organisations`"),
+    Column("quality_tier", STRING, "`gold`, `silver` or `bronze`; PolyFact-Clean is gold and silver"),
+    Column("n_langs_attested", pa.int32(), "languages in which the answer's label is attested in Wikidata"),
+    Column("n_langs_subject_attested", pa.int32(), "languages in which the subject's label is attested in Wikidata"),
+    Column("popularity", pa.int32(), "number of Wikimedia sitelinks of the subject"),
+    Column("verification", STRING, "`correct`, `ambiguous` or `unverified`, from judge and reviewers"),
+)
+
+_ITEM = (
+    Column("question", STRING, "the question in the language"),
+    Column("option_a", STRING, "first option"),
+    Column("option_b", STRING, "second option"),
+    Column("option_c", STRING, "third option"),
+    Column("option_d", STRING, "fourth option"),
+    Column("answer_text", STRING, "the correct option, verbatim"),
+    Column("answer_index", pa.int32(), "0 to 3: which option is correct"),
+    Column("option_ids", STRINGS, "Wikidata ids of the four options, in the order shown"),
+    Column("option_provenance", STRINGS, "where each option's label is from, in the order shown"),
+    Column("subject_label", STRING, "label of the subject in the language"),
+    Column("subject_provenance", STRING, "where the subject's label is from"),
+    Column("question_source", STRING, "`template` or `model:<name>`"),
+)
+
+
+def item_struct() -> pa.DataType:
+    """The value of one language in `translations`."""
+    return pa.struct([pa.field(c.name, c.type, nullable=c.nullable) for c in _ITEM])
+
+
+def parallel_rows(languages: Sequence[str]) -> Table:
+    """The shipped parallel row: one per fact, all languages in `translations`."""
+    translations = pa.struct([pa.field(code, item_struct(), nullable=False) for code in languages])
+    return Table("parallel", (*_SHARED, Column("translations", translations, "language code -> item in that language")))
+
+
+FLAT_ROWS = Table("flat", (*_SHARED, Column("language", STRING, "language code of the item"), *_ITEM))

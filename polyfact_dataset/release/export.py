@@ -1,0 +1,135 @@
+"""Stage `export`: the release folder that `load_dataset` reads.
+
+Rows are partitioned by config, split and tier, so that every config is a list of files and no row is stored twice:
+`parallel` and the languages list all tiers, `clean` and `clean_<lang>` list gold and silver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset import __version__
+from polyfact_dataset.config import Config
+from polyfact_dataset.pipeline import Context, Report
+from polyfact_dataset.records import SPLITS, TIERS
+from polyfact_dataset.release.card import render
+from polyfact_dataset.release.rows import tables
+from polyfact_dataset.storage import digest, digest_json, write_json, write_parquet, write_text
+
+CLEAN_TIERS = ("gold", "silver")
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {"languages": config.languages, "export": config.export.model_dump(), "version": __version__}
+
+
+def write_partition(folder: Path, name: str, rows: pa.Table, config: Config) -> list[str]:
+    """Writes one config, split and tier in shards of a fixed number of rows; returns their names in the release."""
+    size = config.export.shard_rows
+    shards = -(-len(rows) // size)
+    names = []
+    for shard in range(shards):
+        path = f"data/{name}-{shard:05}-of-{shards:05}.parquet"
+        write_parquet(folder / path, rows.slice(shard * size, size), config.export.row_group_rows)
+        names.append(path)
+    return names
+
+
+def configs(files: dict[str, dict[str, dict[str, list[str]]]]) -> dict[str, dict[str, list[str]]]:
+    """Config name -> split -> files, `parallel` first. `files` is table -> split -> tier -> files."""
+    result: dict[str, dict[str, list[str]]] = {}
+    for clean in (False, True):
+        for table, splits in files.items():
+            name = table if not clean else "clean" if table == "parallel" else f"clean_{table}"
+            tiers = CLEAN_TIERS if clean else TIERS
+            listed = {
+                split: [path for tier in tiers for path in found.get(tier, [])] for split, found in splits.items()
+            }
+            result[name] = {split: paths for split, paths in listed.items() if paths}
+    order = ["parallel", "clean", *(table for table in files if table != "parallel")]
+    order += [f"clean_{table}" for table in files if table != "parallel"]
+    return {name: result[name] for name in order if result[name]}
+
+
+def _partitions(items: pa.Table, tiers: pa.Table) -> dict[tuple[str, str], pa.Array]:
+    """(split, tier) -> row numbers."""
+    split, tier = items.column("split"), tiers.column("quality_tier")
+    masks = {(s, t): pc.and_(pc.equal(split, s), pc.equal(tier, t)) for s in SPLITS for t in TIERS}
+    return {key: pc.indices_nonzero(mask.combine_chunks()) for key, mask in masks.items() if pc.any(mask).as_py()}
+
+
+def _aligned(items: pa.Table, tiers: pa.Table) -> dict[str, pa.Array]:
+    if items.column("fact_id").combine_chunks() != tiers.column("fact_id").combine_chunks():
+        raise AssertionError("items and tiers are not aligned")
+    names = ("quality_tier", "n_langs_attested", "n_langs_subject_attested")
+    return {name: tiers.column(name).combine_chunks() for name in names}
+
+
+def split_sizes(
+    folder: Path, listed: dict[str, dict[str, list[str]]], rows: dict[str, int]
+) -> dict[str, dict[str, int]]:
+    """Config -> split -> number of rows."""
+    return {
+        name: {split: sum(rows[path] for path in paths) for split, paths in splits.items()}
+        for name, splits in listed.items()
+    }
+
+
+def by_relation(items: pa.Table) -> dict[str, dict[str, int]]:
+    """Relation -> split -> number of facts."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in items.group_by(["property_id", "split"]).aggregate([([], "count_all")]).to_pylist():
+        counts.setdefault(row["property_id"], {})[row["split"]] = row["count_all"]
+    return counts
+
+
+def release_manifest(
+    context: Context, folder: Path, listed: dict[str, Any], sizes: dict[str, Any], relations: dict[str, Any]
+) -> dict[str, Any]:
+    """What was built, from what, and the digest of the content; no path and no time of day."""
+    data = {path.relative_to(folder).as_posix(): digest(path) for path in sorted(folder.rglob("*.parquet"))}
+    stages = {
+        name: {"counts": entry["counts"], "tally": entry["tally"]} for name, entry in context.manifest["stages"].items()
+    }
+    return {
+        "polyfact": __version__,
+        "build": context.manifest["build"],
+        "content": digest_json(data),
+        "files": data,
+        "configs": listed,
+        "sizes": sizes,
+        "relations": relations,
+        "stages": stages,
+    }
+
+
+def run(context: Context) -> Report:
+    """Writes the release folder: `data/`, `README.md`, `manifest.json`."""
+    config, folder = context.config, context.folder
+    languages: Sequence[str] = config.languages
+    items = context.read("items", "items")
+    tiers = context.read("tier", "tiers")
+    partitions = _partitions(items, tiers)
+    files: dict[str, dict[str, dict[str, list[str]]]] = {}
+    rows: dict[str, int] = {}
+    schemas: dict[str, pa.Schema] = {}
+    for table, content in tables(items, _aligned(items, tiers), context.read("localise", "localised"), languages):
+        schemas[table] = content.schema
+        for (split, tier), numbers in partitions.items():
+            part = content.take(numbers)
+            names = write_partition(folder, f"{table}/{split}-{tier}", part, config)
+            files.setdefault(table, {}).setdefault(split, {})[tier] = names
+            for position, name in enumerate(names):
+                rows[name] = min(config.export.shard_rows, len(part) - position * config.export.shard_rows)
+    listed = configs(files)
+    sizes = split_sizes(folder, listed, rows)
+    manifest = release_manifest(context, folder, listed, sizes, by_relation(items))
+    write_json(folder / "manifest.json", manifest)
+    write_text(folder / "README.md", render(folder, manifest, schemas))
+    return Report({"content": manifest["content"], "configs": len(listed), "facts": len(items)})

@@ -1,0 +1,99 @@
+"""From items to the rows of a release, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.records import FLAT_ROWS, OPTIONS, item_struct, parallel_rows
+from polyfact_dataset.relations import all_relations
+
+
+class Labels:
+    """Resolved labels of all entities by language, looked up for whole columns of ids."""
+
+    def __init__(self, localised: pa.Table) -> None:
+        self._table = localised.combine_chunks()
+        self._ids = self._table.column("entity_id").combine_chunks()
+
+    def of(self, ids: pa.Array, code: str, field: str) -> pa.Array:
+        """`text` or `provenance` of each id in a language."""
+        column = pc.struct_field(self._table.column(code).combine_chunks(), field)
+        return column.take(self._rows(ids))
+
+    def sitelinks(self, ids: pa.Array) -> pa.Array:
+        """The number of sitelinks of each id."""
+        return self._table.column("sitelinks").combine_chunks().take(self._rows(ids))
+
+    def _rows(self, ids: pa.Array) -> pa.Array:
+        rows = pc.index_in(ids, value_set=self._ids)
+        if rows.null_count:
+            raise AssertionError("an item names an entity without labels")
+        return rows
+
+
+def item_columns(item: pa.StructArray, subjects: pa.Array, labels: Labels, code: str) -> dict[str, pa.Array]:
+    """The columns of one language's item: `item` is the language's struct in the items table."""
+    ids = item.field("option_ids")
+    flat = pc.list_flatten(ids)
+    texts, provenances = (labels.of(flat, code, field) for field in ("text", "provenance"))
+    first = np.arange(len(item)) * 4
+    answer = item.field("answer_index")
+    offsets = pa.array(np.arange(len(item) + 1, dtype=np.int32) * 4)
+    return {
+        "question": item.field("question"),
+        **{name: texts.take(pa.array(first + position)) for position, name in enumerate(OPTIONS)},
+        "answer_text": texts.take(pc.add(pa.array(first), pc.cast(answer, pa.int64()))),
+        "answer_index": answer,
+        "option_ids": ids,
+        "option_provenance": pa.ListArray.from_arrays(offsets, provenances),
+        "subject_label": labels.of(subjects, code, "text"),
+        "subject_provenance": labels.of(subjects, code, "provenance"),
+        "question_source": pa.array(["template"] * len(item), pa.string()),
+    }
+
+
+def shared_columns(items: pa.Table, tiers: Mapping[str, pa.Array], labels: Labels) -> dict[str, pa.Array]:
+    """The columns that all languages of a fact share. `tiers` is aligned with `items`."""
+    subjects, objects = (items.column(name).combine_chunks() for name in ("subject_id", "object_id"))
+    relations = items.column("property_id").to_pylist()
+    known = all_relations()
+    return {
+        "fact_id": items.column("fact_id").combine_chunks(),
+        "subject_id": subjects,
+        "property_id": items.column("property_id").combine_chunks(),
+        "object_id": objects,
+        "subject": labels.of(subjects, "en", "text"),
+        "relation": pa.array([known[relation].label for relation in relations], pa.string()),
+        "object": labels.of(objects, "en", "text"),
+        "domain": pa.array([known[relation].domain for relation in relations], pa.string()),
+        **tiers,
+        "popularity": labels.sitelinks(subjects),
+        "verification": pa.array(["unverified"] * len(items), pa.string()),
+    }
+
+
+def tables(
+    items: pa.Table, tiers: Mapping[str, pa.Array], localised: pa.Table, languages: Sequence[str]
+) -> Iterator[tuple[str, pa.Table]]:
+    """`parallel`, then each language: the whole table of shipped rows, aligned with `items`."""
+    labels = Labels(localised)
+    shared = shared_columns(items, tiers, labels)
+    by_language = {
+        code: item_columns(items.column(code).combine_chunks(), shared["subject_id"], labels, code)
+        for code in languages
+    }
+    structs = {
+        code: pa.StructArray.from_arrays([columns[field.name] for field in item_struct()], fields=list(item_struct()))
+        for code, columns in by_language.items()
+    }
+    schema = parallel_rows(languages).schema
+    translations = pa.StructArray.from_arrays(list(structs.values()), fields=list(schema.field("translations").type))
+    yield "parallel", pa.table([*(shared[name] for name in schema.names[:-1]), translations], schema=schema)
+    flat = FLAT_ROWS.schema
+    for code, columns in by_language.items():
+        everything = {**shared, "language": pa.array([code] * len(items), pa.string()), **columns}
+        yield code, pa.table([everything[name] for name in flat.names], schema=flat)

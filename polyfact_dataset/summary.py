@@ -1,0 +1,61 @@
+"""What a finished build says: kept and rejected, splits, tiers, times, and how to load the result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from polyfact_dataset.pipeline import STAGES
+from polyfact_dataset.records import SPLITS
+from polyfact_dataset.relations import all_relations
+
+
+def _plain(reason: str) -> str:
+    """A reason without the language that decided."""
+    return reason.partition(":")[0]
+
+
+def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
+    """Per relation: statements read, facts in each split, and the commonest reasons for rejection."""
+    table = Table(title="Facts by relation")
+    for name in ("relation", "statements", *SPLITS, "rejected, by reason"):
+        table.add_column(name, justify="left" if name in ("relation", "rejected, by reason") else "right")
+    stages = manifest["stages"]
+    tallies = [entry["tally"] for entry in stages.values() if entry["tally"]]
+    for relation in all_relations().values():
+        reasons: Counter[str] = Counter()
+        for tally in tallies:
+            for reason, number in tally.get(relation.id, {}).get("rejected", {}).items():
+                reasons[_plain(reason)] += number
+        counts = release["relations"].get(relation.id, {})
+        read = stages["candidates"]["tally"].get(relation.id, {}).get("input", 0)
+        said = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
+        table.add_row(
+            f"{relation.id} {relation.label}", f"{read:,}", *(f"{counts.get(split, 0):,}" for split in SPLITS), said
+        )
+    totals = release["sizes"]["parallel"]
+    table.add_section()
+    table.add_row(
+        "all", f"{stages['extract']['counts']['statements']:,}", *(f"{totals.get(s, 0):,}" for s in SPLITS), ""
+    )
+    return table
+
+
+def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, float], out: Path) -> None:
+    """Prints the closing table of a build to standard output."""
+    console = Console(soft_wrap=False)
+    console.print(relation_table(manifest, release))
+    tiers = release["stages"]["tier"]["counts"]["tiers"]
+    console.print("tiers: " + ", ".join(f"{tier} {number:,}" for tier, number in tiers.items()), highlight=False)
+    times = ", ".join(f"{stage.name} {timings[stage.name]:.1f} s" for stage in STAGES if stage.name in timings)
+    console.print(f"time: {times}", highlight=False)
+    console.print(f"\n{loading(out)}", highlight=False, markup=False)
+
+
+def loading(out: Path) -> str:
+    """The two lines of Python that load the result."""
+    return f'from datasets import load_dataset\nclean = load_dataset("{out / "release"}", "clean")'
