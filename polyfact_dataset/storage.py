@@ -71,17 +71,20 @@ def read_json(path: Path) -> Any:
 @contextmanager
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A Parquet file with fixed properties, so that equal rows give equal bytes; it appears when the block ends."""
-    with atomic(path) as temporary, pq.ParquetWriter(
-        temporary,
-        schema,
-        compression="zstd",
-        compression_level=3,
-        version="2.6",
-        data_page_version="1.0",
-        use_dictionary=True,
-        write_statistics=True,
-        write_page_index=True,
-    ) as writer:
+    with (
+        atomic(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            version="2.6",
+            data_page_version="1.0",
+            use_dictionary=True,
+            write_statistics=True,
+            write_page_index=True,
+        ) as writer,
+    ):
         yield writer
 
 

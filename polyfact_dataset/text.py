@@ -78,10 +78,7 @@ def mixes_scripts(text: str) -> bool:
     so only alphabets that are never joined inside a word count.
     """
     alphabets = {"Latn", "Grek", "Cyrl", "Arab", "Beng", "Hebr", "Deva", "Armn", "Geor", "Thai"}
-    for word in re.split(r"[\s\-‐-―·・/.,:()'’\d]+", text):
-        if len(scripts_of(word) & alphabets) > 1:
-            return True
-    return False
+    return any(len(scripts_of(word) & alphabets) > 1 for word in re.split(r"[\s\-‐-―·・/.,:()'’\d]+", text))
 
 
 def clean(text: str) -> str | None:

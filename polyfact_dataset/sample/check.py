@@ -27,10 +27,33 @@ from polyfact_dataset.sample.tables import (
     load_statements,
 )
 
-RELATIONS = tuple(
-    ["P36", "P17", "P30", "P37", "P38", "P47", "P27", "P19", "P20", "P69", "P108", "P50", "P57", "P170", "P178", "P136", "P495", "P407", "P400", "P176", "P84", "P61"]
+RELATIONS = (
+    "P36",
+    "P17",
+    "P30",
+    "P37",
+    "P38",
+    "P47",
+    "P27",
+    "P19",
+    "P20",
+    "P69",
+    "P108",
+    "P50",
+    "P57",
+    "P170",
+    "P178",
+    "P136",
+    "P495",
+    "P407",
+    "P400",
+    "P176",
+    "P84",
+    "P61",
 )
-SINGLE = frozenset(["P36", "P17", "P30", "P19", "P20", "P50", "P57", "P170", "P178", "P176", "P84", "P61", "P495", "P407"])
+SINGLE = frozenset(
+    ["P36", "P17", "P30", "P19", "P20", "P50", "P57", "P170", "P178", "P176", "P84", "P61", "P495", "P407"]
+)
 # Letters a label of the language must contain at least one of, unless it is a name that stays Latin.
 OWN_SCRIPT = {
     "ar": "ARABIC",
