@@ -100,7 +100,7 @@ class Tally:
             dropped = sum(self.rejected.get(relation, Counter()).values())
             if self.kept[relation] + dropped != self.input[relation]:
                 raise AssertionError(
-                    f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected is not {self.input[relation]}"
+                    f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected, not {self.input[relation]}"
                 )
 
     def as_json(self) -> dict[str, Any]:
@@ -219,8 +219,9 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
     names = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            inner = [value if isinstance(value, dict) else {} for value in (old.get(key), new.get(key))]
-            names.append(_differences(*inner, f"{prefix}{key}.") if any(inner) else f"{prefix}{key}")
+            before, after = (side.get(key) if isinstance(side.get(key), dict) else {} for side in (old, new))
+            whole = f"{prefix}{key}"
+            names.append(_differences(before or {}, after or {}, f"{whole}.") if before or after else whole)
     return ", ".join(names).replace("config.", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
 
 def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, float], out: Path) -> None:
     """Prints the closing table of a build to standard output."""
-    console = Console(soft_wrap=False)
+    # A pipe or a file has no width of its own: give the reasons room.
+    console = Console() if sys.stdout.isatty() else Console(width=180)
     console.print(relation_table(manifest, release))
     tiers = release["stages"]["tier"]["counts"]["tiers"]
     console.print("tiers: " + ", ".join(f"{tier} {number:,}" for tier, number in tiers.items()), highlight=False)

@@ -1,7 +1,8 @@
 """Stage `candidates`: from statements to facts that may be asked, in a seeded order per relation.
 
 Everything here is one pass of DuckDB over the extracted tables, out of core. Each statement is kept or rejected
-with the first reason that holds; the order of the reasons is the order of `_REASONS`.
+with the first reason that holds; the order of the reasons is the order of `_REASONS`,
+and last comes `beyond_pool`, which only a place in the shuffle decides.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("object_unlabelled", "object_coverage < $min_languages"),
     ("catalogue_designation", "catalogue"),
     ("not_unique", "single AND values > 1"),
-    ("beyond_pool", "priority > $pool"),
 )
 
 
@@ -125,7 +125,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                    regexp_matches(s.english, $patterns) AS catalogue
             FROM valued v JOIN entity s ON s.id = subject LEFT JOIN entity o ON o.id = object
         ), eligible AS (
-            SELECT *, {_first_reason(_REASONS[:-1])} AS early FROM joined
+            SELECT *, {_first_reason()} AS early FROM joined
         )
         SELECT *, CASE WHEN early IS NULL THEN row_number() OVER (
                       PARTITION BY property, early IS NULL
@@ -141,8 +141,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     )
 
 
-def _first_reason(reasons: tuple[tuple[str, str], ...]) -> str:
-    cases = " ".join(f"WHEN {condition} THEN '{reason}'" for reason, condition in reasons)
+def _first_reason() -> str:
+    cases = " ".join(f"WHEN {condition} THEN '{reason}'" for reason, condition in _REASONS)
     return f"CASE {cases} END"
 
 
@@ -154,7 +154,8 @@ def run(context: Context) -> Report:
         _prepare(connection, context)
         connection.execute(
             "CREATE TEMP TABLE decided AS "
-            "SELECT *, CASE WHEN early IS NULL AND priority > $pool THEN 'beyond_pool' ELSE early END AS reason FROM judged",
+            "SELECT *, CASE WHEN early IS NULL AND priority > $pool THEN 'beyond_pool' ELSE early END AS reason "
+            "FROM judged",
             {"pool": pool},
         )
         kept = write_query(

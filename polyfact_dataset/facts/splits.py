@@ -120,7 +120,8 @@ class _Bin:
     def trim(self, share_cap: float) -> list[Fact]:
         """Drops the last facts of answers that hold too large a share of what was found; returns what stays."""
         size = largest(self.answers.values(), len(self.facts), share_cap)
-        limit, seen, kept = int(size * share_cap), Counter[str](), []
+        limit, seen = int(size * share_cap), Counter[str]()
+        kept: list[Fact] = []
         for fact in self.facts:
             seen[fact.answer] += 1
             if seen[fact.answer] <= limit and len(kept) < size:

@@ -17,8 +17,11 @@ import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from polyfact_dataset.errors import PolyFactError
+from polyfact_dataset.languages import language
+from polyfact_dataset.relations import all_relations
 from polyfact_dataset.sample.tables import (
     LANGUAGES,
     Entity,
@@ -26,42 +29,11 @@ from polyfact_dataset.sample.tables import (
     load_entities,
     load_statements,
 )
+from polyfact_dataset.text import clean, in_scripts, mixes_scripts, scripts_of
+from polyfact_dataset.wikidata.localise import simplified
 
-RELATIONS = (
-    "P36",
-    "P17",
-    "P30",
-    "P37",
-    "P38",
-    "P47",
-    "P27",
-    "P19",
-    "P20",
-    "P69",
-    "P108",
-    "P50",
-    "P57",
-    "P170",
-    "P178",
-    "P136",
-    "P495",
-    "P407",
-    "P400",
-    "P176",
-    "P84",
-    "P61",
-)
-SINGLE = frozenset(
-    ["P36", "P17", "P30", "P19", "P20", "P50", "P57", "P170", "P178", "P176", "P84", "P61", "P495", "P407"]
-)
-# Letters a label of the language must contain at least one of, unless it is a name that stays Latin.
-OWN_SCRIPT = {
-    "ar": "ARABIC",
-    "bn": "BENGALI",
-    "ru": "CYRILLIC",
-    "ja": "CJK|HIRAGANA|KATAKANA",
-    "zh": "CJK",
-}
+RELATIONS = tuple(all_relations())
+SINGLE = frozenset(relation.id for relation in all_relations().values() if relation.values == "single")
 CHAINS = {"zh": ("zh-hans", "zh-cn", "zh"), "pt": ("pt", "pt-br")}
 
 
@@ -72,11 +44,6 @@ class Report:
     errors: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-
-
-def _scripts(text: str) -> set[str]:
-    names = (unicodedata.name(char, "?").split(" ")[0] for char in text if char.isalpha())
-    return {"KATAKANA" if name == "KATAKANA-HIRAGANA" else name for name in names}
 
 
 def check_form(entities: list[Entity], statements: list[Statement], report: Report) -> None:
@@ -103,22 +70,12 @@ def _check_label(entity: Entity, code: str, report: Report) -> None:
     if not text:
         report.errors.append(f"{where}: no label")
         return
-    if text != unicodedata.normalize("NFC", text) or re.search(r"\s\s|[\u200b-\u200f\u202a-\u202e\ufeff]", text):
-        if not (code == "bn" and re.search(r"[\u200c\u200d]", text)):
-            report.errors.append(f"{where}: not NFC, double space, or an invisible character")
-    for word in re.split(r"[\s\-·・/–—.]+", text):
-        kinds = _scripts(word)
-        foreign = kinds & {"LATIN", "CYRILLIC", "ARABIC", "BENGALI", "HEBREW", "GREEK"}
-        if len(foreign) > 1:
-            report.errors.append(f"{where}: the word {word!r} mixes {sorted(kinds)}")
-    kinds = _scripts(text)
-    own = OWN_SCRIPT.get(code)
-    if own is None and kinds - {"LATIN", "GREEK", "MODIFIER", "FEMININE", "MASCULINE"}:
-        report.errors.append(f"{where}: {sorted(kinds)} instead of Latin")
-    if own is not None:
-        allowed = set(own.split("|")) | {"LATIN", "ROMAN", "GREEK", "MODIFIER"}
-        if kinds - allowed:
-            report.errors.append(f"{where}: {sorted(kinds - allowed)} is foreign to {code}")
+    if clean(text) != text:
+        report.errors.append(f"{where}: not NFC, double space, or an invisible character")
+    if mixes_scripts(text):
+        report.errors.append(f"{where}: a word mixes two alphabets")
+    if not in_scripts(text, language(code).scripts):
+        report.errors.append(f"{where}: {sorted(scripts_of(text))} is foreign to {code}")
 
 
 def _check_statement(
@@ -177,7 +134,7 @@ def load_reference(
     return labels, claims, types
 
 
-def _objects(item: dict, property_id: str) -> set[str]:
+def _objects(item: dict[str, Any], property_id: str) -> set[str]:
     out = set()
     for statement in (item.get("claims") or {}).get(property_id, []) if item.get("claims") else []:
         value = statement["mainsnak"].get("datavalue", {}).get("value")
@@ -189,15 +146,8 @@ def _objects(item: dict, property_id: str) -> set[str]:
 def _normal(text: str, code: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold().replace("・", "·").replace("’", "'")
     if code == "zh":
-        from opencc import OpenCC
-
-        global _SIMPLIFIED
-        _SIMPLIFIED = _SIMPLIFIED or OpenCC("t2s")
-        text = _SIMPLIFIED.convert(text)
+        text = simplified(text)
     return re.sub(r"[\s·=＝-]+", " ", text).strip()
-
-
-_SIMPLIFIED = None
 
 
 def check_reference(entities: list[Entity], statements: list[Statement], folder: Path, report: Report) -> None:

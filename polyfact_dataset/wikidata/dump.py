@@ -94,7 +94,7 @@ def open_dump(path: Path) -> Iterator[BinaryIO]:
         elif kind == "gz":
             from isal import igzip
 
-            with igzip.open(path, "rb") as stream:
+            with igzip.open(path, "rb") as stream:  # type: ignore[no-untyped-call]
                 yield stream
         elif kind == "zst":
             import zstandard
@@ -143,7 +143,9 @@ def batches(stream: BinaryIO, batch_bytes: int, max_line_bytes: int, name: str) 
 
 
 def _line_batches(stream: BinaryIO, batch_bytes: int, max_line_bytes: int) -> Iterator[Batch]:
-    line, rest, pending, too_long, skipping = 1, [], 0, [], False
+    line, pending, skipping = 1, 0, False
+    rest: list[bytes] = []
+    too_long: list[int] = []
     while chunk := stream.read(_READ_BYTES):
         if skipping:
             cut = chunk.find(b"\n")

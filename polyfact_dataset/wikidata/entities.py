@@ -91,7 +91,7 @@ class Rows:
 
     def tables(self) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Entities, statements and quarantine as Arrow."""
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             pa.table([pa.array(column, f.type) for column, f in zip(columns, table.schema)], schema=table.schema)
             for columns, table in (
                 (self.entities, ENTITIES),
