@@ -215,13 +215,15 @@ def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[s
     return {**manifest, "polyfact": __version__, "build": identity}
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
+    """The dotted names of the settings that differ."""
     names = []
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            before, after = (side.get(key) if isinstance(side.get(key), dict) else {} for side in (old, new))
-            whole = f"{prefix}{key}"
-            names.append(_differences(before or {}, after or {}, f"{whole}.") if before or after else whole)
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict) and before != after:
+            names.append(_differences(before, after, f"{prefix}{key}."))
+        elif before != after:
+            names.append(f"{prefix}{key}")
     return ", ".join(names).replace("config.", "")
 
 
