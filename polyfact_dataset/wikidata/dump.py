@@ -6,7 +6,6 @@ array (JSON Lines) is the same to us. A JSON array in any other layout goes thro
 
 from __future__ import annotations
 
-import io
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -97,10 +96,8 @@ def open_dump(path: Path) -> Iterator[BinaryIO]:
             with igzip.open(path, "rb") as stream:  # type: ignore[no-untyped-call]
                 yield stream
         elif kind == "zst":
-            import zstandard
-
             with path.open("rb") as raw:
-                yield zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+                yield _Zstandard(raw)  # type: ignore[misc]
         else:
             with path.open("rb") as stream:
                 yield stream
@@ -183,7 +180,35 @@ def _is_other_layout(head: bytes) -> bool:
     return bool(newline) and line.startswith(b"{") and not line.endswith(b"}")
 
 
-class _Joined(io.RawIOBase):
+class _Zstandard:
+    """The content of all frames. The library's own reader takes a truncated frame for its end."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard
+
+        self._raw, self._decompressor = raw, zstandard.ZstdDecompressor()
+        self._frame, self._ready = self._decompressor.decompressobj(), b""
+        self._inside = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes; b"" at the end. Raises `EOFError` when the last frame is incomplete."""
+        while not self._ready:
+            chunk = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._inside = self._decompressor.decompressobj(), False
+            chunk = chunk or self._raw.read(_READ_BYTES)
+            if not chunk:
+                if self._inside:
+                    raise EOFError("the last frame is incomplete")
+                return b""
+            self._inside = True
+            self._ready = self._frame.decompress(chunk)
+        end = len(self._ready) if size < 0 else size
+        part, self._ready = self._ready[:end], self._ready[end:]
+        return part
+
+
+class _Joined:
     """`head`, then the rest of a stream."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
@@ -196,14 +221,14 @@ class _Joined(io.RawIOBase):
         return self._stream.read(size)
 
 
-class _Relayed(io.RawIOBase):
+class _Relayed:
     """The entities of a JSON array in any layout, one per line, as a stream of bytes."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         import ijson
 
         self._items, self._name = ijson.items(stream, "item", use_float=True), name
-        self._error = ijson.JSONError
+        self._error: type[Exception] = ijson.JSONError
 
     def read(self, size: int = -1) -> bytes:
         try:
