@@ -39,8 +39,8 @@ class CandidatesConfig(_Section):
     # English labels that are catalogue designations (asteroids, genes, stars, road numbers), not names.
     catalogue_patterns: tuple[str, ...] = (
         r"^\(\d+\) ",
-        r"^\d+ [A-Z][a-z]+$",
-        r"^[A-Z]{1,6}[ -]?[JG]?\d[\d.+\-]{3,}",
+        r"^\d{3,} [A-Z][a-z]+$",
+        r"^[A-Z]{1,6}[ -]?[JG]?\d[\d.+\-]{5,}",
         r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[\dJ+-]",
         r"^\d{4} [A-Z]{2}\d*$",
     )

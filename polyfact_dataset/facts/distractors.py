@@ -13,10 +13,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
+
 # How often a bad cell tries a random partner before a cycle of moves is searched, and how often a stratum that
 # has none is drawn anew. Both only bound the time.
 _SWAP_TRIES = 60
-_DRAWS = 12
+_DRAWS = 6
+# A stratum of at most this many facts times distinct golds is solved exactly when random drawing fails, and mixed
+# by this many switches per fact.
+_TIGHT_CELLS = 400_000
+_SWITCHES = 30
 
 Barred = Callable[[int, int], bool]
 """`barred(fact, entity)`: the entity may not be offered to the fact (a true answer, named in the question)."""
@@ -108,11 +116,86 @@ class _Column:
             self.values[row] = value
 
 
+def _flow(rows: int, capacities: Sequence[int], per_row: int, allowed: np.ndarray) -> np.ndarray | None:
+    """A 0/1 matrix within `allowed` with `per_row` ones in each row and `capacities` in the columns, or None.
+
+    A maximum flow from the rows to the columns; it exists exactly when such a matrix does.
+    """
+    columns = len(capacities)
+    source, sink = rows + columns, rows + columns + 1
+    row, column = np.nonzero(allowed)
+    starts = np.concatenate([np.full(rows, source), row, rows + np.arange(columns)])
+    ends = np.concatenate([np.arange(rows), rows + column, np.full(columns, sink)])
+    limits = np.concatenate([np.full(rows, per_row), np.ones(len(row)), np.asarray(capacities)]).astype(np.int32)
+    graph = csr_array((limits, (starts, ends)), shape=(sink + 1, sink + 1))
+    result = maximum_flow(graph, source, sink)
+    if result.flow_value != rows * per_row:
+        return None
+    chosen: np.ndarray = (result.flow[:rows, rows : rows + columns].toarray() > 0).astype(np.int8)
+    return chosen
+
+
+def _mix(chosen: np.ndarray, allowed: np.ndarray, clashes: np.ndarray, rng: random.Random) -> int | None:
+    """Shuffles a choice by random switches that keep all sums; returns a row where two entities clash, or None."""
+    rows = len(chosen)
+
+    def conflicts(row: int) -> int:
+        members = np.flatnonzero(chosen[row])
+        return int(clashes[np.ix_(members, members)].sum())
+
+    for _ in range(_SWITCHES * rows):
+        one, other = rng.randrange(rows), rng.randrange(rows)
+        give = np.flatnonzero(chosen[one] & (1 - chosen[other]) & allowed[other])
+        take = np.flatnonzero(chosen[other] & (1 - chosen[one]) & allowed[one])
+        if one == other or not len(give) or not len(take):
+            continue
+        before = conflicts(one) + conflicts(other)
+        mine, theirs = give[rng.randrange(len(give))], take[rng.randrange(len(take))]
+        chosen[one, [mine, theirs]], chosen[other, [mine, theirs]] = (0, 1), (1, 0)
+        if conflicts(one) + conflicts(other) > before:
+            chosen[one, [mine, theirs]], chosen[other, [mine, theirs]] = (1, 0), (0, 1)
+    return next((row for row in range(rows) if conflicts(row)), None)
+
+
+def _draw_tight(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawing | int:
+    """The same for a small stratum with little room: all three columns at once, as a flow, then mixed.
+
+    Three distractors per fact with every entity used three times as often as it is a gold are an integral flow;
+    such a choice always falls apart into three permutations (a regular bipartite graph has perfect matchings).
+    """
+    rng = random.Random(f"{seed}/tight")
+    names = sorted(set(golds))
+    rng.shuffle(names)
+    counts = Counter(golds)
+    order = list(range(len(golds)))
+    rng.shuffle(order)
+    allowed = np.array(
+        [[not clash(golds[row], name) and not barred(row, name) for name in names] for row in order], np.int8
+    )
+    clashes = np.array([[one != other and clash(one, other) for other in names] for one in names])
+    chosen = _flow(len(golds), [3 * counts[name] for name in names], 3, allowed)
+    if chosen is None:
+        return order[int(allowed.sum(axis=1).argmin())]
+    unsound = _mix(chosen, allowed, clashes, rng)
+    if unsound is not None:
+        return order[unsound]
+    columns: list[list[int]] = []
+    for _ in range(3):
+        matching = _flow(len(golds), [counts[name] for name in names], 1, chosen)
+        assert matching is not None
+        chosen = chosen - matching
+        column = dict(zip(order, matching.argmax(axis=1)))
+        columns.append([names[column[row]] for row in range(len(golds))])
+    return Drawing(columns)
+
+
 def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawing | int:
     """Three permutations of `golds`, or the index of a fact that cannot be served.
 
     `barred` gets the index of the fact inside the stratum. The same arguments give the same drawing.
     """
+    if not feasible(golds):
+        return max(range(len(golds)), key=lambda row: (Counter(golds)[golds[row]], row))
     culprits: Counter[int] = Counter()
     for attempt in range(_DRAWS):
         rng = random.Random(f"{seed}/{attempt}")
@@ -127,4 +210,6 @@ def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawi
         if failed is None:
             return Drawing(columns)
         culprits[failed] += 1
+    if len(golds) * len(set(golds)) <= _TIGHT_CELLS:
+        return _draw_tight(golds, barred, clash, seed)
     return max(culprits, key=lambda row: (culprits[row], -row))

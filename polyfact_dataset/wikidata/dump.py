@@ -56,23 +56,21 @@ def detect(path: Path) -> Format:
 
 @contextmanager
 def _lbzip2(path: Path, program: str) -> Iterator[BinaryIO]:
+    """The output of `lbzip2`. What it complains about wins over what a reader of its short output complains about."""
     process = subprocess.Popen([program, "-dc", "--", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
-    finished = False
     try:
         yield process.stdout  # type: ignore[misc]
-        finished = not process.stdout.read(1)
     finally:
-        if not finished:
+        ended = not process.stdout.read(1)
+        if not ended:
             process.kill()
         process.stdout.close()
         message = process.stderr.read().decode(errors="replace").strip()
         process.stderr.close()
-        code = process.wait()
-    if finished and code:
-        raise DataError(
-            f"dump {path} is truncated or corrupt ({message or f'lbzip2 exit code {code}'}); download it again"
-        )
+        if process.wait() and ended:
+            reason = message.rpartition(": ")[2] or f"lbzip2 exit code {process.returncode}"
+            raise DataError(f"dump {path} is truncated or corrupt ({reason}); download it again")
 
 
 @contextmanager
