@@ -35,18 +35,16 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
+        try:
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RetryableError(
-            f"cannot write {path}: {error.strerror or error}; free space or mend it, then run again"
-        ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        reason = error.strerror or error
+        raise RetryableError(f"cannot write {path}: {reason}; mend it or free space, then run again") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from polyfact_dataset.build import SAMPLE_DUMP
 from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.records import OPTIONS, SPLITS, TIERS
+from polyfact_dataset.records import OPTIONS, SPLITS
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import digest, read_json
 from polyfact_dataset.text import mentions, normalise

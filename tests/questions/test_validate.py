@@ -1,0 +1,47 @@
+"""All or nothing: one unsound language drops the fact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from polyfact_dataset.questions.validate import fault
+from tests.planted import build, item, labels, reasons, state, world
+
+
+@pytest.mark.parametrize(
+    ("code", "question", "subject", "gold", "reason"),
+    [
+        ("en", "Who manufactured the Nokia 5000?", "Nokia 5000", "Nokia", "gold_in_question"),
+        ("en", "Who manufactured the Lumia 5000?", "Lumia 5000", "Nokia", None),
+        ("zh", "日本国有铁道属于哪个国家？", "日本国有铁道", "日本", "gold_in_question"),
+        ("zh", "东方铁道属于哪个国家？", "东方铁道", "日本", None),
+        ("en", "What is the capital?", "Peru", "Lima", "subject_not_named"),
+        ("en", "", "Peru", "Lima", "empty_question"),
+        ("en", "What is the capital of Singapore?", "Singapore", "SINGAPORE", "subject_is_gold"),
+        ("bn", "নোকিয়ার ফোন কে তৈরি করে?", "ফোন", "নোকিয়া", "gold_in_question"),
+        ("ar", "ما عاصمة المغرب؟", "المغرب", "مغرب", "gold_in_question"),
+        ("en", "Where is the Limagne?", "Limagne", "Lima", None),
+    ],
+)
+def test_fault(code: str, question: str, subject: str, gold: str, reason: str | None) -> None:
+    assert fault(question, subject, gold, code) == reason
+
+
+def test_one_language_is_enough_to_drop_a_fact(tmp_path: Path) -> None:
+    entities = world(30)
+    entities[0]["labels"]["ja"]["value"] = entities[1]["labels"]["ja"]["value"] + "国"
+    entities += [
+        state(item("Q301", labels("Double", ru="Париж двойник")), "P36", "Q1005"),
+        state(item("Q302", labels("Other", ru="париж ДВОЙНИК")), "P36", "Q1006"),
+        state(item("Q303", labels("Third", ru="Париж двойник")), "P47", "Q1006"),
+    ]
+    out = build(tmp_path, entities, "validate")
+    found = reasons(pq.read_table(out / "stages/05-validate/rejects.parquet").to_pylist())
+    assert found == {
+        "Q1|P36|Q1001": ["gold_in_question:ja"],
+        "Q301|P36|Q1005": ["ambiguous_subject:ru"],
+        "Q302|P36|Q1006": ["ambiguous_subject:ru"],
+    }

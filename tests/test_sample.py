@@ -1,0 +1,79 @@
+"""The bundled sample dump: made from its tables, true to their form, and large enough."""
+
+from __future__ import annotations
+
+import bz2
+import json
+from pathlib import Path
+
+from polyfact_dataset.sample import make
+from polyfact_dataset.sample.check import Report, check_form, check_reference
+from polyfact_dataset.sample.tables import Entity, Statement, load_entities, load_statements
+from tests.conftest import SHARED
+
+
+def test_the_tables_have_no_error() -> None:
+    report = Report()
+    check_form(load_entities(), load_statements(), report)
+    assert report.errors == []
+    assert not [line for line in report.differences if "stands" in line]
+
+
+def test_the_dump_is_made_from_the_tables(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(make, "PATH", tmp_path / "dump.json.bz2")
+    make.main()
+    ours = Path(make.__file__).parent / "dump.json.bz2"
+    assert ours.read_bytes() == (tmp_path / "dump.json.bz2").read_bytes(), "run: make sample"
+    assert ours.stat().st_size <= 3_000_000
+
+
+def test_the_dump_has_the_official_layout() -> None:
+    lines = bz2.decompress((Path(make.__file__).parent / "dump.json.bz2").read_bytes()).decode("ascii").splitlines()
+    assert (lines[0], lines[-1]) == ("[", "]")
+    assert all(line.endswith(",") for line in lines[1:-2]) and not lines[-2].endswith(",")
+    entities = [json.loads(line.rstrip(",")) for line in lines[1:-1]]
+    assert len([e for e in entities if e["type"] == "item"]) >= 1500
+    assert {e["type"] for e in entities} == {"item", "property", "lexeme"}
+    assert any(e["aliases"] == [] for e in entities)
+
+
+def _entity(**changes: object) -> Entity:
+    good = next(entity for entity in load_entities() if entity.qid == "Q142")
+    return Entity(**{**good.__dict__, **changes})
+
+
+def test_planted_errors_are_found() -> None:
+    labels = dict(_entity().labels)
+    planted = [
+        _entity(qid="142"),
+        _entity(types=("human",)),
+        _entity(labels={**labels, "bn": ""}),
+        _entity(labels={**labels, "ru": "Фpанция"}),
+        _entity(labels={**labels, "de": "法国"}),
+        _entity(labels={**labels, "fr": "France  "}),
+    ]
+    for entity in planted:
+        report = Report()
+        check_form([entity], [], report)
+        assert len(report.errors) == 1, entity
+    known = [_entity(), _entity(qid="Q90", labels={**labels, "en": "Paris"})]
+    for statement, count in [
+        (Statement("Q142", "P36", "Q90", "", "", "France | Paris", "x:1"), 0),
+        (Statement("Q142", "P36", "Q90", "", "", "France | Lyon", "x:1"), 1),
+        (Statement("Q142", "P36", "Q91", "", "", "France | Paris", "x:1"), 1),
+        (Statement("Q142", "P1", "Q90", "", "", "France | Paris", "x:1"), 1),
+        (Statement("Q142", "P36", "Q90", "best", "", "France | Paris", "x:1"), 1),
+        (Statement("Q142", "P36", "Q90", "", "long ago", "France | Paris", "x:1"), 1),
+    ]:
+        report = Report()
+        check_form(known, [statement], report)
+        assert len(report.errors) == count, statement
+
+
+def test_differences_from_real_entities_are_found(real_dump: Path) -> None:
+    report = Report()
+    wrong = _entity(labels={**_entity().labels, "de": "Gallien"})
+    false = Statement("Q142", "P36", "Q64", "", "", "France | Berlin", "x:1")
+    check_reference([wrong, _entity()], [false], SHARED, report)
+    assert report.counts["labels that differ"] == 1 and report.counts["statements that differ"] == 1
+    assert report.counts["ids checked"] == 2
