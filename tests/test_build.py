@@ -16,8 +16,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from polyfact_dataset import pipeline
 from polyfact_dataset.build import SAMPLE_DUMP
+from polyfact_dataset.config import load_config
 from polyfact_dataset.languages import PAPER_LANGUAGES
+from polyfact_dataset.progress import Log
 from polyfact_dataset.records import OPTIONS, SPLITS
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import digest, read_json
@@ -283,6 +286,22 @@ def test_bad_dumps_give_one_clear_message_and_leave_nothing(kind: str, code: int
     status, message = failing("build", "--dump", make_input(kind, tmp_path), "--out", out, "--quiet")
     assert status == code and said in message and len(message.strip().splitlines()) == 1
     assert not (out / "release").exists() and not list(out.glob("stages/0*"))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2"])
+def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path, monkeypatch) -> None:
+    import gzip
+
+    from polyfact_dataset.errors import DataError
+
+    content = bz2.decompress(SAMPLE_DUMP.read_bytes())
+    data = bytearray((gzip if suffix == "gz" else bz2).compress(content))
+    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+    (tmp_path / "dump").write_bytes(data)
+    monkeypatch.setattr("polyfact_dataset.wikidata.dump.shutil.which", lambda name: None)
+    inputs = pipeline.Inputs(load_config(extract__workers=1), tmp_path / "dump")
+    with pytest.raises(DataError, match="truncated or corrupt"):
+        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="extract")
 
 
 @pytest.mark.parametrize(

@@ -153,10 +153,11 @@ def run(context: Context) -> Report:
     config, dump = context.config.extract, context.dump
     totals = Totals()
     with ExitStack() as stack:
-        stream = stack.enter_context(open_dump(dump))
+        # The stream is entered last: what goes wrong in it is about the dump, not about what is being written.
         buffers = [
             _Buffer(stack.enter_context(parquet_writer(context.target(table.name), table.schema))) for table in _TABLES
         ]
+        stream = stack.enter_context(open_dump(dump))
         progress = stack.enter_context(context.log.progress("extract", "MB"))
         source = batches(stream, config.batch_bytes, config.max_line_bytes, dump.name)
         for parsed in _parsed(source, wanted(context.config), config.workers):
