@@ -26,6 +26,7 @@ from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import digest, read_json
 from polyfact_dataset.text import mentions, normalise
 from tests.conftest import polyfact
+from tests.shortcuts import outside
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -97,6 +98,13 @@ def test_options_are_exchangeable_in_every_stratum(sample_build: Path) -> None:
         golds[row["stratum"], row["object_id"]] += 1
         options.update((row["stratum"], entity) for entity in (row["object_id"], *row["distractor_ids"]))
     assert options == Counter({key: 4 * count for key, count in golds.items()})
+
+
+def test_shortcuts_are_at_chance_on_the_test_split_in_every_language(sample_build: Path) -> None:
+    sampled = pq.read_table(next(sample_build.glob("stages/*-sample")) / "sampled.parquet").to_pylist()
+    localised = pq.read_table(next(sample_build.glob("stages/*-localise")) / "localised.parquet").to_pylist()
+    texts = {code: {row["entity_id"]: row[code]["text"] for row in localised if row[code]} for code in PAPER_LANGUAGES}
+    assert outside(sampled, texts) == {}
 
 
 def test_rejects_add_up(sample_build: Path) -> None:
