@@ -54,6 +54,27 @@ def run(
         previous=previous_splits(previous) if previous is not None else {},
     )
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
-    if until == "export" and not quiet:
+    if until != pipeline.LAST:
+        return
+    if not quiet:
         release = read_json(out / "release" / "manifest.json")
         summary.show(manifest, release, read_json(out / "timings.json"), out)
+    refuse(manifest["stages"]["audit"]["counts"]["broken"], pipeline.stage_folder(out, "audit"))
+
+
+def refuse(broken: list[str], report: Path) -> None:
+    """Raises `DataError` with the list of broken gates, if there are any."""
+    if broken:
+        listed = "".join(f"\n  - {sentence}" for sentence in broken)
+        raise DataError(f"the audit refuses the release; broken gates:{listed}\nread {report / 'report.html'}")
+
+
+def audit(release: Path, output: Path | None, config_file: Path | None, quiet: bool) -> None:
+    """Audits a release folder, prints the gates, and raises `DataError` when one is broken."""
+    from polyfact_dataset.quality.audit.run import run_alone
+
+    target = output if output is not None else release / "audit"
+    found = run_alone(release, target, load_config(config_file), Log(quiet=quiet))
+    if not quiet:
+        summary.show_audit(found, target)
+    refuse(found["broken"], target)

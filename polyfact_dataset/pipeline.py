@@ -82,7 +82,9 @@ STAGES: tuple[Stage, ...] = (
     Stage("items", "facts.items", ("localise", "questions", "sample"), "lay out every item in every language"),
     Stage("tier", "quality.tiers", ("localise", "items"), "assign quality tiers"),
     Stage("export", "release.export", ("extract", "localise", "items", "tier"), "write the release folder"),
+    Stage("audit", "quality.audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
 )
+LAST = STAGES[-1].name
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
@@ -140,7 +142,7 @@ class Inputs:
         """What makes two builds the same: contents and configuration, without what changes no result."""
         return {
             "dump": _fingerprint(self.dump),
-            "config": self.config.model_dump(mode="json", exclude={"extract": {"workers"}}),
+            "config": self.config.model_dump(mode="json", exclude={"extract": {"workers"}, "audit": True}),
             "previous": digest_json(dict(self.previous)) if self.previous else None,
         }
 
@@ -180,6 +182,9 @@ def stage_folder(out: Path, stage: str) -> Path:
     """Where a finished stage's tables are."""
     if stage == "export":
         return out / "release"
+    if stage == "audit":
+        # Beside the data it speaks of, and no part of the content that it names.
+        return out / "release" / "audit"
     return out / "stages" / f"{[s.name for s in STAGES].index(stage) + 1:02}-{stage}"
 
 
@@ -260,7 +265,7 @@ def _files(folder: Path) -> dict[str, Any]:
     return files
 
 
-def run(inputs: Inputs, out: Path, log: Log, *, until: str = "export", overwrite: bool = False) -> dict[str, Any]:
+def run(inputs: Inputs, out: Path, log: Log, *, until: str = LAST, overwrite: bool = False) -> dict[str, Any]:
     """Runs the stages up to `until`, skipping what is done, and returns the manifest.
 
     Raises `ConfigError` for a folder of another build or a running one, `DataError` for unusable input.

@@ -229,3 +229,28 @@ def parallel_rows(languages: Sequence[str]) -> Table:
 
 
 FLAT_ROWS = Table("flat", (*_SHARED, Column("language", STRING, "language code of the item"), *_ITEM))
+
+# ---------------------------------------------------------------- audit
+FINDINGS = Table(
+    "findings",
+    (
+        Column("audit", STRING, "the audit that found it"),
+        Column("check", STRING, "what was found"),
+        Column("fact_id", STRING, "fact, or file where no fact is concerned"),
+        Column("language", STRING, "language of the item; null where the whole fact is concerned", nullable=True),
+        Column("split", STRING, "split of the fact; null where no fact is concerned", nullable=True),
+        Column("detail", STRING, "what exactly, with the texts concerned"),
+    ),
+)
+
+CONTAMINATION = Table(
+    "contamination",
+    (
+        *_FACT,
+        Column("language", STRING, "language code of the item"),
+        Column("split", STRING, "`validation` or `test`"),
+        Column("question", STRING, "the question, to be searched for as it stands"),
+        Column("answer", STRING, "the answer's text"),
+        Column("query", STRING, "question and answer in one line, normalised: NFKC, case folded, single spaces"),
+    ),
+)

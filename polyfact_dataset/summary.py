@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from polyfact_dataset.pipeline import STAGES
 from polyfact_dataset.records import SPLITS
@@ -56,6 +57,22 @@ def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, f
     times = ", ".join(f"{stage.name} {timings[stage.name]:.1f} s" for stage in STAGES if stage.name in timings)
     console.print(f"time: {times}", highlight=False)
     console.print(f"\n{loading(out)}", highlight=False, markup=False)
+
+
+def show_audit(found: dict[str, Any], target: Path) -> None:
+    """Prints the gates of an audit to standard output."""
+    table = Table(title=f"Audit of {found['facts']:,} facts in {len(found['languages'])} languages")
+    for name in ("gate", "status", "value", "limit", "detail"):
+        table.add_column(name, justify="right" if name in ("value", "limit") else "left")
+    colours = {"held": "green", "broken": "red", "not checked": "yellow"}
+    for gate in found["gates"]:
+        value = "–" if gate["value"] is None else f"{gate['value']:.4g}"
+        limit = f"{'≤' if gate['at'] == 'most' else '≥'} {gate['limit']:g}"
+        status = Text(gate["status"], style=colours[gate["status"]])
+        table.add_row(gate["gate"], status, value, limit, Text(gate["detail"]))
+    console = Console() if sys.stdout.isatty() else Console(width=180)
+    console.print(table)
+    console.print(f"content {found['content']}\nreport: {target / 'report.html'}", highlight=False, markup=False)
 
 
 def loading(out: Path) -> str:

@@ -31,6 +31,20 @@ class PromptLiterals(BaseModel):
     answer: str
 
 
+class Cues(BaseModel):
+    """What the audit looks for in questions and options of the language; empty lists look for nothing.
+
+    `negation` are words (in languages without spaces: strings) that negate a question, `catch_all` options such as
+    "all of the above", `articles` those that agree with a noun which follows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    negation: tuple[str, ...] = ()
+    catch_all: tuple[str, ...] = ()
+    articles: tuple[str, ...] = ()
+
+
 class Language(BaseModel):
     """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia."""
 
@@ -47,6 +61,7 @@ class Language(BaseModel):
     spaced: bool
     glue: Literal["none", "prefix", "suffix"] = "none"
     prompt: PromptLiterals
+    cues: Cues = Cues()
     questions: dict[str, str]
 
     @field_validator("questions")
