@@ -65,9 +65,14 @@ def scripts_of(text: str) -> frozenset[str]:
     return frozenset(script_of(char) for char in set(text)) - {"Zyyy"}
 
 
+def covered(script: str) -> frozenset[str]:
+    """The scripts of letters that a language's script stands for, such as Han and both kana for `Jpan`."""
+    return frozenset(_COVERS.get(script, {script}))
+
+
 def in_scripts(text: str, scripts: tuple[str, ...]) -> bool:
     """Whether every letter is of one of `scripts`, Latin or Greek (names and symbols that stay as they are)."""
-    allowed = {"Latn", "Grek"}.union(*(_COVERS.get(script, {script}) for script in scripts))
+    allowed = {"Latn", "Grek"}.union(*map(covered, scripts))
     return scripts_of(text) <= allowed
 
 

@@ -12,7 +12,6 @@ from collections import defaultdict
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
-from polyfact_dataset.text import normalise
 
 _Pair = tuple[str, str]
 
@@ -21,8 +20,7 @@ def _unnamed(items: Items, release: Release, section: Section) -> None:
     """Questions that do not hold the name of their subject."""
     if items.subjects is None:
         return
-    questions = [normalise(text) for text in items.questions.values]
-    subjects = [normalise(text) for text in items.subjects.values]
+    questions, subjects = items.asked, items.named
     ids = release.array("fact_id")[items.rows]
     pairs = zip(items.questions.codes.tolist(), items.subjects.codes.tolist())
     for row, (question, subject) in enumerate(pairs):
@@ -34,7 +32,7 @@ def _unnamed(items: Items, release: Release, section: Section) -> None:
 def _shared_questions(items: Items, release: Release, section: Section) -> None:
     """Wordings that are asked with more than one gold, whatever the case, width or spacing."""
     golds: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    normal = [normalise(text) for text in items.questions.values]
+    normal = items.asked
     answers = release.column("object_id")
     for row, question in zip(items.rows.tolist(), items.questions.codes.tolist()):
         golds[normal[question]][answers[row]].append(row)

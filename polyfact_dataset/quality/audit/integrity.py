@@ -11,7 +11,6 @@ import numpy as np
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
-from polyfact_dataset.text import normalise
 
 
 def _marked(items: Items, release: Release, section: Section) -> None:
@@ -32,7 +31,7 @@ def _marked(items: Items, release: Release, section: Section) -> None:
 
 def _distinct(items: Items, release: Release, section: Section) -> None:
     """Four options that are neither empty nor the same after normalisation."""
-    forms = [normalise(text) for text in items.options.values]
+    forms = items.offered
     place = {form: number for number, form in enumerate(dict.fromkeys(forms))}
     codes = np.sort(np.array([place[form] for form in forms], dtype=np.int64)[items.options.codes], axis=1)
     same = (codes[:, 1:] == codes[:, :-1]).any(axis=1)

@@ -15,7 +15,6 @@ from typing import Any
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Coded, Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
-from polyfact_dataset.quality.audit.wording import wordings
 
 # Fewer letters than this identify nothing (Chinese and Japanese say more with each).
 _LETTERS, _UNSPACED_LETTERS = 8, 4
@@ -71,7 +70,7 @@ def other_languages(asked: Coded, code: str, identifier: Identifier) -> dict[int
 
 def _language(items: Items, release: Release, section: Section, identifier: Identifier) -> tuple[Any, ...]:
     """Findings of one language; returns its row: wordings, taken for another, questions of them, surely, share."""
-    asked, sure = wordings(items), section.config.identify_confidence
+    asked, sure = items.wordings, section.config.identify_confidence
     others = other_languages(asked, items.code, identifier)
     facts: dict[int, list[int]] = defaultdict(list)
     for row, number in enumerate(asked.codes.tolist()):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -52,34 +51,15 @@ def stands_in(question: str, name: str, glue: str = "none") -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """One language's normalised texts: questions, options, and the numbers of each item's."""
-
-    questions: list[str]
-    options: list[str]
-    items: Items
-    glue: str
-
-    @classmethod
-    def of(cls, items: Items) -> _Texts:
-        glue = language(items.code).glue if items.code in known() else "none"
-        return cls(
-            [normalise(text) for text in items.questions.values],
-            [normalise(text) for text in items.options.values],
-            items,
-            glue,
-        )
-
-    def leaks(self) -> Iterable[tuple[int, int]]:
-        """(item, option) of every option that stands in its question."""
-        questions, options = self.items.questions.codes.tolist(), self.items.options.codes.tolist()
-        for row, (question, own) in enumerate(zip(questions, options)):
-            asked = self.questions[question]
-            for slot in range(4):
-                name = self.options[own[slot]]
-                if name and name in asked and stands_in(asked, name, self.glue):
-                    yield row, slot
+def leaks(items: Items, glue: str) -> Iterable[tuple[int, int]]:
+    """(item, option) of every option that stands in its question."""
+    questions, options = items.questions.codes.tolist(), items.options.codes.tolist()
+    for row, (question, own) in enumerate(zip(questions, options)):
+        asked = items.asked[question]
+        for slot, option in enumerate(own):
+            name = items.offered[option]
+            if name and name in asked and stands_in(asked, name, glue):
+                yield row, slot
 
 
 def other_names(release: Release, code: str) -> dict[str, tuple[str, ...]]:
@@ -94,11 +74,13 @@ def other_names(release: Release, code: str) -> dict[str, tuple[str, ...]]:
     return {entity: tuple(sorted(own)) for entity, own in names.items()}
 
 
-def _aliases(texts: _Texts, names: Mapping[str, Sequence[str]], objects: Sequence[str]) -> Iterable[tuple[int, str]]:
+def _aliases(
+    items: Items, names: Mapping[str, Sequence[str]], objects: Sequence[str], glue: str
+) -> Iterable[tuple[int, str]]:
     """(item, alias) of every item whose question holds another name of its answer."""
-    for row, question in enumerate(texts.items.questions.codes.tolist()):
-        asked = texts.questions[question]
-        alias = next((n for n in names.get(objects[row], ()) if n in asked and stands_in(asked, n, texts.glue)), None)
+    for row, question in enumerate(items.questions.codes.tolist()):
+        asked = items.asked[question]
+        alias = next((n for n in names.get(objects[row], ()) if n in asked and stands_in(asked, n, glue)), None)
         if alias is not None:
             yield row, alias
 
@@ -114,9 +96,9 @@ def _subjects(items: Items, release: Release) -> list[tuple[int, str]]:
             for row in np.flatnonzero((items.entities.codes == own[:, None]).any(axis=1))
         ]
     if items.subjects is not None:
-        forms = {normalise(text): code for code, text in enumerate(items.options.values)}
-        named = np.array([forms.get(normalise(text), -1) for text in items.subjects.values], dtype=np.int64)
-        normal = np.array([forms[normalise(text)] for text in items.options.values], dtype=np.int64)
+        forms = {text: code for code, text in enumerate(items.offered)}
+        named = np.array([forms.get(text, -1) for text in items.named], dtype=np.int64)
+        normal = np.array([forms[text] for text in items.offered], dtype=np.int64)
         same = (normal[items.options.codes] == named[items.subjects.codes][:, None]).any(axis=1)
         seen = {row for row, _ in found}
         found += [(int(row), "an option is the subject's name") for row in np.flatnonzero(same) if row not in seen]
@@ -128,14 +110,14 @@ def audit(release: Release, config: AuditConfig) -> Section:
     section = Section("leakage", "Leakage", (__doc__ or "").partition("\n\n")[2].strip(), config)
     for code, items in release.items.items():
         ids = release.array("fact_id")[items.rows]
-        texts = _Texts.of(items)
+        glue = language(code).glue if code in known() else "none"
         asked, options = items.questions.texts(), items.options.values
-        for row, slot in texts.leaks():
+        for row, slot in leaks(items, glue):
             check = "leak_gold" if slot == items.gold[row] else "leak_distractor"
             detail = f"{shown(options[items.options.codes[row, slot]])!r} in {shown(asked[row])!r}"
             section.find(check, [ids[row]], code, [detail])
         objects = release.array("object_id")[items.rows].tolist()
-        for row, alias in _aliases(texts, other_names(release, code), objects):
+        for row, alias in _aliases(items, other_names(release, code), objects, glue):
             section.find("leak_alias", [ids[row]], code, [f"{shown(alias)!r} in {shown(asked[row])!r}"])
         for row, how in _subjects(items, release):
             section.find("leak_subject", [ids[row]], code, [f"{how}: {shown(asked[row])!r}"])

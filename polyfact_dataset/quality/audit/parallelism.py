@@ -15,7 +15,6 @@ import numpy as np
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Coded, Floats, Release
 from polyfact_dataset.quality.audit.result import Section, shown
-from polyfact_dataset.quality.audit.wording import wordings
 
 # A group has a usual length of its own from this many facts.
 _USUAL_FACTS = 5
@@ -73,7 +72,7 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
     english = release.items.get("en")
     if english is None:
         return 0, 0
-    asked = wordings(english)
+    asked = english.wordings
     by_row, wording_of = np.zeros(len(release)), np.zeros(len(release), dtype=np.int64)
     by_row[english.rows], wording_of[english.rows] = _lengths(asked), asked.codes
     ids, relations = release.array("fact_id"), release.array("property_id")
@@ -81,7 +80,7 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
     rows = []
     for items in (items for items in release.items.values() if items.code != "en"):
         both = by_row[items.rows] > 0
-        own = _lengths(wordings(items))[both]
+        own = _lengths(items.wordings)[both]
         places = items.rows[both]
         ratios = np.log(own / by_row[places])
         expected = usual(ratios, wording_of[places].tolist(), relations[places].tolist())

@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polyfact_dataset.quality.audit.wording import wording
 from polyfact_dataset.records import OPTIONS
+from polyfact_dataset.text import normalise
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -90,6 +92,31 @@ class Items:
     def subjects(self) -> Coded | None:
         """The labels of the subjects, (items,); None where the release does not ship them."""
         return coded([self.table.column("subject_label")]) if self.has("subject_label") else None
+
+    @cached_property
+    def asked(self) -> list[str]:
+        """The distinct questions, normalised, in the order of `questions.values`."""
+        return [normalise(text) for text in self.questions.values]
+
+    @cached_property
+    def offered(self) -> list[str]:
+        """The distinct options, normalised, in the order of `options.values`."""
+        return [normalise(text) for text in self.options.values]
+
+    @cached_property
+    def named(self) -> list[str]:
+        """The distinct labels of subjects, normalised; none where the release does not ship them."""
+        return [normalise(text) for text in self.subjects.values] if self.subjects else []
+
+    @cached_property
+    def wordings(self) -> Coded:
+        """The questions without the names of their subjects, (items,); whole where the names are not known."""
+        if self.subjects is None:
+            return self.questions
+        place: dict[str, int] = {}
+        pairs = zip(self.questions.texts(), self.subjects.texts())
+        codes = [place.setdefault(wording(question, subject), len(place)) for question, subject in pairs]
+        return Coded(list(place), np.array(codes, dtype=np.int64))
 
     @cached_property
     def gold(self) -> Ints:

@@ -16,7 +16,7 @@ from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
-from polyfact_dataset.text import in_scripts, mixes_scripts, script_of, scripts_of
+from polyfact_dataset.text import covered, in_scripts, mixes_scripts, script_of, scripts_of
 
 _WORD = re.compile(r"[^\W\d_]+(?:[̀-ͯ][^\W\d_]*)*")
 # Letters of these stand side by side in one word of Chinese and Japanese, and many look alike.
@@ -71,12 +71,13 @@ def hidden(text: str) -> str | None:
 
 def faults(text: str, scripts: Sequence[str] | None, question: bool) -> Iterable[tuple[str, str]]:
     """(check, what is wrong) of one text. `scripts` are those of its language, None where they are not known."""
+    own = scripts_of(text)
     if scripts is not None and not in_scripts(text, tuple(scripts)):
         foreign = sorted({char for char in text if not in_scripts(char, tuple(scripts))})
         yield "script", f"letters of another script: {' '.join(foreign[:5])}"
-    elif scripts is not None and question and "Latn" not in scripts and scripts_of(text) <= {"Latn", "Grek"}:
+    elif scripts is not None and question and "Latn" not in scripts and own and own <= {"Latn", "Grek"}:
         yield "script", "the question is wholly in Latin letters"
-    posing = look_alike(text) if len(scripts_of(text)) > 1 else None
+    posing = look_alike(text) if len(own) > 1 else None
     if posing is not None:
         yield "confusable", posing
     elif mixes_scripts(text):
@@ -88,9 +89,22 @@ def faults(text: str, scripts: Sequence[str] | None, question: bool) -> Iterable
         yield "normal_form", "not in NFC"
 
 
+def _suspects(values: Sequence[str], scripts: Sequence[str] | None) -> Iterable[int]:
+    """The numbers of the texts that need a close look: those with a character of another script, or a hidden one.
+
+    All distinct characters are judged once; then texts are searched for the ones that are not plain.
+    """
+    plain = {"Zyyy"}.union(*(covered(script) for script in scripts)) if scripts is not None else {"Zyyy"}
+    odd = [char for char in sorted(set().union(*values)) if script_of(char) not in plain or hidden(char) is not None]
+    pattern = re.compile("[" + "".join(map(re.escape, odd)) + "]") if odd else None
+    for number, text in enumerate(values):
+        if (pattern is not None and pattern.search(text)) or not unicodedata.is_normalized("NFC", text):
+            yield number
+
+
 def _faulty(values: Sequence[str], scripts: Sequence[str] | None, question: bool) -> dict[int, list[tuple[str, str]]]:
     """Number of a distinct text -> what is wrong with it."""
-    found = ((number, list(faults(text, scripts, question))) for number, text in enumerate(values))
+    found = ((number, list(faults(values[number], scripts, question))) for number in _suspects(values, scripts))
     return {number: wrong for number, wrong in found if wrong}
 
 

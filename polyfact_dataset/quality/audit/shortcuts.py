@@ -30,7 +30,6 @@ from polyfact_dataset.quality.audit.stats import (
     figure,
     moments,
 )
-from polyfact_dataset.text import normalise
 
 RULES = {
     "most_frequent": "the option most often a gold in train; inside train the item itself is left out",
@@ -46,7 +45,7 @@ RULES = {
     "position_d": "always the fourth option",
     "most_alike": "the option that shares most character n-grams with the other three",
     "choices_classifier": "logistic regression on hashed features of the options, trained on train",
-    "question_classifier": "naive Bayes from the question's relation to the answer, trained on train",
+    "question_classifier": "naive Bayes from the wording to the relation, and the relation's answers in train",
     "ngram_overlap": "the option of which most character n-grams are in the question",
     "closest_to_subject": "the option nearest to the subject's name in edit distance",
     "wording_classifier": "logistic regression on the wording's words with the options' beginnings and endings",
@@ -70,10 +69,29 @@ def gram_size(code: str) -> int:
     return 3 if code not in known() or language(code).spaced else 2
 
 
-def grams(texts: list[str], size: int) -> Any:
-    """Texts by hashed character n-grams, as a binary sparse matrix."""
+def _grams(text: str, size: int) -> list[str]:
+    return sorted({text[start : start + size] for start in range(len(text) - size + 1)})
+
+
+def question_overlap(items: Items) -> Floats:
+    """The share of each option's character n-grams that are in the question, (items, 4)."""
+    size = gram_size(items.code)
+    grams = [_grams(text, size) for text in items.offered]
+    shares = np.zeros((len(items), 4))
+    for row, (question, own) in enumerate(zip(items.questions.codes.tolist(), items.options.codes.tolist())):
+        asked = items.asked[question]
+        for slot, option in enumerate(own):
+            wanted = grams[option]
+            if wanted:
+                shares[row, slot] = sum(gram in asked for gram in wanted) / len(wanted)
+    return shares
+
+
+def likeness(items: Items) -> Floats:
+    """How many of its character n-grams each option shares with the other three, as a share, (items, 4)."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
+    size = gram_size(items.code)
     vectorizer = HashingVectorizer(
         analyzer="char",
         ngram_range=(size, size),
@@ -84,29 +102,16 @@ def grams(texts: list[str], size: int) -> Any:
         lowercase=False,
         dtype=np.float32,
     )
-    return vectorizer.transform(texts)
-
-
-def _overlaps(items: Items) -> tuple[Floats, Floats]:
-    """How much each option shares with the question, and with the other options; (items, 4) each."""
-    size = gram_size(items.code)
-    options = grams([normalise(text) for text in items.options.values], size)
-    questions = grams([normalise(text) for text in items.questions.values], size)[items.questions.codes]
-    width = np.maximum(np.asarray(options.sum(axis=1)).ravel(), 1)[items.options.codes]
-    columns = [options[items.options.codes[:, slot]] for slot in range(4)]
-
-    def shared(one: Any, other: Any) -> Floats:
-        result: Floats = np.asarray(one.multiply(other).sum(axis=1), dtype=np.float64).ravel()
-        return result
-
-    asked = np.stack([shared(column, questions) for column in columns], axis=1) / width
-    alike = np.zeros_like(asked)
+    grams = vectorizer.transform(items.offered)
+    columns = [grams[items.options.codes[:, slot]] for slot in range(4)]
+    alike = np.zeros((len(items), 4))
     for one in range(4):
         for other in range(one):
-            common = shared(columns[one], columns[other])
+            common = np.asarray(columns[one].multiply(columns[other]).sum(axis=1), dtype=np.float64).ravel()
             alike[:, one] += common
             alike[:, other] += common
-    return asked, alike / width
+    width: Floats = np.maximum(np.asarray(grams.sum(axis=1), dtype=np.float64).ravel(), 1)[items.options.codes]
+    return alike / width
 
 
 def _distance_to_subject(items: Items) -> Floats | None:
@@ -116,9 +121,7 @@ def _distance_to_subject(items: Items) -> Floats | None:
 
     if items.subjects is None:
         return None
-    values = [normalise(text) for text in items.options.values]
-    subjects = [normalise(text) for text in items.subjects.values]
-    named = [subjects[code] for code in items.subjects.codes.tolist()]
+    values, named = items.offered, [items.named[code] for code in items.subjects.codes.tolist()]
     columns = [
         cpdist(
             [values[code] for code in items.options.codes[:, slot].tolist()],
@@ -152,17 +155,16 @@ def rules_of(items: Items, release: Release, splits: Any, config: AuditConfig) -
     for name, sign, own in (("most_frequent", 1, False), ("least_frequent", -1, False), ("relation_majority", 1, True)):
         yield name, earned_left_out(_frequencies(items, release, train, own), train, sign), everywhere
     lengths = items.options.numbers(len)
-    order = {text: place for place, text in enumerate(sorted({normalise(text) for text in items.options.values}))}
-    alphabet = items.options.numbers(lambda text: order[normalise(text)])
-    asked, alike = _overlaps(items)
+    order = {text: place for place, text in enumerate(sorted(set(items.offered)))}
+    alphabet = np.array([order[text] for text in items.offered], dtype=np.float64)[items.options.codes]
     scores = {
         "longest": lengths,
         "shortest": -lengths,
         "first_in_alphabet": -alphabet,
         "last_in_alphabet": alphabet,
         **{f"position_{letter}": np.tile(np.eye(4)[slot], (len(items), 1)) for slot, letter in enumerate("abcd")},
-        "most_alike": alike,
-        "ngram_overlap": asked,
+        "most_alike": likeness(items),
+        "ngram_overlap": question_overlap(items),
         "closest_to_subject": _distance_to_subject(items),
     }
     for name, values in scores.items():

@@ -1,23 +1,26 @@
 """Trained opponents of the audit: they see train, and are scored on what is held out.
 
-`choices_classifier` sees the options alone, `question_classifier` the question's relation alone, and
-`wording_classifier` how the wording (the question without its subject) goes with the grammar of an option.
+`choices_classifier` sees the options alone; `question_classifier` tells the relation from the wording (the question
+without its subject) and takes the relation's commonest answer; `wording_classifier` learns how the wording's words go
+with the beginnings and endings of an option, as articles and genders do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Bools, Floats, Ints, Items, Release
-from polyfact_dataset.quality.audit.wording import wordings
 from polyfact_dataset.text import normalise
 
 _FEATURES = 1 << 18
 _EPOCHS = 5
+# Words of a wording that are crossed with an option's shape; a longer one is no question.
+_WORDS = 40
 
 
 def _hashed(tokens: Iterable[Sequence[str]]) -> Any:
@@ -82,63 +85,75 @@ def choices_scores(items: Items, train: Bools, limit: int) -> Floats:
 
     chosen, held_out = _some(train, limit), np.flatnonzero(~train)
     scores = np.zeros((len(items), 4))
-    if len(chosen) and len(held_out):
-        model = _fit(features(chosen), (items.gold[chosen, None] == np.arange(4)).ravel())
-        scores[held_out] = _score(model, features(held_out), (len(held_out), 4))
+    model = _fit(features(chosen), (items.gold[chosen, None] == np.arange(4)).ravel())
+    scores[held_out] = _score(model, features(held_out), (len(held_out), 4))
     return scores
 
 
 def question_scores(items: Items, relations: Sequence[str], train: Bools) -> Floats:
-    """Scores (items, 4) of the answers that a relation makes likely, learnt from train."""
-    from sklearn.naive_bayes import CategoricalNB
+    """Scores (items, 4): sum over relations of P(relation | wording) P(answer | relation), learnt from `train`."""
+    from sklearn.naive_bayes import MultinomialNB
 
     number = {name: code for code, name in enumerate(dict.fromkeys(relations))}
-    asked = np.array([[number[name]] for name in relations], dtype=np.int64)
+    about = np.array([number[name] for name in relations], dtype=np.int64)
     golds = items.choices.codes[np.arange(len(items)), items.gold]
-    scores = np.zeros((len(items), 4))
-    if not train.any() or train.all():
-        return scores
-    model = CategoricalNB(min_categories=len(number)).fit(asked[train], golds[train])
-    known = np.full((len(number), len(items.choices.values)), -np.inf)
-    known[:, model.classes_] = model.predict_joint_log_proba(np.arange(len(number))[:, None])
-    result: Floats = np.round(known[asked, items.choices.codes], 9)
-    return result
+    answers = np.zeros((len(number), len(items.choices.values)))
+    np.add.at(answers, (about[train], golds[train]), 1.0)
+    answers /= np.maximum(answers.sum(axis=1, keepdims=True), 1.0)
+    asked = items.wordings
+    words = _hashed(normalise(text).split() or [text] for text in asked.values)
+    pairs, times = np.unique(np.stack([asked.codes[train], about[train]], axis=1), axis=0, return_counts=True)
+    model = MultinomialNB().fit(words[pairs[:, 0]], pairs[:, 1], sample_weight=times)
+    held_out, scores = np.flatnonzero(~train), np.zeros((len(items), 4))
+    likely = model.predict_proba(words[asked.codes[held_out]])
+    for column, relation in enumerate(model.classes_):
+        scores[held_out] += likely[:, column, None] * answers[relation, items.choices.codes[held_out]]
+    return np.round(scores, 9)
 
 
 def _shape_tokens(text: str) -> list[str]:
-    """The grammar of an option: how it begins and ends, and whether it is several words."""
-    form = normalise(text)
-    first = form.partition(" ")[0]
+    """The grammar of an option: how it begins and ends, and whether it is several words. Always six."""
+    first = text.partition(" ")[0]
     return [
-        f"^{form[:1]}",
+        f"^{text[:1]}",
         f"^{first}",
-        f"{form[-1:]}$",
-        f"{form[-2:]}$",
-        f"{form[-3:]}$",
-        f"#{min(form.count(' '), 3)}",
+        f"{text[-1:]}$",
+        f"{text[-2:]}$",
+        f"{text[-3:]}$",
+        f"#{min(text.count(' '), 3)}",
     ]
+
+
+def _number(token: str) -> int:
+    return crc32(token.encode("utf-8", "surrogatepass"))
 
 
 def wording_scores(items: Items, train: Bools, limit: int) -> Floats:
     """Scores (items, 4) of how the words of the wording go with the shape of each option, trained on `train`."""
-    asked = wordings(items)
-    words = [sorted(set(normalise(text).split())) or [text] for text in asked.values]
-    shapes = [_shape_tokens(text) for text in items.options.values]
+    from scipy.sparse import csr_matrix
+
+    asked = items.wordings
+    words = [[_number(word) for word in sorted(set(normalise(text).split()))[:_WORDS]] for text in asked.values]
+    starts = np.cumsum([0, *map(len, words)])
+    flat = np.array([number for own in words for number in own], dtype=np.int64)
+    shapes = np.array([[_number(token) for token in _shape_tokens(text)] for text in items.offered], dtype=np.int64)
 
     def features(rows: Ints) -> Any:
-        pairs = np.stack([np.repeat(asked.codes[rows], 4), items.options.codes[rows].ravel()], axis=1)
-        distinct, place = np.unique(pairs, axis=0, return_inverse=True)
-        crossed = (
-            [f"{word} {shape}" for word in words[wording] for shape in shapes[option]]
-            for wording, option in distinct.tolist()
-        )
-        return _hashed(crossed)[place.ravel()]
+        """Every word of the wording crossed with every shape of the option, hashed; (4 * rows, features)."""
+        wording = np.repeat(asked.codes[rows], 4)
+        sizes = np.diff(starts)[wording]
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        word = flat[np.repeat(starts[wording], sizes) + within]
+        shape = shapes[np.repeat(items.options.codes[rows].ravel(), sizes)]
+        columns = (word[:, None] * 1_000_003 + shape) % _FEATURES
+        ends = np.concatenate([[0], np.cumsum(sizes * shape.shape[1])])
+        ones = np.ones(columns.size, dtype=np.float32)
+        return csr_matrix((ones, columns.ravel(), ends), shape=(len(wording), _FEATURES))
 
     chosen, held_out = _some(train, limit), np.flatnonzero(~train)
     scores = np.zeros((len(items), 4))
-    if len(chosen) and len(held_out):
-        model = _fit(features(chosen), (items.gold[chosen, None] == np.arange(4)).ravel())
-        scores[held_out] = _score(model, features(held_out), (len(held_out), 4))
+    model = _fit(features(chosen), (items.gold[chosen, None] == np.arange(4)).ravel())
+    scores[held_out] = _score(model, features(held_out), (len(held_out), 4))
     return scores
 
 

@@ -22,7 +22,6 @@ from polyfact_dataset.quality.audit.release import Bools, Floats, Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
 from polyfact_dataset.quality.audit.shortcuts import entity_order
 from polyfact_dataset.quality.audit.stats import Figure, Pool, corrected
-from polyfact_dataset.quality.audit.wording import wordings
 from polyfact_dataset.records import CONTAMINATION
 from polyfact_dataset.text import normalise
 
@@ -96,21 +95,22 @@ def open_end(wording: str, code: str) -> str | None:
     return f"ends in {last!r}" if last in {normalise(article) for article in _cues(code).articles} else None
 
 
-def catch_all(options: Sequence[str], code: str) -> str | None:
-    """The option that is no answer of its own: a phrase of the language, or two of the other options; or None."""
-    phrases = {normalise(phrase) for phrase in _cues(code).catch_all}
-    forms = [_END.sub("", normalise(text)) for text in options]
+def catch_all(forms: Sequence[str], phrases: frozenset[str]) -> int | None:
+    """The slot of the option that is no answer of its own: one of `phrases`, or made of two of the other options.
+
+    `forms` are the normalised options without end punctuation; None where there is no such option.
+    """
     for slot, form in enumerate(forms):
         if form in phrases:
-            return options[slot]
-        held = [other for other in forms if other != form and len(other) >= 3 and other in form]
+            return slot
+        held = [other for other in forms if other in form and other != form and len(other) >= 3]
         if len(held) >= 2 and sum(map(len, held)) >= 0.6 * len(form):
-            return options[slot]
+            return slot
     return None
 
 
 def _questions(items: Items, ids: Sequence[str], section: Section) -> None:
-    asked = wordings(items)
+    asked = items.wordings
     for check, judge in (("negation", negation), ("article", open_end)):
         wrong = {number: judge(text, items.code) for number, text in enumerate(asked.values)}
         bad = {number for number, what in wrong.items() if what is not None}
@@ -122,17 +122,13 @@ def _questions(items: Items, ids: Sequence[str], section: Section) -> None:
 
 
 def _options(items: Items, ids: Sequence[str], section: Section) -> None:
-    values = items.options.values
+    forms = [_END.sub("", text) for text in items.offered]
+    phrases = frozenset(normalise(phrase) for phrase in _cues(items.code).catch_all)
     for row, own in enumerate(items.options.codes.tolist()):
-        texts = [values[code] for code in own]
-        found = catch_all(texts, items.code)
-        if found is not None:
-            section.find(
-                "catch_all",
-                [ids[row]],
-                items.code,
-                [f"{shown(found)!r} among {' · '.join(shown(t, 40) for t in texts)}"],
-            )
+        slot = catch_all([forms[code] for code in own], phrases)
+        if slot is not None:
+            texts = [shown(items.options.values[code], 40) for code in own]
+            section.find("catch_all", [ids[row]], items.code, [f"{texts[slot]!r} among {' · '.join(texts)}"])
 
 
 def lone_trait(items: Items, trait: Callable[[str], bool]) -> tuple[Floats, Bools]:
