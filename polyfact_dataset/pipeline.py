@@ -68,15 +68,22 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage("extract", "wikidata.extract", (), "read the dump: labels, types, statements"),
     Stage("candidates", "facts.candidates", ("extract",), "choose the statements that may become questions"),
-    Stage("localise", "wikidata.localise", ("extract", "candidates"), "resolve labels with their provenance"),
-    Stage("questions", "questions.write", ("localise",), "write the question in every language"),
+    Stage("backfill", "wikidata.backfill", ("extract", "candidates"), "ask Wikidata's API for what the dump lacks"),
+    Stage("localise", "wikidata.localise", ("extract", "backfill"), "resolve labels with their provenance"),
     Stage(
-        "validate", "questions.validate", ("localise", "questions", "candidates"), "keep facts sound in all languages"
+        "namesakes",
+        "wikidata.namesakes",
+        ("extract", "backfill", "localise"),
+        "find subjects that share a name, and what tells them apart",
     ),
+    Stage(
+        "questions", "questions.write", ("backfill", "localise", "namesakes"), "write the question in every language"
+    ),
+    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
     Stage(
         "sample",
         "facts.sample",
-        ("candidates", "localise", "questions", "validate"),
+        ("backfill", "localise", "questions", "validate"),
         "balance relations, split by subject, draw exchangeable distractors",
     ),
     Stage("items", "facts.items", ("localise", "questions", "sample"), "lay out every item in every language"),
@@ -117,10 +124,14 @@ class Tally:
 
 @dataclass
 class Report:
-    """What a stage returns: totals for the manifest and, where facts are dropped, the tally."""
+    """What a stage returns: totals for the manifest and, where facts are dropped, the tally.
+
+    A stage with something `pending` is done again on the next run.
+    """
 
     counts: dict[str, Any]
     tally: Tally | None = None
+    pending: int = 0
 
 
 def _fingerprint(dump: Path) -> str:
@@ -140,7 +151,7 @@ class Inputs:
         """What makes two builds the same: contents and configuration, without what changes no result."""
         return {
             "dump": _fingerprint(self.dump),
-            "config": self.config.model_dump(mode="json", exclude={"extract": {"workers"}}),
+            "config": self.config.identity(),
             "previous": digest_json(dict(self.previous)) if self.previous else None,
         }
 
@@ -277,7 +288,7 @@ def run(inputs: Inputs, out: Path, log: Log, *, until: str = "export", overwrite
         for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
             key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
             folder = stage_folder(out, stage.name)
-            if not redo and entry and entry["key"] == key and _is_whole(entry, folder):
+            if not redo and entry and entry["key"] == key and not entry.get("pending") and _is_whole(entry, folder):
                 log.line(f"{stage.name}: done before")
                 continue
             redo = True
@@ -311,6 +322,7 @@ def _execute(
     return {
         "key": key,
         "counts": report.counts,
+        "pending": report.pending,
         "tally": report.tally.as_json() if report.tally else None,
         "files": files,
     }
