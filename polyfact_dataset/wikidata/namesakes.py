@@ -75,7 +75,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
 def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Temporary table `pair`: (subject_id, property_id, language, other), `other` being a namesake of the subject.
 
-    One pass over the labels of the dump against the names of the candidates' subjects.
+    One pass over the labels of the dump, and over the names shown of candidates' subjects, which may be titles.
     """
     entities = str(context.path("extract", "entities"))
     connection.execute(
@@ -89,8 +89,10 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM held JOIN chain ON code = label.code AND NOT list_has_any(codes, earlier)
         JOIN (SELECT DISTINCT language, key FROM shown) USING (language)
         WHERE key = {_KEY.format("label.text")}
+        UNION SELECT shown.id, language, key, sitelinks FROM shown
+        JOIN read_parquet($localised) ON entity_id = shown.id
         """,
-        {"entities": entities},
+        {"entities": entities, "localised": str(context.path("localise", "localised"))},
     )
     connection.execute(
         """

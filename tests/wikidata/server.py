@@ -65,6 +65,8 @@ class Wikidata:
 
 class _Handler(BaseHTTPRequestHandler):
     wikidata: Wikidata
+    # Headers and body leave together, or the kernel waits between them.
+    wbufsize = -1
 
     def log_message(self, *_: object) -> None:
         """Keeps the test output clean."""

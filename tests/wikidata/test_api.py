@@ -16,8 +16,8 @@ from polyfact_dataset.wikidata.api import Client, Outcome
 from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.entities import Reader
 from polyfact_dataset.wikidata.extract import wanted
+from tests.planted import item
 from tests.wikidata.server import Wikidata, serving
-from tests.wikidata.world import item
 
 IDS = [f"Q{number}" for number in range(1, 121)]
 
@@ -57,9 +57,7 @@ def client(wikidata: Wikidata, clock: Clock, tmp_path: Path) -> Iterator[Callabl
         def make(**changes: object) -> Client:
             settings = {"enabled": True, "contact": "me@example.org", "api": wikidata.url, "requests_per_s": 1e6}
             config = BackfillConfig.model_validate({**settings, **changes})
-            made = Client(
-                config, cache, Reader(wanted(Config())), Log(quiet=True), sleep=clock.sleep, clock=clock.time
-            )
+            made = Client(config, cache, Reader(wanted(Config())), Log(quiet=True), sleep=clock.sleep, clock=clock.time)
             made.cache = cache  # type: ignore[attr-defined]
             return made
 
