@@ -148,6 +148,8 @@ def clean(text: str) -> str | None:
     meet, a control that parts two scripts, control, private-use and unassigned characters, and for a text without
     any letter or digit.
     """
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split()) if any(map(str.isalnum, text)) else None
     if _HIDING.search(text) or (_EMBEDDING.search(text) and not _one_direction(text)):
         return None
     seen = _without(_IDLE, _REPEATED_JOINER.sub(r"\1", _EMBEDDING.sub("\u200b", text)))

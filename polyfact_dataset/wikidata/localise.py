@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -56,12 +56,18 @@ def usable(text: str, entry: Language) -> str | None:
     It must hold letters or digits, no hidden controls, no markup, at most 120 characters, and only scripts of the
     language (Latin is allowed everywhere: many names stay Latin), with no word that mixes alphabets.
     """
+    return _usable(text, entry.scripts)
+
+
+# An entity's names are looked at once to choose, once to attest and once to collect, and agree between languages.
+@lru_cache(maxsize=1 << 16)
+def _usable(text: str, scripts: tuple[str, ...]) -> str | None:
     cleaned = clean(text)
     if cleaned is None or len(cleaned) > _MAX_CHARACTERS or _MARKUP.search(cleaned):
         return None
-    if not in_scripts(cleaned, entry.scripts) or mixes_scripts(cleaned):
+    if not in_scripts(cleaned, scripts) or mixes_scripts(cleaned):
         return None
-    return simplified(cleaned) if "Hans" in entry.scripts else cleaned
+    return simplified(cleaned) if "Hans" in scripts else cleaned
 
 
 @dataclass(frozen=True)
