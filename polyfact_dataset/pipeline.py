@@ -43,6 +43,8 @@ from polyfact_dataset.wikidata.dump import check_input
 PACKAGE = Path(__file__).parent
 # A finished table up to this size is hashed before it is trusted on a later run; a larger one only measured.
 _VERIFY_BYTES = 1 << 28
+# What a build folder may hold before there is a manifest.
+_OWN = (".lock", "stages", "timings.json", "wikidata-cache.sqlite", "wikidata-cache.sqlite-journal")
 # What every stage depends on.
 _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
 
@@ -213,7 +215,7 @@ def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[s
     """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
     path = out / "manifest.json"
     if not path.exists():
-        others = [entry.name for entry in out.iterdir() if entry.name not in (".lock", "stages", "timings.json")]
+        others = [entry.name for entry in out.iterdir() if entry.name not in _OWN]
         if others and not overwrite:
             raise ConfigError(
                 f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
@@ -288,13 +290,18 @@ def run(inputs: Inputs, out: Path, log: Log, *, until: str = "export", overwrite
         for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
             key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
             folder = stage_folder(out, stage.name)
-            if not redo and entry and entry["key"] == key and not entry.get("pending") and _is_whole(entry, folder):
+            done = bool(not redo and entry and entry["key"] == key and _is_whole(entry, folder))
+            if done and not entry.get("pending"):
                 log.line(f"{stage.name}: done before")
                 continue
-            redo = True
+            before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
-            manifest["stages"][stage.name] = _execute(stage, key, inputs, out, log, folder, manifest)
+            made = manifest["stages"][stage.name] = _execute(stage, key, inputs, out, log, folder, manifest)
+            # What was pending may be so still: then nothing that was made from it is made again.
+            redo = not (done and made["files"] == entry["files"])
+            if not redo:
+                manifest["stages"] = {**before, stage.name: made}
             timings[stage.name] = time.monotonic() - started
             write_json(out / "timings.json", timings)
             write_json(out / "manifest.json", manifest)

@@ -109,13 +109,13 @@ def _type(kind: pa.DataType) -> str:
     return "struct" if pa.types.is_struct(kind) else "list of string" if pa.types.is_list(kind) else str(kind)
 
 
-def _provenance(counts: dict[str, dict[str, int]]) -> dict[str, Any]:
+def _provenance(counts: dict[str, dict[str, int]], languages: list[str]) -> dict[str, Any]:
     """The kinds of provenance that occur, the commonest first, and how many labels of each a language has."""
     total = Counter[str]()
-    for own in counts.values():
-        total.update(own)
+    for code in languages:
+        total.update(counts[code])
     kinds = sorted(total, key=lambda kind: (kind == "missing", -total[kind], kind))
-    rows = [{"code": code, "counts": [f"{own.get(kind, 0):,}" for kind in kinds]} for code, own in counts.items()]
+    rows = [{"code": code, "counts": [f"{counts[code].get(kind, 0):,}" for kind in kinds]} for code in languages]
     return {"kinds": kinds, "rows": rows}
 
 
@@ -154,7 +154,7 @@ def render(folder: Path, manifest: dict[str, Any], schemas: dict[str, pa.Schema]
         parallel_columns=columns,
         item_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in _ITEM],
         open_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in OPEN_ITEM],
-        provenance=_provenance(stages["localise"]["counts"]["languages"]),
+        provenance=_provenance(stages["localise"]["counts"]["languages"], config["languages"]),
         provenance_doc=PROVENANCE_DOC,
         entities=stages["localise"]["counts"]["entities"],
         example=_example(folder, manifest["configs"]["parallel"], codes),

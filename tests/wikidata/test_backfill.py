@@ -69,8 +69,19 @@ def settings(wikidata: Wikidata, **changes: object) -> Config:
     return load_config(facts=1000, extract__workers=1, **{f"backfill__{key}": value for key, value in backfill.items()})
 
 
-def build(dump: Path, out: Path, config: Config, until: str = "export") -> dict:
-    return run(Inputs(config, dump), out, Log(quiet=True), until=until)
+class Lines(Log):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def build(dump: Path, out: Path, config: Config, until: str = "export", log: Log | None = None) -> dict:
+    return run(Inputs(config, dump), out, log or Log(quiet=True), until=until)
 
 
 def table(out: Path, stage: str, name: str) -> list[dict]:
@@ -220,12 +231,36 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     asked = len(table(out, "questions", "questions"))
     assert asked and rejected and asked + sum(rejected.values()) == 58
     assert all(reason.partition(":")[0] in ("subject_unlabelled", "object_unlabelled") for reason in rejected)
+    # Still offline: what is pending is looked for again, and nothing is made anew, for nothing has come.
+    log = Lines()
+    assert build(dump, out, offline, "questions", log)["stages"] == manifest["stages"]
+    assert "backfill: done before" not in log.lines and "localise: done before" in log.lines
+    assert any("49 ids are not in the cache; run without --offline" in line for line in log.lines)
     manifest = build(dump, out, settings(wikidata), "questions")
     assert [len(ids) for ids in wikidata.asked] == [49]
     assert manifest["stages"]["backfill"]["pending"] == 0 and len(table(out, "questions", "questions")) == 58
     # A cache that holds everything makes an offline build the same as one that asked.
     build(dump, out, offline, "questions")
     assert len(wikidata.asked) == 1
+
+
+def test_what_happens_is_said_with_counts(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
+    log = Lines()
+    wikidata.script = deque(["ok", "429 after 0"])
+    build(dump, tmp_path / "build", settings(wikidata), "backfill", log)
+    said = "\n".join(log.lines)
+    assert "HTTP 429; try 2 of 2 in 0.0 s" in said
+    assert "99 ids with labels lacking: 0 in the cache, 99 fetched with 3 requests, 1 retries" in said
+    assert "12 ids not in the dump: 0 in the cache, 12 fetched with 1 requests, 0 retries" in said
+
+
+def test_a_folder_that_holds_only_the_cache_can_be_built_in(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
+    out = tmp_path / "build"
+    build(dump, out, settings(wikidata), "backfill")
+    (out / "manifest.json").unlink()
+    wikidata.asked.clear()
+    build(dump, out, settings(wikidata), "backfill")
+    assert wikidata.asked == []
 
 
 def test_a_cache_is_shared_by_builds(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
