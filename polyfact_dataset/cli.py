@@ -37,6 +37,16 @@ Workers = Annotated[
 Previous = Annotated[
     Optional[Path], typer.Option("--previous", help="Earlier release folder: its held-out facts never enter train.")
 ]
+Backfill = Annotated[
+    Optional[bool],
+    typer.Option("--backfill", help="Ask Wikidata's API for labels that the dump lacks; answers are cached in --out."),
+]
+Offline = Annotated[
+    Optional[bool], typer.Option("--offline", help="With --backfill: take answers from the cache, ask for nothing.")
+]
+Contact = Annotated[
+    Optional[str], typer.Option("--contact", help="With --backfill: e-mail address or URL shown to Wikimedia.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 
@@ -50,6 +60,9 @@ def _build(
     config: Path | None,
     workers: int | None,
     previous: Path | None,
+    backfill: bool | None,
+    offline: bool | None,
+    contact: str | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -66,6 +79,9 @@ def _build(
         facts=facts,
         seed=seed,
         extract__workers=workers,
+        backfill__enabled=backfill,
+        backfill__offline=offline,
+        backfill__contact=contact,
     )
 
 
@@ -79,10 +95,13 @@ def _stage_command(name: str, doc: str) -> None:
         config: ConfigFile = None,
         workers: Workers = None,
         previous: Previous = None,
+        backfill: Backfill = None,
+        offline: Offline = None,
+        contact: Contact = None,
         overwrite: Overwrite = False,
         quiet: Quiet = False,
     ) -> None:
-        _build(name, dump, out, facts, seed, config, workers, previous, overwrite, quiet)
+        _build(name, dump, out, facts, seed, config, workers, previous, backfill, offline, contact, overwrite, quiet)
 
 
 @app.command("build")
@@ -94,13 +113,16 @@ def build_command(
     config: ConfigFile = None,
     workers: Workers = None,
     previous: Previous = None,
+    backfill: Backfill = None,
+    offline: Offline = None,
+    contact: Contact = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Build a release from a Wikidata JSON dump, going on where an earlier run stopped."""
     from polyfact_dataset.pipeline import LAST
 
-    _build(LAST, dump, out, facts, seed, config, workers, previous, overwrite, quiet)
+    _build(LAST, dump, out, facts, seed, config, workers, previous, backfill, offline, contact, overwrite, quiet)
 
 
 @app.command("audit")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.languages import PAPER_LANGUAGES, known
@@ -44,6 +45,51 @@ class CandidatesConfig(_Section):
         r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[\dJ+-]",
         r"^\d{4} [A-Z]{2}\d*$",
     )
+
+
+class BackfillConfig(_Section):
+    """Asking Wikidata's API for the labels that the dump lacks. Only the first two settings change the result."""
+
+    enabled: bool = False
+    # Languages in which both ends of a fact must have a label in the dump; the API is asked for the others.
+    min_languages: int = Field(default=8, ge=0)
+    # Take answers from the cache alone and ask for nothing.
+    offline: bool = False
+    # An e-mail address or URL for the User-Agent header, as Wikimedia's policy asks.
+    contact: str = ""
+    api: str = Field(default="https://www.wikidata.org/w/api.php", pattern=r"^https?://")
+    # SQLite file with every answer ever received; by default in the build folder.
+    cache: Path | None = None
+    batch_ids: int = Field(default=50, ge=1, le=50)
+    requests_per_s: float = Field(default=1.0, gt=0)
+    maxlag_s: int = Field(default=5, ge=1)
+    timeout_s: float = Field(default=60.0, gt=0)
+    max_tries: int = Field(default=8, ge=1)
+    # The first pause after a failure; it doubles with each further one up to the longest.
+    first_wait_s: float = Field(default=1.0, gt=0)
+    max_wait_s: float = Field(default=300.0, gt=0)
+
+    @field_validator("contact")
+    @classmethod
+    def _contact(cls, text: str) -> str:
+        if text and not re.fullmatch(r"[!-~]+@[!-~]+|https?://[!-~]+", text):
+            raise ValueError(f"{text!r} is neither an e-mail address nor a URL in ASCII")
+        return text
+
+    @model_validator(mode="after")
+    def _reachable(self) -> BackfillConfig:
+        if self.offline and not self.enabled:
+            raise ValueError("offline says how the backfill works; turn it on with --backfill or enabled = true")
+        if self.enabled and not self.offline and not self.contact:
+            raise ValueError("contact is empty: give an e-mail address or URL by --contact, as Wikimedia asks")
+        return self
+
+
+class NamesakesConfig(_Section):
+    """Subjects of one relation that share a label."""
+
+    # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous.
+    min_sitelinks_share: float = Field(default=0.0, ge=0)
 
 
 class SampleConfig(_Section):
@@ -200,11 +246,24 @@ class Config(_Section):
     relations: tuple[str, ...] = Field(default_factory=lambda: tuple(all_relations()))
     extract: ExtractConfig = ExtractConfig()
     candidates: CandidatesConfig = CandidatesConfig()
+    backfill: BackfillConfig = BackfillConfig()
+    namesakes: NamesakesConfig = NamesakesConfig()
     sample: SampleConfig = SampleConfig()
     distract: DistractConfig = DistractConfig()
     tiers: TiersConfig = TiersConfig()
     export: ExportConfig = ExportConfig()
     audit: AuditConfig = AuditConfig()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings on which the result depends, as JSON."""
+        backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
+        return self.model_dump(mode="json", exclude={"extract": {"workers"}, "backfill": backfill, "audit": True})
+
+    @property
+    def min_languages(self) -> int:
+        """Languages in which both ends of a candidate must have a label in the dump."""
+        asked = min(self.candidates.min_languages, len(self.languages))
+        return min(asked, self.backfill.min_languages) if self.backfill.enabled else asked
 
     @field_validator("languages")
     @classmethod

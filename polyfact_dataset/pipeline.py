@@ -43,6 +43,8 @@ from polyfact_dataset.wikidata.dump import check_input
 PACKAGE = Path(__file__).parent
 # A finished table up to this size is hashed before it is trusted on a later run; a larger one only measured.
 _VERIFY_BYTES = 1 << 28
+# What a build folder may hold before there is a manifest.
+_OWN = (".lock", "stages", "timings.json", "wikidata-cache.sqlite", "wikidata-cache.sqlite-journal")
 # What every stage depends on.
 _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
 
@@ -68,15 +70,22 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage("extract", "wikidata.extract", (), "read the dump: labels, types, statements"),
     Stage("candidates", "facts.candidates", ("extract",), "choose the statements that may become questions"),
-    Stage("localise", "wikidata.localise", ("extract", "candidates"), "resolve labels with their provenance"),
-    Stage("questions", "questions.write", ("localise",), "write the question in every language"),
+    Stage("backfill", "wikidata.backfill", ("extract", "candidates"), "ask Wikidata's API for what the dump lacks"),
+    Stage("localise", "wikidata.localise", ("extract", "backfill"), "resolve labels with their provenance"),
     Stage(
-        "validate", "questions.validate", ("localise", "questions", "candidates"), "keep facts sound in all languages"
+        "namesakes",
+        "wikidata.namesakes",
+        ("extract", "backfill", "localise"),
+        "find subjects that share a name, and what tells them apart",
     ),
+    Stage(
+        "questions", "questions.write", ("backfill", "localise", "namesakes"), "write the question in every language"
+    ),
+    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
     Stage(
         "sample",
         "facts.sample",
-        ("candidates", "localise", "questions", "validate"),
+        ("backfill", "localise", "questions", "validate"),
         "balance relations, split by subject, draw exchangeable distractors",
     ),
     Stage("items", "facts.items", ("localise", "questions", "sample"), "lay out every item in every language"),
@@ -119,10 +128,14 @@ class Tally:
 
 @dataclass
 class Report:
-    """What a stage returns: totals for the manifest and, where facts are dropped, the tally."""
+    """What a stage returns: totals for the manifest and, where facts are dropped, the tally.
+
+    A stage with something `pending` is done again on the next run.
+    """
 
     counts: dict[str, Any]
     tally: Tally | None = None
+    pending: int = 0
 
 
 def _fingerprint(dump: Path) -> str:
@@ -142,7 +155,7 @@ class Inputs:
         """What makes two builds the same: contents and configuration, without what changes no result."""
         return {
             "dump": _fingerprint(self.dump),
-            "config": self.config.model_dump(mode="json", exclude={"extract": {"workers"}, "audit": True}),
+            "config": self.config.identity(),
             "previous": digest_json(dict(self.previous)) if self.previous else None,
         }
 
@@ -207,7 +220,7 @@ def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[s
     """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
     path = out / "manifest.json"
     if not path.exists():
-        others = [entry.name for entry in out.iterdir() if entry.name not in (".lock", "stages", "timings.json")]
+        others = [entry.name for entry in out.iterdir() if entry.name not in _OWN]
         if others and not overwrite:
             raise ConfigError(
                 f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
@@ -282,13 +295,18 @@ def run(inputs: Inputs, out: Path, log: Log, *, until: str = LAST, overwrite: bo
         for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
             key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
             folder = stage_folder(out, stage.name)
-            if not redo and entry and entry["key"] == key and _is_whole(entry, folder):
+            done = bool(not redo and entry and entry["key"] == key and _is_whole(entry, folder))
+            if done and not entry.get("pending"):
                 log.line(f"{stage.name}: done before")
                 continue
-            redo = True
+            before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
-            manifest["stages"][stage.name] = _execute(stage, key, inputs, out, log, folder, manifest)
+            made = manifest["stages"][stage.name] = _execute(stage, key, inputs, out, log, folder, manifest)
+            # What was pending may be so still: then nothing that was made from it is made again.
+            redo = not (done and made["files"] == entry["files"])
+            if not redo:
+                manifest["stages"] = {**before, stage.name: made}
             timings[stage.name] = time.monotonic() - started
             write_json(out / "timings.json", timings)
             write_json(out / "manifest.json", manifest)
@@ -316,6 +334,7 @@ def _execute(
     return {
         "key": key,
         "counts": report.counts,
+        "pending": report.pending,
         "tally": report.tally.as_json() if report.tally else None,
         "files": files,
     }

@@ -2,7 +2,8 @@
 
 Everything here is one pass of DuckDB over the extracted tables, out of core. Each statement is kept or rejected
 with the first reason that holds; the order of the reasons is the order of `_REASONS`,
-and last comes `beyond_pool`, which only a place in the shuffle decides.
+and last comes `beyond_pool`, which only a place in the pool decides. A relation's pool holds first the facts whose
+ends are labelled in all languages, so that a backfill is asked only for what these do not fill.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("ended", "ended"),
     ("self_reference", "subject = object"),
     ("subject_not_a_thing", "subject_page"),
-    ("object_not_in_dump", "object_coverage IS NULL"),
+    ("object_not_in_dump", "object_coverage IS NULL AND NOT $backfill"),
     ("subject_unlabelled", "subject_coverage < $min_languages"),
     ("object_unlabelled", "object_coverage < $min_languages"),
     ("catalogue_designation", "catalogue"),
@@ -56,6 +57,8 @@ def settings(config: Config) -> dict[str, object]:
         "languages": config.languages,
         "relations": config.relations,
         "candidates": config.candidates.model_dump(),
+        "min_languages": config.min_languages,
+        "backfill": config.backfill.enabled,
     }
 
 
@@ -129,12 +132,15 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         )
         SELECT *, CASE WHEN early IS NULL THEN row_number() OVER (
                       PARTITION BY property, early IS NULL
-                      ORDER BY md5($seed || ':candidates:' || fact_id), fact_id) END AS priority
+                      ORDER BY least(subject_coverage, coalesce(object_coverage, 0)) < $languages,
+                               md5($seed || ':candidates:' || fact_id), fact_id) END AS priority
         FROM eligible
         """,
         {
             "statements": str(context.path("extract", "statements")),
-            "min_languages": config.candidates.min_languages,
+            "min_languages": config.min_languages,
+            "languages": len(config.languages),
+            "backfill": config.backfill.enabled,
             "patterns": patterns,
             "seed": str(config.seed),
         },

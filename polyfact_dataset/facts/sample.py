@@ -117,7 +117,7 @@ def run(context: Context) -> Report:
         context.read("validate", "survivors"),
         context.read("localise", "localised"),
         context.read("questions", "questions"),
-        context.read("candidates", "true_objects"),
+        context.read("backfill", "true_objects"),
         config.languages,
     )
     if not pool.facts:

@@ -119,7 +119,8 @@ def run(context: Context) -> Report:
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
     schemas: dict[str, pa.Schema] = {}
-    for table, content in tables(items, _aligned(items, tiers), context.read("localise", "localised"), languages):
+    localised, accepted = (context.read("localise", name) for name in ("localised", "accepted"))
+    for table, content in tables(items, _aligned(items, tiers), localised, accepted, languages):
         schemas[table] = content.schema
         for (split, tier), numbers in partitions.items():
             part = content.take(numbers)
