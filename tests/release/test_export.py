@@ -38,7 +38,7 @@ def test_every_file_is_used_and_has_the_declared_schema(sample_build: Path) -> N
     release = sample_build / "release"
     manifest = read_json(release / "manifest.json")
     listed = {path for splits in manifest["configs"].values() for paths in splits.values() for path in paths}
-    found = {path.relative_to(release).as_posix() for path in release.rglob("*.parquet")}
+    found = {path.relative_to(release).as_posix() for path in (release / "data").rglob("*.parquet")}
     assert listed == found == set(manifest["files"])
     for name in found:
         table = name.split("/")[1]
