@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
 from polyfact_dataset.languages import language
-from polyfact_dataset.records import _ITEM, OPEN_ITEM, OPTIONS, PROVENANCE_DOC, SPLITS, TIERS, parallel_rows
+from polyfact_dataset.records import _ITEM, OPEN_ITEM, OPTIONS, SPLITS, TIERS, parallel_rows
 from polyfact_dataset.relations import all_relations
 
 _EXAMPLE_LANGUAGES = ("en", "sw", "bn", "ja", "ar", "ru")
@@ -155,7 +155,6 @@ def render(folder: Path, manifest: dict[str, Any], schemas: dict[str, pa.Schema]
         item_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in _ITEM],
         open_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in OPEN_ITEM],
         provenance=_provenance(stages["localise"]["counts"]["languages"], config["languages"]),
-        provenance_doc=PROVENANCE_DOC,
         entities=stages["localise"]["counts"]["entities"],
         example=_example(folder, manifest["configs"]["parallel"], codes),
         version=manifest["polyfact"],

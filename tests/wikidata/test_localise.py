@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polyfact_dataset.languages import PAPER_LANGUAGES, language
 from polyfact_dataset.wikidata.localise import Texts, is_attested, localise_rows, names, resolve, simplified, usable
+from tests.conftest import polyfact
 
 
 @pytest.mark.parametrize(
@@ -124,3 +129,13 @@ def test_simplified() -> None:
 
 def test_usable_keeps_the_joiners_bengali_needs() -> None:
     assert usable("র‍্যাম", language("bn")) == "র‍্যাম"
+
+
+def test_the_table_of_the_docs_is_what_the_benchmark_prints(real_dump: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    polyfact("extract", "--dump", real_dump, "--out", tmp_path / "build")
+    command = [sys.executable, root / "benchmarks" / "labels.py", "--build", tmp_path / "build"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    page = (root / "docs" / "labels.md").read_text(encoding="utf-8").splitlines()
+    assert len(printed) == 2 + 2 + len(PAPER_LANGUAGES) + 1
+    assert printed[2:] == [line for line in page if line in printed[2:]]
