@@ -151,7 +151,7 @@ class Maker:
             prop = f"P{rng.randrange(300, 9000)}"
             value = self._string(self._hex(9)) if rng.random() < 0.7 else self._item(rng.randrange(10**8))
             claims.setdefault(prop, []).append(
-                self._statement(subject, prop, value, own if rng.random() < 0.2 else source)
+                self._statement(subject, prop, value, own if rng.random() < 0.12 else source)
             )
         return claims
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec.structs import astuple
 
 from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS, TEXT
@@ -125,12 +124,11 @@ class Rows:
 
     def tables(self) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Entities, statements and quarantine as Arrow."""
-        ids = pa.array(self.ids, pa.string())
-        kinds = pc.if_else(pc.starts_with(ids, "P"), "property", "item")
+        kinds = ["property" if qid[0] == "P" else "item" for qid in self.ids]
         types = pa.ListArray.from_arrays(pa.array(self.type_ends, pa.int32()), pa.array(self.types, pa.string()))
         columns = [
-            ids,
-            kinds,
+            pa.array(self.ids, pa.string()),
+            pa.array(kinds, pa.string()),
             pa.array(self.redirected, pa.string()),
             types,
             pa.array(self.sitelinks, pa.int32()),

@@ -10,16 +10,17 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from polyfact_dataset.config import Config, ExtractConfig
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.progress import Task as Progress
-from polyfact_dataset.storage import digest_json, write_json
+from polyfact_dataset.storage import digest_json, disk_errors, write_json
 from polyfact_dataset.wikidata.chunks import Chunk, Chunks, Position, bounds, open_chunks
 from polyfact_dataset.wikidata.dump import Raw, damage_as_data_error, is_other_layout, open_raw
-from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
+from polyfact_dataset.wikidata.entities import Wanted
 from polyfact_dataset.wikidata.lines import joined
 from polyfact_dataset.wikidata.parts import Parts, Record
 from polyfact_dataset.wikidata.workers import (
@@ -28,8 +29,6 @@ from polyfact_dataset.wikidata.workers import (
     Piece,
     Pool,
     Task,
-    counts_of,
-    encode,
     in_processes,
     in_this_process,
 )
@@ -78,8 +77,7 @@ class Extraction:
     """Puts the results of the workers together, in the order of the dump."""
 
     def __init__(self, config: Config, name: str, parts: Parts, part: tuple[int, int] | None, chunks_per_part: int):
-        self._config, self._name, self._parts = config.extract, name, parts
-        self._reader = Reader(wanted(config), config.extract.max_line_bytes)
+        self._config, self.name, self._parts = config.extract, name, parts
         self._chunks_per_part = chunks_per_part
         self._head, self._tail = parts.head, parts.tail
         self._wants_head = part is not None and part[0] > 1 and parts.head is None
@@ -105,20 +103,16 @@ class Extraction:
             self.close(chunk.end, pool)
 
     def _complete(self, line: bytes, number: int) -> None:
-        """A line put together from its parts: parsed here, or kept where its beginning is in another extraction."""
+        """A line put together from its parts; where its beginning is in another extraction it is kept for that."""
         if self._wants_head:
             self._head, self._wants_head = line, False
-            return
-        rows = Rows()
-        self._reader.read(line, 0, rows)
-        if rows.lines:
-            self._open.pieces.append(Piece(encode(rows), number))
-            self._count(counts_of(rows))
+        elif line.strip():
+            self._open.pieces.append(Piece(line, number))
 
     def _count(self, counts: dict[str, int]) -> None:
         self._open.counts.update(counts)
         self._total.update(counts)
-        check_broken(self._total, self._config, self._name, final=False)
+        check_broken(self._total, self._config, self.name, final=False)
 
     def end(self, position: Position, pool: Pool, *, is_last: bool) -> None:
         """The dump is read: its last line needs no newline. What another extraction completes stays open."""
@@ -146,7 +140,10 @@ class Extraction:
     def settle(self) -> None:
         """Waits for the oldest part being written, and makes it durable."""
         write, record, head, tail, pieces = self._writing.popleft()
-        record.counts.update(write())
+        counts = write()
+        own = {name: counts.get(name, 0) + record.counts.get(name, 0) for name in counts | record.counts}
+        self._total.update({name: own[name] - record.counts.get(name, 0) for name in own})
+        record.counts = own
         self._parts.finish(record, head, tail)
         for piece in pieces:
             if not isinstance(piece.rows, bytes):
@@ -166,7 +163,7 @@ def check_broken(total: Counter[str], config: ExtractConfig, name: str, *, final
         )
 
 
-def _read(source: Chunks, extraction: Extraction, pool: Pool, parts: Parts, progress: Progress) -> Position | None:
+def _read(source: Chunks, extraction: Extraction, pool: Pool, folder: Path, progress: Progress) -> Position | None:
     """Hands chunks to the workers while there are free slots, and takes their results in order.
 
     Returns where the dump, or the part of it, ended; None when there was nothing to read.
@@ -176,12 +173,13 @@ def _read(source: Chunks, extraction: Extraction, pool: Pool, parts: Parts, prog
     size, started, position, dump_bytes, more = source.slot_bytes, 0, None, 0, True
     while more or flying:
         while more and free:
-            chunk = source.fill(pool.slots[free[0] * size : (free[0] + 1) * size])
+            with damage_as_data_error(extraction.name):
+                chunk = source.fill(pool.slots[free[0] * size : (free[0] + 1) * size])
             if chunk is None:
                 more = False
                 break
             slot = free.popleft()
-            flying.append((chunk, slot, pool.parse(chunk, slot, parts.work / f"{started:08}.arrow")))
+            flying.append((chunk, slot, pool.parse(chunk, slot, folder / f"{started:08}.arrow")))
             started += 1
         if flying:
             chunk, slot, result = flying.popleft()
@@ -233,8 +231,8 @@ def run(context: Context) -> Report:
     config, raw, parts = context.config.extract, open_raw(context.dump), Parts(context.folder)
     with ExitStack() as stack:
         stack.callback(raw.close)
-        stack.enter_context(damage_as_data_error(raw.name))
-        source = _open(raw, context, parts)
+        with damage_as_data_error(raw.name):
+            source = _open(raw, context, parts)
         per_part = config.part_batches if raw.kind != "bz2" else max(1, config.part_batches // _BZ2_CHUNKS)
         extraction = Extraction(context.config, raw.name, parts, context.part, per_part)
         task = Task(wanted(context.config), config.max_line_bytes, raw.name, parts.work / "slots", source.slot_bytes)
@@ -244,7 +242,7 @@ def run(context: Context) -> Report:
         pool = stack.enter_context(in_processes(task, workers) if workers > 1 else in_this_process(task))
         total = None if raw.size is None else raw.size / 1e6
         progress = stack.enter_context(context.log.progress("extract", "MB", total))
-        position = _read(source, extraction, pool, parts, progress)
+        position = _read(source, extraction, pool, parts.work, progress)
         is_last = context.part is None or context.part[0] == context.part[1]
         extraction.end(position or (parts.records[-1].position if parts.records else {}), pool, is_last=is_last)
     return _finished(context, parts, raw.name)
@@ -260,8 +258,9 @@ def _finished(context: Context, parts: Parts, name: str) -> Report:
     about = {"newlines": parts.records[-1].newlines, "part": context.part, "has_head": parts.head is not None}
     write_json(context.folder / EXTRACTION, {**about, "settings": fingerprint(context.config)})
     if context.part:
-        (context.folder / HEAD).write_bytes(parts.head or b"")
-        (context.folder / TAIL).write_bytes(parts.tail)
+        with disk_errors(context.folder):
+            (context.folder / HEAD).write_bytes(parts.head or b"")
+            (context.folder / TAIL).write_bytes(parts.tail)
     if total["broken"]:
         context.log.line(f"extract: {total['broken']} broken lines are in quarantine.parquet")
     return Report({name: total[name] for name in ("lines", "lexemes", "broken", *(table.name for table in TABLES))})

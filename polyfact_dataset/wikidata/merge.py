@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.pipeline import Context, Report, stage_folder
-from polyfact_dataset.records import QUARANTINE
 from polyfact_dataset.storage import digest_json, read_json, read_parquet, sync, write_json, write_parquet
 from polyfact_dataset.wikidata.entities import Reader, Rows
 from polyfact_dataset.wikidata.extract import (
@@ -30,7 +28,7 @@ from polyfact_dataset.wikidata.extract import (
     wanted,
 )
 from polyfact_dataset.wikidata.lines import joined
-from polyfact_dataset.wikidata.workers import TABLES, counts_of
+from polyfact_dataset.wikidata.workers import TABLES, counts_of, renumbered
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,7 @@ class _Merger:
                 _take(source.folder / path / name, self._folder / path / f"{self._files:05}.parquet")
             self._files += 1
         quarantine = read_parquet(source.folder / "quarantine.parquet")
-        lines = pc.add(quarantine.column("line"), pa.scalar(self._newlines, pa.int64()))
-        self._quarantine.append(quarantine.set_column(0, QUARANTINE.schema.field("line"), lines))
+        self._quarantine.append(renumbered(quarantine, self._newlines))
         self.counts.update(source.counts)
         self._newlines += source.newlines
 

@@ -9,11 +9,17 @@ from __future__ import annotations
 import gc
 import mmap
 import multiprocessing
+import os
+import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +27,7 @@ import pyarrow as pa
 
 from polyfact_dataset.errors import RetryableError
 from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
-from polyfact_dataset.storage import ROW_GROUP_ROWS, parquet_writer
+from polyfact_dataset.storage import disk_errors, write_parquet
 from polyfact_dataset.wikidata.chunks import Chunk
 from polyfact_dataset.wikidata.dump import damage_as_data_error
 from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
@@ -52,9 +58,9 @@ class Parsed:
     rows: Path | bytes
 
 
-@dataclass
+@dataclass(frozen=True)
 class Piece:
-    """Rows of a part: their file or bytes, and the number of the line that they call 0."""
+    """Rows of a part and the number of the line that they call 0: in a file, or as a line that is not parsed yet."""
 
     rows: Path | bytes
     first_line: int
@@ -65,7 +71,7 @@ def counts_of(rows: Rows) -> dict[str, int]:
     return {"lines": rows.lines, "lexemes": rows.lexemes, "broken": rows.broken}
 
 
-def encode(rows: Rows) -> bytes:
+def _encode(rows: Rows) -> bytes:
     """The three tables as Arrow IPC streams, one behind the other."""
     sink = pa.BufferOutputStream()
     for table in rows.tables():
@@ -75,8 +81,8 @@ def encode(rows: Rows) -> bytes:
     return data
 
 
-def _decode(rows: Path | bytes) -> list[pa.Table]:
-    with pa.memory_map(str(rows)) if isinstance(rows, Path) else pa.BufferReader(rows) as source:
+def _decode(rows: Path) -> list[pa.Table]:
+    with pa.memory_map(str(rows)) as source:
         return [pa.ipc.open_stream(source).read_all() for _ in TABLES]
 
 
@@ -98,7 +104,8 @@ class Worker:
                 if chunk.bits is None or "Stream CRC" not in str(error):
                     raise
                 rows, cutter = self._read(chunk, chunk.text(data, tolerantly=True))
-        target.write_bytes(encode(rows))
+        with disk_errors(target):
+            target.write_bytes(_encode(rows))
         return Parsed(cutter.head, cutter.tail, cutter.newlines, counts_of(rows), target)
 
     def _read(self, chunk: Chunk, text: Iterator[bytes]) -> tuple[Rows, LineCutter]:
@@ -109,32 +116,48 @@ class Worker:
             number = cutter.newlines - (cutter.head is not None)
         return rows, cutter
 
+    def write_part(self, pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
+        """Writes the rows of a part as its three tables, durably; returns their numbers and what lines were parsed."""
+        counts, tables = Counter[str](), list[list[pa.Table]]([[] for _ in TABLES])
+        for piece in pieces:
+            if isinstance(piece.rows, Path):
+                entities, statements, quarantine = _decode(piece.rows)
+            else:
+                rows = Rows()
+                self._reader.read(piece.rows, 0, rows)
+                counts.update(counts_of(rows))
+                entities, statements, quarantine = rows.tables()
+            for own, content in zip(tables, (entities, statements, renumbered(quarantine, piece.first_line))):
+                own.append(content)
+        for table, own, target in zip(TABLES, tables, targets):
+            whole = pa.concat_tables(own).combine_chunks()
+            write_parquet(target, whole)
+            counts[table.name] = whole.num_rows
+        return counts
 
-def write_part(pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
-    """Writes the rows of a part as its three tables, durably; returns their numbers of rows."""
-    tables: list[list[pa.Table]] = [[] for _ in TABLES]
-    for piece in pieces:
-        entities, statements, quarantine = _decode(piece.rows)
-        lines = pa.compute.add(quarantine.column("line"), pa.scalar(piece.first_line, pa.int64()))
-        quarantine = quarantine.set_column(0, QUARANTINE.schema.field("line"), lines)
-        for own, rows in zip(tables, (entities, statements, quarantine)):
-            own.append(rows)
-    counts = {}
-    for table, own, target in zip(TABLES, tables, targets):
-        whole = pa.concat_tables(own).combine_chunks()
-        with parquet_writer(target, table.schema) as writer:
-            writer.write_table(whole, row_group_size=ROW_GROUP_ROWS)
-        counts[table.name] = whole.num_rows
-    return counts
+
+def renumbered(quarantine: pa.Table, lines_before: int) -> pa.Table:
+    """Quarantined lines with numbers that count the lines before."""
+    lines = [line + lines_before for line in quarantine.column("line").to_pylist()]
+    return quarantine.set_column(0, QUARANTINE.schema.field("line"), pa.array(lines, pa.int64()))
 
 
 _worker: Worker | None = None
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Arrow imports pandas, half a second of work, when it is given a list; there is no use for it in a worker."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ImportError("pandas is not needed here")
 
 
 def _start(task: Task) -> None:
     global _worker
     with task.slots.open("rb") as handle:
         _worker = Worker(task, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+    sys.meta_path.insert(0, _WithoutPandas())
     # Rows hold no cycles; looking for some takes a tenth of the time.
     gc.disable()
 
@@ -142,6 +165,11 @@ def _start(task: Task) -> None:
 def _parse(chunk: Chunk, slot: int, target: Path) -> Parsed:
     assert _worker is not None
     return _worker.parse(chunk, slot, target)
+
+
+def _write(pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
+    assert _worker is not None
+    return _worker.write_part(pieces, targets)
 
 
 @dataclass
@@ -179,28 +207,38 @@ def in_this_process(task: Task) -> Iterator[Pool]:
         return lambda: parsed
 
     def write(pieces: Sequence[Piece], targets: Sequence[Path]) -> Callable[[], dict[str, int]]:
-        counts = write_part(pieces, targets)
+        counts = worker.write_part(pieces, targets)
         return lambda: counts
 
     yield Pool(memoryview(memory), 1, parse, write)
+
+
+def _context() -> BaseContext:
+    """Forking spares each worker the imports, half a second; with other threads about, it is not safe."""
+    if sys.platform == "linux" and threading.active_count() == 1:
+        return multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 @contextmanager
 def in_processes(task: Task, workers: int) -> Iterator[Pool]:
     """`workers` processes and slots for two chunks of each. They end when the block does."""
     count = 2 * workers + 2
-    with task.slots.open("w+b") as handle:
-        handle.truncate(count * task.slot_bytes)
+    with disk_errors(task.slots), task.slots.open("w+b") as handle:
+        # Reserved, not only named: writing to memory without a disk behind it would end the process.
+        os.posix_fallocate(handle.fileno(), 0, count * task.slot_bytes)
         memory = mmap.mmap(handle.fileno(), 0)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    executor = ProcessPoolExecutor(workers, context, _start, (task,))
+    executor = ProcessPoolExecutor(workers, _context(), _start, (task,))
+    # The processes start now, before this one has threads.
+    executor.submit(os.getpid)
 
     def parse(chunk: Chunk, slot: int, target: Path) -> Callable[[], Parsed]:
         return _result(executor.submit(_parse, chunk, slot, target))
 
     def write(pieces: Sequence[Piece], targets: Sequence[Path]) -> Callable[[], dict[str, int]]:
-        return _result(executor.submit(write_part, pieces, targets))
+        return _result(executor.submit(_write, pieces, targets))
 
     try:
         yield Pool(memoryview(memory), count, parse, write)
