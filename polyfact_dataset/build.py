@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,25 @@ def previous_splits(release: Path) -> dict[str, str]:
     return dict(sorted(splits.items()))
 
 
+def _dump(given: Path | None, out: Path) -> tuple[Path | None, str]:
+    """The dump, or what identifies it. Without one given: what was piped or merged into `out`, or the sample."""
+    if given is None and (out / "manifest.json").exists():
+        manifest = read_json(out / "manifest.json")
+        if manifest.get("dump_is_gone") and "extract" in manifest["stages"]:
+            return None, manifest["build"]["dump"]
+    return given or SAMPLE_DUMP, ""
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    """`i/n` as numbers. Raises `ConfigError` when it is none."""
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ConfigError(f"--part {text}: give it as i/n, such as 2/8 for the second of eight parts")
+    return int(number), int(count)
+
+
 def run(
     *,
     until: str,
@@ -44,14 +64,18 @@ def run(
     previous: Path | None,
     overwrite: bool,
     quiet: bool,
+    part: str | None = None,
     **overrides: Any,
 ) -> None:
     """Runs the stages up to `until` and prints the closing table of a whole build."""
     log = Log(quiet=quiet)
+    path, source = _dump(dump, out)
     inputs = pipeline.Inputs(
         config=load_config(config_file, **overrides),
-        dump=dump if dump is not None else SAMPLE_DUMP,
+        dump=path,
         previous=previous_splits(previous) if previous is not None else {},
+        part=_part(part),
+        source=source,
     )
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
     if until != pipeline.LAST:
@@ -78,3 +102,17 @@ def audit(release: Path, output: Path | None, config_file: Path | None, quiet: b
     if not quiet:
         summary.show_audit(found, target)
     refuse(found["broken"], target)
+
+
+def merge(
+    parts: Sequence[Path], *, out: Path, config_file: Path | None, overwrite: bool, quiet: bool, **overrides: Any
+) -> None:
+    """Makes the extraction of `out` from those of other build folders."""
+    from polyfact_dataset.wikidata.merge import merged, open_sources
+
+    sources, identity = open_sources(parts)
+    inputs = pipeline.Inputs(config=load_config(config_file, **overrides), dump=None, source=identity)
+    log = Log(quiet=quiet)
+    pipeline.run(
+        inputs, out, log, until="extract", overwrite=overwrite, supply=lambda context: merged(context, sources)
+    )

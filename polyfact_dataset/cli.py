@@ -23,7 +23,9 @@ app = typer.Typer(
 SampleDump = "the bundled sample dump"
 Dump = Annotated[
     Optional[Path],
-    typer.Option("--dump", help="Wikidata JSON dump: .json, .bz2, .gz or .zst. Default: " + SampleDump + "."),
+    typer.Option(
+        "--dump", help="Wikidata JSON dump: .json, .bz2, .gz or .zst; - is standard input. Default: " + SampleDump + "."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Build folder; the release is written to its subfolder `release`.")]
 Facts = Annotated[
@@ -65,6 +67,7 @@ def _build(
     contact: str | None,
     overwrite: bool,
     quiet: bool,
+    part: str | None = None,
 ) -> None:
     from polyfact_dataset import build
 
@@ -78,6 +81,7 @@ def _build(
         quiet=quiet,
         facts=facts,
         seed=seed,
+        part=part,
         extract__workers=workers,
         backfill__enabled=backfill,
         backfill__offline=offline,
@@ -102,6 +106,46 @@ def _stage_command(name: str, doc: str) -> None:
         quiet: Quiet = False,
     ) -> None:
         _build(name, dump, out, facts, seed, config, workers, previous, backfill, offline, contact, overwrite, quiet)
+
+
+@app.command("extract", rich_help_panel="Stages of a build")
+def extract_command(
+    source: Annotated[
+        Optional[Path], typer.Argument(metavar="[DUMP]", help="The dump, as --dump; - reads standard input.")
+    ] = None,
+    part: Annotated[
+        Optional[str], typer.Option("--part", help="Extract only the i-th of n parts of the file, as 2/8.")
+    ] = None,
+    dump: Dump = None,
+    out: Out = Path("build"),
+    facts: Facts = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    workers: Workers = None,
+    previous: Previous = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run stage `extract`: read the dump: labels, types, statements."""
+    _build(
+        "extract", source or dump, out, facts, seed, config, workers, previous, None, None, None, overwrite, quiet, part
+    )
+
+
+@app.command("merge")
+def merge_command(
+    parts: Annotated[list[Path], typer.Argument(metavar="BUILD...", help="Build folders with extractions.")],
+    out: Out = Path("build"),
+    facts: Facts = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Merge extractions of parts of a dump into one, for `polyfact build` to go on with."""
+    from polyfact_dataset import build
+
+    build.merge(parts, out=out, config_file=config, overwrite=overwrite, quiet=quiet, facts=facts, seed=seed)
 
 
 @app.command("build")
@@ -143,8 +187,9 @@ def audit_command(
 def _register_stages() -> None:
     from polyfact_dataset.pipeline import STAGES
 
-    # The last stage, `audit`, is a whole build; its name is the command for any release.
-    for stage in STAGES[:-1]:
+    # `extract` has arguments of its own; the last stage, `audit`, is a whole build, and its name is the command for
+    # any release.
+    for stage in STAGES[1:-1]:
         _stage_command(stage.name, stage.doc)
 
 

@@ -20,11 +20,16 @@ class _Section(BaseModel):
 
 
 class ExtractConfig(_Section):
-    """Reading the dump. `workers` does not change the result."""
+    """Reading the dump. `workers` and `memory_mb` do not change the result."""
 
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    batch_bytes: int = Field(default=4 << 20, ge=1 << 10, le=1 << 28)
-    max_line_bytes: int = Field(default=1 << 28, ge=1 << 10)
+    # All processes together; where it is too little for the workers, there are fewer of them.
+    memory_mb: int = Field(default=2000, ge=500)
+    # Text that a worker gets at a time; of bz2 half as many compressed bytes.
+    batch_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 28)
+    # So many batches (of bz2 an eighth of that) become durable at once: about 1 GB of text.
+    part_batches: int = Field(default=128, ge=1)
+    max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
     # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
     max_broken_lines: int = Field(default=10, ge=0)
     max_broken_share: float = Field(default=1e-4, ge=0, le=1)
@@ -257,7 +262,7 @@ class Config(_Section):
     def identity(self) -> dict[str, Any]:
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
-        return self.model_dump(mode="json", exclude={"extract": {"workers"}, "backfill": backfill, "audit": True})
+        return self.model_dump(mode="json", exclude={"extract": {"workers", "memory_mb"}, "backfill": backfill, "audit": True})
 
     @property
     def min_languages(self) -> int:

@@ -301,7 +301,7 @@ def test_bad_dumps_give_one_clear_message_and_leave_nothing(kind: str, code: int
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2"])
-def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path) -> None:
     import gzip
 
     from polyfact_dataset.errors import DataError
@@ -310,7 +310,6 @@ def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path
     data = bytearray((gzip if suffix == "gz" else bz2).compress(content))
     data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     (tmp_path / "dump").write_bytes(data)
-    monkeypatch.setattr("polyfact_dataset.wikidata.dump.shutil.which", lambda name: None)
     inputs = pipeline.Inputs(load_config(extract__workers=1), tmp_path / "dump")
     with pytest.raises(DataError, match="truncated or corrupt"):
         pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="extract")
