@@ -6,33 +6,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from polyfact_dataset import pipeline, summary
 from polyfact_dataset.config import load_config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.progress import Log
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.storage import read_json, read_parquet
 
 SAMPLE_DUMP = Path(__file__).parent / "sample" / "dump.json.bz2"
 
 
 def previous_splits(release: Path) -> dict[str, str]:
-    """Subject -> split in an earlier release folder; held-out splits win over train.
+    """Subject -> split in an earlier release and all before it, from its `splits.parquet`.
 
-    Raises `ConfigError` when the folder holds no `parallel` rows.
+    A release in the published layout has only `parallel` rows, which say less: subjects it did not ask about are
+    unknown. Raises `ConfigError` when the folder holds neither.
     """
+    table = release / "splits.parquet"
+    if table.is_file():
+        rows = read_parquet(table)
+        return dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
     files = sorted((release / "data" / "parallel").glob("*.parquet"))
     if not files:
-        raise ConfigError(f"--previous {release}: no data/parallel/*.parquet there; give the folder of a release")
+        raise ConfigError(
+            f"--previous {release}: neither splits.parquet nor data/parallel there; give a release folder"
+        )
     splits: dict[str, str] = {}
+    # Held-out splits come last and win.
     for path in sorted(files, key=lambda path: path.name.startswith("train-"), reverse=True):
-        split = path.name.partition("-")[0]
-        try:
-            subjects = pq.read_table(path, columns=["subject_id"]).column("subject_id").to_pylist()
-        except (OSError, ValueError) as error:
-            raise DataError(f"--previous {path}: {error}") from error
-        splits.update(dict.fromkeys(subjects, split))
+        subjects = read_parquet(path, ["subject_id"]).column("subject_id").to_pylist()
+        splits.update(dict.fromkeys(subjects, path.name.partition("-")[0]))
     return dict(sorted(splits.items()))
 
 

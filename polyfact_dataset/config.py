@@ -8,7 +8,16 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import duckdb
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.languages import PAPER_LANGUAGES, known
@@ -42,14 +51,27 @@ class CandidatesConfig(_Section):
     min_languages: int = Field(default=12, ge=1)
     # A relation's pool is cut to this many times its fair share of the facts: later stages see no more.
     pool_factor: float = Field(default=4.0, ge=1)
+    # A pool is never cut below this, so that a small release does not starve where few facts survive.
+    min_pool: int = Field(default=1000, ge=1)
     # English labels that are catalogue designations (asteroids, genes, stars, road numbers), not names.
     catalogue_patterns: tuple[str, ...] = (
         r"^\(\d+\) ",
-        r"^\d{3,} [A-Z][a-z]+$",
+        r"^\d{4,} [A-Z][a-z]+$",
         r"^[A-Z]{1,6}[ -]?[JG]?\d[\d.+\-]{5,}",
-        r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[\dJ+-]",
+        r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[J+-]?\d",
         r"^\d{4} [A-Z]{2}\d*$",
     )
+
+    @field_validator("catalogue_patterns")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                # DuckDB reads them, whose expressions (RE2) are those of Python without look-around.
+                duckdb.execute("SELECT regexp_matches('', ?)", [pattern])
+            except duckdb.Error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {str(error).splitlines()[0]}") from error
+        return patterns
 
 
 class BackfillConfig(_Section):
@@ -108,13 +130,21 @@ class SampleConfig(_Section):
     # No answer holds more of a relation's facts in a split: exchangeable distractors exist up to 25 %.
     answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
 
+    @model_validator(mode="after")
+    def _possible(self) -> SampleConfig:
+        if self.validation_share + self.test_share > 0.5:
+            raise ValueError("validation_share and test_share may hold half of the facts at most")
+        if 4 * self.min_split_facts > self.min_relation_facts:
+            raise ValueError("min_relation_facts must be at least 4 times min_split_facts: train needs the larger part")
+        return self
+
 
 class DistractConfig(_Section):
     """Exchangeable distractors (reference: lessons, Exchangeable distractors)."""
 
     # Golds whose English labels are as long to within this ratio fall into one stratum.
     length_ratio: float = Field(default=1.5, gt=1)
-    min_stratum_facts: int = Field(default=24, ge=4)
+    min_stratum_facts: int = Field(default=8, ge=4)
 
 
 class TiersConfig(_Section):
@@ -245,8 +275,8 @@ class AuditConfig(_Section):
 class Config(_Section):
     """A whole build."""
 
-    seed: int = Field(default=42, ge=0)
-    facts: int = Field(default=100_000, ge=1)
+    seed: StrictInt = Field(default=42, ge=0)
+    facts: StrictInt = Field(default=100_000, ge=1)
     languages: tuple[str, ...] = PAPER_LANGUAGES
     relations: tuple[str, ...] = Field(default_factory=lambda: tuple(all_relations()))
     extract: ExtractConfig = ExtractConfig()
@@ -262,7 +292,8 @@ class Config(_Section):
     def identity(self) -> dict[str, Any]:
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
-        return self.model_dump(mode="json", exclude={"extract": {"workers", "memory_mb"}, "backfill": backfill, "audit": True})
+        unheard: Any = {"extract": {"workers", "memory_mb"}, "backfill": backfill, "audit": True}
+        return self.model_dump(mode="json", exclude=unheard)
 
     @property
     def min_languages(self) -> int:
@@ -309,6 +340,8 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         target = data
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"configuration {path}: {section} must be a table: [{section}]")
         target[name] = value
     try:
         return Config.model_validate(data)

@@ -13,18 +13,20 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.errors import ConfigError, RetryableError
 from polyfact_dataset.progress import Log
 from polyfact_dataset.storage import (
     digest,
@@ -47,6 +49,13 @@ _VERIFY_BYTES = 1 << 30
 _KEY = ".key"
 # What a build folder may hold before there is a manifest.
 _OWN = (".lock", "stages", "timings.json", "wikidata-cache.sqlite", "wikidata-cache.sqlite-journal")
+_OWN_SOURCES = {
+    "extract": tuple(
+        f"wikidata/{name}.py"
+        for name in ("bzip2", "chunks", "dump", "entities", "extract", "lines", "merge", "parts", "workers")
+    ),
+    "export": ("release", "../dataset_card"),
+}
 # What every stage depends on.
 _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
 
@@ -69,8 +78,12 @@ class Stage:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The files whose change makes the stage run again: its package, and what all stages share."""
-        return (PACKAGE / self.module.split(".")[0], *(PACKAGE / name for name in _COMMON))
+        """The files whose change makes the stage run again: its package, and what all stages share.
+
+        The extraction, which may take hours, depends on its own modules alone; the card's template is part of `export`.
+        """
+        own = _OWN_SOURCES.get(self.name, (self.module.split(".")[0],))
+        return (*(PACKAGE / name for name in own), *(PACKAGE / name for name in _COMMON))
 
 
 STAGES: tuple[Stage, ...] = (
@@ -221,7 +234,10 @@ def stage_folder(out: Path, stage: str) -> Path:
 def locked(out: Path) -> Iterator[None]:
     """Holds the build folder. Raises `ConfigError` when another build does."""
     path = out / ".lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigError(f"cannot write in {out}: {error.strerror}; choose another --out") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -326,6 +342,10 @@ def run(
             if done and not entry.get("pending"):
                 log.line(f"{stage.name}: done before")
                 continue
+            if not done:
+                # What was made from another version of this stage must not stand beside it.
+                for later in STAGES[STAGES.index(stage) + 1 :]:
+                    remove(stage_folder(out, later.name))
             before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
@@ -376,7 +396,11 @@ def _execute(
     target = out / "stages" / f".{stage.name}.part"
     _prepare(target, folder, key if stage.resumes else None)
     log.line(f"{stage.name}: {stage.doc}")
-    report = work(Context(inputs, out, log, target, manifest))
+    try:
+        report = work(Context(inputs, out, log, target, manifest))
+    except (OSError, duckdb.Error, BrokenProcessPool) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RetryableError(f"stage {stage.name} in {out}: {reason}; free disk or memory, then run again") from error
     if report.tally is not None:
         report.tally.check(stage.name)
     files = _files(target)

@@ -235,6 +235,14 @@ TIERED = Table(
 )
 
 # ---------------------------------------------------------------- release
+SUBJECT_SPLITS = Table(
+    "splits",
+    (
+        Column("subject_id", STRING, "every subject that this or an earlier release asked about"),
+        Column("split", STRING, "its split, which later releases keep"),
+    ),
+)
+
 _SHARED = (
     Column("fact_id", STRING, "`<subject>|<property>|<object>` in Wikidata ids; stable across versions"),
     Column("subject_id", STRING, "Wikidata id of the subject"),

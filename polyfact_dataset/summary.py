@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
         table.add_column(name, justify="left" if name in ("relation", "rejected, by reason") else "right")
     stages = manifest["stages"]
     tallies = [entry["tally"] for entry in stages.values() if entry["tally"]]
-    for relation in all_relations().values():
+    for relation in (
+        entry for entry in all_relations().values() if entry.id in manifest["build"]["config"]["relations"]
+    ):
         reasons: Counter[str] = Counter()
         for tally in tallies:
             for reason, number in tally.get(relation.id, {}).get("rejected", {}).items():
@@ -56,7 +59,7 @@ def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, f
     console.print("tiers: " + ", ".join(f"{tier} {number:,}" for tier, number in tiers.items()), highlight=False)
     times = ", ".join(f"{stage.name} {timings[stage.name]:.1f} s" for stage in STAGES if stage.name in timings)
     console.print(f"time: {times}", highlight=False)
-    console.print(f"\n{loading(out)}", highlight=False, markup=False)
+    console.print(f"\n{loading(out, release['configs'])}", highlight=False, markup=False)
 
 
 def show_audit(found: dict[str, Any], target: Path) -> None:
@@ -75,6 +78,7 @@ def show_audit(found: dict[str, Any], target: Path) -> None:
     console.print(f"content {found['content']}\nreport: {target / 'report.html'}", highlight=False, markup=False)
 
 
-def loading(out: Path) -> str:
-    """The two lines of Python that load the result."""
-    return f'from datasets import load_dataset\nclean = load_dataset("{out / "release"}", "clean")'
+def loading(out: Path, configs: Container[str]) -> str:
+    """The two lines of Python that load the result; `clean`, unless the release has no fact for it."""
+    name = "clean" if "clean" in configs else "parallel"
+    return f'from datasets import load_dataset\n{name} = load_dataset("{out / "release"}", "{name}")'

@@ -7,7 +7,7 @@ from pathlib import Path
 from polyfact_dataset.storage import digest, digest_json
 
 # Folders of a release that speak about its data.
-_ABOUT = ("audit",)
+_ABOUT = ("audit", "splits.parquet")
 
 
 def data_files(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from polyfact_dataset.config import Config
-from polyfact_dataset.engine import connect, stream, write_query
+from polyfact_dataset.engine import connect, one_row_per_id, stream, write_query
 from polyfact_dataset.errors import RetryableError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
@@ -38,13 +38,13 @@ def settings(config: Config) -> dict[str, object]:
 def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[list[str], list[str]]:
     """Ids of candidates' ends that lack a label in some language, and ids that the dump does not hold, both sorted."""
     entries = [language(code) for code in context.config.languages]
-    query = """
+    query = f"""
         WITH ends AS (
             SELECT subject_id AS id FROM read_parquet($candidates)
             UNION SELECT object_id FROM read_parquet($candidates)
         ), held AS (
             SELECT id, labels, aliases, titles FROM read_parquet($entities) WHERE kind = 'item'
-            QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(labels) DESC, sitelinks DESC) = 1
+            QUALIFY {one_row_per_id()}
         )
         SELECT id, held.id IS NOT NULL AS held, labels, aliases, titles
         FROM ends LEFT JOIN held USING (id) ORDER BY id

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.config import Config
-from polyfact_dataset.engine import BATCH_ROWS, connect, stream
+from polyfact_dataset.engine import BATCH_ROWS, connect, one_row_per_id, stream
 from polyfact_dataset.languages import Language, language
 from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.records import CONVERTED, accepted, localised
@@ -29,7 +29,7 @@ from polyfact_dataset.text import clean, in_scripts, mixes_scripts, normalise
 _DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 _MAX_CHARACTERS = 120
 # HTML, wiki text and web addresses: no name, and an answer nobody would give.
-_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w+;|\[\[|\]\]|\{\{|\}\}|https?://")
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w+;|\[\[|\]\]|[{}]|https?://")
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -166,7 +166,7 @@ def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -
     )
 
 
-_QUERY = """
+_QUERY = f"""
     WITH wanted AS (
         SELECT id, max(is_object) AS is_object FROM (
             SELECT subject_id AS id, false AS is_object FROM read_parquet($candidates)
@@ -175,7 +175,7 @@ _QUERY = """
     ), dump AS (
         SELECT id, types, sitelinks, labels, aliases, titles
         FROM read_parquet($entities) JOIN wanted USING (id) WHERE kind = 'item'
-        QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(labels) DESC, sitelinks DESC) = 1
+        QUALIFY {one_row_per_id()}
     ), api AS (
         SELECT id, types, sitelinks, labels AS api_labels, aliases AS api_aliases, titles AS api_titles
         FROM read_parquet($fetched)
