@@ -48,6 +48,7 @@ _RANGES: tuple[tuple[int, int, str], ...] = (
     (0xFE70, 0xFEFF, "Arab"),
     (0x20000, 0x3134F, "Hani"),
 )
+_GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
 _COVERS = {"Jpan": {"Hani", "Hira", "Kana"}, "Hans": {"Hani"}, "Hant": {"Hani"}}
 
 
@@ -71,9 +72,10 @@ def covered(script: str) -> frozenset[str]:
 
 
 def in_scripts(text: str, scripts: tuple[str, ...]) -> bool:
-    """Whether every letter is of one of `scripts`, Latin or Greek (names and symbols that stay as they are)."""
+    """Whether every letter is of one of `scripts` or Latin (names that stay as they are), or a single Greek symbol."""
     allowed = {"Latn", "Grek"}.union(*map(covered, scripts))
-    return scripts_of(text) <= allowed
+    own = scripts_of(text)
+    return own <= allowed and ("Grek" in scripts or "Grek" not in own or not _GREEK_WORD.search(text))
 
 
 def mixes_scripts(text: str) -> bool:
