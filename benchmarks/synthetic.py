@@ -59,19 +59,21 @@ def _distractors(
     return np.argsort(-keys, axis=1)[:, :3].astype(np.int64)
 
 
-def facts(count: int, answers: int, drawing: str, seed: int) -> list[dict[str, object]]:
-    """Rows of `records.SAMPLED`: `count` facts shared over the 22 relations, 90 % train, the rest held out."""
-    rng = np.random.default_rng(seed)
-    relations, rows = list(all_relations()), []
+def facts(
+    count: int, answers: int, drawing: str, seed: int, relations: Sequence[str] = tuple(all_relations())
+) -> list[dict[str, object]]:
+    """Rows of `records.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out."""
+    # Golds and distractors have generators of their own: every drawing is of the same facts.
+    rng, others, rows = np.random.default_rng(seed), np.random.default_rng((seed, 1)), []
     weights = 1 / (np.arange(answers) + 4)
     for number, relation in enumerate(relations):
         own = len(range(number, count, len(relations)))
         held = max(round(own * 0.05), 8)
         for split, size in zip(SPLITS, (own - 2 * held, held, held)):
             golds = _golds(size, weights / weights.sum(), rng)
-            offered = _distractors(golds, answers, drawing, rng, f"{seed}/{relation}/{split}")
+            offered = _distractors(golds, answers, drawing, others, f"{seed}/{relation}/{split}")
             base = 1_000_000_000 + number * 1_000_000
-            for gold, others in zip(golds.tolist(), offered.tolist()):
+            for gold, three in zip(golds.tolist(), offered.tolist()):
                 subject = f"Q{len(rows) + 1}"
                 rows.append(
                     {
@@ -81,7 +83,7 @@ def facts(count: int, answers: int, drawing: str, seed: int) -> list[dict[str, o
                         "object_id": f"Q{base + gold}",
                         "split": split,
                         "stratum": f"{relation}/{split}",
-                        "distractor_ids": [f"Q{base + other}" for other in others],
+                        "distractor_ids": [f"Q{base + other}" for other in three],
                     }
                 )
     return sorted(rows, key=lambda row: SPLITS.index(row["split"]))
@@ -102,10 +104,11 @@ def release(
     answers: int = 400,
     drawing: str = "exchangeable",
     seed: int = 7,
+    relations: Sequence[str] = tuple(all_relations()),
 ) -> dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]:
     """`parallel` and each language -> the rows as shipped, and their splits."""
     rng = np.random.default_rng(seed + 1)
-    rows = facts(count, answers, drawing, seed)
+    rows = facts(count, answers, drawing, seed, relations)
     entities = sorted({e for r in rows for e in (r["subject_id"], r["object_id"], *r["distractor_ids"])})
     texts = {code: names(len(entities), code, rng) for code in languages}
     place = {entity: number for number, entity in enumerate(entities)}

@@ -76,6 +76,7 @@ _SYMBOLS = re.compile(
 )
 # Letters to Unicode, yet used like punctuation in several scripts: apostrophes and the Japanese length mark.
 _SHARED = "ʻʼʽʾʿˈ\u30fc"
+_GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
 _COVERS = {"Jpan": {"Hani", "Hira", "Kana"}, "Hans": {"Hani"}, "Hant": {"Hani"}}
 
 
@@ -103,9 +104,10 @@ def covered(script: str) -> frozenset[str]:
 
 
 def in_scripts(text: str, scripts: tuple[str, ...]) -> bool:
-    """Whether every letter is of one of `scripts`, Latin or Greek (names and symbols that stay as they are)."""
+    """Whether every letter is of one of `scripts` or Latin (names that stay as they are), or a single Greek symbol."""
     allowed = {"Latn", "Grek"}.union(*map(covered, scripts))
-    return scripts_of(text) <= allowed
+    own = scripts_of(text)
+    return own <= allowed and ("Grek" in scripts or "Grek" not in own or not _GREEK_WORD.search(text))
 
 
 def mixes_scripts(text: str) -> bool:

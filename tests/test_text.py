@@ -113,6 +113,8 @@ def test_clean(text: str, expected: str | None) -> None:
         ("서울", ("Hans",), False),
         ("東京", ("Latn",), False),
         ("β-carotene", ("Latn",), True),
+        ("Αθήνα", ("Latn",), False),
+        ("Αθήνα", ("Grek",), True),
         ("ʻOkina", ("Latn",), True),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from polyfact_dataset.config import AuditConfig
@@ -50,6 +51,12 @@ class Identifier:
     def confidence(self, text: str, code: str) -> float:
         """How likely the code is, 0 to 1 over all candidates."""
         return float(self._detector.compute_language_confidence(text, self._by_code[code]))
+
+
+@cache
+def identifier_of(codes: tuple[str, ...]) -> Identifier:
+    """The identifier of these codes, loaded once."""
+    return Identifier(codes)
 
 
 def _long_enough(text: str) -> bool:
@@ -95,7 +102,7 @@ def _language(items: Items, release: Release, section: Section, identifier: Iden
 def audit(release: Release, config: AuditConfig) -> Section:
     """Identifies all questions; see the module."""
     section = Section("language_id", "Language identification", (__doc__ or "").partition("\n\n")[2].strip(), config)
-    identifier = Identifier((*release.items, *config.identify_also))
+    identifier = identifier_of((*release.items, *config.identify_also))
     able = [items for items in release.items.values() if items.code in identifier.codes]
     rows = [_language(items, release, section, identifier) for items in able]
     unknown = [code for code in release.items if code not in identifier.codes]

@@ -155,7 +155,7 @@ def whole_items(code: str, table: pa.Table, rows: np.ndarray[Any, Any], ids: Seq
     return Items(code, rows[~bad], table.filter(pa.array(~bad)) if bad.any() else table), found
 
 
-def _from_parallel(table: pa.Table, ids: Sequence[str]) -> tuple[dict[str, Items], list[Any]]:
+def items_of_parallel(table: pa.Table, ids: Sequence[str]) -> tuple[dict[str, Items], list[Any]]:
     items, malformed = {}, []
     translations = table.column("translations")
     if not pa.types.is_struct(translations.type):
@@ -237,7 +237,7 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
         table = _table(files.configs["parallel"])
         facts = _facts(table, str(folder))
         ids = facts.column("fact_id").to_pylist()
-        items, malformed = _from_parallel(table, ids)
+        items, malformed = items_of_parallel(table, ids)
         keys = _keys(facts)
         for code in (code for code in codes if code in items):
             flat = _table(files.configs[code], ("fact_id", *_REQUIRED, *_OPTIONAL))

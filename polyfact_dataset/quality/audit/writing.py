@@ -95,6 +95,17 @@ def open_end(wording: str, code: str) -> str | None:
     return f"ends in {last!r}" if last in {normalise(article) for article in _cues(code).articles} else None
 
 
+def _joins(form: str, held: Sequence[str]) -> bool:
+    """Whether a text is little more than the texts that it holds and a word or sign between them.
+
+    A space or a hyphen is no such sign: New York, Guinea-Bissau.
+    """
+    rest = form
+    for text in sorted(held, key=len, reverse=True):
+        rest = rest.replace(text, " ", 1)
+    return len(rest) <= 0.5 * len(form) and any(char.isalpha() or char in ",،、&/+" for char in rest)
+
+
 def catch_all(forms: Sequence[str], phrases: frozenset[str]) -> int | None:
     """The slot of the option that is no answer of its own: one of `phrases`, or made of two of the other options.
 
@@ -104,7 +115,7 @@ def catch_all(forms: Sequence[str], phrases: frozenset[str]) -> int | None:
         if form in phrases:
             return slot
         held = [other for other in forms if other in form and other != form and len(other) >= 3]
-        if len(held) >= 2 and sum(map(len, held)) >= 0.6 * len(form):
+        if len(held) >= 2 and _joins(form, held):
             return slot
     return None
 
