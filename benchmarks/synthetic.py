@@ -17,7 +17,7 @@ import pyarrow as pa
 from polyfact_dataset.facts.distractors import Drawing, draw
 from polyfact_dataset.facts.items import order_of
 from polyfact_dataset.languages import PAPER_LANGUAGES, language
-from polyfact_dataset.records import LOCALISED_TEXT, SPLITS, items, localised
+from polyfact_dataset.records import LOCALISED_TEXT, SPLITS, accepted, items, localised
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.release.rows import tables
 from polyfact_dataset.storage import write_parquet
@@ -125,7 +125,7 @@ def release(
     ]
     links = pa.array(rng.lognormal(2.2, 1.1, len(entities)).astype(np.int32))
     types = pa.array([[]] * len(entities), pa.list_(pa.string()))
-    known = pa.table([pa.array(entities), types, links, *labels], schema=localised(languages).schema)
+    known = pa.table([pa.array(entities), types, links, types, *labels], schema=localised(languages).schema)
     full = pa.array([len(languages)] * len(rows), pa.int32())
     tiers = {
         "quality_tier": pa.array(["gold"] * len(rows)),
@@ -134,7 +134,10 @@ def release(
     }
     splits = np.array([row["split"] for row in rows])
     laid = pa.Table.from_pylist(rows, schema=items(languages).schema)
-    return {name: (table, splits) for name, table in tables(laid, tiers, known, languages)}
+    answers = pa.table(
+        [entities, *([[text] for text in texts[code]] for code in languages)], accepted(languages).schema
+    )
+    return {name: (table, splits) for name, table in tables(laid, tiers, known, answers, languages) if name != "open"}
 
 
 def write(folder: Path, made: dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]) -> None:

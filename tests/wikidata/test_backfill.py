@@ -182,7 +182,7 @@ def test_killed_half_way_and_resumed_it_repeats_no_answered_request(
         "facts = 1000\n[backfill]\nenabled = true\ncontact = 'me@example.org'\nbatch_ids = 10\n"
         f"api = '{wikidata.url}'\nrequests_per_s = 10000\n"
     )
-    command = ["build", "--config", tmp_path / "polyfact.toml", "--dump", dump, "--out", tmp_path / "build"]
+    command = ["export", "--config", tmp_path / "polyfact.toml", "--dump", dump, "--out", tmp_path / "build"]
     arguments = [sys.executable, "-m", "polyfact_dataset.cli", *map(str, command), "--workers", "1", "--quiet"]
     wikidata.script = deque(["ok"] * 6 + ["hold"])
     process = subprocess.Popen(arguments)
@@ -297,8 +297,9 @@ def test_fully_labelled_facts_come_first_so_that_fewer_ids_are_asked_for(wikidat
     entities = [lacks(e, "sw") if int(e["id"][1:]) <= 30 else e for e in world()]
     path = tmp_path / "dump.json"
     path.write_text("[\n" + ",\n".join(json.dumps(entity) for entity in entities) + "\n]\n")
-    config = settings(wikidata).model_copy(update={"facts": 39, "relations": ("P36",)})
-    config = config.model_copy(update={"candidates": config.candidates.model_copy(update={"pool_factor": 1.0})})
+    config = settings(wikidata).model_copy(update={"facts": 40, "relations": ("P36",)})
+    small = config.candidates.model_copy(update={"pool_factor": 1.0, "min_pool": 1})
+    config = config.model_copy(update={"candidates": small})
     build(path, tmp_path / "build", config, "backfill")
     rows = table(tmp_path / "build", "backfill", "candidates")
     assert len(rows) == 40
