@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from polyfact_dataset import pipeline, summary
 from polyfact_dataset.config import load_config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.progress import Log
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.storage import read_json, read_parquet
 
 SAMPLE_DUMP = Path(__file__).parent / "sample" / "dump.json.bz2"
 
 
 def previous_splits(release: Path) -> dict[str, str]:
-    """Subject -> split in an earlier release folder; held-out splits win over train.
+    """Subject -> split in an earlier release and all before it, from its `splits.parquet`.
 
-    Raises `ConfigError` when the folder holds no `parallel` rows.
+    A release in the published layout has only `parallel` rows, which say less: subjects it did not ask about are
+    unknown. Raises `ConfigError` when the folder holds neither.
     """
+    table = release / "splits.parquet"
+    if table.is_file():
+        rows = read_parquet(table)
+        return dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
     files = sorted((release / "data" / "parallel").glob("*.parquet"))
     if not files:
-        raise ConfigError(f"--previous {release}: no data/parallel/*.parquet there; give the folder of a release")
+        raise ConfigError(
+            f"--previous {release}: neither splits.parquet nor data/parallel there; give a release folder"
+        )
     splits: dict[str, str] = {}
+    # Held-out splits come last and win.
     for path in sorted(files, key=lambda path: path.name.startswith("train-"), reverse=True):
-        split = path.name.partition("-")[0]
-        try:
-            subjects = pq.read_table(path, columns=["subject_id"]).column("subject_id").to_pylist()
-        except (OSError, ValueError) as error:
-            raise DataError(f"--previous {path}: {error}") from error
-        splits.update(dict.fromkeys(subjects, split))
+        subjects = read_parquet(path, ["subject_id"]).column("subject_id").to_pylist()
+        splits.update(dict.fromkeys(subjects, path.name.partition("-")[0]))
     return dict(sorted(splits.items()))
+
+
+def _dump(given: Path | None, out: Path) -> tuple[Path | None, str]:
+    """The dump, or what identifies it. Without one given: what was piped or merged into `out`, or the sample."""
+    if given is None and (out / "manifest.json").exists():
+        manifest = read_json(out / "manifest.json")
+        if manifest.get("dump_is_gone") and "extract" in manifest["stages"]:
+            return None, manifest["build"]["dump"]
+    return given or SAMPLE_DUMP, ""
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    """`i/n` as numbers. Raises `ConfigError` when it is none."""
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ConfigError(f"--part {text}: give it as i/n, such as 2/8 for the second of eight parts")
+    return int(number), int(count)
 
 
 def run(
@@ -44,16 +66,55 @@ def run(
     previous: Path | None,
     overwrite: bool,
     quiet: bool,
+    part: str | None = None,
     **overrides: Any,
 ) -> None:
     """Runs the stages up to `until` and prints the closing table of a whole build."""
     log = Log(quiet=quiet)
+    path, source = _dump(dump, out)
     inputs = pipeline.Inputs(
         config=load_config(config_file, **overrides),
-        dump=dump if dump is not None else SAMPLE_DUMP,
+        dump=path,
         previous=previous_splits(previous) if previous is not None else {},
+        part=_part(part),
+        source=source,
     )
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
-    if until == "export" and not quiet:
+    if until != pipeline.LAST:
+        return
+    if not quiet:
         release = read_json(out / "release" / "manifest.json")
         summary.show(manifest, release, read_json(out / "timings.json"), out)
+    refuse(manifest["stages"]["audit"]["counts"]["broken"], pipeline.stage_folder(out, "audit"))
+
+
+def refuse(broken: list[str], report: Path) -> None:
+    """Raises `DataError` with the list of broken gates, if there are any."""
+    if broken:
+        listed = "".join(f"\n  - {sentence}" for sentence in broken)
+        raise DataError(f"the audit refuses the release; broken gates:{listed}\nread {report / 'report.html'}")
+
+
+def audit(release: Path, output: Path | None, config_file: Path | None, quiet: bool) -> None:
+    """Audits a release folder, prints the gates, and raises `DataError` when one is broken."""
+    from polyfact_dataset.quality.audit.run import run_alone
+
+    target = output if output is not None else release / "audit"
+    found = run_alone(release, target, load_config(config_file), Log(quiet=quiet))
+    if not quiet:
+        summary.show_audit(found, target)
+    refuse(found["broken"], target)
+
+
+def merge(
+    parts: Sequence[Path], *, out: Path, config_file: Path | None, overwrite: bool, quiet: bool, **overrides: Any
+) -> None:
+    """Makes the extraction of `out` from those of other build folders."""
+    from polyfact_dataset.wikidata.merge import merged, open_sources
+
+    sources, identity = open_sources(parts)
+    inputs = pipeline.Inputs(config=load_config(config_file, **overrides), dump=None, source=identity)
+    log = Log(quiet=quiet)
+    pipeline.run(
+        inputs, out, log, until="extract", overwrite=overwrite, supply=lambda context: merged(context, sources)
+    )

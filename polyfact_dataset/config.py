@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+import duckdb
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.languages import PAPER_LANGUAGES, known
@@ -19,11 +29,16 @@ class _Section(BaseModel):
 
 
 class ExtractConfig(_Section):
-    """Reading the dump. `workers` does not change the result."""
+    """Reading the dump. `workers` and `memory_mb` do not change the result."""
 
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    batch_bytes: int = Field(default=4 << 20, ge=1 << 10, le=1 << 28)
-    max_line_bytes: int = Field(default=1 << 28, ge=1 << 10)
+    # All processes together; where it is too little for the workers, there are fewer of them.
+    memory_mb: int = Field(default=2000, ge=500)
+    # Text that a worker gets at a time; of bz2 half as many compressed bytes.
+    batch_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 28)
+    # So many batches (of bz2 an eighth of that) become durable at once: about 1 GB of text.
+    part_batches: int = Field(default=128, ge=1)
+    max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
     # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
     max_broken_lines: int = Field(default=10, ge=0)
     max_broken_share: float = Field(default=1e-4, ge=0, le=1)
@@ -36,14 +51,72 @@ class CandidatesConfig(_Section):
     min_languages: int = Field(default=12, ge=1)
     # A relation's pool is cut to this many times its fair share of the facts: later stages see no more.
     pool_factor: float = Field(default=4.0, ge=1)
+    # A pool is never cut below this, so that a small release does not starve where few facts survive.
+    min_pool: int = Field(default=1000, ge=1)
     # English labels that are catalogue designations (asteroids, genes, stars, road numbers), not names.
     catalogue_patterns: tuple[str, ...] = (
         r"^\(\d+\) ",
-        r"^\d{3,} [A-Z][a-z]+$",
+        r"^\d{4,} [A-Z][a-z]+$",
         r"^[A-Z]{1,6}[ -]?[JG]?\d[\d.+\-]{5,}",
-        r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[\dJ+-]",
+        r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[J+-]?\d",
         r"^\d{4} [A-Z]{2}\d*$",
     )
+
+    @field_validator("catalogue_patterns")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                # DuckDB reads them, whose expressions (RE2) are those of Python without look-around.
+                duckdb.execute("SELECT regexp_matches('', ?)", [pattern])
+            except duckdb.Error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {str(error).splitlines()[0]}") from error
+        return patterns
+
+
+class BackfillConfig(_Section):
+    """Asking Wikidata's API for the labels that the dump lacks. Only the first two settings change the result."""
+
+    enabled: bool = False
+    # Languages in which both ends of a fact must have a label in the dump; the API is asked for the others.
+    min_languages: int = Field(default=8, ge=0)
+    # Take answers from the cache alone and ask for nothing.
+    offline: bool = False
+    # An e-mail address or URL for the User-Agent header, as Wikimedia's policy asks.
+    contact: str = ""
+    api: str = Field(default="https://www.wikidata.org/w/api.php", pattern=r"^https?://")
+    # SQLite file with every answer ever received; by default in the build folder.
+    cache: Path | None = None
+    batch_ids: int = Field(default=50, ge=1, le=50)
+    requests_per_s: float = Field(default=1.0, gt=0)
+    maxlag_s: int = Field(default=5, ge=1)
+    timeout_s: float = Field(default=60.0, gt=0)
+    max_tries: int = Field(default=8, ge=1)
+    # The first pause after a failure; it doubles with each further one up to the longest.
+    first_wait_s: float = Field(default=1.0, gt=0)
+    max_wait_s: float = Field(default=300.0, gt=0)
+
+    @field_validator("contact")
+    @classmethod
+    def _contact(cls, text: str) -> str:
+        if text and not re.fullmatch(r"[!-~]+@[!-~]+|https?://[!-~]+", text):
+            raise ValueError(f"{text!r} is neither an e-mail address nor a URL in ASCII")
+        return text
+
+    @model_validator(mode="after")
+    def _reachable(self) -> BackfillConfig:
+        if self.offline and not self.enabled:
+            raise ValueError("offline says how the backfill works; turn it on with --backfill or enabled = true")
+        if self.enabled and not self.offline and not self.contact:
+            raise ValueError("contact is empty: give an e-mail address or URL by --contact, as Wikimedia asks")
+        return self
+
+
+class NamesakesConfig(_Section):
+    """Subjects of one relation that share a label."""
+
+    # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous.
+    min_sitelinks_share: float = Field(default=0.0, ge=0)
 
 
 class SampleConfig(_Section):
@@ -57,13 +130,21 @@ class SampleConfig(_Section):
     # No answer holds more of a relation's facts in a split: exchangeable distractors exist up to 25 %.
     answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
 
+    @model_validator(mode="after")
+    def _possible(self) -> SampleConfig:
+        if self.validation_share + self.test_share > 0.5:
+            raise ValueError("validation_share and test_share may hold half of the facts at most")
+        if 4 * self.min_split_facts > self.min_relation_facts:
+            raise ValueError("min_relation_facts must be at least 4 times min_split_facts: train needs the larger part")
+        return self
+
 
 class DistractConfig(_Section):
     """Exchangeable distractors (reference: lessons, Exchangeable distractors)."""
 
     # Golds whose English labels are as long to within this ratio fall into one stratum.
     length_ratio: float = Field(default=1.5, gt=1)
-    min_stratum_facts: int = Field(default=24, ge=4)
+    min_stratum_facts: int = Field(default=8, ge=4)
 
 
 class TiersConfig(_Section):
@@ -79,19 +160,146 @@ class ExportConfig(_Section):
     shard_rows: int = Field(default=100_000, ge=1)
 
 
+class Gate(_Section):
+    """One condition of the audit: the figure must be `at` most or least `limit`, and why."""
+
+    at: Literal["most", "least"] = "most"
+    limit: float
+    reason: str = Field(min_length=10)
+
+
+def _most(limit: float, reason: str) -> Gate:
+    return Gate(limit=limit, reason=reason)
+
+
+def _least(limit: float, reason: str) -> Gate:
+    return Gate(at="least", limit=limit, reason=reason)
+
+
+# Every gate of the audit. A figure counts facts or items unless its reason says otherwise.
+GATES: dict[str, Gate] = {
+    # integrity
+    "files": _most(0, "the report speaks of the files that the release's manifest names, and of no others"),
+    "complete": _most(0, "a fact is in every language, with all its fields, or its languages cannot be compared"),
+    "marked": _most(0, "the marked option is the fact's object and its text the answer, or scores mean nothing"),
+    "distinct": _most(0, "two options with the same text cannot be told apart, so the item has no one answer"),
+    "same_in_configs": _most(0, "a language's config and the parallel one must hold the same items"),
+    # shortcuts
+    "shortcut_pooled": _most(
+        3.0, "standard errors (by fact) from chance of the worst rule over all languages and splits"
+    ),
+    "shortcut_cells": _least(
+        0.01, "smallest p over rules x splits x languages, Bonferroni-corrected: one chance refusal in 100 builds"
+    ),
+    "overlap_pooled": _most(0.40, "accuracy by likeness of names over all facts: Mexico City is in Mexico, no more"),
+    "overlap_known": _most(0.85, "the same in one of the relations of `known_overlap`, from 100 facts"),
+    "overlap_other": _most(0.40, "the same in any other relation from 100 facts: no likeness is to be expected there"),
+    # leakage
+    "leak_gold": _most(0, "a question that holds its answer measures reading, not recall"),
+    "leak_alias": _most(0, "another name of the answer gives it away as its label does"),
+    "leak_distractor": _most(0, "an option that stands in the question draws or repels: no longer exchangeable"),
+    "leak_subject": _most(0, "nothing is the answer to a question about itself: one option less"),
+    # answerability
+    "subject_named": _most(0, "a question that does not name its subject has no answer"),
+    "one_gold": _most(0, "one wording with two golds: the subject's name does not identify it"),
+    "duplicates": _most(0, "a fact that stands twice counts twice, or is in two splits"),
+    "second_answer": _most(0, "an option that is a current truth as well makes the gold one of several"),
+    # parallelism
+    "same_entities": _most(0, "consistency across languages needs the same four entities in each"),
+    "own_wording": _most(0, "a question that is another language's, byte for byte, was never translated"),
+    "length_band": _most(
+        0.005, "share of questions whose length against English is far from their language's and wording's usual one"
+    ),
+    # scripts
+    "script": _most(0, "a text in a script that the language does not use betrays or hides its option"),
+    "mixed_word": _most(0, "two alphabets inside one word: a name transliterated half-way"),
+    "confusable": _most(0, "a look-alike letter inside a word (Latin o in a Cyrillic name) breaks every comparison"),
+    "characters": _most(0, "control, bidirectional, private-use and unassigned characters hide what a text says"),
+    "normal_form": _most(0, "text in another form than Unicode NFC differs from what looks the same"),
+    # language identification
+    "language": _most(0.01, "largest share, over languages, of questions that surely are in another language"),
+    "language_wording": _most(0, "wordings of 10 facts or more that surely are in another language"),
+    # splits and balance
+    "split_subjects": _most(0, "a subject in two splits lets training on one answer the other"),
+    "answer_share": _most(0.25, "largest share of one answer in its stratum: more cannot be balanced by distractors"),
+    "multiplicity": _most(0.02, "share of options beyond four per gold; withdrawing a judged fact leaves a few"),
+    "gold_position": _least(0.01, "smallest chi-square p over languages x splits, Bonferroni-corrected"),
+    # labels
+    "gold_tier": _most(0, "gold promises that Wikidata attests every label of the item"),
+    # writing
+    "negation": _most(0, "a negated question asks for what the fact does not say"),
+    "catch_all": _most(0, "`all of the above` and its like are no entities"),
+    "article": _most(0, "a question that ends in an article tells the gender or the first letter of its answer"),
+    "odd_option": _least(
+        0.01, "smallest p of `the one option with a bracket, digit, ...` being the gold, Bonferroni-corrected"
+    ),
+}
+
+
+class AuditConfig(_Section):
+    """What a release must hold. A gate that is overridden states its own reason."""
+
+    gates: dict[str, Gate] = Field(default_factory=lambda: dict(GATES))
+    # Findings shown in the report; the side table holds all.
+    examples: int = Field(default=20, ge=1)
+    # Relations in which answers are named after subjects, or the other way round: real knowledge about names.
+    known_overlap: dict[str, str] = {
+        "P17": "institutions and places bear the names of their countries",
+        "P36": "capitals and their countries share names (Mexico City)",
+        "P37": "languages are named after the countries that speak them",
+        "P38": "currencies are told apart by the names of their countries (Danish krone)",
+        "P47": "neighbours share names (Guinea, Guinea-Bissau)",
+        "P69": "universities bear the names of places, which are in people's names",
+        "P176": "products bear parts of their makers' names",
+        "P178": "software bears parts of its makers' names",
+    }
+    # Train items that a trained classifier learns from, evenly spaced.
+    classifier_facts: int = Field(default=20_000, ge=1)
+    # Languages, beside the release's own, that a question might be in by mistake. Malay is not among them: in
+    # short texts it cannot be told from Indonesian.
+    identify_also: tuple[str, ...] = ("it", "nl", "ca", "tr", "fa", "uk")
+    # An identification counts as sure from this confidence (0 to 1, over all candidate languages).
+    identify_confidence: float = Field(default=0.8, gt=0.5, le=1)
+    # A question's length against English may be this many times its usual ratio, either way.
+    length_factor: float = Field(default=2.0, gt=1)
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _complete(cls, given: dict[str, Any]) -> dict[str, Any]:
+        unknown = [name for name in given if name not in GATES]
+        if unknown:
+            raise ValueError(f"unknown gates {', '.join(unknown)}; known are {', '.join(GATES)}")
+        return {name: given.get(name, gate) for name, gate in GATES.items()}
+
+
 class Config(_Section):
     """A whole build."""
 
-    seed: int = Field(default=42, ge=0)
-    facts: int = Field(default=100_000, ge=1)
+    seed: StrictInt = Field(default=42, ge=0)
+    facts: StrictInt = Field(default=100_000, ge=1)
     languages: tuple[str, ...] = PAPER_LANGUAGES
     relations: tuple[str, ...] = Field(default_factory=lambda: tuple(all_relations()))
     extract: ExtractConfig = ExtractConfig()
     candidates: CandidatesConfig = CandidatesConfig()
+    backfill: BackfillConfig = BackfillConfig()
+    namesakes: NamesakesConfig = NamesakesConfig()
     sample: SampleConfig = SampleConfig()
     distract: DistractConfig = DistractConfig()
     tiers: TiersConfig = TiersConfig()
     export: ExportConfig = ExportConfig()
+    audit: AuditConfig = AuditConfig()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings on which the result depends, as JSON."""
+        backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
+        unheard: Any = {"extract": {"workers", "memory_mb"}, "backfill": backfill, "audit": True}
+        return self.model_dump(mode="json", exclude=unheard)
+
+    @property
+    def min_languages(self) -> int:
+        """Languages in which both ends of a candidate must have a label in the dump."""
+        asked = min(self.candidates.min_languages, len(self.languages))
+        return min(asked, self.backfill.min_languages) if self.backfill.enabled else asked
 
     @field_validator("languages")
     @classmethod
@@ -132,6 +340,8 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         target = data
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"configuration {path}: {section} must be a table: [{section}]")
         target[name] = value
     try:
         return Config.model_validate(data)

@@ -31,8 +31,35 @@ def connect(folder: Path, memory_mb: int = 2000) -> Iterator[duckdb.DuckDBPyConn
 def stream(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a query, `BATCH_ROWS` at a time."""
-    yield from connection.sql(query, params=parameters or {}).to_arrow_reader(BATCH_ROWS)
+    """The rows of a query in batches of exactly `BATCH_ROWS`, the last one shorter.
+
+    DuckDB cuts its batches differently with another number of threads; ours become row groups of files, which must not
+    depend on it.
+    """
+    reader = connection.sql(query, params=parameters or {}).to_arrow_reader(BATCH_ROWS)
+    kept: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in reader:
+        kept.append(batch)
+        rows += batch.num_rows
+        while rows >= BATCH_ROWS:
+            whole = pa.Table.from_batches(kept, reader.schema)
+            yield whole.slice(0, BATCH_ROWS).combine_chunks().to_batches()[0]
+            kept = whole.slice(BATCH_ROWS).to_batches()
+            rows -= BATCH_ROWS
+    if rows:
+        yield pa.Table.from_batches(kept, reader.schema).combine_chunks().to_batches()[0]
+
+
+def one_row_per_id() -> str:
+    """SQL: the condition (for QUALIFY) that keeps one row of an entity that stands in a dump more than once.
+
+    The one with most labels and sitelinks; among equals the texts decide, never the order in which rows arrive.
+    """
+    return (
+        "row_number() OVER (PARTITION BY id ORDER BY len(labels) DESC, sitelinks DESC, "
+        "md5(labels::VARCHAR), md5(types::VARCHAR)) = 1"
+    )
 
 
 def write_query(

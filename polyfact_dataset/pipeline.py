@@ -12,77 +12,107 @@ import importlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.errors import ConfigError, RetryableError
 from polyfact_dataset.progress import Log
 from polyfact_dataset.storage import (
     digest,
     digest_json,
     digest_sources,
-    fingerprint,
     read_json,
     read_parquet,
     remove,
     sync,
     write_json,
     write_parquet,
+    write_text,
 )
-from polyfact_dataset.wikidata.dump import check_input
+from polyfact_dataset.wikidata.dump import STDIN, identify
 
 PACKAGE = Path(__file__).parent
-# A finished table up to this size is hashed before it is trusted on a later run; a larger one only measured.
-_VERIFY_BYTES = 1 << 28
+# The tables of a finished stage are hashed before they are trusted on a later run; larger ones are only measured.
+_VERIFY_BYTES = 1 << 30
+# Tells, in the folder of a stage that may resume, what was being made. What is hidden there is no result.
+_KEY = ".key"
+# What a build folder may hold before there is a manifest.
+_OWN = (".lock", "stages", "timings.json", "wikidata-cache.sqlite", "wikidata-cache.sqlite-journal")
+_OWN_SOURCES = {
+    "extract": tuple(
+        f"wikidata/{name}.py"
+        for name in ("bzip2", "chunks", "dump", "entities", "extract", "lines", "merge", "parts", "workers")
+    ),
+    "export": ("release", "../dataset_card"),
+}
 # What every stage depends on.
 _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step: its module has `settings(config)` and `run(context)`. `reads` are stages whose tables it uses."""
+    """One step: its module has `settings(config)` and `run(context)`. `reads` are stages whose tables it uses.
+
+    One that `resumes` finds in its folder what an interrupted run of the same key left there.
+    """
 
     name: str
     module: str
     reads: tuple[str, ...]
     doc: str
+    resumes: bool = False
 
     def load(self) -> ModuleType:
         return importlib.import_module(f"polyfact_dataset.{self.module}")
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The files whose change makes the stage run again: its package, and what all stages share."""
-        return (PACKAGE / self.module.split(".")[0], *(PACKAGE / name for name in _COMMON))
+        """The files whose change makes the stage run again: its package, and what all stages share.
+
+        The extraction, which may take hours, depends on its own modules alone; the card's template is part of `export`.
+        """
+        own = _OWN_SOURCES.get(self.name, (self.module.split(".")[0],))
+        return (*(PACKAGE / name for name in own), *(PACKAGE / name for name in _COMMON))
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("extract", "wikidata.extract", (), "read the dump: labels, types, statements"),
+    Stage("extract", "wikidata.extract", (), "read the dump: labels, types, statements", resumes=True),
     Stage("candidates", "facts.candidates", ("extract",), "choose the statements that may become questions"),
-    Stage("localise", "wikidata.localise", ("extract", "candidates"), "resolve labels with their provenance"),
-    Stage("questions", "questions.write", ("localise",), "write the question in every language"),
+    Stage("backfill", "wikidata.backfill", ("extract", "candidates"), "ask Wikidata's API for what the dump lacks"),
+    Stage("localise", "wikidata.localise", ("extract", "backfill"), "resolve labels with their provenance"),
     Stage(
-        "validate", "questions.validate", ("localise", "questions", "candidates"), "keep facts sound in all languages"
+        "namesakes",
+        "wikidata.namesakes",
+        ("extract", "backfill", "localise"),
+        "find subjects that share a name, and what tells them apart",
     ),
+    Stage(
+        "questions", "questions.write", ("backfill", "localise", "namesakes"), "write the question in every language"
+    ),
+    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
     Stage(
         "sample",
         "facts.sample",
-        ("candidates", "localise", "questions", "validate"),
+        ("backfill", "localise", "questions", "validate"),
         "balance relations, split by subject, draw exchangeable distractors",
     ),
     Stage("items", "facts.items", ("localise", "questions", "sample"), "lay out every item in every language"),
     Stage("tier", "quality.tiers", ("localise", "items"), "assign quality tiers"),
     Stage("export", "release.export", ("extract", "localise", "items", "tier"), "write the release folder"),
+    Stage("audit", "quality.audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
 )
+LAST = STAGES[-1].name
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
@@ -117,31 +147,42 @@ class Tally:
 
 @dataclass
 class Report:
-    """What a stage returns: totals for the manifest and, where facts are dropped, the tally."""
+    """What a stage returns: totals for the manifest and, where facts are dropped, the tally.
+
+    A stage with something `pending` is done again on the next run.
+    """
 
     counts: dict[str, Any]
     tally: Tally | None = None
-
-
-def _fingerprint(dump: Path) -> str:
-    check_input(dump)
-    return fingerprint(dump)
+    pending: int = 0
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a build is made from. `previous` maps subjects to their split in an earlier release."""
+    """What a build is made from. `previous` maps subjects to their split in an earlier release.
+
+    `part` is (i, n) where only the i-th of n parts of the dump is extracted. `source` identifies the dump where it is
+    not at hand any more: its extraction is in the build folder, or is merged from others.
+    """
 
     config: Config
-    dump: Path
+    dump: Path | None
     previous: Mapping[str, str] = field(default_factory=dict)
+    part: tuple[int, int] | None = None
+    source: str = ""
+
+    @property
+    def dump_identity(self) -> str:
+        """What tells the dump from others."""
+        return identify(self.dump) if self.dump else self.source
 
     def identity(self) -> dict[str, Any]:
         """What makes two builds the same: contents and configuration, without what changes no result."""
         return {
-            "dump": _fingerprint(self.dump),
-            "config": self.config.model_dump(mode="json", exclude={"extract": {"workers"}}),
+            "dump": self.dump_identity,
+            "config": self.config.identity(),
             "previous": digest_json(dict(self.previous)) if self.previous else None,
+            **({"part": list(self.part)} if self.part else {}),
         }
 
 
@@ -149,13 +190,13 @@ class Context:
     """What a stage's `run` may touch: configuration, the tables of earlier stages, its own folder, the log."""
 
     def __init__(self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any]) -> None:
-        self.config, self.dump, self.previous = inputs.config, inputs.dump, inputs.previous
+        self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
         self.out, self.log, self._target = out, log, target
         # The entries of the finished stages, for those that report on the build.
         self.manifest = manifest
 
     def path(self, stage: str, table: str) -> Path:
-        """The Parquet file of an earlier stage's table."""
+        """The Parquet file of an earlier stage's table, or the folder of its files."""
         return stage_folder(self.out, stage) / f"{table}.parquet"
 
     def read(self, stage: str, table: str, columns: list[str] | None = None) -> pa.Table:
@@ -176,10 +217,16 @@ class Context:
         write_parquet(self.target(table), rows)
 
 
+Supply = Callable[[Context], Report]
+
+
 def stage_folder(out: Path, stage: str) -> Path:
     """Where a finished stage's tables are."""
     if stage == "export":
         return out / "release"
+    if stage == "audit":
+        # Beside the data it speaks of, and no part of the content that it names.
+        return out / "release" / "audit"
     return out / "stages" / f"{[s.name for s in STAGES].index(stage) + 1:02}-{stage}"
 
 
@@ -187,7 +234,10 @@ def stage_folder(out: Path, stage: str) -> Path:
 def locked(out: Path) -> Iterator[None]:
     """Holds the build folder. Raises `ConfigError` when another build does."""
     path = out / ".lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigError(f"cannot write in {out}: {error.strerror}; choose another --out") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -202,7 +252,7 @@ def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[s
     """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
     path = out / "manifest.json"
     if not path.exists():
-        others = [entry.name for entry in out.iterdir() if entry.name not in (".lock", "stages", "timings.json")]
+        others = [entry.name for entry in out.iterdir() if entry.name not in _OWN]
         if others and not overwrite:
             raise ConfigError(
                 f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
@@ -213,6 +263,11 @@ def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[s
         changed = _differences(manifest.get("build") or {}, identity)
         raise ConfigError(f"{out} holds another build (different {changed}); choose another --out, or give --overwrite")
     return {**manifest, "polyfact": __version__, "build": identity}
+
+
+def _is_gone(dump: Path | None) -> bool:
+    """Whether a later run cannot read the dump again."""
+    return dump is None or dump == STDIN
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
@@ -233,7 +288,7 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
             "settings": stage.load().settings(config),
             "sources": digest_sources(stage.sources),
             "reads": [manifest["stages"][name]["key"] for name in stage.reads],
-            "dump": manifest["build"]["dump"] if not stage.reads else None,
+            "dump": [manifest["build"]["dump"], manifest["build"].get("part")] if not stage.reads else None,
             "previous": manifest["build"]["previous"] if stage.name == "sample" else None,
         }
     )
@@ -241,29 +296,35 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
 
 def _is_whole(entry: dict[str, Any], folder: Path) -> bool:
     """Every file is there with its size and, unless hashing would take long, its digest."""
+    files = entry["files"]
+    hashed = sum(info["bytes"] for info in files.values()) <= _VERIFY_BYTES
     return all(
         (folder / name).is_file()
         and (folder / name).stat().st_size == info["bytes"]
-        and (info["bytes"] > _VERIFY_BYTES or digest(folder / name) == info["sha256"])
-        for name, info in entry["files"].items()
+        and (not hashed or digest(folder / name) == info["sha256"])
+        for name, info in files.items()
     )
 
 
 def _files(folder: Path) -> dict[str, Any]:
     files = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith("."):
             info: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": digest(path)}
             if path.suffix == ".parquet":
                 info["rows"] = pq.read_metadata(path).num_rows
-            files[path.relative_to(folder).as_posix()] = info
+            files[name] = info
     return files
 
 
-def run(inputs: Inputs, out: Path, log: Log, *, until: str = "export", overwrite: bool = False) -> dict[str, Any]:
+def run(
+    inputs: Inputs, out: Path, log: Log, *, until: str = LAST, overwrite: bool = False, supply: Supply | None = None
+) -> dict[str, Any]:
     """Runs the stages up to `until`, skipping what is done, and returns the manifest.
 
-    Raises `ConfigError` for a folder of another build or a running one, `DataError` for unusable input.
+    `supply`, if given, does the work of the first stage in its place. Raises `ConfigError` for a folder of another
+    build or a running one, `DataError` for unusable input.
     """
     identity = inputs.identity()
     try:
@@ -271,34 +332,75 @@ def run(inputs: Inputs, out: Path, log: Log, *, until: str = "export", overwrite
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
     with locked(out):
-        manifest = _open_folder(out, identity, overwrite)
+        manifest = {**_open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
         timings: dict[str, float] = read_json(out / "timings.json") if (out / "timings.json").exists() else {}
         redo = False
         for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
             key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
             folder = stage_folder(out, stage.name)
-            if not redo and entry and entry["key"] == key and _is_whole(entry, folder):
+            done = bool(not redo and entry and entry["key"] == key and _is_whole(entry, folder))
+            if done and not entry.get("pending"):
                 log.line(f"{stage.name}: done before")
                 continue
-            redo = True
+            if not done:
+                # What was made from another version of this stage must not stand beside it.
+                for later in STAGES[STAGES.index(stage) + 1 :]:
+                    remove(stage_folder(out, later.name))
+            before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
-            manifest["stages"][stage.name] = _execute(stage, key, inputs, out, log, folder, manifest)
+            work = supply if supply and not stage.reads else stage.load().run
+            made = _execute(stage, key, work, inputs, out, log, folder, manifest)
+            manifest["stages"][stage.name] = made
+            # What was pending may be so still: then nothing that was made from it is made again.
+            redo = not (done and made["files"] == entry["files"])
+            if not redo:
+                manifest["stages"] = {**before, stage.name: made}
             timings[stage.name] = time.monotonic() - started
             write_json(out / "timings.json", timings)
             write_json(out / "manifest.json", manifest)
+            _tidy(folder)
             log.line(f"{stage.name}: {timings[stage.name]:.1f} s")
     return manifest
 
 
-def _execute(
-    stage: Stage, key: str, inputs: Inputs, out: Path, log: Log, folder: Path, manifest: dict[str, Any]
-) -> dict[str, Any]:
-    target = out / "stages" / f".{stage.name}.part"
+def _prepare(target: Path, folder: Path, key: str | None) -> None:
+    """Makes the folder of a stage; one that may resume keeps what a run of the same key wrote."""
+    if key is not None:
+        # A run may have been killed when its folder was in place, but not yet in the manifest.
+        for path in (target, folder):
+            if (path / _KEY).exists() and (path / _KEY).read_text() == key:
+                os.replace(path, target)
+                return
     remove(target)
     target.mkdir()
+    if key is not None:
+        write_text(target / _KEY, key)
+
+
+def _tidy(folder: Path) -> None:
+    for path in folder.glob(".*"):
+        remove(path)
+
+
+def _execute(
+    stage: Stage,
+    key: str,
+    work: Supply,
+    inputs: Inputs,
+    out: Path,
+    log: Log,
+    folder: Path,
+    manifest: dict[str, Any],
+) -> dict[str, Any]:
+    target = out / "stages" / f".{stage.name}.part"
+    _prepare(target, folder, key if stage.resumes else None)
     log.line(f"{stage.name}: {stage.doc}")
-    report: Report = stage.load().run(Context(inputs, out, log, target, manifest))
+    try:
+        report = work(Context(inputs, out, log, target, manifest))
+    except (OSError, duckdb.Error, BrokenProcessPool) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RetryableError(f"stage {stage.name} in {out}: {reason}; free disk or memory, then run again") from error
     if report.tally is not None:
         report.tally.check(stage.name)
     files = _files(target)
@@ -311,6 +413,7 @@ def _execute(
     return {
         "key": key,
         "counts": report.counts,
+        "pending": report.pending,
         "tally": report.tally.as_json() if report.tally else None,
         "files": files,
     }

@@ -15,20 +15,21 @@ _LOG_EVERY_S = 30.0
 
 
 class Task(Protocol):
-    """Something that advances."""
+    """Something that advances. `note` is shown beside the rate."""
 
-    def advance(self, amount: float = 1.0) -> None: ...
+    def advance(self, amount: float = 1.0, note: str = "") -> None: ...
 
 
 class _Bar:
     def __init__(self, progress: Progress, task: object) -> None:
         self._progress, self._task = progress, task
 
-    def advance(self, amount: float = 1.0) -> None:
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
         self._progress.advance(self._task, amount)  # type: ignore[arg-type]
         task = self._progress.tasks[0]
-        if task.speed:
-            self._progress.update(self._task, rate=f"{task.speed:,.1f}/s")  # type: ignore[arg-type]
+        if task.speed or note:
+            rate = f"{task.speed:,.1f}/s" if task.speed else ""
+            self._progress.update(self._task, rate=" ".join(filter(None, (rate, note))))  # type: ignore[arg-type]
 
 
 class _Plain:
@@ -37,7 +38,7 @@ class _Plain:
         self._done, self._start = 0.0, time.monotonic()
         self._next = self._start + _LOG_EVERY_S
 
-    def advance(self, amount: float = 1.0) -> None:
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
         self._done += amount
         now = time.monotonic()
         if now < self._next:
@@ -47,7 +48,7 @@ class _Plain:
         text = f"{self._name}: {self._done:,.0f} {self._unit}, {rate:,.1f}/s"
         if self._total:
             text += f", {100 * self._done / self._total:.0f} %, about {(self._total - self._done) / rate:,.0f} s left"
-        self._log.line(text)
+        self._log.line(f"{text}; {note}" if note else text)
 
 
 class Log:

@@ -80,6 +80,19 @@ QUARANTINE = Table(
     ),
 )
 
+ANSWERS = Table(
+    "answers",
+    (
+        Column("asked", STRING, "id that the Wikidata API was asked for"),
+        Column("status", STRING, "`found`, `redirect` or `deleted`"),
+        Column("id", STRING, "the entity it is or leads to; null where it is deleted", nullable=True),
+        Column("revision", pa.int64(), "revision of the entity that was read", nullable=True),
+    ),
+)
+
+# What the API gave, in the columns of the dump.
+FETCHED = Table("fetched", ENTITIES.columns)
+
 # ---------------------------------------------------------------- facts
 REJECTS = Table(
     "rejects",
@@ -99,7 +112,10 @@ _FACT = (
 
 CANDIDATES = Table(
     "candidates",
-    (*_FACT, Column("priority", pa.int64(), "place in the seeded shuffle of the relation's pool, from 1")),
+    (
+        *_FACT,
+        Column("priority", pa.int64(), "place in the relation's pool, from 1: first the fully labelled; shuffled"),
+    ),
 )
 
 TRUE_OBJECTS = Table(
@@ -111,7 +127,15 @@ TRUE_OBJECTS = Table(
     ),
 )
 
+# `model` is followed by the model's name after a colon. Any but `model` may be followed by `CONVERTED`.
 PROVENANCES = ("label", "variant", "title", "mul", "api", "model")
+# Traditional Chinese characters were converted to Simplified ones by OpenCC.
+CONVERTED = "+opencc"
+PROVENANCE_DOC = (
+    "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
+    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump) or `model:<name>`; `+opencc` after it "
+    "where Traditional Chinese was converted to Simplified"
+)
 LOCALISED_TEXT = pa.struct(
     [
         pa.field("text", STRING, nullable=False),
@@ -130,7 +154,33 @@ def localised(languages: Sequence[str]) -> Table:
             Column("entity_id", STRING, "Wikidata id"),
             Column("types", STRINGS, "P31 values"),
             Column("sitelinks", pa.int32(), "number of sitelinks"),
+            Column("articles", STRINGS, "languages of the configuration in whose Wikipedia it has an article"),
             *(Column(code, LOCALISED_TEXT, f"resolved label in {code}", nullable=True) for code in languages),
+        ),
+    )
+
+
+def accepted(languages: Sequence[str]) -> Table:
+    """One row per answer of a candidate: all its names in each language, the resolved label first."""
+    return Table(
+        "accepted",
+        (
+            Column("entity_id", STRING, "Wikidata id"),
+            *(Column(code, STRINGS, f"names in {code}, distinct after normalisation") for code in languages),
+        ),
+    )
+
+
+def described(languages: Sequence[str]) -> Table:
+    """One row per subject and relation whose label is also that of another subject of the relation."""
+    return Table(
+        "described",
+        (
+            Column("subject_id", STRING, "Wikidata id of the subject"),
+            Column("property_id", STRING, "relation"),
+            Column("code", STRING, "first language in which the label is shared"),
+            Column("fault", STRING, "why descriptions cannot tell the subject apart, with the language", nullable=True),
+            *(Column(code, STRING, f"short description in {code}", nullable=True) for code in languages),
         ),
     )
 
@@ -185,6 +235,14 @@ TIERED = Table(
 )
 
 # ---------------------------------------------------------------- release
+SUBJECT_SPLITS = Table(
+    "splits",
+    (
+        Column("subject_id", STRING, "every subject that this or an earlier release asked about"),
+        Column("split", STRING, "its split, which later releases keep"),
+    ),
+)
+
 _SHARED = (
     Column("fact_id", STRING, "`<subject>|<property>|<object>` in Wikidata ids; stable across versions"),
     Column("subject_id", STRING, "Wikidata id of the subject"),
@@ -198,6 +256,8 @@ _SHARED = (
     Column("n_langs_attested", pa.int32(), "languages in which the answer's label is attested in Wikidata"),
     Column("n_langs_subject_attested", pa.int32(), "languages in which the subject's label is attested in Wikidata"),
     Column("popularity", pa.int32(), "number of Wikimedia sitelinks of the subject"),
+    Column("subject_articles", STRINGS, "languages in whose Wikipedia the subject has an article"),
+    Column("object_articles", STRINGS, "languages in whose Wikipedia the answer has an article"),
     Column("verification", STRING, "`correct`, `ambiguous` or `unverified`, from judge and reviewers"),
 )
 
@@ -210,7 +270,7 @@ _ITEM = (
     Column("answer_text", STRING, "the correct option, verbatim"),
     Column("answer_index", pa.int32(), "0 to 3: which option is correct"),
     Column("option_ids", STRINGS, "Wikidata ids of the four options, in the order shown"),
-    Column("option_provenance", STRINGS, "where each option's label is from, in the order shown"),
+    Column("option_provenance", STRINGS, f"where each option's label is from, in the order shown: {PROVENANCE_DOC}"),
     Column("subject_label", STRING, "label of the subject in the language"),
     Column("subject_provenance", STRING, "where the subject's label is from"),
     Column("question_source", STRING, "`template` or `model:<name>`"),
@@ -229,3 +289,47 @@ def parallel_rows(languages: Sequence[str]) -> Table:
 
 
 FLAT_ROWS = Table("flat", (*_SHARED, Column("language", STRING, "language code of the item"), *_ITEM))
+
+# ---------------------------------------------------------------- audit
+FINDINGS = Table(
+    "findings",
+    (
+        Column("audit", STRING, "the audit that found it"),
+        Column("check", STRING, "what was found"),
+        Column("fact_id", STRING, "fact, or file where no fact is concerned"),
+        Column("language", STRING, "language of the item; null where the whole fact is concerned", nullable=True),
+        Column("split", STRING, "split of the fact; null where no fact is concerned", nullable=True),
+        Column("detail", STRING, "what exactly, with the texts concerned"),
+    ),
+)
+
+CONTAMINATION = Table(
+    "contamination",
+    (
+        *_FACT,
+        Column("language", STRING, "language code of the item"),
+        Column("split", STRING, "`validation` or `test`"),
+        Column("question", STRING, "the question, to be searched for as it stands"),
+        Column("answer", STRING, "the answer's text"),
+        Column("query", STRING, "question and answer in one line, normalised: NFKC, case folded, single spaces"),
+    ),
+)
+
+OPEN_ITEM = (
+    Column("question", STRING, "the question in the language"),
+    Column("answer", STRING, "the answer's label, as it stands among the options"),
+    Column("accepted_answers", STRINGS, "the answer and its other names in Wikidata in the language, each once"),
+)
+
+
+def open_rows(languages: Sequence[str]) -> Table:
+    """The row of config `open`: a fact to be answered without options."""
+    fields = pa.struct([pa.field(c.name, c.type, nullable=c.nullable) for c in OPEN_ITEM])
+    translations = pa.struct([pa.field(code, fields, nullable=False) for code in languages])
+    return Table(
+        "open",
+        (
+            *_SHARED,
+            Column("translations", translations, "language code -> question, answer and accepted answers"),
+        ),
+    )

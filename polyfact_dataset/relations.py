@@ -26,6 +26,10 @@ class Relation(BaseModel):
     values: Literal["single", "multi"]
     ambiguity: float | None = Field(default=None, ge=0, le=1)
     judged: int = Field(default=0, ge=0)
+    # What is true of (a, b) is true of (b, a): neither may be a distractor of the other.
+    symmetric: bool = False
+    # Asked about the past as well ("has employed"): a statement that has ended is still an answer.
+    past: bool = False
 
 
 @cache

@@ -30,10 +30,20 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns the errors of writing `path`, a full disk above all, into a `RetryableError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise RetryableError(f"cannot write {path}: {reason}; mend it or free space, then run again") from error
+
+
+@contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it there, durably, when the block ends without an error."""
     temporary = path.with_name(f".{path.name}.part")
-    try:
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -42,9 +52,6 @@ def atomic(path: Path) -> Iterator[Path]:
             sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise RetryableError(f"cannot write {path}: {reason}; mend it or free space, then run again") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -95,6 +102,8 @@ def write_parquet(path: Path, table: pa.Table, row_group_rows: int = ROW_GROUP_R
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Reads a table. Raises `DataError` with what to do when it is missing or damaged."""
     try:
+        if path.is_file():
+            return pq.ParquetFile(path).read(columns)
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path} cannot be read ({error}); remove it and run again to rebuild it") from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from polyfact_dataset.pipeline import STAGES
 from polyfact_dataset.records import SPLITS
@@ -27,7 +29,9 @@ def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
         table.add_column(name, justify="left" if name in ("relation", "rejected, by reason") else "right")
     stages = manifest["stages"]
     tallies = [entry["tally"] for entry in stages.values() if entry["tally"]]
-    for relation in all_relations().values():
+    for relation in (
+        entry for entry in all_relations().values() if entry.id in manifest["build"]["config"]["relations"]
+    ):
         reasons: Counter[str] = Counter()
         for tally in tallies:
             for reason, number in tally.get(relation.id, {}).get("rejected", {}).items():
@@ -55,9 +59,26 @@ def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, f
     console.print("tiers: " + ", ".join(f"{tier} {number:,}" for tier, number in tiers.items()), highlight=False)
     times = ", ".join(f"{stage.name} {timings[stage.name]:.1f} s" for stage in STAGES if stage.name in timings)
     console.print(f"time: {times}", highlight=False)
-    console.print(f"\n{loading(out)}", highlight=False, markup=False)
+    console.print(f"\n{loading(out, release['configs'])}", highlight=False, markup=False)
 
 
-def loading(out: Path) -> str:
-    """The two lines of Python that load the result."""
-    return f'from datasets import load_dataset\nclean = load_dataset("{out / "release"}", "clean")'
+def show_audit(found: dict[str, Any], target: Path) -> None:
+    """Prints the gates of an audit to standard output."""
+    table = Table(title=f"Audit of {found['facts']:,} facts in {len(found['languages'])} languages")
+    for name in ("gate", "status", "value", "limit", "detail"):
+        table.add_column(name, justify="right" if name in ("value", "limit") else "left")
+    colours = {"held": "green", "broken": "red", "not checked": "yellow"}
+    for gate in found["gates"]:
+        value = "–" if gate["value"] is None else f"{gate['value']:.4g}"
+        limit = f"{'≤' if gate['at'] == 'most' else '≥'} {gate['limit']:g}"
+        status = Text(gate["status"], style=colours[gate["status"]])
+        table.add_row(gate["gate"], status, value, limit, Text(gate["detail"]))
+    console = Console() if sys.stdout.isatty() else Console(width=180)
+    console.print(table)
+    console.print(f"content {found['content']}\nreport: {target / 'report.html'}", highlight=False, markup=False)
+
+
+def loading(out: Path, configs: Container[str]) -> str:
+    """The two lines of Python that load the result; `clean`, unless the release has no fact for it."""
+    name = "clean" if "clean" in configs else "parallel"
+    return f'from datasets import load_dataset\n{name} = load_dataset("{out / "release"}", "{name}")'

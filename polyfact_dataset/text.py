@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 _SPACE = re.compile(r"\s+")
-# Characters that never carry meaning in a label of the 12 languages: soft hyphen, zero-width space,
-# word joiner, byte-order mark and direction marks.
-_REMOVABLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff\u061c]")
-# Embeddings, overrides and isolates re-order what a reader sees: they hide something.
-_HIDING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-_JOINERS = re.compile("[\u200c\u200d]")
+# Never carry meaning in a label: soft hyphen, grapheme joiner, zero-width space, direction marks, word joiner and
+# invisible operators, byte-order mark, variation selectors.
+_INVISIBLE = "\u00ad\u034f\u061c\u180b-\u180f\u200b\u200e\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef"
+_JOINERS = "\u200c\u200d"
+# The scripts that need joiners: Arabic with its relatives, and those of India.
+_JOINING = "\u0600-\u0dff\ufb50-\ufdff\ufe70-\ufefc"
+_IDLE = re.compile(f"[{_INVISIBLE}]+|(?<![{_JOINING}])[{_JOINERS}]+|[{_JOINERS}]+(?![{_JOINING}{_JOINERS}])")
+_REPEATED_JOINER = re.compile(f"([{_JOINERS}])[{_JOINERS}]+")
+_UNSEEN = re.compile(f"[{_INVISIBLE}{_JOINERS}]+")
+# Overrides, deprecated format characters, tags, annotations and blank letters show something else than they hold.
+_HIDING = re.compile("[\u115f\u1160\u202d\u202e\u206a-\u206f\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]")
+# Embeddings and isolates re-order what a reader sees where two directions meet; elsewhere they do nothing.
+_EMBEDDING = re.compile("[\u202a-\u202c\u2066-\u2069]+")
 _RANGES: tuple[tuple[int, int, str], ...] = (
     (0x0041, 0x024F, "Latn"),
     (0x0250, 0x02AF, "Latn"),
@@ -31,9 +39,13 @@ _RANGES: tuple[tuple[int, int, str], ...] = (
     (0x0E00, 0x0E7F, "Thai"),
     (0x10A0, 0x10FF, "Geor"),
     (0x1100, 0x11FF, "Hang"),
+    (0x1C80, 0x1C8F, "Cyrl"),
+    (0x1C90, 0x1CBF, "Geor"),
+    (0x1D00, 0x1DBF, "Latn"),
     (0x1E00, 0x1EFF, "Latn"),
     (0x1F00, 0x1FFF, "Grek"),
     (0x2C60, 0x2C7F, "Latn"),
+    (0x2D00, 0x2D2F, "Geor"),
     (0x3005, 0x3007, "Hani"),
     (0x3040, 0x309F, "Hira"),
     (0x30A0, 0x30FF, "Kana"),
@@ -41,22 +53,43 @@ _RANGES: tuple[tuple[int, int, str], ...] = (
     (0x31F0, 0x31FF, "Kana"),
     (0x3400, 0x4DBF, "Hani"),
     (0x4E00, 0x9FFF, "Hani"),
+    (0xA640, 0xA69F, "Cyrl"),
     (0xA720, 0xA7FF, "Latn"),
+    (0xAB30, 0xAB6F, "Latn"),
     (0xAC00, 0xD7AF, "Hang"),
     (0xF900, 0xFAFF, "Hani"),
     (0xFB50, 0xFDFF, "Arab"),
     (0xFE70, 0xFEFF, "Arab"),
     (0x20000, 0x3134F, "Hani"),
 )
+# Symbols that compatibility forms would turn into letters, such as U+2116 or U+33C0 (Latin and Greek in one sign).
+_SYMBOLS = re.compile(
+    "["
+    + "".join(
+        char
+        for block in ((0x20A0, 0x214F), (0x2460, 0x24FF), (0x2E80, 0x2FDF), (0x3190, 0x33FF), (0x1F100, 0x1F2FF))
+        for char in map(chr, range(block[0], block[1] + 1))
+        if unicodedata.category(char) in ("Sc", "So", "No")
+        and any(form.isalpha() for form in unicodedata.normalize("NFKC", char))
+    )
+    + "\ufdfc]+"
+)
+# Letters to Unicode, yet used like punctuation in several scripts: apostrophes and the Japanese length mark.
+_SHARED = "ʻʼʽʾʿˈ\u30fc"
+_GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
 _COVERS = {"Jpan": {"Hani", "Hira", "Kana"}, "Hans": {"Hani"}, "Hant": {"Hani"}}
 
 
 @lru_cache(maxsize=65536)
 def script_of(character: str) -> str:
-    """The script of a letter, `Zyyy` for what all scripts share (digits, punctuation, marks), `Zzzz` if unknown."""
-    if not character.isalpha() or character in "ªºʻʼʽʾʿˈ\u30fc":
+    """The script of a letter, `Zyyy` for what all scripts share (digits, punctuation, marks), `Zzzz` if unknown.
+
+    Letter-like numerals are letters: U+2167 is Latin as `VIII` is.
+    """
+    if not (character.isalpha() or unicodedata.category(character) == "Nl") or character in _SHARED:
         return "Zyyy"
-    code = ord(unicodedata.normalize("NFKC", character)[0])
+    letters = [ord(form) for form in unicodedata.normalize("NFKC", character) if form.isalpha() and form not in _SHARED]
+    code = letters[0] if letters else ord(character)
     return next((script for low, high, script in _RANGES if low <= code <= high), "Zzzz")
 
 
@@ -65,10 +98,16 @@ def scripts_of(text: str) -> frozenset[str]:
     return frozenset(script_of(char) for char in set(text)) - {"Zyyy"}
 
 
+def covered(script: str) -> frozenset[str]:
+    """The scripts of letters that a language's script stands for, such as Han and both kana for `Jpan`."""
+    return frozenset(_COVERS.get(script, {script}))
+
+
 def in_scripts(text: str, scripts: tuple[str, ...]) -> bool:
-    """Whether every letter is of one of `scripts`, Latin or Greek (names and symbols that stay as they are)."""
-    allowed = {"Latn", "Grek"}.union(*(_COVERS.get(script, {script}) for script in scripts))
-    return scripts_of(text) <= allowed
+    """Whether every letter is of one of `scripts` or Latin (names that stay as they are), or a single Greek symbol."""
+    allowed = {"Latn", "Grek"}.union(*map(covered, scripts))
+    own = scripts_of(text)
+    return own <= allowed and ("Grek" in scripts or "Grek" not in own or not _GREEK_WORD.search(text))
 
 
 def mixes_scripts(text: str) -> bool:
@@ -81,23 +120,81 @@ def mixes_scripts(text: str) -> bool:
     return any(len(scripts_of(word) & alphabets) > 1 for word in re.split(r"[\s\-‐-―·・/.,:()'’\d]+", text))
 
 
-def clean(text: str) -> str | None:
-    """The text in NFC without invisible characters and with single spaces; None when it hides or lacks something.
+def _edge(characters: Iterable[str]) -> str:
+    """The script of the first letter of a word; `Zyyy` where punctuation, a space or nothing comes before one."""
+    for char in characters:
+        if (script := script_of(char)) != "Zyyy":
+            return "Jpan" if script in _COVERS["Jpan"] else script
+        if not _is_word(char):
+            break
+    return "Zyyy"
 
-    None is returned for characters that re-order text, control, private-use and unassigned characters, and for
-    a text without any letter or digit. Zero-width joiners stay: Bengali and Arabic need them.
+
+def _without(pattern: re.Pattern[str], text: str) -> str | None:
+    """The text without what `pattern` finds; None when that would join letters of two scripts in a word."""
+    if not pattern.search(text):
+        return text
+    parts = pattern.split(text)
+    for position in range(1, len(parts)):
+        scripts = {_edge(reversed("".join(parts[:position]))), _edge("".join(parts[position:]))}
+        if len(scripts - {"Zyyy"}) > 1:
+            return None
+    return "".join(parts)
+
+
+def _one_direction(text: str) -> bool:
+    found = {unicodedata.bidirectional(char) for char in text}
+    return "L" not in found or found.isdisjoint({"R", "AL"})
+
+
+def clean(text: str) -> str | None:
+    """The text in NFC without idle invisible characters and with single spaces; None when it hides or lacks something.
+
+    Zero-width and direction controls go where they carry no meaning; joiners stay inside words of the scripts that
+    need them (Arabic, Bengali). None is returned for overrides, tags, blank letters, embeddings where two directions
+    meet, a control that parts two scripts, control, private-use and unassigned characters, and for a text without
+    any letter or digit.
     """
-    text = _SPACE.sub(" ", _REMOVABLE.sub("", unicodedata.normalize("NFC", text))).strip()
-    if _HIDING.search(text) or any(unicodedata.category(char) in ("Cc", "Co", "Cn", "Cs") for char in text):
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split()) if any(map(str.isalnum, text)) else None
+    if _HIDING.search(text) or (_EMBEDDING.search(text) and not _one_direction(text)):
         return None
-    return text if any(char.isalnum() for char in text) else None
+    seen = _without(_IDLE, _REPEATED_JOINER.sub(r"\1", _EMBEDDING.sub("\u200b", text)))
+    if seen is None:
+        return None
+    seen = _SPACE.sub(" ", unicodedata.normalize("NFC", seen)).strip()
+    if any(unicodedata.category(char) in ("Cc", "Co", "Cn", "Cs") for char in seen):
+        return None
+    if seen != text:
+        # What was removed can have kept marks apart that now change places.
+        return clean(seen)
+    return seen if any(char.isalnum() for char in seen) else None
+
+
+def _compatible(text: str) -> str:
+    """NFKC, except that a symbol is not spelt out in letters."""
+    kept = _SYMBOLS.findall(text)
+    if not kept:
+        return unicodedata.normalize("NFKC", text)
+    parts = [unicodedata.normalize("NFKC", part) for part in _SYMBOLS.split(text)]
+    return parts[0] + "".join(symbols + part for symbols, part in zip(kept, parts[1:]))
 
 
 @lru_cache(maxsize=1 << 18)
 def normalise(text: str) -> str:
-    """The form in which two texts are compared: compatibility width (NFKC), case, joiners and spaces folded."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _SPACE.sub(" ", _JOINERS.sub("", folded)).strip()
+    """The form in which two texts are compared: compatibility width (NFKC), case, joiners and spaces folded.
+
+    Unicode's compatibility caseless matching (D146), but for symbols, which stay as they are, so that no two scripts
+    are joined in a word that did not join them before. `normalise(normalise(x)) == normalise(x)`.
+    """
+    if text.isascii():
+        return _SPACE.sub(" ", text.casefold()).strip()
+    # U+0345 alone would become a Greek letter.
+    folded = _compatible(text).replace("\u0345", "")
+    seen = _without(_UNSEEN, folded)
+    folded = _UNSEEN.sub(" ", folded) if seen is None else seen
+    folded = _compatible(unicodedata.normalize("NFD", folded).casefold())
+    return _SPACE.sub(" ", _compatible(folded.casefold())).strip()
 
 
 def _is_word(character: str) -> bool:

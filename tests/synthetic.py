@@ -58,6 +58,7 @@ def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int =
                 pa.array(entities),
                 pa.array([[]] * len(entities), pa.list_(pa.string())),
                 pa.array([0] * len(entities), pa.int32()),
+                pa.array([[]] * len(entities), pa.list_(pa.string())),
                 *labels,
             ],
             schema=localised(languages).schema,

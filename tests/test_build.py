@@ -110,7 +110,7 @@ def test_shortcuts_are_at_chance_on_the_test_split_in_every_language(sample_buil
 
 def test_rejects_add_up(sample_build: Path) -> None:
     manifest = read_json(sample_build / "manifest.json")
-    for stage, name in (("candidates", "02-candidates"), ("questions", "04-questions"), ("validate", "05-validate")):
+    for stage, name in (("candidates", "02-candidates"), ("questions", "06-questions"), ("validate", "07-validate")):
         rejects = pq.read_table(sample_build / "stages" / name / "rejects.parquet").to_pylist()
         found = Counter((row["property_id"], row["reason"]) for row in rejects)
         told = {
@@ -153,7 +153,8 @@ print(json.dumps(sizes))
     )
     assert result.returncode == 0, result.stderr
     sizes = json.loads(result.stdout.splitlines()[-1])
-    assert list(sizes) == ["parallel", "clean", *PAPER_LANGUAGES, *(f"clean_{code}" for code in PAPER_LANGUAGES)]
+    named = ["open", *PAPER_LANGUAGES]
+    assert list(sizes) == ["parallel", "clean", *named, *(f"clean_{name}" for name in named)]
     assert all(set(by_split) == set(SPLITS) for by_split in sizes.values())
     assert sizes["parallel"] == sizes["en"] == sizes["zh"] and sizes["clean"] == sizes["clean_bn"]
     assert sum(sizes["clean"].values()) < sum(sizes["parallel"].values())
@@ -213,7 +214,9 @@ def test_a_damaged_intermediate_table_is_made_again(sample_build: Path, tmp_path
 def test_stage_commands_stop_where_they_say(tmp_path: Path) -> None:
     polyfact("validate", "--out", tmp_path / "build", "--facts", 300)
     names = [path.name for path in sorted((tmp_path / "build" / "stages").iterdir())]
-    assert names == ["01-extract", "02-candidates", "03-localise", "04-questions", "05-validate"]
+    assert names == [
+        "01-extract", "02-candidates", "03-backfill", "04-localise", "05-namesakes", "06-questions", "07-validate"
+    ]  # fmt: skip
     assert not (tmp_path / "build" / "release").exists()
 
 
@@ -298,7 +301,7 @@ def test_bad_dumps_give_one_clear_message_and_leave_nothing(kind: str, code: int
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2"])
-def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path) -> None:
     import gzip
 
     from polyfact_dataset.errors import DataError
@@ -307,7 +310,6 @@ def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path
     data = bytearray((gzip if suffix == "gz" else bz2).compress(content))
     data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     (tmp_path / "dump").write_bytes(data)
-    monkeypatch.setattr("polyfact_dataset.wikidata.dump.shutil.which", lambda name: None)
     inputs = pipeline.Inputs(load_config(extract__workers=1), tmp_path / "dump")
     with pytest.raises(DataError, match="truncated or corrupt"):
         pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="extract")
@@ -363,7 +365,9 @@ def test_help_names_every_stage_and_usage_errors_are_2() -> None:
         "build",
         "extract",
         "candidates",
+        "backfill",
         "localise",
+        "namesakes",
         "questions",
         "validate",
         "sample",

@@ -35,6 +35,33 @@ def test_all_twelve_and_all_22() -> None:
     assert " ".join(all_relations()) == paper
 
 
+@pytest.mark.parametrize(
+    ("code", "relation", "kind", "question"),
+    [
+        ("en", "P57", "film", "Who directed the film “Voices” (of 2007)?"),
+        ("en", "P19", None, "Where was Voices (of 2007) born?"),
+        ("zh", "P57", "film", "电影《Voices》（of 2007）的导演是谁？"),
+        ("ja", "P57", "film", None),
+        ("fr", "P57", "film", None),
+        ("de", "P57", "film", None),
+        ("bn", "P57", "film", None),
+    ],
+)
+def test_a_description_follows_the_name_and_its_quotes(
+    code: str, relation: str, kind: str | None, question: str | None
+) -> None:
+    entry = language(code)
+    plain = entry.question(relation, kind, "Voices")
+    told = entry.question(relation, kind, "Voices", "of 2007")
+    if question is not None:
+        assert told == question
+    assert told.replace(entry.described.format(description="of 2007"), "") == plain
+    if kind == "film":
+        assert "Voices (" not in told and "Voices（" not in told
+    # Braces in a label or a description are text.
+    assert "{subject}" in entry.question(relation, kind, "{subject}", "{description}")
+
+
 @pytest.mark.parametrize("code", PAPER_LANGUAGES)
 def test_questions_are_in_their_script_and_end_as_the_language_does(code: str) -> None:
     entry = language(code)

@@ -5,16 +5,53 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyfact_dataset.text import clean, in_scripts, mentions, mixes_scripts, normalise, scripts_of
+from polyfact_dataset.text import clean, in_scripts, mentions, mixes_scripts, normalise, script_of, scripts_of
+
+# What makes normalisation difficult: controls, joiners, marks, case and compatibility forms, letters of all scripts.
+AWKWARD = (
+    "aZéßŉİςµΩжЁشىকযাあアー々漢가ℌªº™№㏀①Ⅷﬁ-.ʻ' "
+    "\u00ad\u0301\u0338\u0345\u034f\u09cd\u1100\u1161\u115f\u200b\u200c\u200d\u200e\u202a\u202c\u2066\u2069\ufe0f"
+)
+TEXTS = st.one_of(st.text(), st.text(alphabet=AWKWARD, max_size=8))
 
 
-@given(st.text())
+def joined(text: str) -> set[frozenset[str]]:
+    """The pairs of scripts whose letters follow each other inside a word. Japanese counts as one script."""
+    found, last = set(), ""
+    for char in text:
+        script = script_of(char)
+        if script != "Zyyy":
+            script = "Jpan" if script in ("Hani", "Hira", "Kana") else script
+            if last and last != script:
+                found.add(frozenset((last, script)))
+            last = script
+        elif not char.isalnum() and unicodedata.category(char)[0] != "M":
+            last = ""
+    return found
+
+
+@settings(max_examples=1000)
+@given(TEXTS)
 def test_normalise_is_idempotent(text: str) -> None:
-    # NFKC after case folding can expose another fold in a few compatibility characters; two rounds must settle.
-    assert normalise(normalise(text)) == normalise(normalise(normalise(text)))
+    assert normalise(normalise(text)) == normalise(text)
+
+
+@settings(max_examples=1000)
+@given(TEXTS)
+def test_normalise_and_clean_never_join_two_scripts(text: str) -> None:
+    assert joined(normalise(text)) <= joined(text)
+    assert joined(clean(text) or "") <= joined(text)
+
+
+@pytest.mark.parametrize("first", range(0, 0x30000, 0x4000))
+def test_no_single_character_changes_its_script(first: int) -> None:
+    for char in map(chr, range(first, first + 0x4000)):
+        form = normalise(char)
+        assert scripts_of(form) <= scripts_of(char), hex(ord(char))
+        assert normalise(form) == form, hex(ord(char))
 
 
 @pytest.mark.parametrize("text", ["Ｎｏｋｉａ", " Straße  5000 ", "ＡＢＣ　１２３", "CAFÉ", "İstanbul", "ﬁlm"])
@@ -27,7 +64,7 @@ def test_normalise_folds_width_case_and_space() -> None:
     assert normalise("STRASSE") == normalise("Straße")
 
 
-@given(st.text())
+@given(TEXTS)
 def test_clean_gives_nfc_without_outer_space_or_nothing(text: str) -> None:
     result = clean(text)
     if result is not None:
@@ -42,7 +79,18 @@ def test_clean_gives_nfc_without_outer_space_or_nothing(text: str) -> None:
         ("Par\u00adis", "Paris"),
         ("\u200eParis\u200f", "Paris"),
         ("Paris\u202egnp.exe", None),
-        ("a\u2066b", None),
+        ("\u202aParis\u202c", "Paris"),  # an embedding does nothing where all runs in one direction
+        ("\u202bباريس\u202c", "باريس"),
+        ("باريس \u2066Paris\u2069", None),  # here it moves what the reader sees
+        ("Pa\u200bris", "Paris"),
+        ("Par\u200cis", "Paris"),  # a joiner means nothing in Latin script
+        ("ক্ \u200cষ\u200c", "ক্ ষ"),  # nor at the edge of a word
+        ("ক্\u200d\u200d\u200dষ", "ক্\u200dষ"),
+        ("Mos\u200bква", None),  # a control that parts two scripts
+        ("Paris\U000e0069\U000e0067", None),  # letters of the tag block are not shown
+        ("Paris\ufe0f", "Paris"),
+        ("\u3164", None),  # a blank letter
+        ("e\u200b\u0301", "é"),
         ("Paris\x07", None),
         ("\ue000", None),
         ("...", None),
@@ -65,6 +113,8 @@ def test_clean(text: str, expected: str | None) -> None:
         ("서울", ("Hans",), False),
         ("東京", ("Latn",), False),
         ("β-carotene", ("Latn",), True),
+        ("Αθήνα", ("Latn",), False),
+        ("Αθήνα", ("Grek",), True),
         ("ʻOkina", ("Latn",), True),
     ],
 )

@@ -2,17 +2,19 @@
 
 Everything here is one pass of DuckDB over the extracted tables, out of core. Each statement is kept or rejected
 with the first reason that holds; the order of the reasons is the order of `_REASONS`,
-and last comes `beyond_pool`, which only a place in the shuffle decides.
+and last comes `beyond_pool`, which only a place in the pool decides. A relation's pool holds first the facts whose
+ends are labelled in all languages, so that a backfill is asked only for what these do not fill.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import duckdb
 
 from polyfact_dataset.config import Config
-from polyfact_dataset.engine import connect, write_query
+from polyfact_dataset.engine import connect, one_row_per_id, write_query
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.records import CANDIDATES, REJECTS, TRUE_OBJECTS
@@ -37,10 +39,10 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("repeated", "copy > 1"),
     ("deprecated", "rank = 'deprecated'"),
     ("not_best_rank", "NOT truthy"),
-    ("ended", "ended"),
+    ("ended", "ended AND NOT past"),
     ("self_reference", "subject = object"),
     ("subject_not_a_thing", "subject_page"),
-    ("object_not_in_dump", "object_coverage IS NULL"),
+    ("object_not_in_dump", "object_coverage IS NULL AND NOT $backfill"),
     ("subject_unlabelled", "subject_coverage < $min_languages"),
     ("object_unlabelled", "object_coverage < $min_languages"),
     ("catalogue_designation", "catalogue"),
@@ -56,6 +58,8 @@ def settings(config: Config) -> dict[str, object]:
         "languages": config.languages,
         "relations": config.relations,
         "candidates": config.candidates.model_dump(),
+        "min_languages": config.min_languages,
+        "backfill": config.backfill.enabled,
     }
 
 
@@ -79,7 +83,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         f"""
         CREATE TEMP TABLE entity AS
         WITH raw AS (
-            SELECT id, types,
+            SELECT id, types, labels, sitelinks,
                    list_transform(labels, lambda x: x.code) AS codes,
                    list_transform(titles, lambda x: x.code) AS wikis,
                    list_filter(labels, lambda x: list_contains([{english}], x.code)) AS english
@@ -89,7 +93,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                list_has_any(types, [{pages}]) AS page,
                coalesce(english[1].text, '') AS english
         FROM raw
-        QUALIFY row_number() OVER (PARTITION BY id ORDER BY coverage DESC, english) = 1
+        QUALIFY {one_row_per_id()}
         """,
         {"entities": str(context.path("extract", "entities"))},
     )
@@ -101,7 +105,11 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         """,
         {"entities": str(context.path("extract", "entities"))},
     )
-    multi = ", ".join(f"'{r}'" for r, entry in all_relations().items() if entry.values == "multi") or "''"
+    relations = all_relations().values()
+    multi, past = (
+        ", ".join(f"'{relation.id}'" for relation in chosen) or "''"
+        for chosen in ((r for r in relations if r.values == "multi"), (r for r in relations if r.past))
+    )
     patterns = "|".join(f"(?:{pattern})" for pattern in config.candidates.catalogue_patterns) or "^$."
     connection.execute(
         f"""
@@ -121,7 +129,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         ), joined AS (
             SELECT v.*, subject || '|' || property || '|' || object AS fact_id,
                    s.coverage AS subject_coverage, o.coverage AS object_coverage,
-                   s.page AS subject_page, property NOT IN ({multi}) AS single,
+                   s.page AS subject_page, property NOT IN ({multi}) AS single, property IN ({past}) AS past,
                    regexp_matches(s.english, $patterns) AS catalogue
             FROM valued v JOIN entity s ON s.id = subject LEFT JOIN entity o ON o.id = object
         ), eligible AS (
@@ -129,12 +137,15 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         )
         SELECT *, CASE WHEN early IS NULL THEN row_number() OVER (
                       PARTITION BY property, early IS NULL
-                      ORDER BY md5($seed || ':candidates:' || fact_id), fact_id) END AS priority
+                      ORDER BY least(subject_coverage, coalesce(object_coverage, 0)) < $languages,
+                               md5($seed || ':candidates:' || fact_id), fact_id) END AS priority
         FROM eligible
         """,
         {
             "statements": str(context.path("extract", "statements")),
-            "min_languages": config.candidates.min_languages,
+            "min_languages": config.min_languages,
+            "languages": len(config.languages),
+            "backfill": config.backfill.enabled,
             "patterns": patterns,
             "seed": str(config.seed),
         },
@@ -149,7 +160,9 @@ def _first_reason() -> str:
 def run(context: Context) -> Report:
     """Writes `candidates`, `true_objects` (for the candidates' subjects) and `rejects`."""
     config = context.config
-    pool = int(config.candidates.pool_factor * config.facts / len(config.relations)) + 1
+    share = config.candidates.pool_factor * config.facts / len(config.relations)
+    pool = max(math.ceil(share), config.candidates.min_pool)
+    symmetric = ", ".join(f"'{relation.id}'" for relation in all_relations().values() if relation.symmetric) or "''"
     with connect(context.folder) as connection:
         _prepare(connection, context)
         connection.execute(
@@ -167,10 +180,15 @@ def run(context: Context) -> Report:
         )
         write_query(
             connection,
-            "SELECT subject AS subject_id, property AS property_id, list(object ORDER BY object) AS objects "
-            "FROM judged WHERE copy = 1 AND (subject, property) IN "
-            "(SELECT (subject, property) FROM decided WHERE reason IS NULL) "
-            "GROUP BY ALL ORDER BY subject_id, property_id",
+            f"""
+            WITH stated AS (
+                SELECT subject, property, object FROM judged
+                UNION SELECT object, property, subject FROM judged WHERE property IN ({symmetric})
+            )
+            SELECT subject AS subject_id, property AS property_id, list(object ORDER BY object) AS objects
+            FROM stated WHERE (subject, property) IN (SELECT (subject, property) FROM decided WHERE reason IS NULL)
+            GROUP BY ALL ORDER BY subject_id, property_id
+            """,
             TRUE_OBJECTS,
             context.target("true_objects"),
         )

@@ -14,6 +14,7 @@ from polyfact_dataset.config import DistractConfig
 from polyfact_dataset.facts.distractors import draw, feasible
 from polyfact_dataset.facts.splits import Fact
 from polyfact_dataset.languages import language
+from polyfact_dataset.relations import kind_of
 from polyfact_dataset.text import mentions, normalise
 
 
@@ -65,7 +66,7 @@ class Pool:
             )
         }
         self._same_text = self._shared_texts()
-        self.facts = self._load_facts(survivors)
+        self.facts = self._load_facts(survivors, self._load_kinds(localised, survivors))
 
     def _load_entities(self, localised: pa.Table, survivors: pa.Table) -> dict[str, Entity]:
         ids = pc.unique(survivors.column("object_id"))
@@ -78,7 +79,13 @@ class Pool:
             if None not in shown
         }
 
-    def _load_facts(self, survivors: pa.Table) -> dict[str, list[Fact]]:
+    def _load_kinds(self, localised: pa.Table, survivors: pa.Table) -> dict[str, str]:
+        """Subject -> its kind (relations.toml), "" for none: a film's genres are no options for a band."""
+        rows = localised.filter(pc.is_in(localised.column("entity_id"), pc.unique(survivors.column("subject_id"))))
+        types = zip(rows.column("entity_id").to_pylist(), rows.column("types").to_pylist())
+        return {qid: kind_of(own) or "" for qid, own in types}
+
+    def _load_facts(self, survivors: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
         by_relation: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
         names = ("fact_id", "subject_id", "property_id", "object_id")
         for fact, subject, relation, answer in zip(*(survivors.column(name).to_pylist() for name in names)):
@@ -87,7 +94,10 @@ class Pool:
         pools = {}
         for relation, rows in by_relation.items():
             classes = answer_classes([(fact, answer) for fact, _, answer in rows], types)
-            pools[relation] = [Fact(fact, subject, relation, answer, classes[answer]) for fact, subject, answer in rows]
+            pools[relation] = [
+                Fact(fact, subject, relation, answer, f"{kinds.get(subject, '')}/{classes[answer]}")
+                for fact, subject, answer in rows
+            ]
         return pools
 
     def _shared_texts(self) -> dict[str, frozenset[str]]:
@@ -123,9 +133,10 @@ class Pool:
         return False
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
-        """Cuts the facts of one relation and split by answer class, English label length, then length in all languages.
+        """Cuts the facts of one relation and split: kind and class, English length, then length in all languages.
 
-        A part that cannot hold permutations, or is smaller than `min_stratum_facts`, is merged with its neighbour.
+        The first is `Fact.group`, the kind of the subject and the class of the answer. A part that cannot hold
+        permutations, or is smaller than `min_stratum_facts`, is merged with its neighbour.
         """
         english = self.languages.index("en")
 

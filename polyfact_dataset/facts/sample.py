@@ -117,7 +117,7 @@ def run(context: Context) -> Report:
         context.read("validate", "survivors"),
         context.read("localise", "localised"),
         context.read("questions", "questions"),
-        context.read("candidates", "true_objects"),
+        context.read("backfill", "true_objects"),
         config.languages,
     )
     if not pool.facts:
@@ -133,5 +133,14 @@ def run(context: Context) -> Report:
     context.write("rejects", pa.Table.from_pylist(rejects, schema=REJECTS.schema))
     splits = Counter(str(row["split"]) for row in rows)
     if len(rows) < config.facts:
-        context.log.line(f"sample: {len(rows):,} facts of the {config.facts:,} asked for; the dump holds no more")
+        pools = context.manifest["stages"]["candidates"]["tally"]
+        beyond = sum(counts["rejected"].get("beyond_pool", 0) for counts in pools.values())
+        why = (
+            f"{beyond:,} candidates lie beyond the pools, raise candidates.pool_factor"
+            if beyond
+            else "there are no more"
+        )
+        context.log.line(f"sample: {len(rows):,} facts of the {config.facts:,} asked for; {why}")
+    if set(splits) != set(SPLITS):
+        context.log.line("sample: too few facts for validation and test; a relation needs at least 12")
     return Report({"facts": len(rows), "splits": dict(sorted(splits.items()))}, tally)

@@ -20,7 +20,7 @@ _HELD_OUT = ("test", "validation")
 
 @dataclass(frozen=True)
 class Fact:
-    """A survivor, as far as sampling is concerned. `group` is the class of its answer (shared P31 type)."""
+    """A survivor, as far as sampling is concerned. `group` is the kind of its subject and the class of its answer."""
 
     id: str
     subject: str
@@ -78,21 +78,32 @@ def largest(counts: Iterable[int], limit: int, share_cap: float) -> int:
 def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[str, str], int]:
     """How many facts of each relation go to each split.
 
-    Held-out splits hold their share of all facts, shared evenly over relations. A relation with at least
-    `min_relation_facts` has at least `min_split_facts` in each; one that would have fewer than that floor's
-    four possible options has none.
+    Held-out splits hold their share of all facts, shared evenly over the relations that can hold at least four there
+    (an item has four options) and keep the larger part for train. A relation with at least `min_relation_facts` has at
+    least `min_split_facts` in each, even where that is more than its share.
     """
     total = sum(quotas.values())
     result: dict[tuple[str, str], int] = {}
     for split, share in (("test", config.test_share), ("validation", config.validation_share)):
-        fair = fill(round(total * share), {relation: quota // 4 for relation, quota in quotas.items()})
+        fair = _fair_shares(round(total * share), quotas)
         for relation, quota in quotas.items():
             floor = config.min_split_facts if quota >= config.min_relation_facts else 0
-            wanted = max(fair[relation], floor)
-            result[relation, split] = wanted if wanted >= 4 else 0
+            result[relation, split] = max(fair.get(relation, 0), floor)
     for relation, quota in quotas.items():
         result[relation, "train"] = quota - sum(result[relation, split] for split in _HELD_OUT)
     return result
+
+
+def _fair_shares(wanted: int, quotas: Mapping[str, int]) -> dict[str, int]:
+    """`wanted` facts over the largest relations, as many of them as can have at least four each."""
+    room = {relation: max(quota // 4, 4) for relation, quota in quotas.items() if quota >= 12}
+    largest_first = sorted(room, key=lambda relation: -quotas[relation])
+    for count in range(len(room), 0, -1):
+        chosen = set(largest_first[:count])
+        shares = fill(max(wanted, 4), {relation: size for relation, size in room.items() if relation in chosen})
+        if min(shares.values()) >= 4:
+            return shares
+    return {}
 
 
 class _Bin:
@@ -166,7 +177,8 @@ def _held_out(
     for relation, facts in pools.items():
         for fact in facts:
             by_subject[fact.subject][relation].append(fact)
-    shuffled = sorted(by_subject, key=lambda subject: order_key(seed, "split", subject))
+    # What an earlier release held out comes first, so that its test set lives on.
+    shuffled = sorted(by_subject, key=lambda s: (previous.get(s) not in _HELD_OUT, order_key(seed, "split", s)))
     split_of = dict(previous)
     for wasted_share in (0.0, 0.34, 0.5, 0.75, 1.0):
         if all(len(entry.facts) >= entry.quota for entry in bins.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from polyfact_dataset.relations import all_relations, kind_names
 FOLDER = Path(__file__).parent
 # The order of the paper's Figure 2 is not stated; this one (of the issue and the published configs) is ours.
 PAPER_LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
+
+# The subject in a template, with the quotation marks around it.
+_NAMED = re.compile(r"([“„«‘『「《][\u00a0\u202f ]?)?\{subject\}(?(1)[\u00a0\u202f ]?[”“»’』」》])")
 
 
 class PromptLiterals(BaseModel):
@@ -31,8 +35,25 @@ class PromptLiterals(BaseModel):
     answer: str
 
 
+class Cues(BaseModel):
+    """What the audit looks for in questions and options of the language; empty lists look for nothing.
+
+    `negation` are words (in languages without spaces: strings) that negate a question, `catch_all` options such as
+    "all of the above", `articles` those that agree with a noun which follows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    negation: tuple[str, ...] = ()
+    catch_all: tuple[str, ...] = ()
+    articles: tuple[str, ...] = ()
+
+
 class Language(BaseModel):
-    """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia."""
+    """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia.
+
+    `described` is what follows the name of a subject that needs its short description to be told apart.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +67,9 @@ class Language(BaseModel):
     mul: bool
     spaced: bool
     glue: Literal["none", "prefix", "suffix"] = "none"
+    described: str = Field(default=" ({description})", pattern=r"\{description\}")
     prompt: PromptLiterals
+    cues: Cues = Cues()
     questions: dict[str, str]
 
     @field_validator("questions")
@@ -67,9 +90,13 @@ class Language(BaseModel):
         """The question for a relation and a kind of subject, the default wording when the kind has none."""
         return self.questions.get(f"{relation}.{kind}") or self.questions[relation]
 
-    def question(self, relation: str, kind: str | None, subject: str) -> str:
-        """The question about `subject`, whose label is inserted unchanged."""
-        return self.template(relation, kind).replace("{subject}", subject)
+    def question(self, relation: str, kind: str | None, subject: str, description: str | None = None) -> str:
+        """The question about `subject`, whose label is inserted unchanged; a description follows it and its quotes."""
+        template = self.template(relation, kind)
+        name = _NAMED.search(template)
+        assert name is not None
+        told = "" if description is None else self.described.replace("{description}", description)
+        return template[: name.start()] + name[0].replace("{subject}", subject) + told + template[name.end() :]
 
 
 @cache

@@ -40,8 +40,13 @@ def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
         for code in languages:
             if row[f"{end}:{code}"] is None:
                 return f"{end}_unlabelled:{code}"
-    kind = kind_of(row["subject_types"])
-    return {code: language(code).question(row["property_id"], kind, row[f"subject:{code}"]) for code in languages}
+    if row["fault"] is not None:
+        return str(row["fault"])
+    relation, kind = row["property_id"], kind_of(row["subject_types"])
+    return {
+        code: language(code).question(relation, kind, row[f"subject:{code}"], row[f"description:{code}"])
+        for code in languages
+    }
 
 
 def run(context: Context) -> Report:
@@ -54,14 +59,17 @@ def run(context: Context) -> Report:
         parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
     ):
         parameters = {
-            "facts": str(context.path("candidates", "candidates")),
+            "facts": str(context.path("backfill", "candidates")),
+            "described": str(context.path("namesakes", "described")),
             "localised": str(context.path("localise", "localised")),
         }
+        descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
         query = f"""
-            SELECT c.*, s.types AS subject_types, {both_ends(languages)}
+            SELECT c.*, s.types AS subject_types, {both_ends(languages)}, d.fault, {descriptions}
             FROM read_parquet($facts) c
             JOIN read_parquet($localised) s ON s.entity_id = c.subject_id
             JOIN read_parquet($localised) o ON o.entity_id = c.object_id
+            LEFT JOIN read_parquet($described) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
             ORDER BY c.property_id, c.priority
         """
         for batch in stream(connection, query, parameters):

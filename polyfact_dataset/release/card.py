@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
 from polyfact_dataset.languages import language
-from polyfact_dataset.records import _ITEM, OPTIONS, SPLITS, TIERS, parallel_rows
+from polyfact_dataset.records import _ITEM, OPEN_ITEM, OPTIONS, SPLITS, TIERS, parallel_rows
 from polyfact_dataset.relations import all_relations
 
 _EXAMPLE_LANGUAGES = ("en", "sw", "bn", "ja", "ar", "ru")
@@ -108,6 +109,16 @@ def _type(kind: pa.DataType) -> str:
     return "struct" if pa.types.is_struct(kind) else "list of string" if pa.types.is_list(kind) else str(kind)
 
 
+def _provenance(counts: dict[str, dict[str, int]], languages: list[str]) -> dict[str, Any]:
+    """The kinds of provenance that occur, the commonest first, and how many labels of each a language has."""
+    total = Counter[str]()
+    for code in languages:
+        total.update(counts[code])
+    kinds = sorted(total, key=lambda kind: (kind == "missing", -total[kind], kind))
+    rows = [{"code": code, "counts": [f"{counts[code].get(kind, 0):,}" for kind in kinds]} for code in languages]
+    return {"kinds": kinds, "rows": rows}
+
+
 def _relations(counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
     """Facts per relation and split, with the judged ambiguity."""
     rows = []
@@ -142,6 +153,9 @@ def render(folder: Path, manifest: dict[str, Any], schemas: dict[str, pa.Schema]
         max_ambiguity=f"{100 * config['tiers']['max_ambiguity']:.0f} %",
         parallel_columns=columns,
         item_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in _ITEM],
+        open_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in OPEN_ITEM],
+        provenance=_provenance(stages["localise"]["counts"]["languages"], config["languages"]),
+        entities=stages["localise"]["counts"]["entities"],
         example=_example(folder, manifest["configs"]["parallel"], codes),
         version=manifest["polyfact"],
         seed=config["seed"],

@@ -6,7 +6,7 @@ Rows are partitioned by config, split and tier, so that every config is a list o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
 from polyfact_dataset.pipeline import Context, Report
-from polyfact_dataset.records import SPLITS, TIERS
+from polyfact_dataset.records import SPLITS, SUBJECT_SPLITS, TIERS
 from polyfact_dataset.release.card import render
 from polyfact_dataset.release.rows import tables
 from polyfact_dataset.storage import digest, digest_json, write_json, write_parquet, write_text
@@ -109,8 +109,15 @@ def release_manifest(
     }
 
 
+def subject_splits(previous: Mapping[str, str], items: pa.Table) -> pa.Table:
+    """The split of every subject of this release and of all before it, for the next one to keep."""
+    splits = {**previous, **dict(zip(items.column("subject_id").to_pylist(), items.column("split").to_pylist()))}
+    subjects = sorted(splits)
+    return pa.table([subjects, [splits[subject] for subject in subjects]], schema=SUBJECT_SPLITS.schema)
+
+
 def run(context: Context) -> Report:
-    """Writes the release folder: `data/`, `README.md`, `manifest.json`."""
+    """Writes the release folder: `data/`, `README.md`, `manifest.json`, `splits.parquet`."""
     config, folder = context.config, context.folder
     languages: Sequence[str] = config.languages
     items = context.read("items", "items")
@@ -119,7 +126,8 @@ def run(context: Context) -> Report:
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
     schemas: dict[str, pa.Schema] = {}
-    for table, content in tables(items, _aligned(items, tiers), context.read("localise", "localised"), languages):
+    localised, accepted = (context.read("localise", name) for name in ("localised", "accepted"))
+    for table, content in tables(items, _aligned(items, tiers), localised, accepted, languages):
         schemas[table] = content.schema
         for (split, tier), numbers in partitions.items():
             part = content.take(numbers)
@@ -131,5 +139,6 @@ def run(context: Context) -> Report:
     sizes = split_sizes(folder, listed, rows)
     manifest = release_manifest(context, folder, listed, sizes, by_relation(items))
     write_json(folder / "manifest.json", manifest)
+    write_parquet(folder / "splits.parquet", subject_splits(context.previous, items))
     write_text(folder / "README.md", render(folder, manifest, schemas))
     return Report({"content": manifest["content"], "configs": len(listed), "facts": len(items)})

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyfact_dataset.records import FLAT_ROWS, OPTIONS, item_struct, parallel_rows
+from polyfact_dataset.records import FLAT_ROWS, OPTIONS, item_struct, open_rows, parallel_rows
 from polyfact_dataset.relations import all_relations
+from polyfact_dataset.text import normalise
 
 
 class Labels:
@@ -24,9 +25,9 @@ class Labels:
         column = pc.struct_field(self._table.column(code).combine_chunks(), field)
         return column.take(self._rows(ids))
 
-    def sitelinks(self, ids: pa.Array) -> pa.Array:
-        """The number of sitelinks of each id."""
-        return self._table.column("sitelinks").combine_chunks().take(self._rows(ids))
+    def column(self, ids: pa.Array, name: str) -> pa.Array:
+        """`sitelinks` or `articles` of each id."""
+        return self._table.column(name).combine_chunks().take(self._rows(ids))
 
     def _rows(self, ids: pa.Array) -> pa.Array:
         rows = pc.index_in(ids, value_set=self._ids)
@@ -71,15 +72,46 @@ def shared_columns(items: pa.Table, tiers: Mapping[str, pa.Array], labels: Label
         "object": labels.of(objects, "en", "text"),
         "domain": pa.array([known[relation].domain for relation in relations], pa.string()),
         **tiers,
-        "popularity": labels.sitelinks(subjects),
+        "popularity": labels.column(subjects, "sitelinks"),
+        "subject_articles": labels.column(subjects, "articles"),
+        "object_articles": labels.column(objects, "articles"),
         "verification": pa.array(["unverified"] * len(items), pa.string()),
     }
 
 
+def accepted_answers(names: Sequence[str], answer: str) -> list[str]:
+    """The answer as shown, then its other names; none twice after `normalise`."""
+    shown = normalise(answer)
+    return [answer, *(name for name in names if normalise(name) != shown)]
+
+
+def open_table(
+    items: pa.Table, shared: Mapping[str, pa.Array], labels: Labels, accepted: pa.Table, languages: Sequence[str]
+) -> pa.Table:
+    """The rows of config `open`. `accepted` has a row for every answer."""
+    schema = open_rows(languages).schema
+    answers = shared["object_id"]
+    known = accepted.filter(pc.is_in(accepted.column("entity_id"), answers.unique())).combine_chunks()
+    ids = known.column("entity_id").combine_chunks()
+    rows = pc.index_in(answers, value_set=ids)
+    translated, structs = schema.field("translations").type, []
+    for code in languages:
+        shown = labels.of(ids, code, "text").to_pylist()
+        names = [accepted_answers(*pair) for pair in zip(known.column(code).to_pylist(), shown)]
+        columns = [
+            items.column(code).combine_chunks().field("question"),
+            labels.of(answers, code, "text"),
+            pa.array(names, pa.list_(pa.string())).take(rows),
+        ]
+        structs.append(pa.StructArray.from_arrays(columns, fields=list(translated.field(code).type)))
+    translations = pa.StructArray.from_arrays(structs, fields=list(translated))
+    return pa.table([*(shared[name] for name in schema.names[:-1]), translations], schema=schema)
+
+
 def tables(
-    items: pa.Table, tiers: Mapping[str, pa.Array], localised: pa.Table, languages: Sequence[str]
+    items: pa.Table, tiers: Mapping[str, pa.Array], localised: pa.Table, accepted: pa.Table, languages: Sequence[str]
 ) -> Iterator[tuple[str, pa.Table]]:
-    """`parallel`, then each language: the whole table of shipped rows, aligned with `items`."""
+    """`parallel`, `open`, then each language: the whole table of shipped rows, aligned with `items`."""
     labels = Labels(localised)
     shared = shared_columns(items, tiers, labels)
     by_language = {
@@ -93,6 +125,7 @@ def tables(
     schema = parallel_rows(languages).schema
     translations = pa.StructArray.from_arrays(list(structs.values()), fields=list(schema.field("translations").type))
     yield "parallel", pa.table([*(shared[name] for name in schema.names[:-1]), translations], schema=schema)
+    yield "open", open_table(items, shared, labels, accepted, languages)
     flat = FLAT_ROWS.schema
     for code, columns in by_language.items():
         everything = {**shared, "language": pa.array([code] * len(items), pa.string()), **columns}

@@ -1,4 +1,4 @@
-"""Reading a Wikidata JSON dump as batches of lines, whatever it is compressed with.
+"""Reading a Wikidata JSON dump, from a file or from standard input, whatever it is compressed with.
 
 The official layout is a JSON array with one entity per line and trailing commas; one entity per line without the
 array (JSON Lines) is the same to us. A JSON array in any other layout goes through `ijson`.
@@ -6,37 +6,66 @@ array (JSON Lines) is the same to us. A JSON array in any other layout goes thro
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import hashlib
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 import msgspec
 
 from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.storage import fingerprint
 
+STDIN = Path("-")
+_HEAD_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 _PROBE_BYTES = 1 << 16
+# About how much text one step of decompression may yield.
+_STEP_BYTES = 1 << 22
 Format = Literal["plain", "bz2", "gz", "zst"]
 _MAGIC: tuple[tuple[bytes, Format], ...] = ((b"BZh", "bz2"), (b"\x1f\x8b", "gz"), (b"\x28\xb5\x2f\xfd", "zst"))
+# What the libraries raise for damaged data, besides types of their own.
+_DAMAGE = (OSError, EOFError, RuntimeError, ValueError)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Whole lines of the dump: the number of the first (from 1) and their bytes. `too_long` lists cut lines."""
+class Text(Protocol):
+    """A stream of text: `read` returns up to `size` bytes, b"" at the end."""
 
-    first_line: int
-    data: bytes
-    too_long: tuple[int, ...] = ()
+    def read(self, size: int, /) -> bytes: ...
+
+
+def damaged(name: str, error: object) -> DataError:
+    """The error for a dump that cannot be decompressed."""
+    return DataError(f"dump {name} is truncated or corrupt ({error}); download it again")
+
+
+@contextmanager
+def damage_as_data_error(name: str) -> Iterator[None]:
+    """Turns what decompressors raise for damaged data into one `DataError` that names the dump."""
+    try:
+        yield
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        raise damaged(name, error) from error
+    except Exception as error:  # zstandard and isal raise types of their own
+        if type(error).__module__.split(".")[0] in ("zstandard", "isal", "igzip_lib", "isal_zlib", "zstd"):
+            raise damaged(name, error) from error
+        raise
 
 
 def check_input(path: Path) -> None:
     """Raises `ConfigError` for a path that is no readable file, `DataError` for an empty one."""
+    if path == STDIN:
+        if not open_raw(path).head:
+            raise DataError("standard input is empty; pipe the dump into it, as in `curl URL | polyfact extract -`")
+        return
     if not path.exists():
-        raise ConfigError(f"dump {path} does not exist; give the path of latest-all.json.bz2 (or .gz, .zst, .json)")
+        raise ConfigError(f"dump {path} does not exist; give the path of latest-all.json.gz (or .bz2, .zst, .json)")
     if not path.is_file():
         raise ConfigError(f"dump {path} is not a file; give the path of the dump itself")
     try:
@@ -47,127 +76,242 @@ def check_input(path: Path) -> None:
         raise ConfigError(f"dump {path} may not be read: {error.strerror}") from error
 
 
-def detect(path: Path) -> Format:
+def identify(path: Path) -> str:
+    """What tells one dump from another: size and samples of a file, the first MiB of standard input."""
+    check_input(path)
+    if path == STDIN:
+        return "stdin:" + hashlib.sha256(open_raw(path).head).hexdigest()
+    return fingerprint(path)
+
+
+class Raw:
+    """The bytes of a dump as they are, from a file or a pipe. `offset` says how many were read."""
+
+    def __init__(self, handle: BinaryIO, name: str, size: int | None) -> None:
+        self._handle, self.name, self.size = handle, name, size
+        self.head = self._read_fully(_HEAD_BYTES)
+        self.kind = detect(self.head)
+        self.offset = 0
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it can only be read forwards."""
+        return self.size is None
+
+    def _read_fully(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing and (part := self._handle.read(missing)):
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes, fewer only at the end."""
+        data = self.head[self.offset : self.offset + size]
+        if len(data) < size:
+            data += self._read_fully(size - len(data))
+        self.offset += len(data)
+        return data
+
+    def seek(self, offset: int) -> None:
+        """Goes on at `offset`; what lies before is read and dropped where the dump comes through a pipe."""
+        if not self.is_pipe:
+            self._handle.seek(max(offset, len(self.head)))
+            self.offset = offset
+            return
+        while self.offset < offset and self.read(min(offset - self.offset, _READ_BYTES)):
+            pass
+        if self.offset != offset:
+            raise DataError(f"{self.name} is shorter than it was; pipe the whole dump again")
+
+    def close(self) -> None:
+        self._handle.close()
+
+
+@cache
+def _standard_input() -> Raw:
+    return Raw(sys.stdin.buffer, "standard input", None)
+
+
+def open_raw(path: Path) -> Raw:
+    """The dump's bytes; standard input is opened once, so that its head can be looked at before it is read."""
+    if path == STDIN:
+        return _standard_input()
+    return Raw(path.open("rb", buffering=0), path.name, path.stat().st_size)
+
+
+def detect(head: bytes) -> Format:
     """The compression, by the first bytes and not by the name."""
-    with path.open("rb") as handle:
-        head = handle.read(4)
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "plain")
 
 
-@contextmanager
-def _lbzip2(path: Path, program: str) -> Iterator[BinaryIO]:
-    """The output of `lbzip2`. What it complains about wins over what a reader of its short output complains about."""
-    process = subprocess.Popen([program, "-dc", "--", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None and process.stderr is not None
-    try:
-        yield process.stdout  # type: ignore[misc]
-    finally:
-        ended = not process.stdout.read(1)
-        if not ended:
-            process.kill()
-        process.stdout.close()
-        message = process.stderr.read().decode(errors="replace").strip()
-        process.stderr.close()
-        if process.wait() and ended:
-            reason = message.rpartition(": ")[2] or f"lbzip2 exit code {process.returncode}"
-            raise DataError(f"dump {path} is truncated or corrupt ({reason}); download it again")
+class Members:
+    """The text of a gz or zst dump, which is one or more members (frames) one after the other.
 
-
-@contextmanager
-def open_dump(path: Path) -> Iterator[BinaryIO]:
-    """The decompressed bytes. Raises `DataError` when the compressed data is truncated or corrupt."""
-    check_input(path)
-    kind = detect(path)
-    try:
-        if kind == "bz2" and (program := shutil.which("lbzip2")):
-            with _lbzip2(path, program) as stream:
-                yield stream
-        elif kind == "bz2":
-            from indexed_bzip2 import IndexedBzip2File
-
-            with IndexedBzip2File(str(path), parallelization=0) as stream:
-                yield stream
-                _check_bz2_end(path)
-        elif kind == "gz":
-            from isal import igzip
-
-            with igzip.open(path, "rb") as stream:  # type: ignore[no-untyped-call]
-                yield stream
-        elif kind == "zst":
-            with path.open("rb") as raw:
-                yield _Zstandard(raw)  # type: ignore[misc]
-        else:
-            with path.open("rb") as stream:
-                yield stream
-    except DataError:
-        raise
-    except (OSError, EOFError, RuntimeError, ValueError) as error:
-        raise DataError(f"dump {path} is truncated or corrupt ({error}); download it again") from error
-    except Exception as error:  # zstandard and isal raise types of their own
-        if type(error).__module__.split(".")[0] in ("zstandard", "isal", "zstd"):
-            raise DataError(f"dump {path} is truncated or corrupt ({error}); download it again") from error
-        raise
-
-
-def _check_bz2_end(path: Path) -> None:
-    """indexed_bzip2 takes a file cut between two blocks for complete: a whole stream ends in its footer magic."""
-    with path.open("rb") as handle:
-        handle.seek(max(path.stat().st_size - 14, 0))
-        tail = handle.read()
-    # The footer magic is not byte-aligned: look for its 48 bits at any of the 8 shifts.
-    bits = int.from_bytes(tail, "big")
-    magic = 0x177245385090
-    if not any((bits >> shift) & 0xFFFFFFFFFFFF == magic for shift in range(32, 40)):
-        raise DataError(f"dump {path} is truncated: the end of the bz2 stream is missing; download it again")
-
-
-def batches(stream: BinaryIO, batch_bytes: int, max_line_bytes: int, name: str) -> Iterator[Batch]:
-    """Whole lines, about `batch_bytes` at a time and never cut inside; the cut depends on the content alone.
-
-    A line above `max_line_bytes` is skipped and its number reported in `too_long`.
+    `begin` is where to enter: (offset in the dump, offset in the text) of a member; a decompressor can start there and
+    nowhere else. Reading stops before the first member that begins at or after `end`. Raises `EOFError` when the last
+    member is incomplete.
     """
-    head = stream.read(_PROBE_BYTES)
-    while len(head) < _PROBE_BYTES and (more := stream.read(_PROBE_BYTES - len(head))):
-        head += more
-    if not head.strip():
-        raise DataError(f"dump {name} holds no data; download it again")
-    source: BinaryIO = _Joined(head, stream)  # type: ignore[assignment]
-    if _is_other_layout(head):
-        source = _Relayed(source, name)  # type: ignore[assignment]
-    yield from _line_batches(source, batch_bytes, max_line_bytes)
+
+    def __init__(self, raw: Raw, begin: tuple[int, int] = (0, 0), end: int | None = None) -> None:
+        self._raw, self._new = raw, _GZ if raw.kind == "gz" else _ZST
+        self._end = end
+        raw.seek(begin[0])
+        self._begins = [begin]
+        self._input, self._ready, self._feed = b"", b"", 1 << 12
+        self._text_offset = begin[1]
+        self._decoder: _Decoder | None = None
+
+    def read(self, size: int) -> bytes:
+        while not self._ready:
+            if self._decoder is None and not self._next_member():
+                return b""
+            assert self._decoder is not None
+            self._ready = self._decoder.decompress(self._input)
+            self._text_offset += len(self._ready)
+            self._input = self._decoder.rest
+            if self._decoder.eof:
+                self._decoder = None
+            elif not self._input and self._decoder.hungry:
+                self._input = self._raw.read(self._feed)
+                if not self._input:
+                    raise EOFError("the last member is incomplete")
+            # A step of input yields a few MB of text, however well it is compressed.
+            self._feed = min(max(1024, self._feed * _STEP_BYTES // max(len(self._ready), 1)), _READ_BYTES)
+        part, self._ready = self._ready[:size], self._ready[size:]
+        return part
+
+    def _next_member(self) -> bool:
+        # Padding with zeros after a member is no member.
+        self._input = self._input.lstrip(b"\0")
+        while not self._input:
+            data = self._raw.read(_PROBE_BYTES)
+            if not data:
+                return False
+            self._input = data.lstrip(b"\0")
+        begin = self._raw.offset - len(self._input)
+        if self._end is not None and begin >= self._end:
+            return False
+        if self._begins[-1] != (begin, self._text_offset):
+            self._begins.append((begin, self._text_offset))
+        self._decoder = self._new()
+        return True
+
+    def entry(self, text_offset: int) -> tuple[int, int]:
+        """The last member that begins at or before an offset of the text; forgets those before it."""
+        while len(self._begins) > 1 and self._begins[1][1] <= text_offset:
+            del self._begins[0]
+        return self._begins[0]
 
 
-def _line_batches(stream: BinaryIO, batch_bytes: int, max_line_bytes: int) -> Iterator[Batch]:
-    line, pending, skipping = 1, 0, False
-    rest: list[bytes] = []
-    too_long: list[int] = []
-    while chunk := stream.read(_READ_BYTES):
-        if skipping:
-            cut = chunk.find(b"\n")
-            if cut < 0:
-                continue
-            rest, pending, skipping = [b"\n"], 1, False
-            chunk = chunk[cut + 1 :]
-        rest.append(chunk)
-        pending += len(chunk)
-        if pending < batch_bytes:
-            continue
-        data = b"".join(rest)
-        cut = data.rfind(b"\n") + 1
-        if cut:
-            yield Batch(line, data[:cut], tuple(too_long))
-            line += data.count(b"\n", 0, cut)
-            too_long = []
-        rest, pending = [data[cut:]], len(data) - cut
-        if pending > max_line_bytes:
-            too_long, skipping, rest, pending = [line], True, [], 0
-    if pending or too_long:
-        yield Batch(line, b"".join(rest), tuple(too_long))
+class _Decoder(Protocol):
+    eof: bool
+    hungry: bool
+    rest: bytes
+
+    def decompress(self, data: bytes) -> bytes: ...
 
 
-def _is_other_layout(head: bytes) -> bool:
-    """A JSON array that does not hold one entity per line."""
-    text = head.lstrip()
+class _GZ:
+    """One gzip member, its checksum included."""
+
+    def __init__(self) -> None:
+        from isal import igzip_lib
+
+        self._inner = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        self.eof, self.hungry, self.rest = False, True, b""
+
+    def decompress(self, data: bytes) -> bytes:
+        text: bytes = self._inner.decompress(data, _STEP_BYTES)
+        self.eof, self.hungry = self._inner.eof, self._inner.needs_input
+        self.rest = self._inner.unused_data if self.eof else b""
+        return text
+
+
+class _ZST:
+    """One zstd frame. The library's own reader takes a truncated frame for its end."""
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._inner = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+        self.eof, self.hungry, self.rest = False, True, b""
+
+    def decompress(self, data: bytes) -> bytes:
+        text = self._inner.decompress(data)
+        self.eof = self._inner.eof
+        self.rest = self._inner.unused_data if self.eof else b""
+        return text
+
+
+def find_member(raw: Raw, offset: int) -> int | None:
+    """The first gz member or zst frame that begins at or after `offset`, found by its magic and by decompressing it.
+
+    None when there is none. What only looks like one does not yield 64 KiB of UTF-8 text.
+    """
+    magic, new = (b"\x1f\x8b\x08", _GZ) if raw.kind == "gz" else (_MAGIC[2][0], _ZST)
+    raw.seek(offset)
+    window, base = raw.read(_READ_BYTES), offset
+    while window:
+        window += raw.read(_READ_BYTES)
+        at = -1
+        while 0 <= (at := window.find(magic, at + 1)) < _READ_BYTES:
+            if _is_member(window[at : at + _READ_BYTES], new):
+                return base + at
+        window, base = window[_READ_BYTES:], base + min(_READ_BYTES, len(window))
+    return None
+
+
+def _is_member(data: bytes, new: type[_GZ] | type[_ZST]) -> bool:
+    decoder = new()
+    try:
+        text = decoder.decompress(data[:_PROBE_BYTES])
+        text.decode("utf-8") if decoder.eof else text[:-4].decode("utf-8")
+    except Exception as error:  # the libraries raise types of their own
+        return isinstance(error, UnicodeDecodeError) and error.start >= len(text) - 8
+    return decoder.eof or len(text) > 0
+
+
+def _decompressed(raw: Raw) -> Text:
+    """The text of the dump from its beginning, in one thread."""
+    if raw.kind == "plain":
+        return raw
+    if raw.kind == "bz2":
+        import bz2
+
+        return bz2.BZ2File(raw)  # type: ignore[call-overload, no-any-return]  # needs no more than `read`
+    return Members(raw)
+
+
+def text_of(raw: Raw) -> Text:
+    """The text of the dump from its beginning, one entity per line whatever the layout of its array."""
+    stream = _decompressed(raw)
+    return Relayed(stream, raw.name) if is_other_layout(raw) else stream
+
+
+@contextmanager
+def open_dump(path: Path) -> Iterator[Text]:
+    """The decompressed bytes of a dump, in one thread. Raises `DataError` when they are truncated or corrupt."""
+    check_input(path)
+    raw = open_raw(path)
+    try:
+        with damage_as_data_error(raw.name):
+            yield text_of(raw)
+    finally:
+        raw.close()
+
+
+def is_other_layout(raw: Raw) -> bool:
+    """Whether the dump is a JSON array that does not hold one entity per line."""
+    sample = Raw(io.BytesIO(raw.head), raw.name, len(raw.head))
+    text = b""
+    try:
+        stream = _decompressed(sample)
+        while len(text) < _PROBE_BYTES and (part := stream.read(_PROBE_BYTES)):
+            text += part
+    except Exception:  # damage, or the end of the sample: whoever reads the dump itself reports it
+        pass
+    text = text.lstrip()
     if not text.startswith(b"["):
         return False
     first, newline, after = text[1:].partition(b"\n")
@@ -178,60 +322,20 @@ def _is_other_layout(head: bytes) -> bool:
     return bool(newline) and line.startswith(b"{") and not line.endswith(b"}")
 
 
-class _Zstandard:
-    """The content of all frames. The library's own reader takes a truncated frame for its end."""
+class Relayed:
+    """The entities of a JSON array in any layout, one per line."""
 
-    def __init__(self, raw: BinaryIO) -> None:
-        import zstandard
-
-        self._raw, self._decompressor = raw, zstandard.ZstdDecompressor()
-        self._frame, self._ready = self._decompressor.decompressobj(), b""
-        self._inside = False
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; b"" at the end. Raises `EOFError` when the last frame is incomplete."""
-        while not self._ready:
-            chunk = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._inside = self._decompressor.decompressobj(), False
-            chunk = chunk or self._raw.read(_READ_BYTES)
-            if not chunk:
-                if self._inside:
-                    raise EOFError("the last frame is incomplete")
-                return b""
-            self._inside = True
-            self._ready = self._frame.decompress(chunk)
-        end = len(self._ready) if size < 0 else size
-        part, self._ready = self._ready[:end], self._ready[end:]
-        return part
-
-
-class _Joined:
-    """`head`, then the rest of a stream."""
-
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
-        self._head, self._stream = head, stream
-
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            part, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
-            return part
-        return self._stream.read(size)
-
-
-class _Relayed:
-    """The entities of a JSON array in any layout, one per line, as a stream of bytes."""
-
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    def __init__(self, stream: Text, name: str) -> None:
         import ijson
 
         self._items, self._name = ijson.items(stream, "item", use_float=True), name
         self._error: type[Exception] = ijson.JSONError
+        self._rest = b""
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         try:
-            parts, total = [], 0
-            while size < 0 or total < size:
+            parts, total = [self._rest], len(self._rest)
+            while total < size:
                 line = msgspec.json.encode(next(self._items)) + b"\n"
                 parts.append(line)
                 total += len(line)
@@ -239,4 +343,6 @@ class _Relayed:
             pass
         except self._error as error:
             raise DataError(f"dump {self._name} is no valid JSON array: {error}") from error
-        return b"".join(parts)
+        text = b"".join(parts)
+        part, self._rest = text[:size], text[size:]
+        return part

@@ -1,51 +1,44 @@
 """Stage `extract`: one pass over the dump, to entities, statements and quarantined lines.
 
-The reader cuts the decompressed stream into batches of whole lines; worker processes parse them and return Arrow;
-the results are written in the order of the dump, so the tables do not depend on the number of workers.
+The dump is cut into chunks; worker processes decompress and parse them; so many chunks are a part, whose tables become
+durable at once. A killed run goes on behind the last part. Tables are the same whatever the number of workers.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-
-import pyarrow as pa
+from pathlib import Path
 
 from polyfact_dataset.config import Config, ExtractConfig
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report
-from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
-from polyfact_dataset.storage import ROW_GROUP_ROWS, parquet_writer
-from polyfact_dataset.wikidata.dump import Batch, batches, open_dump
-from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
+from polyfact_dataset.progress import Task as Progress
+from polyfact_dataset.storage import digest_json, disk_errors, write_json
+from polyfact_dataset.wikidata.chunks import Chunk, Chunks, Position, bounds, open_chunks
+from polyfact_dataset.wikidata.dump import Raw, damage_as_data_error, is_other_layout, open_raw
+from polyfact_dataset.wikidata.entities import Wanted
+from polyfact_dataset.wikidata.lines import joined
+from polyfact_dataset.wikidata.parts import Parts, Record
+from polyfact_dataset.wikidata.workers import (
+    TABLES,
+    Parsed,
+    Piece,
+    Pool,
+    Task,
+    in_processes,
+    in_this_process,
+)
 
-_TABLES = (ENTITIES, STATEMENTS, QUARANTINE)
-
-
-@dataclass
-class Parsed:
-    """One parsed batch: three Arrow IPC streams and what was counted."""
-
-    tables: tuple[bytes, bytes, bytes]
-    lines: int
-    lexemes: int
-    broken: int
-    batch_bytes: int
-
-
-@dataclass
-class Totals:
-    """Counts over the whole dump."""
-
-    lines: int = 0
-    lexemes: int = 0
-    broken: int = 0
-    rows: dict[str, int] = field(default_factory=lambda: {table.name: 0 for table in _TABLES})
+# What `polyfact merge` needs to know about an extraction, and the lines cut at the borders of a part.
+EXTRACTION, HEAD, TAIL = "extraction.json", "head.bin", "tail.bin"
+# Megabytes of the parent and of each worker, slots included (docs/full_size.md).
+_BASE_MB, _WORKER_MB = 300, 100
+# A bz2 chunk holds about eight times the text of another: a part has the fewer of them.
+_BZ2_CHUNKS = 8
 
 
 def wanted(config: Config) -> Wanted:
@@ -56,132 +49,218 @@ def wanted(config: Config) -> Wanted:
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the dump and the code; the number of workers does not count."""
+    """What the result depends on besides the dump and the code; workers and memory do not count."""
     need = wanted(config)
     return {
         "relations": need.relations,
         "codes": need.codes,
         "wikis": need.wikis,
-        "extract": config.extract.model_dump(exclude={"workers"}),
+        "extract": config.extract.model_dump(exclude={"workers", "memory_mb"}),
     }
 
 
-_reader: Reader | None = None
+def fingerprint(config: Config) -> str:
+    """Equal for extractions that may be merged."""
+    return digest_json(settings(config))
 
 
-def _start(need: Wanted) -> None:
-    global _reader
-    _reader = Reader(need)
+@dataclass
+class _OpenPart:
+    """The part being read: its pieces so far and what was counted in them."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    chunks: int = 0
 
 
-def _ipc(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+class Extraction:
+    """Puts the results of the workers together, in the order of the dump."""
+
+    def __init__(self, config: Config, name: str, parts: Parts, part: tuple[int, int] | None, chunks_per_part: int):
+        self._config, self.name, self._parts = config.extract, name, parts
+        self._chunks_per_part = chunks_per_part
+        self._head, self._tail = parts.head, parts.tail
+        self._wants_head = part is not None and part[0] > 1 and parts.head is None
+        self._newlines = parts.records[-1].newlines if parts.records else 0
+        self._open, self._total = _OpenPart(), parts.counts()
+        self._writing: deque[tuple[Callable[[], dict[str, int]], Record, bytes | None, bytes, list[Piece]]] = deque()
+
+    def add(self, parsed: Parsed, chunk: Chunk, pool: Pool) -> None:
+        """Takes the next chunk's result; closes the part when it is full."""
+        number, limit = self._newlines + 1, self._config.max_line_bytes
+        if not parsed.newlines:
+            self._tail = joined(self._tail, parsed.tail, limit)
+        else:
+            if parsed.head is not None:
+                self._complete(joined(self._tail, parsed.head, limit), number)
+                number += 1
+            self._tail = parsed.tail
+        self._newlines += parsed.newlines
+        self._open.pieces.append(Piece(parsed.rows, number))
+        self._count(parsed.counts)
+        self._open.chunks += 1
+        if self._open.chunks == self._chunks_per_part:
+            self.close(chunk.end, pool)
+
+    def _complete(self, line: bytes, number: int) -> None:
+        """A line put together from its parts; where its beginning is in another extraction it is kept for that."""
+        if self._wants_head:
+            self._head, self._wants_head = line, False
+        elif line.strip():
+            self._open.pieces.append(Piece(line, number))
+
+    def _count(self, counts: dict[str, int]) -> None:
+        self._open.counts.update(counts)
+        self._total.update(counts)
+        check_broken(self._total, self._config, self.name, final=False)
+
+    def end(self, position: Position, pool: Pool, *, is_last: bool) -> None:
+        """The dump is read: its last line needs no newline. What another extraction completes stays open."""
+        if is_last and self._tail:
+            line, self._tail = self._tail, b""
+            self._complete(line, self._newlines + 1)
+            self._newlines += 1
+        if self._open.pieces or not self._parts.records or self._tail != self._parts.tail:
+            self.close(position, pool)
+        while self._writing:
+            self.settle()
+
+    def close(self, position: Position, pool: Pool) -> None:
+        """Has the open part written; one is being written while the next is read."""
+        while len(self._writing) > 1:
+            self.settle()
+        own, self._open = self._open, _OpenPart()
+        number = len(self._parts.records) + len(self._writing)
+        record = Record(
+            position, self._newlines, dict(own.counts), None if self._head is None else len(self._head), len(self._tail)
+        )
+        write = pool.write(own.pieces, self._parts.targets(number))
+        self._writing.append((write, record, self._head, self._tail, own.pieces))
+
+    def settle(self) -> None:
+        """Waits for the oldest part being written, and makes it durable."""
+        write, record, head, tail, pieces = self._writing.popleft()
+        counts = write()
+        own = {name: counts.get(name, 0) + record.counts.get(name, 0) for name in counts | record.counts}
+        self._total.update({name: own[name] - record.counts.get(name, 0) for name in own})
+        record.counts = own
+        self._parts.finish(record, head, tail)
+        for piece in pieces:
+            if not isinstance(piece.rows, bytes):
+                piece.rows.unlink()
 
 
-def _parse(batch: Batch) -> Parsed:
-    assert _reader is not None
-    rows = Rows()
-    _reader.read(batch.data, batch.first_line, rows)
-    for number in batch.too_long:
-        rows.lines += 1
-        rows.reject(number, "line longer than max_line_bytes", b"")
-    entities, statements, quarantine = (_ipc(table) for table in rows.tables())
-    return Parsed(
-        (entities, statements, quarantine), rows.lines, rows.lexemes, len(rows.quarantine[0]), len(batch.data)
-    )
-
-
-def _parsed(source: Iterator[Batch], need: Wanted, workers: int) -> Iterator[Parsed]:
-    """Results in the order of the batches, with at most a few per worker in flight."""
-    if workers == 1:
-        _start(need)
-        yield from map(_parse, source)
+def check_broken(total: Counter[str], config: ExtractConfig, name: str, *, final: bool) -> None:
+    """Raises `DataError` when more lines are broken than the configuration allows."""
+    broken, lines = total["broken"], total["lines"]
+    if broken <= config.max_broken_lines or (not final and lines < 100_000):
         return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, context, _start, (need,)) as pool:
-        flying: deque[Future[Parsed]] = deque()
-        for batch in source:
-            flying.append(pool.submit(_parse, batch))
-            if len(flying) > 2 * workers:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
-
-
-class _Buffer:
-    """Collects tables until a row group is full, so that groups do not depend on how the dump was cut."""
-
-    def __init__(self, writer: object) -> None:
-        self._writer, self._tables, self._rows = writer, [], 0  # type: ignore[var-annotated]
-
-    def add(self, table: pa.Table) -> None:
-        self._tables.append(table)
-        self._rows += table.num_rows
-        while self._rows >= ROW_GROUP_ROWS:
-            self.flush(ROW_GROUP_ROWS)
-
-    def flush(self, rows: int) -> None:
-        whole = pa.concat_tables(self._tables)
-        if rows:
-            self._writer.write_table(whole.slice(0, rows).combine_chunks(), row_group_size=rows)  # type: ignore[attr-defined]
-        self._tables, self._rows = [whole.slice(rows)], whole.num_rows - rows
-
-    def close(self) -> None:
-        if self._rows:
-            self.flush(self._rows)
-
-
-def _check_broken(totals: Totals, config: ExtractConfig, name: str, final: bool) -> None:
-    if totals.broken <= config.max_broken_lines:
-        return
-    if not final and totals.lines < 100_000:
-        return
-    if totals.broken > config.max_broken_share * totals.lines:
+    if broken > config.max_broken_share * lines:
         raise DataError(
-            f"dump {name}: {totals.broken} of {totals.lines} lines are broken, more than the allowed "
+            f"dump {name}: {broken} of {lines} lines are broken, more than the allowed "
             f"{config.max_broken_lines} lines or share {config.max_broken_share:g}; check the file, or raise "
             "extract.max_broken_lines or extract.max_broken_share"
         )
 
 
+def _read(source: Chunks, extraction: Extraction, pool: Pool, folder: Path, progress: Progress) -> Position | None:
+    """Hands chunks to the workers while there are free slots, and takes their results in order.
+
+    Returns where the dump, or the part of it, ended; None when there was nothing to read.
+    """
+    free = deque(range(pool.slot_count))
+    flying: deque[tuple[Chunk, int, Callable[[], Parsed]]] = deque()
+    size, started, position, dump_bytes, more = source.slot_bytes, 0, None, 0, True
+    while more or flying:
+        while more and free:
+            with damage_as_data_error(extraction.name):
+                chunk = source.fill(pool.slots[free[0] * size : (free[0] + 1) * size])
+            if chunk is None:
+                more = False
+                break
+            slot = free.popleft()
+            flying.append((chunk, slot, pool.parse(chunk, slot, folder / f"{started:08}.arrow")))
+            started += 1
+        if flying:
+            chunk, slot, result = flying.popleft()
+            extraction.add(result(), chunk, pool)
+            progress.advance((chunk.dump_bytes - dump_bytes) / 1e6)
+            free.append(slot)
+            position, dump_bytes = chunk.end, chunk.dump_bytes
+    return position
+
+
+def _workers(raw: Raw, config: ExtractConfig) -> int:
+    """How many processes to start: none for a dump of one chunk, no more than memory allows."""
+    small = config.batch_bytes // 2 if raw.size is not None else len(raw.head) + 1
+    if (raw.size or len(raw.head)) <= min(small, config.batch_bytes // 2):
+        return 1
+    return max(1, min(config.workers, (config.memory_mb - _BASE_MB) // _WORKER_MB))
+
+
+def _open(raw: Raw, context: Context, parts: Parts) -> Chunks:
+    """The chunks that are not in finished parts; says where the dump is entered."""
+    begin, end = bounds(raw, context.part) if context.part else (None, None)
+    if not parts.records:
+        return open_chunks(raw, context.config.extract.batch_bytes, begin, end)
+    start = parts.records[-1].position
+    context.log.line(f"extract: goes on behind {len(parts.records)} finished parts{_repeated(raw, start)}")
+    return open_chunks(raw, context.config.extract.batch_bytes, start, end)
+
+
+def _repeated(raw: Raw, start: Position) -> str:
+    """What must be done once more, in words."""
+    if is_other_layout(raw):
+        return "; an array in this layout cannot be entered in the middle: it is read again, and skipped"
+    skipped = (start["text"] - start["member_text"]) / 1e6 if "member" in start else 0
+    if skipped:
+        return (
+            f"; a {raw.kind} dump can be entered only where a member begins: "
+            f"{skipped:,.0f} MB of text are decompressed again, not parsed"
+        )
+    return "; what was piped in before is read and skipped" if raw.is_pipe else ""
+
+
 def run(context: Context) -> Report:
-    """Reads the dump and writes `entities`, `statements` and `quarantine`."""
-    config, dump = context.config.extract, context.dump
-    totals = Totals()
+    """Reads the dump and writes `entities`, `statements` (folders of Parquet files) and `quarantine`."""
+    if context.dump is None:
+        raise ConfigError(
+            f"the extraction in {context.out} was made by another version or with other settings, and its dump was "
+            "piped in or merged: extract it again, with --overwrite"
+        )
+    config, raw, parts = context.config.extract, open_raw(context.dump), Parts(context.folder)
     with ExitStack() as stack:
-        # The stream is entered last: what goes wrong in it is about the dump, not about what is being written.
-        buffers = [
-            _Buffer(stack.enter_context(parquet_writer(context.target(table.name), table.schema))) for table in _TABLES
-        ]
-        stream = stack.enter_context(open_dump(dump))
-        progress = stack.enter_context(context.log.progress("extract", "MB"))
-        source = batches(stream, config.batch_bytes, config.max_line_bytes, dump.name)
-        for parsed in _parsed(source, wanted(context.config), config.workers):
-            for table, buffer, data in zip(_TABLES, buffers, parsed.tables):
-                rows = pa.ipc.open_stream(data).read_all()
-                totals.rows[table.name] += rows.num_rows
-                buffer.add(rows)
-            totals.lines += parsed.lines
-            totals.lexemes += parsed.lexemes
-            totals.broken += parsed.broken
-            progress.advance(parsed.batch_bytes / 1e6)
-            _check_broken(totals, config, dump.name, final=False)
-        for buffer in buffers:
-            buffer.close()
-        _check_broken(totals, config, dump.name, final=True)
-        if not totals.rows["entities"]:
-            raise DataError(f"dump {dump.name} holds no Wikidata entity in {totals.lines} lines; is it the JSON dump?")
-    if totals.broken:
-        context.log.line(f"extract: {totals.broken} broken lines are in {context.target('quarantine').name}")
-    return Report(
-        {
-            "lines": totals.lines,
-            "lexemes": totals.lexemes,
-            "broken": totals.broken,
-            **totals.rows,
-        }
-    )
+        stack.callback(raw.close)
+        with damage_as_data_error(raw.name):
+            source = _open(raw, context, parts)
+        per_part = config.part_batches if raw.kind != "bz2" else max(1, config.part_batches // _BZ2_CHUNKS)
+        extraction = Extraction(context.config, raw.name, parts, context.part, per_part)
+        task = Task(wanted(context.config), config.max_line_bytes, raw.name, parts.work / "slots", source.slot_bytes)
+        workers = _workers(raw, config)
+        if workers < config.workers and workers > 1:
+            context.log.line(f"extract: {workers} workers fit into {config.memory_mb} MB (extract.memory_mb)")
+        pool = stack.enter_context(in_processes(task, workers) if workers > 1 else in_this_process(task))
+        total = None if raw.size is None else raw.size / 1e6
+        progress = stack.enter_context(context.log.progress("extract", "MB", total))
+        position = _read(source, extraction, pool, parts.work, progress)
+        is_last = context.part is None or context.part[0] == context.part[1]
+        extraction.end(position or (parts.records[-1].position if parts.records else {}), pool, is_last=is_last)
+    return _finished(context, parts, raw.name)
+
+
+def _finished(context: Context, parts: Parts, name: str) -> Report:
+    """Checks the totals, and leaves in the folder what later stages and `polyfact merge` need."""
+    total = parts.counts()
+    check_broken(total, context.config.extract, name, final=True)
+    if not total["entities"] and context.part is None:
+        raise DataError(f"dump {name} holds no Wikidata entity in {total['lines']} lines; is it the JSON dump?")
+    parts.gather_quarantine()
+    about = {"newlines": parts.records[-1].newlines, "part": context.part, "has_head": parts.head is not None}
+    write_json(context.folder / EXTRACTION, {**about, "settings": fingerprint(context.config)})
+    if context.part:
+        with disk_errors(context.folder):
+            (context.folder / HEAD).write_bytes(parts.head or b"")
+            (context.folder / TAIL).write_bytes(parts.tail)
+    if total["broken"]:
+        context.log.line(f"extract: {total['broken']} broken lines are in quarantine.parquet")
+    return Report({name: total[name] for name in ("lines", "lexemes", "broken", *(table.name for table in TABLES))})

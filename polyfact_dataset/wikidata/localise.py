@@ -1,28 +1,35 @@
 """Stage `localise`: one label with its provenance for every entity of a candidate, in every language.
 
 Order: the bare code, then the language file's chain of variants, then the Wikipedia title without its
-disambiguation, then `mul` for languages in Latin script. Chinese is shipped in Simplified characters.
+disambiguation, then `mul` for languages in Latin script, then the same four as the API gave them. Chinese is shipped
+in Simplified characters.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polyfact_dataset.config import Config
-from polyfact_dataset.engine import BATCH_ROWS, connect, stream
+from polyfact_dataset.engine import BATCH_ROWS, connect, one_row_per_id, stream
 from polyfact_dataset.languages import Language, language
 from polyfact_dataset.pipeline import Context, Report
-from polyfact_dataset.records import LOCALISED_TEXT, localised
+from polyfact_dataset.records import CONVERTED, accepted, localised
 from polyfact_dataset.storage import parquet_writer
 from polyfact_dataset.text import clean, in_scripts, mixes_scripts, normalise
 
 _DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 _MAX_CHARACTERS = 120
+# HTML, wiki text and web addresses: no name, and an answer nobody would give.
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w+;|\[\[|\]\]|[{}]|https?://")
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -46,99 +53,165 @@ def simplified(text: str) -> str:
 def usable(text: str, entry: Language) -> str | None:
     """The cleaned text if it can be shown in the language, else None.
 
-    It must hold letters or digits, no hidden controls, at most 120 characters, and only scripts of the language
-    (Latin is allowed everywhere: many names stay Latin), with no word that mixes alphabets.
+    It must hold letters or digits, no hidden controls, no markup, at most 120 characters, and only scripts of the
+    language (Latin is allowed everywhere: many names stay Latin), with no word that mixes alphabets.
     """
+    return _usable(text, entry.scripts)
+
+
+# An entity's names are looked at once to choose, once to attest and once to collect, and agree between languages.
+@lru_cache(maxsize=1 << 16)
+def _usable(text: str, scripts: tuple[str, ...]) -> str | None:
     cleaned = clean(text)
-    if cleaned is None or len(cleaned) > _MAX_CHARACTERS:
+    if cleaned is None or len(cleaned) > _MAX_CHARACTERS or _MARKUP.search(cleaned):
         return None
-    if not in_scripts(cleaned, entry.scripts) or mixes_scripts(cleaned):
+    if not in_scripts(cleaned, scripts) or mixes_scripts(cleaned):
         return None
-    return simplified(cleaned) if "Hans" in entry.scripts else cleaned
+    return simplified(cleaned) if "Hans" in scripts else cleaned
 
 
-def resolve(
-    entry: Language,
-    labels: Mapping[str, str],
-    aliases: Mapping[str, Sequence[str]],
-    titles: Mapping[str, str],
-) -> dict[str, Any] | None:
-    """The label of one entity in one language with its provenance, and whether Wikidata attests it; or None.
+@dataclass(frozen=True)
+class Texts:
+    """What one source says of an entity: labels and aliases by Wikidata code, titles by wiki."""
 
-    Attested: equal, after `normalise`, to the label, a variant, an alias or the Wikipedia title of the language.
-    A `mul` label counts as a variant where it may be used: Wikidata removes from a language what `mul` says.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], prefix: str = "") -> Texts:
+        """From the list columns of the entities table, which are null where the source lacks the entity."""
+        labels, aliases, titles = (row[f"{prefix}{name}"] or () for name in ("labels", "aliases", "titles"))
+        lists: dict[str, list[str]] = {}
+        for entry in aliases:
+            lists.setdefault(entry["code"], []).append(entry["text"])
+        return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles})
+
+    def offers(self, entry: Language) -> Iterator[tuple[str, str]]:
+        """(provenance, text) of all that may serve as the label in a language, best first."""
+        for code in entry.labels:
+            if code in self.labels:
+                yield "label" if code == entry.code else "variant", self.labels[code]
+        if entry.wiki in self.titles:
+            yield "title", _DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
+        if entry.mul and "mul" in self.labels:
+            yield "mul", self.labels["mul"]
+
+    def also_known_as(self, entry: Language) -> Iterator[str]:
+        """The aliases in a language, in its variants and, where they may be used, in `mul`."""
+        for code in (*entry.labels, *(("mul",) if entry.mul else ())):
+            yield from self.aliases.get(code, ())
+
+
+_NOTHING = Texts()
+
+
+def names(entry: Language, *sources: Texts) -> Iterator[str]:
+    """The names of an entity in a language that can be shown, each once (after `normalise`): labels, then aliases."""
+    seen = set()
+    labels = (text for source in sources for _, text in source.offers(entry))
+    aliases = (text for source in sources for text in source.also_known_as(entry))
+    for name in chain(labels, aliases):
+        text = usable(name, entry)
+        if text is not None and (form := normalise(text)) not in seen:
+            seen.add(form)
+            yield text
+
+
+def is_attested(text: str, entry: Language, *sources: Texts) -> bool:
+    """Whether a text agrees, after `normalise`, with the label, a variant, an alias or the Wikipedia title.
+
+    A `mul` label or alias counts where it may be used: Wikidata removes from a language what `mul` says.
     """
-    title = _DISAMBIGUATION.sub("", titles.get(entry.wiki, ""))
-    offers = [("label" if code == entry.code else "variant", labels[code]) for code in entry.labels if code in labels]
-    offers.append(("title", title))
-    if entry.mul and "mul" in labels:
-        offers.append(("mul", labels["mul"]))
-    for provenance, offered in offers:
-        text = usable(offered, entry) if offered else None
-        if text is None:
-            continue
-        codes = (*entry.labels, *(("mul",) if entry.mul else ()))
-        known = [labels[code] for code in codes if code in labels] + [title]
-        known += [alias for code in codes for alias in aliases.get(code, ())]
-        accepted = {normalise(form) for form in (usable(name, entry) for name in known if name) if form}
-        return {"text": text, "provenance": provenance, "attested": normalise(text) in accepted}
+    form = normalise(text)
+    return any(normalise(name) == form for name in names(entry, *sources))
+
+
+def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING) -> dict[str, Any] | None:
+    """The label of one entity in one language with its provenance, and whether Wikidata attests it; or None."""
+    for provenance, offered in chain(dump.offers(entry), (("api", text) for _, text in api.offers(entry))):
+        text = usable(offered, entry)
+        if text is not None:
+            converted = "Hans" in entry.scripts and text != clean(offered)
+            return {
+                "text": text,
+                "provenance": provenance + (CONVERTED if converted else ""),
+                "attested": is_attested(text, entry, dump, api),
+            }
     return None
 
 
-def _map(texts: list[dict[str, str]]) -> dict[str, str]:
-    return {entry["code"]: entry["text"] for entry in texts}
-
-
-def _lists(texts: list[dict[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for entry in texts:
-        found.setdefault(entry["code"], []).append(entry["text"])
-    return found
-
-
-def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> pa.Table:
-    """Rows of the entities table to rows of `records.localised`."""
+def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """Joined rows of dump and API to rows of `records.localised`, and of `records.accepted` for the objects."""
     entries = [language(code) for code in languages]
-    resolved: dict[str, list[Any]] = {code: [] for code in languages}
+    shown, answers = [], []
     for row in rows:
-        labels, aliases, titles = _map(row["labels"]), _lists(row["aliases"]), _map(row["titles"])
-        for entry in entries:
-            resolved[entry.code].append(resolve(entry, labels, aliases, titles))
-    schema = localised(languages).schema
-    columns = [
-        pa.array([row["id"] for row in rows], pa.string()),
-        pa.array([row["types"] for row in rows], schema.field("types").type),
-        pa.array([row["sitelinks"] for row in rows], pa.int32()),
-        *(pa.array(resolved[code], LOCALISED_TEXT) for code in languages),
-    ]
-    return pa.table(columns, schema=schema)
+        dump, api = Texts.of(row), Texts.of(row, "api_")
+        wikis = dump.titles.keys() | api.titles.keys()
+        resolved = {entry.code: resolve(entry, dump, api) for entry in entries}
+        shown.append(
+            {
+                "entity_id": row["id"],
+                "types": row["types"],
+                "sitelinks": row["sitelinks"],
+                "articles": [entry.code for entry in entries if entry.wiki in wikis],
+                **resolved,
+            }
+        )
+        if row["is_object"]:
+            answers.append({"entity_id": row["id"], **{e.code: list(names(e, dump, api)) for e in entries}})
+    return (
+        pa.Table.from_pylist(shown, schema=localised(languages).schema),
+        pa.Table.from_pylist(answers, schema=accepted(languages).schema),
+    )
+
+
+_QUERY = f"""
+    WITH wanted AS (
+        SELECT id, max(is_object) AS is_object FROM (
+            SELECT subject_id AS id, false AS is_object FROM read_parquet($candidates)
+            UNION ALL SELECT object_id, true FROM read_parquet($candidates)
+        ) GROUP BY id
+    ), dump AS (
+        SELECT id, types, sitelinks, labels, aliases, titles
+        FROM read_parquet($entities) JOIN wanted USING (id) WHERE kind = 'item'
+        QUALIFY {one_row_per_id()}
+    ), api AS (
+        SELECT id, types, sitelinks, labels AS api_labels, aliases AS api_aliases, titles AS api_titles
+        FROM read_parquet($fetched)
+        QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(types) DESC, redirected_from) = 1
+    )
+    SELECT id, is_object, coalesce(dump.types, api.types, []) AS types,
+           coalesce(dump.sitelinks, api.sitelinks, 0) AS sitelinks,
+           labels, aliases, titles, api_labels, api_aliases, api_titles
+    FROM wanted LEFT JOIN dump USING (id) LEFT JOIN api USING (id)
+    ORDER BY id
+"""
 
 
 def run(context: Context) -> Report:
-    """Writes `localised` for the subjects and objects of all candidates, by id."""
+    """Writes `localised` for the subjects and objects of all candidates, and `accepted` for objects, both by id."""
     languages = context.config.languages
-    counts = {code: {"resolved": 0} for code in languages}
+    counts: dict[str, Counter[str]] = {code: Counter() for code in languages}
     rows_written = 0
-    query = """
-        WITH wanted AS (
-            SELECT subject_id AS id FROM read_parquet($candidates)
-            UNION SELECT object_id FROM read_parquet($candidates)
-        )
-        SELECT id, types, sitelinks, labels, aliases, titles
-        FROM read_parquet($entities) JOIN wanted USING (id) WHERE kind = 'item'
-        QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(labels) DESC, sitelinks DESC) = 1
-        ORDER BY id
-    """
     parameters = {
-        "candidates": str(context.path("candidates", "candidates")),
+        "candidates": str(context.path("backfill", "candidates")),
         "entities": str(context.path("extract", "entities")),
+        "fetched": str(context.path("backfill", "fetched")),
     }
-    schema = localised(languages).schema
-    with connect(context.folder) as connection, parquet_writer(context.target("localised"), schema) as writer:
-        for batch in stream(connection, query, parameters):
-            table = localise_rows(batch.to_pylist(), languages)
-            rows_written += table.num_rows
+    tables = localised(languages), accepted(languages)
+    with (
+        connect(context.folder) as connection,
+        parquet_writer(context.target("localised"), tables[0].schema) as labels,
+        parquet_writer(context.target("accepted"), tables[1].schema) as answers,
+    ):
+        for batch in stream(connection, _QUERY, parameters):
+            shown, accept = localise_rows(batch.to_pylist(), languages)
+            rows_written += shown.num_rows
             for code in languages:
-                counts[code]["resolved"] += table.num_rows - table.column(code).null_count
-            writer.write_table(table, row_group_size=BATCH_ROWS)
-    return Report({"entities": rows_written, "languages": counts})
+                found = pc.struct_field(shown.column(code), "provenance")
+                counts[code].update(str(provenance or "missing") for provenance in found.to_pylist())
+            labels.write_table(shown, row_group_size=BATCH_ROWS)
+            if accept.num_rows:
+                answers.write_table(accept, row_group_size=BATCH_ROWS)
+    return Report({"entities": rows_written, "languages": {code: dict(counts[code]) for code in languages}})

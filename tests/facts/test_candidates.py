@@ -86,7 +86,7 @@ def test_what_was_ever_stated_is_never_a_distractor(decided: tuple) -> None:
 def test_the_pool_is_cut_by_the_shuffle_and_counted(tmp_path: Path) -> None:
     from polyfact_dataset.config import load_config
 
-    config = load_config(facts=22, extract__workers=1)
+    config = load_config(facts=22, extract__workers=1, candidates__min_pool=5)
     out = build(tmp_path, world(), "candidates", config)
     kept = pq.read_table(out / "stages/02-candidates/candidates.parquet").to_pylist()
     rejected = pq.read_table(out / "stages/02-candidates/rejects.parquet").to_pylist()

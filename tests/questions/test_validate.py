@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from polyfact_dataset.config import load_config
 from polyfact_dataset.questions.validate import fault
 from tests.planted import build, item, labels, reasons, state, world
 
@@ -34,12 +35,14 @@ def test_one_language_is_enough_to_drop_a_fact(tmp_path: Path) -> None:
     entities = world(30)
     entities[0]["labels"]["ja"]["value"] = entities[1]["labels"]["ja"]["value"] + "国"
     entities += [
-        state(item("Q301", labels("Double", ru="Париж двойник")), "P36", "Q1005"),
-        state(item("Q302", labels("Other", ru="париж ДВОЙНИК")), "P36", "Q1006"),
+        state(item("Q301", labels("Double", ru="Париж двойник"), titles={"enwiki": "Double"}), "P36", "Q1005"),
+        state(item("Q302", labels("Other", ru="париж ДВОЙНИК"), titles={"enwiki": "Other"}), "P36", "Q1006"),
         state(item("Q303", labels("Third", ru="Париж двойник")), "P47", "Q1006"),
     ]
-    out = build(tmp_path, entities, "validate")
-    found = reasons(pq.read_table(out / "stages/05-validate/rejects.parquet").to_pylist())
+    # Namesakes as widely known as the subject are let pass, so that the last guard has something to find.
+    config = load_config(facts=1000, extract__workers=1, namesakes__min_sitelinks_share=2.0)
+    out = build(tmp_path, entities, "validate", config)
+    found = reasons(pq.read_table(out / "stages/07-validate/rejects.parquet").to_pylist())
     assert found == {
         "Q1|P36|Q1001": ["gold_in_question:ja"],
         "Q301|P36|Q1005": ["ambiguous_subject:ru"],

@@ -7,10 +7,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.records import FLAT_ROWS, parallel_rows
+from polyfact_dataset.languages import PAPER_LANGUAGES, language
+from polyfact_dataset.records import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
 from polyfact_dataset.release.export import configs
+from polyfact_dataset.release.rows import accepted_answers
 from polyfact_dataset.storage import digest, read_json
+from polyfact_dataset.text import normalise
+from polyfact_dataset.wikidata.localise import usable
+
+
+def parallel(out: Path) -> list[dict]:
+    files = sorted((out / "release" / "data" / "parallel").glob("*.parquet"))
+    return [row for path in files for row in pq.read_table(path).to_pylist()]
 
 
 def test_configs_are_lists_of_files_and_parallel_comes_first() -> None:
@@ -30,13 +38,59 @@ def test_every_file_is_used_and_has_the_declared_schema(sample_build: Path) -> N
     release = sample_build / "release"
     manifest = read_json(release / "manifest.json")
     listed = {path for splits in manifest["configs"].values() for paths in splits.values() for path in paths}
-    found = {path.relative_to(release).as_posix() for path in release.rglob("*.parquet")}
+    found = {path.relative_to(release).as_posix() for path in (release / "data").rglob("*.parquet")}
     assert listed == found == set(manifest["files"])
     for name in found:
         table = name.split("/")[1]
-        schema = parallel_rows(PAPER_LANGUAGES).schema if table == "parallel" else FLAT_ROWS.schema
+        special = {"parallel": parallel_rows(PAPER_LANGUAGES).schema, "open": open_rows(PAPER_LANGUAGES).schema}
+        schema = special.get(table, FLAT_ROWS.schema)
         assert pq.read_schema(release / name).equals(schema, check_metadata=False)
         assert digest(release / name) == manifest["files"][name]
+
+
+def test_open_rows_accept_the_gold_by_all_its_names(sample_build: Path) -> None:
+    data = sample_build / "release" / "data"
+    aliases = 0
+    for path in sorted((data / "open").glob("*.parquet")):
+        wide = pq.read_table(data / "parallel" / path.name).to_pylist()
+        for row, whole in zip(pq.read_table(path).to_pylist(), wide, strict=True):
+            assert {**row, "translations": None} == {**whole, "translations": None}
+            for code, item in row["translations"].items():
+                closed, entry = whole["translations"][code], language(code)
+                assert (item["question"], item["answer"]) == (closed["question"], closed["answer_text"])
+                accepted = item["accepted_answers"]
+                assert accepted[0] == item["answer"]
+                assert len({normalise(text) for text in accepted}) == len(accepted)
+                assert all(usable(text, entry) == text for text in accepted)
+                aliases += len(accepted) > 1
+    assert aliases > 100
+    # The United States, with an alias of the sample's tables.
+    names = {
+        name
+        for path in (data / "open").glob("*.parquet")
+        for row in pq.read_table(path).to_pylist()
+        if row["object_id"] == "Q30"
+        for name in row["translations"]["en"]["accepted_answers"]
+    }
+    assert {"United States", "USA"} <= names
+
+
+def test_accepted_answers_begin_with_the_answer_and_repeat_nothing() -> None:
+    assert accepted_answers(["Paris", "City of Light"], "Paris") == ["Paris", "City of Light"]
+    assert accepted_answers(["PARIS", "Lutetia"], "Paris") == ["Paris", "Lutetia"]
+    # A translated label is none of Wikidata's names.
+    assert accepted_answers(["Lutetia"], "Pari") == ["Pari", "Lutetia"]
+    assert accepted_answers([], "Paris") == ["Paris"]
+
+
+def test_articles_name_the_wikipedias(sample_build: Path) -> None:
+    facts = {row["fact_id"]: row for row in parallel(sample_build)}
+    localised = pq.read_table(next(sample_build.glob("stages/*-localise")) / "localised.parquet").to_pylist()
+    articles = {row["entity_id"]: row["articles"] for row in localised}
+    assert any(articles.values())
+    for row in facts.values():
+        assert row["subject_articles"] == articles[row["subject_id"]]
+        assert row["object_articles"] == articles[row["object_id"]]
 
 
 def test_flat_rows_say_what_the_parallel_rows_say(sample_build: Path) -> None:
@@ -59,8 +113,11 @@ def test_the_card_lists_configs_and_sizes(sample_build: Path) -> None:
     for entry in data["dataset_info"]:
         sizes = {split["name"]: split["num_examples"] for split in entry["splits"]}
         assert sizes == manifest["sizes"][entry["config_name"]]
-    for column in parallel_rows(PAPER_LANGUAGES).columns:
+    for column in (*parallel_rows(PAPER_LANGUAGES).columns, *OPEN_ITEM):
         assert f"| `{column.name}` |" in body
+    counts = manifest["stages"]["localise"]["counts"]
+    assert f"{counts['entities']:,} subjects and answers" in body
+    assert f"| sw | {counts['languages']['sw']['label']:,} |" in body
     total = sum(manifest["sizes"]["parallel"].values())
     assert f"{total:,} facts, 22 relations, 12 languages" in body
 

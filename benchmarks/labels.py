@@ -1,0 +1,61 @@
+"""Where the labels of all items of a dump come from, by language: prints a Markdown table.
+
+    polyfact extract --dump latest-all.json.bz2 --out build
+    python benchmarks/labels.py --build build
+
+`bare` is what a build finds that reads the bare codes alone (`zh`, `pt`, ...); `gained` are items without such a
+label that have one now; `rejected` are items all of whose texts in the language are too long, in a foreign script,
+or hide something; `converted` are labels whose Traditional Chinese was converted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from polyfact_dataset.languages import PAPER_LANGUAGES, language
+from polyfact_dataset.records import CONVERTED
+from polyfact_dataset.wikidata.localise import Texts, resolve
+
+_COLUMNS = ("bare", "label", "variant", "title", "mul", "missing", "rejected", "converted", "gained")
+
+
+def count(build: Path) -> tuple[int, dict[str, Counter[str]]]:
+    """Items, and per language how many labels are of each kind."""
+    entries = [language(code) for code in PAPER_LANGUAGES]
+    counts = {entry.code: Counter[str]() for entry in entries}
+    items = 0
+    for batch in pq.ParquetFile(next(build.glob("stages/*-extract")) / "entities.parquet").iter_batches(10_000):
+        for row in batch.to_pylist():
+            if row["kind"] != "item":
+                continue
+            items += 1
+            texts = Texts.of(row)
+            for entry in entries:
+                found = resolve(entry, texts)
+                own, bare = counts[entry.code], entry.code in texts.labels
+                own[found["provenance"].removesuffix(CONVERTED) if found else "missing"] += 1
+                own["bare"] += bare
+                own["gained"] += found is not None and not bare
+                own["converted"] += found is not None and found["provenance"].endswith(CONVERTED)
+                own["rejected"] += found is None and any(texts.offers(entry))
+    return items, counts
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, required=True, help="build folder with the extracted dump")
+    items, counts = count(parser.parse_args().build)
+    print(f"{items:,} items\n\n| language | {' | '.join(_COLUMNS)} |\n|---|{'---:|' * len(_COLUMNS)}")
+    for code, own in counts.items():
+        print(f"| {code} | {' | '.join(f'{own[name]:,}' for name in _COLUMNS)} |")
+    total = {name: sum(own[name] for own in counts.values()) for name in _COLUMNS}
+    print(f"| all | {' | '.join(f'{total[name]:,}' for name in _COLUMNS)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Running a command and measuring it: wall and CPU seconds, and the peak memory of all its processes together."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_SAMPLE_S = 0.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`peak_mb` counts memory that processes share once (proportional set size). CPU is of all processes."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *_children(int(child))]
+    except OSError:
+        pass  # it has ended meanwhile
+    return found
+
+
+def _pss_mb(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0  # it has ended meanwhile
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(command: Sequence[str], *, memory: bool = True, **options: Any) -> Measured:
+    """Runs a command to its end. Raises `CalledProcessError` when it fails."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, **options)
+    peak, cpu = 0.0, dict[int, float]()
+    while process.poll() is None:
+        family = [process.pid, *_children(process.pid)]
+        cpu.update({pid: max(cpu.get(pid, 0.0), _cpu_s(pid)) for pid in family})
+        if memory:
+            peak = max(peak, sum(map(_pss_mb, family)))
+        time.sleep(_SAMPLE_S)
+    wall = time.monotonic() - started
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Measured(wall, sum(cpu.values()), peak)
+
+
+def machine(packages: Sequence[str]) -> str:
+    """One line about where the numbers were taken."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    listed = ", ".join(f"{package} {version(package)}" for package in packages)
+    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}, {listed}"

@@ -1,0 +1,148 @@
+"""Synthetic releases of any size, as tables and on disk: made-up names in the real templates of every language.
+
+The answers of a relation are Zipf-shaped. Distractors are drawn in one of three ways: `exchangeable`, as the factory
+draws them; `co-occurring`, as the first published release did, evenly from all objects of the relation, of which
+many are never an answer; `proportional`, as its repair did, in proportion to how often an object is an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from polyfact_dataset.facts.distractors import Drawing, draw
+from polyfact_dataset.facts.items import order_of
+from polyfact_dataset.languages import PAPER_LANGUAGES, language
+from polyfact_dataset.records import LOCALISED_TEXT, SPLITS, accepted, items, localised
+from polyfact_dataset.relations import all_relations
+from polyfact_dataset.release.rows import tables
+from polyfact_dataset.storage import write_parquet
+
+DRAWINGS = ("exchangeable", "co-occurring", "proportional")
+LETTERS = {
+    "ar": "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
+    "bn": "কখগঘচছজঝটঠডঢণতথদধনপফবভমযরলশষসহ",
+    "ru": "абвгдежзиклмнопрстуфхцчшщэюя",
+    "ja": "アイウエオカキクケコサシスセソタチツテト",
+    "zh": "东南西北山水河海城林石金木火土云风雨雪天",
+}
+
+
+def names(count: int, code: str, rng: np.random.Generator) -> list[str]:
+    """Distinct names of 6 to 20 letters in the script of the language."""
+    letters = np.array(list(LETTERS.get(code, "abcdefghijklmnopqrstuvwxyz")))
+    found: dict[str, None] = {}
+    while len(found) < count:
+        drawn = letters[rng.integers(0, len(letters), (count, 20))]
+        lengths = rng.integers(6, 21, count)
+        found.update(dict.fromkeys("".join(row[:size]).capitalize() for row, size in zip(drawn, lengths)))
+    return list(found)[:count]
+
+
+def _distractors(
+    golds: npt.NDArray[np.int64], answers: int, drawing: str, rng: np.random.Generator, seed: str
+) -> npt.NDArray[np.int64]:
+    """Three distractors per fact of one relation and split, (facts, 3)."""
+    if drawing == "exchangeable":
+        drawn = draw(golds.tolist(), lambda fact, entity: False, lambda one, other: one == other, seed)
+        if not isinstance(drawn, Drawing):
+            raise AssertionError(f"{seed}: an answer holds more than a quarter of {len(golds)} facts")
+        return np.array(drawn.columns, dtype=np.int64).T
+    # Half of the objects of a relation are the answer of no fact of the release.
+    weights = np.ones(2 * answers) if drawing == "co-occurring" else np.bincount(golds, minlength=2 * answers) + 0.01
+    keys = np.log(weights) - np.log(rng.exponential(size=(len(golds), 2 * answers)))
+    keys[np.arange(len(golds)), golds] = -np.inf
+    return np.argsort(-keys, axis=1)[:, :3].astype(np.int64)
+
+
+def facts(
+    count: int, answers: int, drawing: str, seed: int, relations: Sequence[str] = tuple(all_relations())
+) -> list[dict[str, object]]:
+    """Rows of `records.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out."""
+    # Golds and distractors have generators of their own: every drawing is of the same facts.
+    rng, others, rows = np.random.default_rng(seed), np.random.default_rng((seed, 1)), []
+    weights = 1 / (np.arange(answers) + 4)
+    for number, relation in enumerate(relations):
+        own = len(range(number, count, len(relations)))
+        held = max(round(own * 0.05), 8)
+        for split, size in zip(SPLITS, (own - 2 * held, held, held)):
+            golds = _golds(size, weights / weights.sum(), rng)
+            offered = _distractors(golds, answers, drawing, others, f"{seed}/{relation}/{split}")
+            base = 1_000_000_000 + number * 1_000_000
+            for gold, three in zip(golds.tolist(), offered.tolist()):
+                subject = f"Q{len(rows) + 1}"
+                rows.append(
+                    {
+                        "fact_id": f"{subject}|{relation}|Q{base + gold}",
+                        "subject_id": subject,
+                        "property_id": relation,
+                        "object_id": f"Q{base + gold}",
+                        "split": split,
+                        "stratum": f"{relation}/{split}",
+                        "distractor_ids": [f"Q{base + other}" for other in three],
+                    }
+                )
+    return sorted(rows, key=lambda row: SPLITS.index(row["split"]))
+
+
+def _golds(size: int, weights: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Zipf-shaped answers of which none holds more than a quarter."""
+    golds = rng.choice(len(weights), size, p=weights)
+    while (counts := np.bincount(golds, minlength=len(weights))).max() > size // 4:
+        golds[np.flatnonzero(golds == counts.argmax())[0]] = counts.argmin()
+    return golds.astype(np.int64)
+
+
+def release(
+    count: int,
+    *,
+    languages: Sequence[str] = PAPER_LANGUAGES,
+    answers: int = 400,
+    drawing: str = "exchangeable",
+    seed: int = 7,
+    relations: Sequence[str] = tuple(all_relations()),
+) -> dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]:
+    """`parallel` and each language -> the rows as shipped, and their splits."""
+    rng = np.random.default_rng(seed + 1)
+    rows = facts(count, answers, drawing, seed, relations)
+    entities = sorted({e for r in rows for e in (r["subject_id"], r["object_id"], *r["distractor_ids"])})
+    texts = {code: names(len(entities), code, rng) for code in languages}
+    place = {entity: number for number, entity in enumerate(entities)}
+    for row in rows:
+        for code in languages:
+            shown = [row["object_id"], *row["distractor_ids"]]
+            order = order_of(seed, row["fact_id"], code)
+            question = language(code).question(row["property_id"], None, texts[code][place[row["subject_id"]]])
+            ids = [shown[slot] for slot in order]
+            row[code] = {"question": question, "option_ids": ids, "answer_index": order.index(0)}
+    labels = [
+        pa.array([{"text": text, "provenance": "label", "attested": True} for text in texts[code]], LOCALISED_TEXT)
+        for code in languages
+    ]
+    links = pa.array(rng.lognormal(2.2, 1.1, len(entities)).astype(np.int32))
+    types = pa.array([[]] * len(entities), pa.list_(pa.string()))
+    known = pa.table([pa.array(entities), types, links, types, *labels], schema=localised(languages).schema)
+    full = pa.array([len(languages)] * len(rows), pa.int32())
+    tiers = {
+        "quality_tier": pa.array(["gold"] * len(rows)),
+        "n_langs_attested": full,
+        "n_langs_subject_attested": full,
+    }
+    splits = np.array([row["split"] for row in rows])
+    laid = pa.Table.from_pylist(rows, schema=items(languages).schema)
+    answers = pa.table(
+        [entities, *([[text] for text in texts[code]] for code in languages)], accepted(languages).schema
+    )
+    return {name: (table, splits) for name, table in tables(laid, tiers, known, answers, languages) if name != "open"}
+
+
+def write(folder: Path, made: dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]) -> None:
+    """The release on disk in the published layout: one folder per config, one file per split."""
+    for name, (table, splits) in made.items():
+        for split in SPLITS:
+            rows = table.filter(pa.array(splits == split))
+            write_parquet(folder / name / f"{split}-00000-of-00001.parquet", rows, 1000)

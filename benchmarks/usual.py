@@ -1,0 +1,110 @@
+"""The usual script, as the measure of the extraction: open the dump, `json.loads` every line, keep what is wanted.
+
+    python benchmarks/usual.py DUMP FOLDER
+
+Written from the definitions alone and sharing no code with the extraction, so that equal rows mean something. It
+writes the tables `entities` and `statements` as JSON Lines.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from polyfact_dataset.config import Config
+from polyfact_dataset.languages import language
+
+_LANGUAGES = [language(code) for code in Config().languages]
+CODES = [*dict.fromkeys(code for entry in _LANGUAGES for code in entry.labels), "mul"]
+WIKIS = [entry.wiki for entry in _LANGUAGES]
+RELATIONS = Config().relations
+
+
+def entities(dump: Path) -> Iterator[dict[str, Any]]:
+    """The entities of a dump, decoded."""
+    opener = {".bz2": bz2.open, ".gz": gzip.open}.get(dump.suffix, open)
+    with opener(dump, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            line = line.strip().rstrip(",")
+            if line not in ("[", "]", ""):
+                yield json.loads(line)
+
+
+def _item(snak: dict[str, Any]) -> str | None:
+    """The item that is the value of a snak."""
+    value = snak.get("datavalue", {}).get("value")
+    if snak["snaktype"] != "value" or not isinstance(value, dict) or value.get("entity-type", "item") != "item":
+        return None
+    return value.get("id") or (f"Q{value['numeric-id']}" if "numeric-id" in value else None)
+
+
+def _ended(statement: dict[str, Any]) -> bool:
+    ends = (statement.get("qualifiers") or {}).get("P582", [])
+    return any(end["snaktype"] != "novalue" for end in ends)
+
+
+def _best(statements: list[dict[str, Any]]) -> str:
+    return "preferred" if any(statement["rank"] == "preferred" for statement in statements) else "normal"
+
+
+def _texts(found: dict[str, Any]) -> list[dict[str, str]]:
+    return [{"code": code, "text": found[code]["value"]} for code in CODES if code in found]
+
+
+def entity_row(entity: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table `entities`. Empty maps may be lists."""
+    kinds = (entity.get("claims") or {}).get("P31", [])
+    current = [s for s in kinds if s["rank"] == _best(kinds) and not _ended(s)]
+    sitelinks, aliases = entity.get("sitelinks") or {}, entity.get("aliases") or {}
+    return {
+        "id": entity["id"],
+        "kind": entity["type"],
+        "redirected_from": (entity.get("redirects") or {}).get("from"),
+        "types": list(dict.fromkeys(qid for s in current if (qid := _item(s["mainsnak"])))),
+        "sitelinks": len(sitelinks),
+        "labels": _texts(entity.get("labels") or {}),
+        "aliases": [{"code": code, "text": a["value"]} for code in CODES for a in aliases.get(code, [])],
+        "descriptions": _texts(entity.get("descriptions") or {}),
+        "titles": [{"code": wiki, "text": sitelinks[wiki]["title"]} for wiki in WIKIS if wiki in sitelinks],
+    }
+
+
+def statement_rows(entity: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows of the table `statements` (definitions: truthy statement)."""
+    claims = entity.get("claims") or {}
+    for relation in RELATIONS:
+        statements = claims.get(relation, [])
+        best = _best(statements)
+        for statement in statements:
+            value = _item(statement["mainsnak"])
+            if value is not None:
+                rank = statement["rank"]
+                yield {
+                    "subject": entity["id"],
+                    "property": relation,
+                    "object": value,
+                    "rank": rank,
+                    "truthy": rank == best,
+                    "ended": _ended(statement),
+                }
+
+
+def main(dump: Path, folder: Path) -> None:
+    """Writes the two tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "entities.jsonl").open("w") as labels, (folder / "statements.jsonl").open("w") as triples:
+        for entity in entities(dump):
+            if entity["type"] == "lexeme":
+                continue
+            labels.write(json.dumps(entity_row(entity), ensure_ascii=False) + "\n")
+            if entity["type"] == "item":
+                triples.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in statement_rows(entity))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

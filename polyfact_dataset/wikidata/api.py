@@ -1,0 +1,289 @@
+"""A polite client of Wikidata's API: `wbgetentities`, 50 ids a call, through a cache that survives kills.
+
+One request at a time, at most `requests_per_s`, with a User-Agent that names a contact and with `maxlag`
+(https://www.mediawiki.org/wiki/API:Etiquette, https://www.mediawiki.org/wiki/Manual:Maxlag_parameter).
+Answers are cached by id before the next request goes out, so that no answered id is ever asked for again.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import requests
+
+from polyfact_dataset import __version__
+from polyfact_dataset.config import BackfillConfig
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.progress import Log, Task
+from polyfact_dataset.wikidata.cache import Cache
+from polyfact_dataset.wikidata.entities import Reader, Rows
+
+# Codes of API errors that pass by themselves.
+_PASSING = ("maxlag", "ratelimited", "readonly")
+_PASSING_FAILURES = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+_MOST_VALUES = 50
+_CONNECT_S = 10.0
+# After so many batches in a row that failed for good, the server is taken to be out of reach.
+_HOPELESS_BATCHES = 3
+_MAPS = ("labels", "descriptions", "aliases")
+
+
+class _Passing(Exception):
+    """A failure worth another try; `wait_s` is what the server asked for."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class _Unknown(Exception):
+    """The API takes no notice of the whole batch because of this id."""
+
+    def __init__(self, qid: str) -> None:
+        super().__init__(qid)
+        self.qid = qid
+
+
+class _Failed(Exception):
+    """A batch that failed for good; `hopeless` when another one would fail as well."""
+
+    def __init__(self, reason: str, hopeless: bool = False) -> None:
+        super().__init__(reason)
+        self.hopeless = hopeless
+
+
+@dataclass
+class Outcome:
+    """What a fetch did: ids found in the cache, ids asked for and answered, requests, repeated ones, and the rest."""
+
+    hits: int = 0
+    misses: int = 0
+    requests: int = 0
+    retries: int = 0
+    failed: list[str] = field(default_factory=list)
+    last_error: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.hits:,} in the cache, {self.misses:,} fetched"
+        text += f" with {self.requests:,} requests, {self.retries:,} retries"
+        return text + (f", {len(self.failed):,} without an answer" if self.failed else "")
+
+
+class Client:
+    """Fetches entities into the cache. `codes` are Wikidata's language codes of the labels wanted.
+
+    `sleep` and `clock` (seconds) stand for the real ones in tests.
+    """
+
+    def __init__(
+        self,
+        config: BackfillConfig,
+        cache: Cache,
+        reader: Reader,
+        log: Log,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config, self._cache, self._reader, self._log = config, cache, reader, log
+        self._sleep, self._clock, self._next_s = sleep, clock, 0.0
+        self._hopeless = False
+        # Spreads clients that failed together; no result depends on it.
+        self._jitter = random.Random()
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = (
+            f"PolyFact/{__version__} ({config.contact}) {requests.utils.default_user_agent()}"
+        )
+
+    def scope(self, claims: bool) -> dict[str, str]:
+        """The parameters of a request, without ids. `claims` asks for the types (P31) as well."""
+        props = ["info", *_MAPS, "sitelinks", *(["claims"] if claims else [])]
+        codes = self._reader.wanted.codes
+        # Above the API's limit on values all languages are read.
+        languages = {"languages": "|".join(codes)} if len(codes) <= _MOST_VALUES else {}
+        return {
+            "action": "wbgetentities",
+            "format": "json",
+            "formatversion": "2",
+            "props": "|".join(props),
+            **languages,
+        }
+
+    def key(self, claims: bool) -> str:
+        """The scope under which answers are cached."""
+        return "&".join(f"{name}={value}" for name, value in self.scope(claims).items())
+
+    def fetch(self, ids: Sequence[str], claims: bool) -> Outcome:
+        """Asks for those of `ids` that the cache lacks. What got no answer is in `failed`, and nowhere else.
+
+        Raises `ConfigError` when the server refuses the request as such, `DataError` for an unusable cache.
+        """
+        known = self._cache.known(ids, self.key(claims))
+        missing = [qid for qid in dict.fromkeys(ids) if qid not in known]
+        outcome = Outcome(hits=len(known))
+        if self._config.offline or self._hopeless or not missing:
+            outcome.failed = missing
+            return outcome
+        with self._log.progress("backfill", "ids", total=len(missing)) as task:
+            left_out = self._fetch_all(missing, claims, outcome, task)
+            if left_out:
+                # The server passed over some ids of batches that it answered: ask once more for these alone.
+                outcome.failed.extend(self._fetch_all(left_out, claims, outcome, task))
+        return outcome
+
+    def _fetch_all(self, ids: Sequence[str], claims: bool, outcome: Outcome, task: Task) -> list[str]:
+        """Fetches batch by batch; returns the ids that answered batches did not speak of."""
+        left_out: list[str] = []
+        failures, size = 0, self._config.batch_ids
+        for start in range(0, len(ids), size):
+            batch = list(ids[start : start + size])
+            try:
+                answers = self._patiently(batch, claims, outcome)
+            except _Failed as error:
+                failures += 1
+                outcome.last_error = str(error)
+                outcome.failed.extend(batch)
+                self._log.line(f"backfill: no answer for {batch[0]} and {len(batch) - 1} more ids: {error}")
+                self._hopeless = error.hopeless or failures == _HOPELESS_BATCHES
+                if self._hopeless:
+                    outcome.failed.extend(ids[start + size :])
+                    break
+                continue
+            failures = 0
+            self._cache.write(answers.items(), self.key(claims))
+            outcome.misses += len(answers)
+            left_out += [qid for qid in batch if qid not in answers]
+            task.advance(len(answers), f"{outcome.hits} hits, {outcome.misses} misses, {outcome.retries} retries")
+        return left_out
+
+    def _patiently(self, batch: list[str], claims: bool, outcome: Outcome) -> dict[str, bytes | None]:
+        """One batch, tried until it is answered. Raises `_Failed` after `max_tries`."""
+        config, tries = self._config, 0
+        asked, answers = list(batch), dict[str, bytes | None]()
+        while asked:
+            outcome.requests += 1
+            try:
+                return {**answers, **self._once(asked, claims)}
+            except _Unknown as error:
+                # One id that the API cannot parse spoils its batch: without it the others are answered.
+                answers[error.qid] = None
+                asked.remove(error.qid)
+            except _Passing as error:
+                tries += 1
+                if tries == config.max_tries:
+                    raise _Failed(f"{error}, in the last of {tries} tries") from error
+                if error.wait_s > config.max_wait_s:
+                    raise _Failed(f"{error}; it asks to wait for {error.wait_s:,.0f} s", hopeless=True) from error
+                wait_s = max(self._backoff_s(tries), error.wait_s)
+                self._log.line(f"backfill: {error}; try {tries + 1} of {config.max_tries} in {wait_s:.1f} s")
+                outcome.retries += 1
+                self._sleep(wait_s)
+        return answers
+
+    def _once(self, ids: Sequence[str], claims: bool) -> dict[str, bytes | None]:
+        """One request. Raises `_Passing`, `_Unknown`, or `ConfigError` where no other try would help."""
+        self._wait_for_turn()
+        url, config = self._config.api, self._config
+        parameters = {**self.scope(claims), "ids": "|".join(ids), "maxlag": str(config.maxlag_s)}
+        try:
+            response = self._session.get(url, params=parameters, timeout=(_CONNECT_S, config.timeout_s))
+        except _PASSING_FAILURES as error:
+            raise _Passing(f"{url}: {type(error).__name__}") from error
+        except requests.RequestException as error:
+            raise ConfigError(f"{url} cannot be asked: {error}; check backfill.api") from error
+        wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
+        if response.status_code == 429 or response.status_code >= 500:
+            raise _Passing(f"{url}: HTTP {response.status_code}", wait_s)
+        if response.status_code != 200:
+            raise ConfigError(
+                f"{url} refuses with HTTP {response.status_code}: {response.text[:200].strip()!r}; "
+                "check backfill.api and backfill.contact"
+            )
+        try:
+            body = msgspec.json.decode(response.content)
+        except msgspec.MsgspecError as error:
+            raise _Passing(f"{url}: broken answer", wait_s) from error
+        if not isinstance(body, dict):
+            raise _Passing(f"{url}: answer is no object", wait_s)
+        if "error" in body:
+            raise _api_error(url, body["error"], ids, wait_s)
+        return self._answers(body.get("entities"), ids)
+
+    def _answers(self, entities: Any, ids: Sequence[str]) -> dict[str, bytes | None]:
+        """Asked id -> entity. Entities stand under the asked id or, for a redirect, under that of its target."""
+        url, wanted, found = self._config.api, frozenset(ids), dict[str, bytes | None]()
+        if not isinstance(entities, dict) or not all(isinstance(entity, dict) for entity in entities.values()):
+            raise _Passing(f"{url}: answer without entities")
+        for key, entity in entities.items():
+            redirect = entity.get("redirects")
+            source = redirect.get("from") if isinstance(redirect, dict) else None
+            for qid in {key, str(entity.get("id")), str(source)} & wanted:
+                found[qid] = None if "missing" in entity else self._checked(_trimmed(entity, qid))
+        if not found:
+            raise _Passing(f"{url}: answer speaks of none of the ids")
+        return found
+
+    def _checked(self, entity: bytes) -> bytes:
+        rows = Rows()
+        self._reader.read(entity, 1, rows)
+        if rows.quarantine[0]:
+            raise _Passing(f"{self._config.api}: {rows.quarantine[1][0]}")
+        return entity
+
+    def _wait_for_turn(self) -> None:
+        now_s = self._clock()
+        if now_s < self._next_s:
+            self._sleep(self._next_s - now_s)
+        self._next_s = max(now_s, self._next_s) + 1.0 / self._config.requests_per_s
+
+    def _backoff_s(self, tries: int) -> float:
+        """Doubles with each try up to the longest, with a random half taken off at most."""
+        config = self._config
+        return min(config.max_wait_s, config.first_wait_s * 2.0 ** (tries - 1)) * self._jitter.uniform(0.5, 1.0)
+
+
+def _trimmed(entity: dict[str, Any], asked: str) -> bytes:
+    """The parts of an entity that are kept, as JSON in the layout of the dump."""
+    claims = entity.get("claims")
+    kept = {
+        "type": "item",
+        "id": entity.get("id"),
+        "lastrevid": entity.get("lastrevid"),
+        **({"redirects": {"from": asked, "to": entity.get("id")}} if entity.get("id") != asked else {}),
+        **{name: entity.get(name) or {} for name in _MAPS},
+        "claims": {"P31": claims.get("P31", [])} if isinstance(claims, dict) else {},
+        "sitelinks": entity.get("sitelinks") or {},
+    }
+    return msgspec.json.encode(kept)
+
+
+def _api_error(url: str, error: Any, ids: Sequence[str], wait_s: float) -> Exception:
+    """What an error of the API amounts to."""
+    error = error if isinstance(error, dict) else {"code": "error", "info": str(error)}
+    code, text = str(error.get("code")), f"{url}: {error.get('code')}: {error.get('info')}"
+    if code in _PASSING or code.startswith("internal_api_error"):
+        return _Passing(text, wait_s)
+    if code == "no-such-entity" and error.get("id") in ids:
+        return _Unknown(str(error["id"]))
+    return ConfigError(f"{text}; Wikidata's API does not take the request")
+
+
+def _retry_after_s(value: str) -> float:
+    """Seconds from a Retry-After header, which holds a number or a date; 0 where it holds neither."""
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,146 @@
+"""Entering a bz2 file at any block: where blocks begin, and a run of blocks as a bz2 stream of its own.
+
+A bz2 stream is a header (`BZh9`), blocks of up to 900 kB of text that stand at any bit, and a footer with a checksum
+over the checksums of the blocks. Blocks do not depend on one another, so a run of them with a new header and footer is
+a stream that any decoder reads; each block's own checksum still guards its content.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from polyfact_dataset.errors import DataError
+
+_BLOCK, _FOOTER = 0x314159265359, 0x177245385090
+_MAGIC_BITS = 48
+# A stream's header with what must follow it: a block, or the footer of an empty stream.
+_STREAM = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+HEADER_BYTES = 10
+# No block is longer when compressed: 900 kB that do not shrink, and their Huffman tables.
+MAX_BLOCK_BYTES = 1 << 20
+_READ_BYTES = 1 << 22
+
+
+def _find(data: bytes, magic: int, first_bit: int, end_bit: int, *, all_of_them: bool) -> list[int]:
+    """Bit positions of a 48-bit magic with `first_bit <= position`, `position + 48 <= end_bit`: the first, or all.
+
+    At each of the 8 shifts five of its bytes are whole: those are searched for, and the bits around them compared.
+    """
+    found, limit = [], end_bit
+    for shift in range(8):
+        padded = (magic << (8 - shift)).to_bytes(7, "big")
+        inner, at = padded[1:6], max(first_bit // 8, 0)
+        while (at := data.find(inner, at, limit // 8 + 7)) >= 0:
+            bit = 8 * (at - 1) + shift
+            window = int.from_bytes(data[at - 1 : at + 6].ljust(7, b"\0"), "big") if at else 0
+            if bit >= first_bit and bit + _MAGIC_BITS <= limit and window >> (8 - shift) & (1 << 48) - 1 == magic:
+                found.append(bit)
+                if not all_of_them:
+                    limit = bit + _MAGIC_BITS - 1
+                    break
+            at += 1
+    return sorted(found) if all_of_them else found[-1:]
+
+
+def find_cut(data: bytes, first_bit: int, end_bit: int) -> tuple[int, bool] | None:
+    """The first place at or after `first_bit` where the stream may be cut, and whether a new stream begins there.
+
+    That is the first bit of a block or, where the block is the first of its stream, of the stream's header.
+    That chance makes 48 bits look like a block has a probability of about 1e-9 per cut, and is found as damage.
+    """
+    blocks = _find(data, _BLOCK, max(first_bit, 0), end_bit, all_of_them=False)
+    if not blocks:
+        return None
+    byte, shift = divmod(blocks[0], 8)
+    if shift == 0 and byte >= 4 and _STREAM.match(data, byte - 4):
+        return blocks[0] - 32, True
+    return blocks[0], False
+
+
+def _shifted(data: bytes, first_bit: int, bits: int) -> bytes:
+    """`bits // 8` bytes that begin at a bit."""
+    first, shift = divmod(first_bit, 8)
+    count = bits // 8
+    source = np.frombuffer(data, np.uint8, count=min(count + 1, len(data) - first), offset=first)
+    if not shift:
+        return source[:count].tobytes()
+    joined = source[:count] << np.uint8(shift)
+    joined[: len(source) - 1] |= source[1 : count + 1] >> np.uint8(8 - shift)
+    return joined.tobytes()
+
+
+def _bits(data: bytes, first_bit: int, count: int) -> int:
+    """A few bits as a number."""
+    first, shift = divmod(first_bit, 8)
+    window = int.from_bytes(data[first : first + (shift + count + 7) // 8], "big")
+    return window >> (-(shift + count) % 8) & (1 << count) - 1
+
+
+def _as_stream(data: bytes, first_bit: int, end_bit: int, *, footer: bool) -> bytes:
+    """The blocks from `first_bit` to `end_bit` as a whole stream (without its footer, for a tolerant decoder)."""
+    whole = _shifted(data, first_bit, end_bit - first_bit)
+    left = (end_bit - first_bit) % 8
+    if not footer:
+        # The last byte is filled up with the first bits of a block: a decoder then waits for the rest of it.
+        filler = (_BLOCK >> 40) >> left
+        return b"BZh9" + whole + ((_bits(data, end_bit - left, left) << (8 - left) | filler).to_bytes(1, "big"))
+    checksum = 0
+    for block in _find(data, _BLOCK, first_bit, end_bit, all_of_them=True):
+        rotated = (checksum << 1 | checksum >> 31) & 0xFFFFFFFF
+        checksum = rotated ^ _bits(data, block + _MAGIC_BITS, 32)
+    ending = (_bits(data, end_bit - left, left) << 80) | _FOOTER << 32 | checksum
+    padding = -(left + 80) % 8
+    return b"BZh9" + whole + (ending << padding).to_bytes((left + 80 + padding) // 8, "big")
+
+
+def _footer_before(data: bytes, end_byte: int) -> int:
+    """The bit at which the footer of a stream that ends at `end_byte` begins. Raises `DataError` without one."""
+    for padding in range(8):
+        bit = 8 * end_byte - padding - 80
+        if bit >= 0 and _bits(data, bit, _MAGIC_BITS) == _FOOTER:
+            return bit
+    raise DataError("the end of a bz2 stream is missing")
+
+
+def streams(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool, footer: bool = True) -> list[bytes]:
+    """What lies between two cuts as whole bz2 streams. `ends_stream`: at `end_bit` a stream ends, not only a block."""
+    headers = [match.start() for match in _STREAM.finditer(data)]
+    starts = [first_bit, *(8 * header for header in headers if 8 * header > first_bit)]
+    parts = []
+    for number, start in enumerate(starts):
+        last = number == len(starts) - 1
+        end = end_bit if last else starts[number + 1]
+        is_stream, complete = start in (8 * header for header in headers), ends_stream or not last
+        if is_stream and complete:
+            parts.append(data[start // 8 : end // 8])
+        else:
+            first = start + 32 if is_stream else start
+            stop = _footer_before(data, end // 8) if complete else end
+            if stop > first:
+                parts.append(_as_stream(data, first, stop, footer=footer))
+    return parts
+
+
+def decode(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]:
+    """The text between two cuts, a few MB at a time. Raises `RuntimeError` when it is damaged."""
+    from indexed_bzip2 import IndexedBzip2File
+
+    parts = streams(data, first_bit, end_bit, ends_stream=ends_stream)
+    with IndexedBzip2File(io.BytesIO(b"".join(parts)), parallelization=1) as stream:
+        while text := stream.read(_READ_BYTES):
+            yield text
+
+
+def decode_tolerantly(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]:
+    """The same, slower, without a checksum over the blocks, which chance can spoil (48 bits that look like a block)."""
+    for part in streams(data, first_bit, end_bit, ends_stream=ends_stream, footer=False):
+        decoder = bz2.BZ2Decompressor()
+        text = decoder.decompress(part, _READ_BYTES)
+        while text:
+            yield text
+            text = b"" if decoder.eof else decoder.decompress(b"", _READ_BYTES)

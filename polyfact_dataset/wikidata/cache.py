@@ -1,0 +1,75 @@
+"""The answers of the Wikidata API on disk: one SQLite file, durable after every batch, shared by builds at will."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from polyfact_dataset.errors import DataError
+
+_CHUNK_IDS = 500
+_LOCK_WAIT_S = 60.0
+
+
+class Cache:
+    """Answers by (id, scope). A scope names what was asked for, so that wider questions are asked anew.
+
+    An answer is the entity as JSON in the layout of the dump, or None for an id that has no entity. Raises
+    `DataError` naming the file when it is damaged, no cache, or locked for a minute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._named():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S)
+            # Every transaction reaches the disk before the next request goes out.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS answers "
+                "(id TEXT NOT NULL, scope TEXT NOT NULL, entity BLOB, PRIMARY KEY (id, scope)) WITHOUT ROWID"
+            )
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, zlib.error, OSError) as error:
+            raise DataError(
+                f"cache {self._path} cannot be used ({error}); remove it, or name another as backfill.cache"
+            ) from error
+
+    def known(self, ids: Sequence[str], scope: str) -> set[str]:
+        """Those of `ids` that have an answer."""
+        return {qid for qid, _ in self._rows(ids, scope, "NULL")}
+
+    def read(self, ids: Sequence[str], scope: str) -> Iterator[tuple[str, bytes | None]]:
+        """The answers there are, in the order of `ids` within chunks sorted by id."""
+        for qid, blob in self._rows(ids, scope, "entity"):
+            with self._named():
+                entity = None if blob is None else zlib.decompress(blob)
+            yield qid, entity
+
+    def _rows(self, ids: Sequence[str], scope: str, column: str) -> Iterator[tuple[str, bytes | None]]:
+        for start in range(0, len(ids), _CHUNK_IDS):
+            chunk = ids[start : start + _CHUNK_IDS]
+            marks = ", ".join("?" * len(chunk))
+            query = f"SELECT id, {column} FROM answers WHERE scope = ? AND id IN ({marks}) ORDER BY id"
+            with self._named():
+                rows = self._connection.execute(query, (scope, *chunk)).fetchall()
+            yield from rows
+
+    def write(self, answers: Iterable[tuple[str, bytes | None]], scope: str) -> None:
+        """Stores answers in one transaction: after a kill they are all there, or none is."""
+        rows = [(qid, scope, None if entity is None else zlib.compress(entity)) for qid, entity in answers]
+        with self._named(), self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)

@@ -1,0 +1,246 @@
+"""The processes that decompress and parse chunks, and write them as Arrow; the parent hands on bytes and numbers only.
+
+A chunk's bytes lie in a slot, a stretch of a memory-mapped file; its rows go to a file that the worker that completes
+the part reads. So nothing of the dump's content is pickled, and memory is bounded by the slots.
+"""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import multiprocessing
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from polyfact_dataset.errors import RetryableError
+from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
+from polyfact_dataset.storage import disk_errors, write_parquet
+from polyfact_dataset.wikidata.chunks import Chunk
+from polyfact_dataset.wikidata.dump import damage_as_data_error
+from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
+from polyfact_dataset.wikidata.lines import LineCutter
+
+TABLES = (ENTITIES, STATEMENTS, QUARANTINE)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all workers of an extraction know."""
+
+    wanted: Wanted
+    max_line_bytes: int
+    dump_name: str
+    slots: Path
+    slot_bytes: int
+
+
+@dataclass
+class Parsed:
+    """What became of a chunk: the ends of lines cut at its borders, counts, and the file (or bytes) of its rows."""
+
+    head: bytes | None
+    tail: bytes
+    newlines: int
+    counts: dict[str, int]
+    rows: Path | bytes
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a part and the number of the line that they call 0: in a file, or as a line that is not parsed yet."""
+
+    rows: Path | bytes
+    first_line: int
+
+
+def counts_of(rows: Rows) -> dict[str, int]:
+    """What the build reports about parsed lines."""
+    return {"lines": rows.lines, "lexemes": rows.lexemes, "broken": rows.broken}
+
+
+def _encode(rows: Rows) -> bytes:
+    """The three tables as Arrow IPC streams, one behind the other."""
+    sink = pa.BufferOutputStream()
+    for table in rows.tables():
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _decode(rows: Path) -> list[pa.Table]:
+    with pa.memory_map(str(rows)) as source:
+        return [pa.ipc.open_stream(source).read_all() for _ in TABLES]
+
+
+class Worker:
+    """One per process: the reader, and the slots."""
+
+    def __init__(self, task: Task, slots: Any) -> None:
+        self._task, self._slots = task, slots
+        self._reader = Reader(task.wanted, task.max_line_bytes)
+
+    def parse(self, chunk: Chunk, slot: int, target: Path) -> Parsed:
+        """Parses the lines that lie wholly in the chunk. Raises `DataError` when it is damaged."""
+        begin = slot * self._task.slot_bytes
+        data = bytes(self._slots[begin : begin + chunk.length])
+        with damage_as_data_error(self._task.dump_name):
+            try:
+                rows, cutter = self._read(chunk, chunk.text(data))
+            except RuntimeError as error:
+                if chunk.bits is None or "Stream CRC" not in str(error):
+                    raise
+                rows, cutter = self._read(chunk, chunk.text(data, tolerantly=True))
+        with disk_errors(target):
+            target.write_bytes(_encode(rows))
+        return Parsed(cutter.head, cutter.tail, cutter.newlines, counts_of(rows), target)
+
+    def _read(self, chunk: Chunk, text: Iterator[bytes]) -> tuple[Rows, LineCutter]:
+        rows, cutter, number = Rows(), LineCutter(self._task.max_line_bytes, at_line=chunk.at_line), 0
+        for piece in text:
+            lines = cutter.feed(piece)
+            self._reader.read(lines, number, rows)
+            number = cutter.newlines - (cutter.head is not None)
+        return rows, cutter
+
+    def write_part(self, pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
+        """Writes the rows of a part as its three tables, durably; returns their numbers and what lines were parsed."""
+        counts, tables = Counter[str](), list[list[pa.Table]]([[] for _ in TABLES])
+        for piece in pieces:
+            if isinstance(piece.rows, Path):
+                entities, statements, quarantine = _decode(piece.rows)
+            else:
+                rows = Rows()
+                self._reader.read(piece.rows, 0, rows)
+                counts.update(counts_of(rows))
+                entities, statements, quarantine = rows.tables()
+            for own, content in zip(tables, (entities, statements, renumbered(quarantine, piece.first_line))):
+                own.append(content)
+        for table, own, target in zip(TABLES, tables, targets):
+            whole = pa.concat_tables(own).combine_chunks()
+            write_parquet(target, whole)
+            counts[table.name] = whole.num_rows
+        return counts
+
+
+def renumbered(quarantine: pa.Table, lines_before: int) -> pa.Table:
+    """Quarantined lines with numbers that count the lines before."""
+    lines = [line + lines_before for line in quarantine.column("line").to_pylist()]
+    return quarantine.set_column(0, QUARANTINE.schema.field("line"), pa.array(lines, pa.int64()))
+
+
+_worker: Worker | None = None
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Arrow imports pandas, half a second of work, when it is given a list; there is no use for it in a worker."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ImportError("pandas is not needed here")
+
+
+def _start(task: Task) -> None:
+    global _worker
+    with task.slots.open("rb") as handle:
+        _worker = Worker(task, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+    sys.meta_path.insert(0, _WithoutPandas())
+    # Rows hold no cycles; looking for some takes a tenth of the time.
+    gc.disable()
+
+
+def _parse(chunk: Chunk, slot: int, target: Path) -> Parsed:
+    assert _worker is not None
+    return _worker.parse(chunk, slot, target)
+
+
+def _write(pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
+    assert _worker is not None
+    return _worker.write_part(pieces, targets)
+
+
+@dataclass
+class Pool:
+    """Runs tasks in processes or, with one worker, in this one when their result is asked for."""
+
+    slots: memoryview
+    slot_count: int
+    parse: Callable[[Chunk, int, Path], Callable[[], Parsed]]
+    write: Callable[[Sequence[Piece], Sequence[Path]], Callable[[], dict[str, int]]]
+    free: list[int] = field(default_factory=list)
+
+
+def _result(future: Future[Any]) -> Callable[[], Any]:
+    def wait() -> Any:
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise RetryableError(
+                "a worker process ended abruptly, perhaps for want of memory; run the same command again, "
+                "with fewer --workers if it happens again"
+            ) from error
+
+    return wait
+
+
+@contextmanager
+def in_this_process(task: Task) -> Iterator[Pool]:
+    """One slot, and tasks that run at once."""
+    memory = bytearray(task.slot_bytes)
+    worker = Worker(task, memory)
+
+    def parse(chunk: Chunk, slot: int, target: Path) -> Callable[[], Parsed]:
+        parsed = worker.parse(chunk, slot, target)
+        return lambda: parsed
+
+    def write(pieces: Sequence[Piece], targets: Sequence[Path]) -> Callable[[], dict[str, int]]:
+        counts = worker.write_part(pieces, targets)
+        return lambda: counts
+
+    yield Pool(memoryview(memory), 1, parse, write)
+
+
+def _context() -> BaseContext:
+    """Forking spares each worker the imports, half a second; with other threads about, it is not safe."""
+    if sys.platform == "linux" and threading.active_count() == 1:
+        return multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+@contextmanager
+def in_processes(task: Task, workers: int) -> Iterator[Pool]:
+    """`workers` processes and slots for two chunks of each. They end when the block does."""
+    count = 2 * workers + 2
+    with disk_errors(task.slots), task.slots.open("w+b") as handle:
+        # Reserved, not only named: writing to memory without a disk behind it would end the process.
+        os.posix_fallocate(handle.fileno(), 0, count * task.slot_bytes)
+        memory = mmap.mmap(handle.fileno(), 0)
+    executor = ProcessPoolExecutor(workers, _context(), _start, (task,))
+    # The processes start now, before this one has threads.
+    executor.submit(os.getpid)
+
+    def parse(chunk: Chunk, slot: int, target: Path) -> Callable[[], Parsed]:
+        return _result(executor.submit(_parse, chunk, slot, target))
+
+    def write(pieces: Sequence[Piece], targets: Sequence[Path]) -> Callable[[], dict[str, int]]:
+        return _result(executor.submit(_write, pieces, targets))
+
+    try:
+        yield Pool(memoryview(memory), count, parse, write)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,300 @@
+"""Every gate has a planted defect that breaks it and nothing else, so that no audit can be made to always pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+
+from polyfact_dataset.config import GATES
+from polyfact_dataset.quality.audit import (
+    answerability,
+    balance,
+    integrity,
+    labels,
+    language_id,
+    leakage,
+    parallelism,
+    scripts,
+    shortcuts,
+    writing,
+)
+from polyfact_dataset.records import STATEMENTS
+from tests.quality.audit.releases import (
+    OPTIONS,
+    Rows,
+    audited,
+    broken,
+    clean_rows,
+    distractor,
+    gold,
+    mark,
+    offer,
+    rename,
+    reword,
+)
+
+Plant = Callable[[Rows], Rows]
+PLANTS: dict[str, tuple[object, Plant]] = {}
+
+
+def plant(gate: str, module: object) -> Callable[[Plant], Plant]:
+    def note(function: Plant) -> Plant:
+        PLANTS[gate] = (module, function)
+        return function
+
+    return note
+
+
+@plant("complete", integrity)
+def _no_swahili(rows: Rows) -> Rows:
+    rows[0]["translations"]["sw"] = None
+    return rows
+
+
+@plant("marked", integrity)
+def _other_answer(rows: Rows) -> Rows:
+    rows[0]["translations"]["fr"]["answer_text"] = "Paris"
+    return rows
+
+
+@plant("distinct", integrity)
+def _same_but_for_case(rows: Rows) -> Rows:
+    item = rows[0]["translations"]["de"]
+    slot = (item["answer_index"] + 1) % 4
+    item[OPTIONS[slot]] = item["answer_text"].upper() + " "
+    return rows
+
+
+@plant("leak_gold", leakage)
+def _nokia(rows: Rows) -> Rows:
+    rename(rows, gold(rows, 0), "en", "Nokia")
+    rename(rows, rows[0]["subject_id"], "en", "Nokia 5000")
+    return rows
+
+
+@plant("leak_alias", leakage)
+def _alias(rows: Rows) -> Rows:
+    rename(rows, rows[0]["subject_id"], "en", "Big Blue Selectric")
+    return rows
+
+
+@plant("leak_distractor", leakage)
+def _distractor_named(rows: Rows) -> Rows:
+    rename(rows, distractor(rows, 0), "zh", "日本")
+    rename(rows, rows[0]["subject_id"], "zh", "日本放送")
+    return rows
+
+
+@plant("leak_subject", leakage)
+def _itself(rows: Rows) -> Rows:
+    offer(rows, 0, distractor(rows, 0), rows[0]["subject_id"], "Somename")
+    return rows
+
+
+@plant("subject_named", answerability)
+def _nameless(rows: Rows) -> Rows:
+    reword(rows, 0, "ar", "ما هو البلد؟")
+    return rows
+
+
+@plant("one_gold", answerability)
+def _self_portrait(rows: Rows) -> Rows:
+    first = next(n for n, row in enumerate(rows) if row["property_id"] == "P170")
+    second = next(
+        n for n, row in enumerate(rows) if row["property_id"] == "P170" and gold(rows, n) != gold(rows, first)
+    )
+    for number in (first, second):
+        rename(rows, rows[number]["subject_id"], "es", "Autorretrato")
+    return rows
+
+
+@plant("duplicates", answerability)
+def _twice(rows: Rows) -> Rows:
+    return [*rows, {**rows[0], "split": "test"}]
+
+
+@plant("second_answer", answerability)
+def _true_distractor(rows: Rows) -> Rows:
+    other = {**rows[0], "object_id": distractor(rows, 0), "fact_id": f"{rows[0]['fact_id']}0"}
+    for code in other["translations"]:
+        other["translations"] = {**other["translations"], code: {**other["translations"][code]}}
+        other["translations"][code]["question"] += "!"
+    return [*rows, other]
+
+
+@plant("same_entities", parallelism)
+def _other_entity(rows: Rows) -> Rows:
+    item = rows[0]["translations"]["bn"]
+    slot = (item["answer_index"] + 1) % 4
+    item["option_ids"][slot] = "Q1234567890"
+    return rows
+
+
+@plant("own_wording", parallelism)
+def _untranslated(rows: Rows) -> Rows:
+    reword(rows, 0, "id", rows[0]["translations"]["en"]["question"])
+    return rows
+
+
+@plant("length_band", parallelism)
+def _extra_detail(rows: Rows) -> Rows:
+    for number in range(12):
+        reword(rows, number, "fr", lambda text: text + " " + "Cela concerne un détail qui n'est pas dans le fait." * 4)
+    return rows
+
+
+@plant("script", scripts)
+def _hangul_in_chinese(rows: Rows) -> Rows:
+    reword(rows, 0, "zh", lambda text: "서울" + text)
+    return rows
+
+
+@plant("mixed_word", scripts)
+def _half_transliterated(rows: Rows) -> Rows:
+    rename(rows, gold(rows, 0), "bn", "গ্দাńsk")
+    return rows
+
+
+@plant("confusable", scripts)
+def _latin_o(rows: Rows) -> Rows:
+    rename(rows, gold(rows, 0), "ru", "Гoмель")
+    return rows
+
+
+@plant("characters", scripts)
+def _override(rows: Rows) -> Rows:
+    rename(rows, gold(rows, 0), "ar", "مدينة \u202eلندن")
+    return rows
+
+
+@plant("normal_form", scripts)
+def _decomposed(rows: Rows) -> Rows:
+    rename(rows, gold(rows, 0), "es", "Malag\u0301a")
+    return rows
+
+
+@plant("language", language_id)
+def _english_in_swahili(rows: Rows) -> Rows:
+    for number in range(4):
+        subject = rows[number]["translations"]["sw"]["subject_label"]
+        reword(
+            rows,
+            number,
+            "sw",
+            f"Which of these people was the first to write the famous book called {subject} {number}?",
+        )
+    return rows
+
+
+@plant("language_wording", language_id)
+def _german_template(rows: Rows) -> Rows:
+    # Few enough among many facts for the share by language to hold.
+    for row in rows[:10]:
+        subject = row["translations"]["pt"]["subject_label"]
+        row["translations"]["pt"]["question"] = f"Welche Währung wird in dem Land {subject} heute benutzt?"
+    return rows
+
+
+@plant("split_subjects", balance)
+def _two_splits(rows: Rows) -> Rows:
+    test = next(row for row in rows if row["split"] == "test")
+    test["subject_id"] = rows[0]["subject_id"]
+    return rows
+
+
+@plant("gold_position", balance)
+def _always_first(rows: Rows) -> Rows:
+    for row in rows:
+        mark(row, "en", 0)
+    return rows
+
+
+@plant("gold_tier", labels)
+def _translated(rows: Rows) -> Rows:
+    rows[0]["translations"]["sw"]["option_provenance"][0] = "model"
+    return rows
+
+
+@plant("negation", writing)
+def _negated_russian(rows: Rows) -> Rows:
+    subject = rows[0]["translations"]["ru"]["subject_label"]
+    reword(rows, 0, "ru", f"Какая валюта не используется в стране {subject}?")
+    return rows
+
+
+@plant("catch_all", writing)
+def _all_of_the_above(rows: Rows) -> Rows:
+    rename(rows, gold(rows, 0), "en", "All of the above")
+    return rows
+
+
+@plant("article", writing)
+def _article(rows: Rows) -> Rows:
+    reword(rows, 0, "en", f"The maker of {rows[0]['translations']['en']['subject_label']} was an?")
+    return rows
+
+
+@plant("odd_option", writing)
+def _only_the_gold_is_explained(rows: Rows) -> Rows:
+    for row in rows:
+        item = row["translations"]["en"]
+        item["answer_text"] = item[OPTIONS[item["answer_index"]]] = f"{item['answer_text']} (the one)"
+    return rows
+
+
+# Planted on disk, or needing more facts than these: in test_load, test_shortcuts and test_balance.
+ELSEWHERE = {
+    "files",
+    "same_in_configs",
+    "shortcut_pooled",
+    "shortcut_cells",
+    "overlap_pooled",
+    "overlap_known",
+    "overlap_other",
+    "answer_share",
+    "multiplicity",
+}
+ALIASES = pa.table(
+    {"entity": pa.array([], pa.string()), "code": pa.array([], pa.string()), "text": pa.array([], pa.string())}
+)
+
+
+def known(gate: str, rows: Rows) -> dict[str, pa.Table]:
+    """What a build would know beside the release: here one alias of the first fact's gold."""
+    alias = {"entity": [gold(rows, 0)], "code": ["en"], "text": ["Big Blue"]}
+    return {
+        "aliases": pa.table(alias) if gate == "leak_alias" else ALIASES,
+        "statements": STATEMENTS.schema.empty_table(),
+    }
+
+
+def test_every_gate_has_a_plant() -> None:
+    assert set(PLANTS) | ELSEWHERE == set(GATES) and not set(PLANTS) & ELSEWHERE
+
+
+MODULES = (integrity, shortcuts, leakage, answerability, parallelism, scripts, language_id, balance, labels, writing)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_a_clean_release_passes(module: object) -> None:
+    rows = clean_rows()
+    section = audited(module, rows, **known("", rows))
+    assert {verdict.status for verdict in section.verdicts} == {"held"}
+    assert section.verdicts
+
+
+@pytest.mark.parametrize("gate", PLANTS)
+def test_a_planted_defect_breaks_its_gate_alone(gate: str) -> None:
+    module, function = PLANTS[gate]
+    facts = 1200 if gate == "language_wording" else 160
+    rows = function(clean_rows(facts))
+    section = audited(module, rows, **known(gate, rows))
+    assert broken(section) == {gate}
+    (verdict,) = [verdict for verdict in section.verdicts if verdict.gate == gate]
+    assert gate in verdict.sentence() and verdict.reason == GATES[gate].reason
+    if gate not in ("gold_position", "odd_option"):
+        checks = {"length_band": 12, "language": 4, "language_wording": 1}
+        assert len(section.examples(gate)) >= min(checks.get(gate, 1), 20)
+        assert all(example["fact_id"] in {row["fact_id"] for row in rows} for example in section.examples(gate))

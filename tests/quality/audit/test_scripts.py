@@ -1,0 +1,103 @@
+"""Scripts and characters: planted faults of every kind, and names that only look odd."""
+
+from __future__ import annotations
+
+import pytest
+
+from polyfact_dataset.languages import language
+from polyfact_dataset.quality.audit import scripts
+from tests.quality.audit.releases import OPTIONS, audited, broken, clean_rows, gold, rename, reword
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "question", "checks"),
+    [
+        ("গ্দাńsk", "bn", False, {"mixed_word"}),
+        ("ماtejكو", "ar", False, {"mixed_word"}),
+        ("Москвa", "ru", False, {"confusable"}),
+        ("Pаris", "fr", False, {"script", "confusable"}),
+        ("서울", "zh", False, {"script"}),
+        ("首尔서울在哪里？", "zh", True, {"script"}),
+        ("ソウル", "zh", False, {"script"}),
+        ("東京", "de", False, {"script"}),
+        ("Αθήνα", "de", False, {"script"}),
+        ("Where was Ivan born?", "ru", True, {"script"}),
+        ("abc\u202edef", "en", False, {"characters"}),
+        ("abc\u0007", "en", False, {"characters"}),
+        ("abc\ue000", "en", False, {"characters"}),
+        ("abc\u0378", "en", False, {"characters"}),
+        ("abc\u200bdef", "en", False, {"characters"}),
+        ("Cafe\u0301", "fr", False, {"normal_form"}),
+        # Near misses.
+        ("Где родился Ivan Gončarov?", "ru", True, set()),
+        ("iPhone 12", "ru", False, set()),
+        ("β-Carotin", "de", False, set()),
+        ("T恤", "zh", False, set()),
+        ("SEGA株式会社", "ja", False, set()),
+        ("南アフリカ共和国の力", "ja", False, set()),
+        ("ক্‌ষ", "bn", False, set()),
+        ("می‌خواهم", "ar", False, set()),
+        ("Wi-Fi 3D (2.0)", "id", False, set()),
+        ("Łódź–Żory", "de", False, set()),
+        ("ʻOkina", "en", False, set()),
+        ("۱۲۳؟", "ar", True, set()),
+    ],
+)
+def test_faults(text: str, code: str, question: bool, checks: set[str]) -> None:
+    assert {check for check, _ in scripts.faults(text, language(code).scripts, question)} == checks
+
+
+@pytest.mark.parametrize("code", ["ru", "de", "zh"])
+def test_the_close_look_misses_nothing(code: str) -> None:
+    """What is passed over without a close look has no fault under a close look."""
+    entry = language(code).scripts
+    texts = [
+        "Москвa",
+        "東京",
+        "서울",
+        "abc\u202e",
+        "Cafe\u0301",
+        "München",
+        "北京",
+        "Где Ivan?",
+        "Αθήνα",
+        "123",
+        "β-X",
+        "\u0378",
+    ]
+    suspects = set(scripts._suspects(texts, entry))
+    for number, text in enumerate(texts):
+        if list(scripts.faults(text, entry, True)):
+            assert number in suspects, text
+
+
+def test_an_option_in_a_foreign_script_is_found_in_every_item_that_shows_it() -> None:
+    rows = clean_rows()
+    entity = gold(rows, 0)
+    rename(rows, entity, "de", "東京")
+    section = audited(scripts, rows)
+    shown = [row["fact_id"] for row in rows if entity in row["translations"]["de"]["option_ids"]]
+    assert broken(section) == {"script"} and section.count("script") == len(shown)
+    found = section.findings({}).to_pylist()
+    assert sorted(entry["fact_id"] for entry in found) == sorted(shown)
+    assert all(entry["language"] == "de" and "東京" in entry["detail"] for entry in found)
+
+
+def test_latin_options_elsewhere_are_counted_and_not_refused() -> None:
+    rows = clean_rows()
+    for row in rows:
+        item = row["translations"]["ja"]
+        for option in OPTIONS:
+            item[option] = "Abc " + row["subject_id"] + option
+        item["answer_text"] = item[OPTIONS[item["answer_index"]]]
+    section = audited(scripts, rows)
+    grid = next(grid for grid in section.grids if "Latin" in grid.title)
+    assert dict(grid.rows)["ja"] == 1.0 and dict(grid.rows)["ru"] == 0.0
+    assert broken(section) == set()
+
+
+def test_hidden_characters_are_made_visible() -> None:
+    rows = clean_rows()
+    reword(rows, 0, "ar", lambda text: text + "\u202e")
+    (found,) = audited(scripts, rows).examples("characters")
+    assert "\u202e" not in found["detail"] and "\\u202e" in found["detail"] and "U+202E" in found["detail"]

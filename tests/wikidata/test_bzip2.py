@@ -1,0 +1,99 @@
+"""Cutting bz2 files at their blocks: what comes out in runs is what went in."""
+
+from __future__ import annotations
+
+import bz2
+import random
+
+import pytest
+
+from polyfact_dataset.errors import DataError
+from polyfact_dataset.wikidata.bzip2 import decode, decode_tolerantly, find_cut, streams
+
+_RNG = random.Random(4)
+TEXT = b"".join(b'{"id":"Q%d","x":"%x"}\n' % (n, _RNG.getrandbits(64)) for n in range(40_000))
+CUTS = (0, 300_000, 300_100, 700_000, len(TEXT))
+FILES = {
+    # Blocks of 100 kB, in one stream; several streams of different block sizes, one of them empty; a stream per block.
+    "one stream": bz2.compress(TEXT, 1),
+    "streams": b"".join(
+        bz2.compress(TEXT[begin:end], level) for begin, end, level in zip(CUTS, CUTS[1:], (1, 9, 3, 1))
+    ).replace(bz2.compress(TEXT[300_000:300_100]), bz2.compress(b"") + bz2.compress(TEXT[300_000:300_100])),
+    "many streams": b"".join(bz2.compress(TEXT[at : at + 50_000], 1) for at in range(0, len(TEXT), 50_000)),
+}
+
+
+def cuts(data: bytes, every: int) -> list[tuple[int, bool]]:
+    """Places to cut, about `every` bytes apart."""
+    found = []
+    at = 8 * every
+    while cut := find_cut(data, at, 8 * len(data)):
+        found.append(cut)
+        at = cut[0] + 8 * every
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("decoder", [decode, decode_tolerantly])
+@pytest.mark.parametrize("every", [5_000, 40_000, 150_000])
+def test_runs_of_blocks_hold_the_whole_text(name: str, decoder: object, every: int) -> None:
+    data, text, begin = FILES[name], b"", 0
+    found = cuts(data, every)
+    assert len(found) >= len(data) // (every + 40_000) - 1
+    for end, ends_stream in [*found, (8 * len(data), True)]:
+        first = begin // 8
+        piece = data[first : (end + 7) // 8]
+        text += b"".join(decoder(piece, begin - 8 * first, end - 8 * first, ends_stream=ends_stream))
+        begin = end
+    assert text == TEXT
+
+
+def test_a_cut_is_the_first_block_at_or_after_a_bit() -> None:
+    data = FILES["one stream"]
+    bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}"
+    magic = f"{0x314159265359:048b}"
+    blocks = [at for at in range(len(bits)) if bits.startswith(magic, at)]
+    assert len(blocks) >= 10 and len({at % 8 for at in blocks}) > 3
+    assert find_cut(data, 0, len(bits)) == (0, True)  # the stream's header
+    for before, block in zip(blocks, blocks[1:]):
+        assert find_cut(data, before + 1, len(bits)) == (block, False)
+        assert find_cut(data, block, len(bits)) == (block, False)
+        assert find_cut(data, before + 1, block + 47) is None
+    assert find_cut(data, blocks[-1] + 1, len(bits)) is None
+
+
+def run_of_blocks() -> tuple[bytes, int, int]:
+    data = FILES["one stream"]
+    (begin, _), (end, _) = cuts(data, 60_000)[:2]
+    first = begin // 8
+    return data[first : (end + 7) // 8], begin - 8 * first, end - 8 * first
+
+
+def test_damage_inside_a_run_is_noticed() -> None:
+    data, begin, end = run_of_blocks()
+    damaged = bytearray(data)
+    damaged[len(data) // 2] ^= 0x10
+    for decoder in (decode, decode_tolerantly):
+        with pytest.raises((RuntimeError, OSError)):
+            list(decoder(bytes(damaged), begin, end, ends_stream=False))
+
+
+def test_a_file_without_its_end_is_noticed() -> None:
+    data = FILES["one stream"]
+    with pytest.raises(DataError, match="end of a bz2 stream is missing"):
+        streams(data[100_000:-4], cuts(data[100_000:], 1)[0][0], 8 * len(data[100_000:-4]), ends_stream=True)
+
+
+def test_what_only_looks_like_a_block_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chance magic inside a block spoils the checksum over the blocks; the tolerant decoder does not need it."""
+    import polyfact_dataset.wikidata.bzip2 as module
+
+    data, begin, end = run_of_blocks()
+    text = b"".join(decode(data, begin, end, ends_stream=False))
+    honest = module._find
+    monkeypatch.setattr(
+        module, "_find", lambda *a, all_of_them: [*honest(*a, all_of_them=all_of_them), *([end - 500] * all_of_them)]
+    )
+    with pytest.raises(RuntimeError, match="Stream CRC"):
+        list(decode(data, begin, end, ends_stream=False))
+    assert b"".join(decode_tolerantly(data, begin, end, ends_stream=False)) == text
