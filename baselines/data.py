@@ -258,6 +258,7 @@ def _table(
 @contextmanager
 def _reading(source: str) -> Iterator[None]:
     """Turns what `datasets` and the Hub raise into our errors."""
+    from datasets.exceptions import DatasetGenerationError
     from datasets.utils.logging import disable_progress_bar
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -266,6 +267,9 @@ def _reading(source: str) -> Iterator[None]:
         yield
     except PolyFactError:
         raise
+    except DatasetGenerationError as error:
+        cause = error.__cause__ or error
+        raise DataError(f"dataset {source} has a file that is damaged or holds no rows: {cause}") from error
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(f"dataset {source} cannot be read: {error}") from error
     except (ConnectionError, HfHubHTTPError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,20 @@ class Model:
         return next((int(getattr(config, name)) for name in names if getattr(config, name, None)), 2048)
 
 
-def pick_device(name: str | None = None) -> torch.device:
-    """The named device, or this process's accelerator, or the CPU."""
+def processes() -> Any:
+    """The processes that `accelerate launch` or `torchrun` started together (accelerate's PartialState)."""
     import torch
     from accelerate import PartialState
 
-    return torch.device(name) if name else PartialState().device
+    # The default of ten minutes is too short for processes whose shards take unequally long.
+    return PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(hours=12))
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device, or this process's accelerator, or the CPU."""
+    import torch
+
+    return torch.device(name) if name else processes().device
 
 
 @contextmanager

@@ -11,9 +11,8 @@ import pyarrow as pa
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names, failure_mode, matches_any
+from baselines.evaluate.shards import cut
 from baselines.evaluate.summary import summarise_generations
-
-SHARD_PROMPTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,8 @@ def answer_all(run: Run, task: Task, new_tokens: int, batch_tokens: int | None =
     labels = [question.name for question in questions]
     ids = generator.encode([question.prompt for question in questions], labels)
     order = sorted(range(len(questions)), key=lambda number: (-len(ids[number]), number))
-    shards = [order[start : start + SHARD_PROMPTS] for start in range(0, len(order), SHARD_PROMPTS)]
-    limits = {"new_tokens": new_tokens, "batch_tokens": generator.batcher.budget, "shard_prompts": SHARD_PROMPTS}
+    shards = [order[part] for part in cut(len(order))]
+    limits = {"new_tokens": new_tokens, "batch_tokens": generator.batcher.budget}
     work = run.shards(task.kind, task.data, task.prompt, {**task.settings, **limits})
 
     def compute(shard: int) -> pa.Table:

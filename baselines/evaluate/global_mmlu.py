@@ -36,6 +36,15 @@ def task_name(code: str, lite: bool) -> str:
     return f"global_mmlu_{code}" if lite else f"global_mmlu_full_{code}"
 
 
+def task_manager(include_path: Path | None = None) -> Any:
+    """lm_eval's Global-MMLU tasks alone (to read all of lm_eval's takes long), and those of a folder, which win."""
+    from lm_eval import tasks
+
+    own = Path(tasks.__file__).parent / "global_mmlu"
+    paths = [str(path) for path in (own, include_path) if path]
+    return tasks.TaskManager(include_defaults=False, include_path=paths)
+
+
 def check_tasks(manager: Any, languages: Sequence[str], lite: bool) -> None:
     """Raises `ConfigError` for a language that lm_eval has no such task in."""
     missing = [code for code in languages if task_name(code, lite) not in manager.all_tasks]
@@ -169,10 +178,8 @@ def main(
     need("eval", "lm_eval")
     if backend not in BACKENDS:
         raise ConfigError(f"--backend {backend!r} is unknown; known are {', '.join(BACKENDS)}")
-    from lm_eval.tasks import TaskManager
-
     codes = common.split_list(languages) or PAPER_LANGUAGES
-    manager = TaskManager(include_path=str(include_path) if include_path else None)
+    manager = task_manager(include_path)
     check_tasks(manager, codes, lite)
     loaded, harness = start(output, model, revision, backend, dtype, device, model_args)
     name = label or model.rstrip("/").rpartition("/")[2]

@@ -25,6 +25,7 @@ from baselines import prompts
 from baselines.data import Fact, Rows, accepted_names, load, load_open
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
+from baselines.evaluate.shards import cut
 from baselines.prompts import Style
 from polyfact_dataset.errors import ConfigError, DataError
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from baselines.evaluate.scoring import Encoding, Request, Scorer
 
 Names = Literal["labels", "aliases"]
-SHARD_ROWS = 2048
 Accepted = Mapping[str, Mapping[str, Sequence[str]]]
 
 
@@ -68,12 +68,6 @@ def requests_of(facts: Rows[Fact], style: Style, accepted: Accepted | None = Non
             texts = (prompt.separator + name for names in names_of(fact, code, style, accepted) for name in names)
             found.append(Request(f"fact {fact.fact_id} in {code}", prompt.text, tuple(texts)))
     return found
-
-
-def plan(encoding: Encoding) -> list[slice]:
-    """Sorts the rows by length, longest first, and cuts them into shards."""
-    encoding.rows.sort(key=lambda row: (-row.length, row.index, row.first))
-    return [slice(start, start + SHARD_ROWS) for start in range(0, len(encoding.rows), SHARD_ROWS)]
 
 
 def compute(scorer: Scorer, encoding: Encoding, part: slice, names: Sequence[str]) -> pa.Table:
@@ -132,7 +126,9 @@ def evaluate(
     names = [request.name for request in requests]
     start = time.perf_counter()
     encoding = encode(run.model.tokenizer, requests, run.model.max_tokens, boundary)  # type: ignore[arg-type]
-    shards = plan(encoding)
+    # Rows of one length together, the longest first: little padding, and memory runs out early or never.
+    encoding.rows.sort(key=lambda row: (-row.length, row.index, row.first))
+    shards = cut(len(encoding.rows))
     encoding_s = time.perf_counter() - start
     scorer = Scorer(run.model, sharing, batch_tokens)  # type: ignore[arg-type]
     scorer.check(encoding.rows)
@@ -141,7 +137,6 @@ def evaluate(
         "boundary": boundary,
         "sharing": scorer.sharing,
         "batch_tokens": scorer.batcher.budget,
-        "shard_rows": SHARD_ROWS,
     }
     prompt = results.Prompt(style=style, sha256=prompts.prompt_hash(style, facts.languages))
     work = run.shards("mcq", common.data_of(facts), prompt, settings)

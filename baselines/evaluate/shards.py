@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from baselines.models import processes
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.progress import Log
 from polyfact_dataset.storage import digest_json, read_json, read_parquet, remove, write_json, write_parquet
 
 _SECONDS = b"seconds"
+
+
+def cut(total: int) -> list[slice]:
+    """Shards of `total` rows: some 32 of them, none smaller than 256 rows (but the last) or larger than 2048."""
+    size = min(max(256, -(-total // 32)), 2048)
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
 class Shards:
@@ -27,11 +33,8 @@ class Shards:
     """
 
     def __init__(self, output: Path, identity: dict[str, Any]) -> None:
-        from accelerate import PartialState
-
         self.folder = output.with_name(f"{output.name}.parts")
-        # The default of ten minutes is too short for processes whose shards take unequally long.
-        self._state = PartialState(timeout=timedelta(hours=12))
+        self._state = processes()
         key = digest_json(identity)
         note = self.folder / "run.json"
         if note.is_file():
