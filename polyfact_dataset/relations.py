@@ -24,6 +24,7 @@ class Relation(BaseModel):
     label: str
     domain: Literal["geography", "biography", "works", "organisations"]
     values: Literal["single", "multi"]
+    noun: Literal["proper", "common"] = "proper"
     ambiguity: float | None = Field(default=None, ge=0, le=1)
     judged: int = Field(default=0, ge=0)
     # What is true of (a, b) is true of (b, a): neither may be a distractor of the other.

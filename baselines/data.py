@@ -1,0 +1,315 @@
+"""Rows of a release for training and evaluation: from a folder or the Hub, for any of its languages.
+
+`load` reads multiple-choice facts (configs `parallel` and `clean`), `load_open` questions without options (config
+`open`). Rows stay in Arrow, memory-mapped by `datasets`; a row is decoded when it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.errors import ConfigError, DataError, PolyFactError, RetryableError
+from polyfact_dataset.records import OPTIONS
+from polyfact_dataset.storage import digest_json, read_json
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One fact in one language. `answer` is the position of the correct option."""
+
+    question: str
+    options: tuple[str, ...]
+    option_ids: tuple[str, ...]
+    answer: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenItem:
+    """One fact in one language, to be answered without options. `accepted` are all names of the answer."""
+
+    question: str
+    answer: str
+    accepted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact in parallel: its ids, and its item by language code."""
+
+    fact_id: str
+    subject_id: str
+    property_id: str
+    object_id: str
+    items: Mapping[str, Item]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFact:
+    """One fact of config `open`."""
+
+    fact_id: str
+    subject_id: str
+    property_id: str
+    object_id: str
+    items: Mapping[str, OpenItem]
+
+
+class _HasId(Protocol):
+    @property
+    def fact_id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_HasId)
+_IDS = ("fact_id", "subject_id", "property_id", "object_id")
+_BATCH_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows come from. `revision` is the Hub's commit, `content` the release's own digest, where known."""
+
+    source: str
+    config: str
+    split: str
+    revision: str | None
+    content: str | None
+
+
+class Rows(Sequence[Row], Generic[Row]):
+    """The rows of one config and split: a sequence that decodes rows on access, for the chosen languages."""
+
+    def __init__(
+        self, table: pa.Table, origin: Origin, languages: tuple[str, ...], decode: Callable[[dict[str, Any]], Row]
+    ) -> None:
+        self.table = table
+        self.origin = origin
+        self.languages = languages
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rows[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Rows[Row]:
+        if isinstance(index, slice):
+            return self.take(range(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self._decode(self.table.slice(index % len(self), 1).to_pylist()[0])
+
+    def __iter__(self) -> Iterator[Row]:
+        for batch in self.table.to_batches(max_chunksize=_BATCH_ROWS):
+            yield from map(self._decode, batch.to_pylist())
+
+    def take(self, indices: Sequence[int]) -> Rows[Row]:
+        """The rows at `indices`, in that order."""
+        return Rows(self.table.take(pa.array(indices, pa.int64())), self.origin, self.languages, self._decode)
+
+    def sample(self, count: int | None, seed: int = 42) -> Rows[Row]:
+        """`count` rows by a hash of (seed, fact), in the order of the release: the same facts on any machine."""
+        if count is None or count >= len(self):
+            return self
+        ids = self.table.column("fact_id").to_pylist()
+        ranked = sorted(range(len(ids)), key=lambda i: hashlib.sha256(f"{seed}|sample|{ids[i]}".encode()).digest())
+        return self.take(sorted(ranked[:count]))
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Language code -> SHA-256 of ids and items in that language, in order: equal where two runs saw the same."""
+        ids = self.table.column("fact_id").to_pylist()
+        column = self.table.column("translations").combine_chunks()
+        return {code: digest_json([ids, column.field(code).to_pylist()]) for code in self.languages}
+
+
+def _fact(row: dict[str, Any]) -> Fact:
+    items = {
+        code: Item(
+            question=item["question"],
+            options=tuple(item[name] for name in OPTIONS),
+            option_ids=tuple(item["option_ids"]),
+            answer=item["answer_index"],
+        )
+        for code, item in row["translations"].items()
+    }
+    return Fact(items=items, **{name: row[name] for name in _IDS})
+
+
+def _open_fact(row: dict[str, Any]) -> OpenFact:
+    items = {
+        code: OpenItem(question=item["question"], answer=item["answer"], accepted=tuple(item["accepted_answers"]))
+        for code, item in row["translations"].items()
+    }
+    return OpenFact(items=items, **{name: row[name] for name in _IDS})
+
+
+def load(
+    source: str | Path,
+    config: str = "clean",
+    split: str = "test",
+    languages: Sequence[str] | None = None,
+    revision: str | None = None,
+) -> Rows[Fact]:
+    """The facts of a release, `source` being its folder or its id on the Hub; all its languages unless told.
+
+    Raises `ConfigError` for a source, config, split or language that is not there, `DataError` for a split without
+    rows and for a dataset without `option_ids`, whose options cannot be aligned across languages.
+    """
+    needed = ("question", *OPTIONS, "option_ids", "answer_index")
+    return Rows(*_table(str(source), config, split, languages, revision, needed), decode=_fact)
+
+
+def load_open(
+    source: str | Path,
+    config: str = "open",
+    split: str = "test",
+    languages: Sequence[str] | None = None,
+    revision: str | None = None,
+) -> Rows[OpenFact]:
+    """Questions with their accepted answers; raises as `load` does."""
+    needed = ("question", "answer", "accepted_answers")
+    return Rows(*_table(str(source), config, split, languages, revision, needed), decode=_open_fact)
+
+
+def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Language code -> entity -> its accepted names, over all answers of `facts`.
+
+    The distractors of a split are golds of other facts of that split, so their names are found here too.
+    """
+    names: dict[str, dict[str, tuple[str, ...]]] = {code: {} for code in facts.languages}
+    for fact in facts:
+        for code, item in fact.items.items():
+            names[code][fact.object_id] = item.accepted
+    return names
+
+
+def load_answers(source: str | Path, languages: Sequence[str], revision: str | None = None) -> dict[str, list[str]]:
+    """Language code -> every accepted name of every answer of a release, over all splits of config `open`."""
+    names: dict[str, list[str]] = {code: [] for code in languages}
+    for split in _splits(str(source), "open", revision):
+        table, _, _ = _table(str(source), "open", split, languages, revision, ("accepted_answers",))
+        answers = table.group_by("object_id", use_threads=False).aggregate([([], "count_all")])
+        first = pc.index_in(answers["object_id"], value_set=table["object_id"].combine_chunks())
+        chosen = table.take(first)["translations"].combine_chunks()
+        for code in languages:
+            names[code] += pc.list_flatten(chosen.field(code).field("accepted_answers")).to_pylist()
+    return names
+
+
+def load_labels(
+    source: str | Path, config: str, split: str, languages: Sequence[str], revision: str | None = None
+) -> dict[str, list[tuple[str, str, str]]]:
+    """Language code -> (relation, subject, answer) of every fact in the language's words, for those it has."""
+    needed = ("subject_label", "answer_text")
+    table, _, there = _table(str(source), config, split, None, revision, needed)
+    column, relations = table["translations"].combine_chunks(), table["property_id"].to_pylist()
+    return {
+        code: list(zip(relations, *(column.field(code).field(name).to_pylist() for name in needed)))
+        for code in there
+        if code in languages
+    }
+
+
+def _table(
+    source: str, config: str, split: str, languages: Sequence[str] | None, revision: str | None, needed: Sequence[str]
+) -> tuple[pa.Table, Origin, tuple[str, ...]]:
+    """The ids and, of each language, the needed fields, after checking that all of them are there."""
+    dataset, found_revision = _load_dataset(source, config, split, revision)
+    table: pa.Table = dataset.with_format("arrow")[:]
+    where = f"config {config!r} of {source}"
+    if "translations" not in table.column_names or "fact_id" not in table.column_names:
+        raise ConfigError(f"{where} holds no parallel rows; use config clean, parallel or open, with --languages")
+    kind = table.schema.field("translations").type
+    there = tuple(field.name for field in kind)
+    unknown = [code for code in languages or () if code not in there]
+    if unknown:
+        raise ConfigError(f"{where} has no language {', '.join(unknown)}; it has {', '.join(there)}")
+    chosen = tuple(languages or there)
+    for code in chosen:
+        fields = {field.name for field in kind.field(code).type}
+        lacking = [name for name in needed if name not in fields]
+        if lacking:
+            raise DataError(
+                f"{where}: translations.{code} lacks {', '.join(lacking)}; use a release that this project built"
+            )
+    if not len(table):
+        raise DataError(f"split {split!r} of {where} is empty")
+    column = table.column("translations").combine_chunks()
+    structs = [
+        pa.StructArray.from_arrays([column.field(code).field(name) for name in needed], names=list(needed))
+        for code in chosen
+    ]
+    translations = pa.StructArray.from_arrays(structs, names=list(chosen))
+    kept = pa.table({**{name: table.column(name) for name in _IDS}, "translations": translations})
+    return kept, Origin(source, config, split, found_revision, _content(source, found_revision)), chosen
+
+
+@contextmanager
+def _reading(source: str) -> Iterator[None]:
+    """Turns what `datasets` and the Hub raise into our errors."""
+    from datasets.exceptions import DatasetGenerationError
+    from datasets.utils.logging import disable_progress_bar
+    from huggingface_hub.errors import HfHubHTTPError
+
+    disable_progress_bar()
+    try:
+        yield
+    except PolyFactError:
+        raise
+    except DatasetGenerationError as error:
+        cause = error.__cause__ or error
+        raise DataError(f"dataset {source} has a file that is damaged or holds no rows: {cause}") from error
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError(f"dataset {source} cannot be read: {error}") from error
+    except (ConnectionError, HfHubHTTPError) as error:
+        raise RetryableError(f"dataset {source} cannot be fetched now: {error}") from error
+
+
+def _splits(source: str, config: str, revision: str | None) -> list[str]:
+    """The splits of a config. Raises `ConfigError` when there is no such config."""
+    from datasets import get_dataset_config_names, get_dataset_split_names
+
+    with _reading(source):
+        configs = get_dataset_config_names(source, revision=revision)
+        if config not in configs:
+            raise ConfigError(f"{source} has no config {config!r}; it has {', '.join(configs)}")
+        return list(get_dataset_split_names(source, config, revision=revision))
+
+
+def _load_dataset(source: str, config: str, split: str, revision: str | None) -> tuple[Any, str | None]:
+    """The split through `datasets`, and the Hub's commit when it is from there."""
+    from datasets import load_dataset
+
+    splits = _splits(source, config, revision)
+    if split not in splits:
+        raise ConfigError(f"config {config!r} of {source} has no split {split!r}; it has {', '.join(splits)}")
+    with _reading(source):
+        dataset = load_dataset(source, config, split=split, revision=revision)
+    checksums = [name for name in dataset.info.download_checksums or {} if name.startswith("hf://") and "@" in name]
+    return dataset, checksums[0].partition("@")[2].partition("/")[0] if checksums else None
+
+
+def _content(source: str, revision: str | None) -> str | None:
+    """The digest that the release's manifest names, or None where there is no manifest."""
+    if Path(source).is_dir():
+        path = Path(source) / "manifest.json"
+    else:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            path = Path(hf_hub_download(source, "manifest.json", repo_type="dataset", revision=revision))
+        except EntryNotFoundError:
+            return None
+    return str(read_json(path)["content"]) if path.is_file() else None

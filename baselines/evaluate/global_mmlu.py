@@ -1,0 +1,192 @@
+"""Global-MMLU through lm-evaluation-harness, with its Transformers or vLLM backend.
+
+    python -m baselines.evaluate.global_mmlu --model M --backend vllm --output g.json
+
+The tasks are lm_eval's `global_mmlu_full_<lang>` (paper, appendix A). With `--lite` they are `global_mmlu_<lang>`,
+which is Global-MMLU-Lite whatever its name says; such results are named Lite and never compared with full ones.
+Languages are evaluated one after the other; a killed run goes on with the next one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+
+from baselines.cli import need
+from baselines.evaluate import common, results
+from baselines.evaluate.common import Run
+from baselines.models import Model, identify, load_model, loading
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.languages import PAPER_LANGUAGES
+from polyfact_dataset.storage import digest_json
+
+LETTERS = ("A", "B", "C", "D")
+BACKENDS = ("hf", "vllm")
+# Source: paper, appendix A.
+GPU_MEMORY = 0.85
+
+
+def task_name(code: str, lite: bool) -> str:
+    """lm_eval's name of Global-MMLU, or of Global-MMLU-Lite, in a language."""
+    return f"global_mmlu_{code}" if lite else f"global_mmlu_full_{code}"
+
+
+def task_manager(include_path: Path | None = None) -> Any:
+    """lm_eval's Global-MMLU tasks alone (to read all of lm_eval's takes long), and those of a folder, which win."""
+    from lm_eval import tasks
+
+    own = Path(tasks.__file__).parent / "global_mmlu"
+    paths = [str(path) for path in (own, include_path) if path]
+    return tasks.TaskManager(include_defaults=False, include_path=paths)
+
+
+def check_tasks(manager: Any, languages: Sequence[str], lite: bool) -> None:
+    """Raises `ConfigError` for a language that lm_eval has no such task in."""
+    missing = [code for code in languages if task_name(code, lite) not in manager.all_tasks]
+    if missing:
+        kind = "Global-MMLU-Lite" if lite else "Global-MMLU"
+        raise ConfigError(f"lm_eval has no {kind} in {', '.join(missing)}; leave them out of --languages")
+
+
+def vllm_arguments(model: str, revision: str | None, dtype: str, extra: str | None) -> dict[str, Any]:
+    """What lm_eval's vLLM backend is started with; `extra` is `key=value,...` and wins."""
+    from lm_eval.utils import simple_parse_args_string
+
+    given = {"pretrained": model, "revision": revision, "dtype": dtype, "gpu_memory_utilization": GPU_MEMORY}
+    return {**given, **simple_parse_args_string(extra)}
+
+
+def start(
+    output: Path, model: str, revision: str | None, backend: str, dtype: str, device: str | None, extra: str | None
+) -> tuple[Model, Any]:
+    """The model for the result, and as lm_eval runs it."""
+    if backend == "hf":
+        from lm_eval.models.huggingface import HFLM
+
+        loaded = load_model(model, revision, dtype, device)
+        return loaded, HFLM(pretrained=loaded.network, tokenizer=loaded.tokenizer, batch_size="auto")
+    need("vllm", "vllm")
+    import torch
+    from lm_eval.models.vllm_causallms import VLLM
+    from transformers import AutoConfig, AutoTokenizer
+
+    with loading(model):
+        config = AutoConfig.from_pretrained(model, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+    identity = identify(model, revision, config, tokenizer, dtype)
+    harness = VLLM(**vllm_arguments(model, revision, dtype, extra), batch_size="auto")
+    return Model(None, tokenizer, torch.device("cuda"), identity), harness
+
+
+def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Table:
+    """lm_eval's samples of one language by task, as rows of `results.CHOICES` with the items' digest as metadata."""
+    columns: dict[str, list[Any]] = {name: [] for name in results.CHOICES.schema.names}
+    items = []
+    for name in sorted(samples):
+        for sample in sorted(samples[name], key=lambda one: int(one["doc_id"])):
+            doc = sample["doc"]
+            fact = str(doc.get("sample_id") or f"{name}/{sample['doc_id']}")
+            target = str(sample["target"])
+            gold = LETTERS.index(target) if target in LETTERS else int(target)
+            items.append([fact, sample["doc_hash"]])
+            for option, (logprob, _) in enumerate(sample["filtered_resps"]):
+                letter = LETTERS[option]
+                row = (
+                    fact,
+                    str(doc.get("subject", name)),
+                    code,
+                    option,
+                    letter,
+                    letter,
+                    option == gold,
+                    float(logprob),
+                )
+                for column, value in zip(columns.values(), (*row, None, 1, 1)):
+                    column.append(value)
+    table = results.table_of("global_mmlu", columns)
+    return table.replace_schema_metadata({b"items": digest_json(items).encode()})
+
+
+def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit: int | None, manager: Any) -> None:
+    """Evaluates language after language and writes the result. Raises `ConfigError` under several processes."""
+    from lm_eval import simple_evaluate
+
+    from baselines.evaluate.summary import summarise_choices
+
+    name = "global_mmlu_lite" if lite else "global_mmlu_full"
+    about: dict[str, Any] = {"source": name, "config": name, "split": "test", "revision": None, "content": None}
+    asked = results.Data(**about, facts=0, languages=tuple(languages), digests={})
+    prompt = results.Prompt(style="global_mmlu", sha256=digest_json([task_name(code, lite) for code in languages]))
+    settings = {
+        "tasks": [task_name(code, lite) for code in languages],
+        "limit": limit,
+        "backend": type(harness).__name__,
+    }
+    work = run.shards("global_mmlu", asked, prompt, settings)
+    if work.processes > 1:
+        raise ConfigError(
+            "global_mmlu runs in one process; for several GPUs use --backend vllm with tensor_parallel_size"
+        )
+
+    def compute(number: int) -> pa.Table:
+        code = languages[number]
+        found = simple_evaluate(
+            model=harness, tasks=[task_name(code, lite)], limit=limit, task_manager=manager, bootstrap_iters=0
+        )
+        return choices_table(code, found["samples"])
+
+    work.run(len(languages), compute, "languages", run.quiet)
+    tables, seconds = work.tables(len(languages))
+    table = pa.concat_tables(tables)
+    digests = {code: part.schema.metadata[b"items"].decode() for code, part in zip(languages, tables)}
+    facts = len(set(table["fact_id"].to_pylist()))
+    run.describe(results.Data(**about, facts=facts, languages=tuple(languages), digests=digests))
+    result = run.finish(
+        work,
+        table.replace_schema_metadata(None),
+        metrics=summarise_choices(table, languages, ("sum",)),
+        counts={},
+        speed=common.speed(sum(len(part) for part in tables) // len(LETTERS), seconds, 1, None),
+    )
+    common.print_choices(result)
+
+
+def main(
+    model: common.ModelName,
+    output: common.Output,
+    backend: Annotated[str, typer.Option(help="hf or vllm.")] = "hf",
+    lite: Annotated[bool, typer.Option("--lite", help="Global-MMLU-Lite instead of the full set.")] = False,
+    languages: Annotated[str, typer.Option(help="Language codes, separated by commas.")] = ",".join(PAPER_LANGUAGES),
+    limit: Annotated[int | None, typer.Option(min=1, help="So many questions per subject.")] = None,
+    include_path: Annotated[Path | None, typer.Option(help="Folder with more lm_eval tasks.")] = None,
+    model_args: Annotated[str | None, typer.Option(help="More arguments for vLLM: key=value,...")] = None,
+    revision: common.Revision = None,
+    dtype: common.Dtype = "auto",
+    device: common.Device = None,
+    seed: common.Seed = 42,
+    label: common.Label = None,
+    overwrite: common.Overwrite = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Evaluate Global-MMLU with lm-evaluation-harness."""
+    common.prepare(output, overwrite)
+    need("eval", "lm_eval")
+    if backend not in BACKENDS:
+        raise ConfigError(f"--backend {backend!r} is unknown; known are {', '.join(BACKENDS)}")
+    codes = common.split_list(languages) or PAPER_LANGUAGES
+    manager = task_manager(include_path)
+    check_tasks(manager, codes, lite)
+    loaded, harness = start(output, model, revision, backend, dtype, device, model_args)
+    name = label or model.rstrip("/").rpartition("/")[2]
+    evaluate(Run(output, loaded, name, seed, quiet), harness, codes, lite, limit, manager)
+
+
+if __name__ == "__main__":
+    from baselines.cli import run as run_command
+
+    sys.exit(run_command(main))

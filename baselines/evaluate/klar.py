@@ -1,0 +1,259 @@
+"""KLAR: cross-lingual factual recall by free generation, in the paper's protocol (Wang et al. 2025; appendix A).
+
+    python -m baselines.evaluate.klar --model M --data KLAR --output k.json --train-data jvonrad/PolyFact
+
+`--data` is a folder, or the id of a dataset on the Hub, with one JSON file per language and relation
+(`<language>/<relation>.json`). Prompts have 3 shots of the same relation and language; the first line of at most 10
+greedy tokens is the answer. Reported: the paper's lenient match and the exact one, over trained and held-out
+languages, by proper- and common-noun relation, and, with `--train-data`, apart for facts of that training split.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from baselines.data import load_labels
+from baselines.evaluate import common, results
+from baselines.evaluate.answers import Question, Task, answer_all
+from baselines.evaluate.common import Run
+from baselines.evaluate.matching import Names
+from baselines.evaluate.summary import KLAR_TRAINED
+from polyfact_dataset.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.storage import digest_json
+from polyfact_dataset.text import normalise
+
+LANGUAGES = (*KLAR_TRAINED, "ca", "el", "fa", "he", "hu", "ko", "nl", "tr", "uk", "vi")
+SHOTS = 3
+# KLAR's relations that are relations of PolyFact; True where subject and object change places.
+PROPERTIES = {
+    "capital": ("P36", False),
+    "capital_of": ("P36", True),
+    "continent": ("P30", False),
+    "country_of_citizenship": ("P27", False),
+    "developer": ("P178", False),
+    "language_of_work_or_name": ("P407", False),
+    "manufacturer": ("P176", False),
+    "official_language": ("P37", False),
+    "place_of_birth": ("P19", False),
+    "place_of_death": ("P20", False),
+}
+
+
+class Sample(BaseModel):
+    """One fact of a relation file. `object_candidates` are all objects of the relation, comma-separated."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: str
+    object: str
+    index: int
+    object_candidates: str = ""
+
+
+class RelationFile(BaseModel):
+    """One file: a relation in a language."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = ""
+    prompt_templates: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Klar:
+    """All files: language -> relation -> content."""
+
+    source: str
+    revision: str | None
+    files: Mapping[str, Mapping[str, RelationFile]]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """In the paper's order, trained ones first."""
+        return tuple(code for code in LANGUAGES if code in self.files)
+
+    def digests(self) -> dict[str, str]:
+        """Language code -> SHA-256 of its files' content."""
+        return {
+            code: digest_json({name: file.model_dump() for name, file in sorted(self.files[code].items())})
+            for code in self.languages
+        }
+
+
+def load_klar(source: str, languages: Sequence[str] | None = None, revision: str | None = None) -> Klar:
+    """Reads `<language>/<relation>.json` below a folder or of a dataset on the Hub; all 17 languages unless told.
+
+    Raises `ConfigError` for a source or language that is not there, `DataError` for a broken file.
+    """
+    folder, commit = Path(source), None
+    if not folder.is_dir():
+        folder, commit = _download(source, revision)
+    wanted = languages or LANGUAGES
+    found: dict[str, dict[str, RelationFile]] = {}
+    for path in sorted(folder.rglob("*.json")):
+        if path.parent.name in wanted:
+            found.setdefault(path.parent.name, {})[path.stem] = _read(path)
+    missing = [code for code in wanted if code not in found]
+    if missing:
+        there = ", ".join(sorted({p.parent.name for p in folder.rglob("*.json")})) or "none"
+        raise ConfigError(f"KLAR in {source} has no <language>/<relation>.json for {', '.join(missing)}; has {there}")
+    return Klar(source, commit, found)
+
+
+def _download(source: str, revision: str | None) -> tuple[Path, str | None]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(source, repo_type="dataset", revision=revision, allow_patterns="*.json"))
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ConfigError(f"KLAR {source!r} is neither a folder nor a dataset on the Hub") from error
+    except (OSError, HfHubHTTPError) as error:
+        raise RetryableError(f"KLAR {source} cannot be fetched now: {error}") from error
+    return folder, folder.name
+
+
+def _read(path: Path) -> RelationFile:
+    try:
+        return RelationFile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def fill(template: str, subject: str) -> str:
+    """The template with its subject, without `<mask>`, right-stripped."""
+    return template.replace("<subject>", subject).replace("<mask>", "").rstrip()
+
+
+def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, seed: int) -> str:
+    """Three lines `input object` and a last `input `. The shots depend on seed, relation and fact, not on the language.
+
+    Raises `DataError` when the file has too few samples or templates.
+    """
+    if not 0 <= template < len(file.prompt_templates):
+        raise DataError(f"KLAR {relation}: there is no template {template}, only {len(file.prompt_templates)}")
+    others = sorted((other for other in file.samples if other.index != sample.index), key=lambda other: other.index)
+    if len(others) < SHOTS:
+        raise DataError(f"KLAR {relation}: {len(file.samples)} samples are too few for {SHOTS} shots")
+    shots = random.Random(f"{seed}|klar|{relation}|{sample.index}").sample(others, SHOTS)
+    wording = file.prompt_templates[template]
+    lines = [f"{fill(wording, shot.subject)} {shot.object}" for shot in shots]
+    return "\n".join([*lines, f"{fill(wording, sample.subject)} "])
+
+
+def contaminated(klar: Klar, labels: Mapping[str, Iterable[tuple[str, str, str]]]) -> set[tuple[str, int]]:
+    """(relation, index) of the facts whose triple is among `labels`: language -> (property, subject, object) labels.
+
+    A fact counts when its labels are found in any language; capital_of is looked up as capital, turned round.
+    """
+    known = {code: {(p, normalise(s), normalise(o)) for p, s, o in found} for code, found in labels.items()}
+    result = set()
+    for code in set(klar.files) & set(known):
+        for relation, file in klar.files[code].items():
+            if relation not in PROPERTIES:
+                continue
+            property_id, turned = PROPERTIES[relation]
+            for sample in file.samples:
+                ends = (normalise(sample.subject), normalise(sample.object))
+                if (property_id, *(ends[::-1] if turned else ends)) in known[code]:
+                    result.add((relation, sample.index))
+    return result
+
+
+def questions_of(klar: Klar, template: int, seed: int, seen: set[tuple[str, int]] | None) -> list[Question]:
+    """One question per language, relation and sample. `seen` are the contaminated ones, None where unknown."""
+    golds: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}
+    for code in klar.languages:
+        for relation, file in klar.files[code].items():
+            for sample in file.samples:
+                golds.setdefault((relation, sample.index), {})[code] = (sample.object,)
+    return [
+        Question(
+            f"{relation}|{sample.index}",
+            relation,
+            code,
+            prompt_of(file, sample, relation, template, seed),
+            golds[relation, sample.index],
+            None if seen is None else (relation, sample.index) in seen,
+        )
+        for code in klar.languages
+        for relation, file in klar.files[code].items()
+        for sample in file.samples
+    ]
+
+
+def names_of(klar: Klar) -> Names:
+    """All objects and candidates of each language."""
+    return Names(
+        {
+            code: {
+                name.strip()
+                for file in klar.files[code].values()
+                for sample in file.samples
+                for name in (sample.object, *sample.object_candidates.split(","))
+            }
+            for code in klar.languages
+        }
+    )
+
+
+def main(
+    model: common.ModelName,
+    data: Annotated[str, typer.Option(help="KLAR: its folder or its id on the Hub.")],
+    output: common.Output,
+    languages: common.Languages = None,
+    template: Annotated[int, typer.Option(min=0, help="Which of a relation's templates, from 0.")] = 1,
+    train_data: Annotated[
+        str | None, typer.Option(help="Release whose training facts are reported apart (contamination).")
+    ] = None,
+    train_config: Annotated[str, typer.Option(help="Config of --train-data.")] = "parallel",
+    new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 10,
+    revision: common.Revision = None,
+    data_revision: Annotated[str | None, typer.Option(help="Revision of KLAR on the Hub.")] = None,
+    dtype: common.Dtype = "auto",
+    device: common.Device = None,
+    device_map: common.DeviceMap = None,
+    batch_tokens: common.BatchTokens = None,
+    seed: common.Seed = 42,
+    label: common.Label = None,
+    overwrite: common.Overwrite = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Evaluate free-form factual recall on KLAR."""
+    common.prepare(output, overwrite)
+    klar = load_klar(data, common.split_list(languages), data_revision)
+    seen = None
+    if train_data:
+        seen = contaminated(klar, load_labels(train_data, train_config, "train", klar.languages))
+    questions = questions_of(klar, template, seed, seen)
+    about = results.Data(
+        source=klar.source,
+        config="klar",
+        split="test",
+        revision=klar.revision,
+        content=None,
+        facts=len({question.fact_id for question in questions}),
+        languages=klar.languages,
+        digests=klar.digests(),
+    )
+    prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([question.prompt for question in questions]))
+    task = Task("klar", questions, names_of(klar), about, prompt, {"shots": SHOTS, "train_data": train_data})
+    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet)
+    result = answer_all(run, task, new_tokens, batch_tokens)
+    if result:
+        common.print_generations(result)
+
+
+if __name__ == "__main__":
+    from baselines.cli import run as run_command
+
+    sys.exit(run_command(main))

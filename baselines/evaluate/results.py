@@ -1,0 +1,221 @@
+"""Result files: everything a number came from, and the scores of every item, so that it can be computed again.
+
+A result is a JSON file with a Parquet file of scores beside it (`r.json` and `r.scores.parquet`), joined by a digest.
+`SCHEMA` counts the versions of this layout; a result of another version is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.records import STRING, STRINGS, Column, Table
+from polyfact_dataset.storage import digest, digest_json, read_parquet, write_parquet, write_text
+
+SCHEMA = 1
+Kind = Literal["mcq", "open", "klar", "global_mmlu"]
+_PACKAGES = ("polyfact", "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "lm_eval", "peft")
+
+CHOICES = Table(
+    "choices",
+    (
+        Column("fact_id", STRING, "fact, or question of another benchmark"),
+        Column("group", STRING, "relation (Wikidata id), or subject of another benchmark"),
+        Column("language", STRING, "language code"),
+        Column("option", pa.int8(), "place of the option as shown, from 0"),
+        Column("option_id", STRING, "Wikidata id of the option, or its letter"),
+        Column("name", STRING, "text scored for the option; several rows where accepted names were scored"),
+        Column("gold", pa.bool_(), "whether the option is correct"),
+        Column("logprob", pa.float64(), "summed log-probability of the answer given the prompt, natural log"),
+        Column("tokens", pa.int32(), "tokens of the answer", nullable=True),
+        Column("characters", pa.int32(), "Unicode characters of the text scored"),
+        Column("bytes", pa.int32(), "UTF-8 bytes of the text scored"),
+    ),
+)
+
+MODES = ("correct", "wrong_language", "wrong_fact", "incoherent")
+GENERATIONS = Table(
+    "generations",
+    (
+        Column("fact_id", STRING, "fact, or `relation|index` of KLAR"),
+        Column("group", STRING, "relation: Wikidata id, or KLAR's name"),
+        Column("language", STRING, "language code"),
+        Column("prediction", STRING, "first line generated"),
+        Column("accepted", STRINGS, "answers that count as correct, the gold label first"),
+        Column("exact", pa.bool_(), "equal to an accepted answer after normalisation"),
+        Column("lenient", pa.bool_(), "matches an accepted answer by KLAR's rule"),
+        Column("mode", STRING, "`correct`, `wrong_language`, `wrong_fact` or `incoherent`"),
+        Column("contaminated", pa.bool_(), "the triple is in the training split", nullable=True),
+    ),
+)
+TABLES: dict[str, Table] = {"mcq": CHOICES, "open": GENERATIONS, "klar": GENERATIONS, "global_mmlu": CHOICES}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(_Section):
+    """What was asked. `digests`: language code -> SHA-256 of the items; equal digests mean equal items."""
+
+    source: str
+    config: str
+    split: str
+    revision: str | None
+    content: str | None
+    facts: int
+    languages: tuple[str, ...]
+    digests: dict[str, str]
+
+
+class Prompt(_Section):
+    """How it was asked. `sha256` covers the wording in all languages."""
+
+    style: str
+    sha256: str
+
+
+class Speed(_Section):
+    """`items` are (fact, language) pairs; `seconds` are summed over `processes`; latency is of one item alone."""
+
+    items: int
+    seconds: float
+    processes: int
+    items_per_s: float
+    latency_median_s: float | None = None
+    latency_p95_s: float | None = None
+
+
+class Scores(_Section):
+    """The Parquet file beside the result."""
+
+    file: str
+    sha256: str
+    rows: int
+
+
+class Result(_Section):
+    """A whole result."""
+
+    schema_version: int = SCHEMA
+    kind: Kind
+    label: str
+    data: Data
+    model: dict[str, Any]
+    prompt: Prompt
+    settings: dict[str, Any]
+    counts: dict[str, int]
+    seed: int
+    software: dict[str, str]
+    hardware: dict[str, Any]
+    speed: Speed
+    metrics: dict[str, Any]
+    scores: Scores
+
+
+def software() -> dict[str, str]:
+    """Versions of what computed the result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and accelerators."""
+    import torch
+
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerators": devices,
+    }
+
+
+def table_of(kind: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """Rows in the layout of the kind's scores."""
+    return pa.table(dict(columns), schema=TABLES[kind].schema)
+
+
+def save(path: Path, scores: pa.Table, **fields: Any) -> Result:
+    """Writes the scores, then the result that names them; either file is whole or absent."""
+    beside = path.with_name(f"{path.stem}.scores.parquet")
+    write_parquet(beside, scores)
+    entry = Scores(file=beside.name, sha256=digest(beside), rows=len(scores))
+    result = Result(scores=entry, **fields)
+    write_text(path, json.dumps(result.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n")
+    return result
+
+
+def load_result(path: Path) -> Result:
+    """Reads a result. Raises `DataError` for a file that is no result, or one of another schema version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"result {path} cannot be read: {error}") from error
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found is None:
+        raise DataError(f"{path} is no result of these evaluators: it has no schema_version")
+    if found != SCHEMA:
+        raise DataError(f"result {path} has schema version {found}, this version reads {SCHEMA}; evaluate again")
+    try:
+        return Result.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"result {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def load_scores(path: Path, result: Result) -> pa.Table:
+    """The scores of the result at `path`. Raises `DataError` when they are missing or not the result's own."""
+    beside = path.with_name(result.scores.file)
+    if not beside.is_file():
+        raise DataError(f"{beside} is missing: the scores of {path.name} must lie beside it")
+    if digest(beside) != result.scores.sha256:
+        raise DataError(f"{beside} is not the file that {path.name} was written with (its digest differs)")
+    table = read_parquet(beside)
+    expected = TABLES[result.kind].schema
+    if table.schema.names != expected.names:
+        raise DataError(f"{beside} has columns {', '.join(table.schema.names)}; expected {', '.join(expected.names)}")
+    return table
+
+
+def refuse_mixing(results: Mapping[str, Result], languages: Sequence[str]) -> None:
+    """Raises `DataError` when results of one kind did not see the same items in `languages`. Keys name the files."""
+    first_name, first = next(iter(results.items()))
+    for name, other in results.items():
+        if digest_json(_seen(first, languages)) != digest_json(_seen(other, languages)):
+            wrong = next(c for c in languages if first.data.digests.get(c) != other.data.digests.get(c))
+            raise DataError(
+                f"{first_name} and {name} saw different items in {wrong}: "
+                f"{_told(first.data)} against {_told(other.data)}; evaluate both on the same data"
+            )
+
+
+def _seen(result: Result, languages: Sequence[str]) -> dict[str, str | None]:
+    return {code: result.data.digests.get(code) for code in languages}
+
+
+def _told(data: Data) -> str:
+    content = (data.content or data.revision or "unversioned")[:12]
+    return f"{data.source} {data.config}/{data.split} ({data.facts} facts, {content})"
+
+
+def refuse_overwriting(path: Path, overwrite: bool) -> None:
+    """Raises `ConfigError` when `path` is there already, unless it may be overwritten."""
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} is there already; choose another --output or add --overwrite")

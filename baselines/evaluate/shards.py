@@ -1,0 +1,92 @@
+"""Work in resumable pieces: each shard's rows are written when done, and a killed run goes on with the others.
+
+Under `accelerate launch` the shards are dealt out to the processes; the folder must be one that all of them see.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from baselines.models import processes
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.progress import Log
+from polyfact_dataset.storage import digest_json, read_json, read_parquet, remove, write_json, write_parquet
+
+_SECONDS = b"seconds"
+
+
+def cut(total: int) -> list[slice]:
+    """Shards of `total` rows: some 32 of them, none smaller than 256 rows (but the last) or larger than 2048."""
+    size = min(max(256, -(-total // 32)), 2048)
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+class Shards:
+    """The shards of one run in `<output>.parts`. `identity` is everything that the rows depend on.
+
+    Raises `ConfigError` when the folder holds shards of a run with another identity.
+    """
+
+    def __init__(self, output: Path, identity: dict[str, Any]) -> None:
+        self.folder = output.with_name(f"{output.name}.parts")
+        self._state = processes()
+        key = digest_json(identity)
+        note = self.folder / "run.json"
+        if note.is_file():
+            found = read_json(note)
+            if found["key"] != key:
+                changed = [name for name in identity if found["identity"].get(name) != identity[name]]
+                raise ConfigError(
+                    f"{self.folder} holds part of another run (other {', '.join(changed) or 'settings'}); "
+                    "remove it or choose another --output"
+                )
+        elif self.main:
+            write_json(note, {"key": key, "identity": identity})
+        self._state.wait_for_everyone()
+
+    @property
+    def processes(self) -> int:
+        """Processes that share the work."""
+        return int(self._state.num_processes)
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the result."""
+        return bool(self._state.is_main_process)
+
+    def run(self, count: int, compute: Callable[[int], pa.Table], what: str, quiet: bool) -> None:
+        """Computes what is missing of shards 0 to `count` - 1, then waits for the other processes."""
+        own = range(self._state.process_index, count, self.processes)
+        with Log(quiet=quiet).progress(what, "shards", len(own)) as task:
+            for number in own:
+                path = self._path(number)
+                if not path.is_file():
+                    start = time.perf_counter()
+                    rows = compute(number)
+                    seconds = time.perf_counter() - start
+                    metadata = {**(rows.schema.metadata or {}), _SECONDS: repr(seconds).encode()}
+                    write_parquet(path, rows.replace_schema_metadata(metadata))
+                task.advance()
+        self._state.wait_for_everyone()
+
+    def tables(self, count: int) -> tuple[list[pa.Table], float]:
+        """The rows of each shard, and the seconds they took, summed over processes."""
+        tables = [read_parquet(self._path(number)) for number in range(count)]
+        return tables, sum(float(table.schema.metadata[_SECONDS]) for table in tables)
+
+    def collect(self, count: int) -> tuple[pa.Table, float]:
+        """All rows in the order of the shards, and the seconds they took, summed over processes."""
+        tables, seconds = self.tables(count)
+        return pa.concat_tables(table.replace_schema_metadata(None) for table in tables), seconds
+
+    def remove(self) -> None:
+        """Removes the folder, once the result is written."""
+        remove(self.folder)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:05}.parquet"

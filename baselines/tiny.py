@@ -1,0 +1,125 @@
+"""Tiny Qwen2 and OLMo2 models with random weights and tokenizers trained on a release, for tests and experiments.
+
+The tokenizers split text as the real ones do: Qwen2's with NFC and one token per digit, OLMo2's with up to three
+digits together. The weights are drawn wider than usual, so that a tiny model's predictions depend on its input.
+
+    python -m baselines.tiny --family qwen2 --dataset build/release --output tiny-qwen2
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import typer
+
+from baselines.data import Fact, load
+from baselines.prompts import STYLES, prompt
+from polyfact_dataset.errors import ConfigError
+
+Family = Literal["qwen2", "olmo2"]
+END = "<|endoftext|>"
+# Source: tokenizer.json of allenai/OLMo-2-1124-7B (cl100k's pattern).
+OLMO2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def texts(facts: Iterable[Fact]) -> Iterator[str]:
+    """Every prompt style of each fact with its answers, in all its languages: what the tokenizer is trained on."""
+    for fact in facts:
+        for code, item in fact.items.items():
+            for style in STYLES:
+                shown = prompt(style, code, item.question, item.options)
+                yield shown.text + shown.separator + item.options[item.answer]
+
+
+def _tokenizer(family: Family, lines: Iterable[str], vocabulary: int) -> Any:
+    """A byte-level BPE tokenizer of the family, trained on `lines`."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
+
+    if family == "qwen2":
+        return Qwen2Tokenizer().train_new_from_iterator(lines, vocabulary, show_progress=False)
+    blank = Tokenizer(models.BPE())
+    blank.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(OLMO2_PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    blank.decoder = decoders.ByteLevel()
+    special = {"bos_token": END, "eos_token": END, "pad_token": END, "unk_token": END}
+    start = PreTrainedTokenizerFast(tokenizer_object=blank, **special)
+    return start.train_new_from_iterator(lines, vocabulary, show_progress=False)
+
+
+def make(
+    family: Family,
+    output: Path,
+    lines: Iterable[str],
+    vocabulary: int = 2048,
+    hidden: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    seed: int = 0,
+    spread: float = 0.15,
+) -> Path:
+    """Writes model and tokenizer to `output` and returns it. `spread` is the deviation of the random weights.
+
+    Raises `ConfigError` for an unknown family.
+    """
+    import torch
+    from transformers import Olmo2Config, Olmo2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+    if family not in get_args(Family):
+        raise ConfigError(f"unknown family {family!r}; known are {', '.join(get_args(Family))}")
+    tokenizer = _tokenizer(family, lines, vocabulary)
+    config_class, model_class = {
+        "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+        "olmo2": (Olmo2Config, Olmo2ForCausalLM),
+    }[family]
+    end = tokenizer.convert_tokens_to_ids(END)
+    config = config_class(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2 if family == "qwen2" else heads,
+        max_position_embeddings=2048,
+        initializer_range=spread,
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
+    )
+    torch.manual_seed(seed)
+    model = model_class(config)
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    return output
+
+
+def main(
+    dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")],
+    output: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    family: Annotated[str, typer.Option(help="qwen2 or olmo2.")] = "qwen2",
+    facts: Annotated[int, typer.Option(min=1, help="Facts of the training split to train the tokenizer on.")] = 500,
+    vocabulary: Annotated[int, typer.Option(min=300)] = 2048,
+    hidden: Annotated[int, typer.Option(min=8)] = 64,
+    layers: Annotated[int, typer.Option(min=1)] = 2,
+    heads: Annotated[int, typer.Option(min=2)] = 4,
+    seed: int = 0,
+) -> None:
+    """Make a tiny model with random weights and a tokenizer trained on a release."""
+    rows = load(dataset, "parallel", "train").sample(facts, seed)
+    make(family, output, texts(rows), vocabulary, hidden, layers, heads, seed)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    from baselines.cli import run
+
+    sys.exit(run(main))

@@ -1,0 +1,44 @@
+"""A release and tiny models for all tests of the baselines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def release(sample_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release folder of the sample build, read through a cache of its own."""
+    import datasets.config
+
+    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("datasets")
+    return sample_build / "release"
+
+
+@pytest.fixture(scope="session")
+def tiny(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Tiny Qwen2 and OLMo2 models by the name of their family, made once."""
+    pytest.importorskip("torch", reason="needs polyfact[eval]")
+    pytest.importorskip("transformers", reason="needs polyfact[eval]")
+    import torch
+
+    from baselines import tiny as module
+    from baselines.data import load
+
+    torch.set_num_threads(1)
+    made: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        if family not in made:
+            lines = module.texts(load(release, "parallel", "train").sample(150))
+            folder = tmp_path_factory.mktemp("models") / f"tiny-{family}"
+            made[family] = module.make(family, folder, lines, vocabulary=2048, hidden=32)  # type: ignore[arg-type]
+        return made[family]
+
+    return get

@@ -1,0 +1,164 @@
+"""KLAR: reading its folder, the paper's prompts, contamination, and the evaluator end to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baselines.evaluate import klar, results
+from baselines.evaluate.klar import LANGUAGES, load_klar, prompt_of, questions_of
+from polyfact_dataset.errors import ConfigError, DataError
+from tests.baselines import releases
+
+CAPITALS = [("France", "Paris"), ("Italy", "Rome"), ("Austria", "Vienna"), ("Egypt", "Cairo"), ("Peru", "Lima")]
+
+
+def write_klar(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> Path:
+    """Two relations in each language; names carry the language, as `Paris-nl`, but for English."""
+    for code in languages:
+        tail = "" if code == "en" else f"-{code}"
+        pairs = [(subject + tail, object_ + tail) for subject, object_ in CAPITALS]
+        for relation, turned in (("capital", False), ("occupation", True)):
+            ends = [(o, s) if turned else (s, o) for s, o in pairs]
+            content = {
+                "name": relation,
+                "prompt_templates": [
+                    f"{relation} <mask> of <subject>",
+                    f"The {relation} of <subject> is <mask>",
+                    "",
+                    "",
+                ],
+                "samples": [
+                    {
+                        "subject": subject,
+                        "object": object_,
+                        "object_candidates": ", ".join(o for _, o in ends),
+                        "index": index,
+                    }
+                    for index, (subject, object_) in enumerate(ends)
+                ],
+            }
+            path = folder / code / f"{relation}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_klar(tmp_path_factory.mktemp("klar"))
+
+
+def test_all_languages_are_read_in_the_papers_order(folder: Path) -> None:
+    found = load_klar(str(folder))
+    assert found.languages == LANGUAGES and found.languages[:7] == ("en", "es", "fr", "ru", "zh", "ja", "ar")
+    assert set(found.files["nl"]) == {"capital", "occupation"}
+    assert load_klar(str(folder), ("nl", "en")).digests() == {
+        code: digest for code, digest in found.digests().items() if code in ("nl", "en")
+    }
+
+
+def test_prompts_have_three_shots_and_a_last_line(folder: Path) -> None:
+    file = load_klar(str(folder)).files["nl"]["capital"]
+    for sample in file.samples:
+        lines = prompt_of(file, sample, "capital", 1, 42).split("\n")
+        assert len(lines) == 4 and lines[3] == f"The capital of {sample.subject} is "
+        known = {f"The capital of {other.subject} is {other.object}" for other in file.samples if other != sample}
+        assert len(set(lines[:3])) == 3 and set(lines[:3]) <= known
+    assert prompt_of(file, file.samples[0], "capital", 0, 42).endswith("capital  of France-nl ")
+
+
+def test_shots_depend_on_the_seed_and_not_on_the_language(folder: Path) -> None:
+    files = load_klar(str(folder)).files
+    first, second = (files[code]["capital"] for code in ("nl", "tr"))
+    in_dutch = [prompt_of(first, sample, "capital", 1, 42) for sample in first.samples]
+    in_turkish = [prompt_of(second, sample, "capital", 1, 42) for sample in second.samples]
+    assert [text.replace("-nl", "-tr") for text in in_dutch] == in_turkish
+    assert in_dutch != [prompt_of(first, sample, "capital", 1, 43) for sample in first.samples]
+
+
+def test_golds_of_all_languages_come_with_each_question(folder: Path) -> None:
+    questions = questions_of(load_klar(str(folder)), 1, 42, None)
+    assert len(questions) == 17 * 2 * 5
+    question = next(q for q in questions if (q.fact_id, q.language) == ("capital|1", "uk"))
+    assert question.accepted["uk"] == ("Rome-uk",) and question.accepted["en"] == ("Rome",)
+    assert question.contaminated is None
+
+
+def test_contamination_in_any_language_and_turned_round(folder: Path) -> None:
+    found = load_klar(str(folder))
+    labels = {
+        "en": [("P36", "france", "PARIS"), ("P19", "Italy", "Rome")],
+        "ja": [("P36", "Austria-ja", "Vienna-ja")],
+        "de": [("P36", "Egypt", "Cairo")],
+    }
+    assert klar.contaminated(found, labels) == {("capital", 0), ("capital", 2)}
+    turned = klar.Klar("x", None, {"en": {"capital_of": found.files["en"]["occupation"]}})
+    assert klar.contaminated(turned, labels) == {("capital_of", 0)}
+
+
+@pytest.mark.parametrize(
+    ("languages", "template", "message"),
+    [
+        (("en", "xx"), 1, "no <language>/<relation>.json for xx; has ar, ca"),
+        (("en",), 7, "KLAR capital: there is no template 7, only 4"),
+    ],
+)
+def test_what_is_not_there(folder: Path, languages: tuple[str, ...], template: int, message: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=message):
+        questions_of(load_klar(str(folder), languages), template, 42, None)
+
+
+def test_too_few_samples_and_broken_files(tmp_path: Path) -> None:
+    write_klar(tmp_path, ("en",))
+    path = tmp_path / "en" / "capital.json"
+    content = json.loads(path.read_text())
+    content["samples"] = content["samples"][:3]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="KLAR capital: 3 samples are too few for 3 shots"):
+        questions_of(load_klar(str(tmp_path), ("en",)), 1, 42, None)
+    path.write_text('{"samples": []}')
+    with pytest.raises(DataError, match=r"capital\.json: .*prompt_templates"):
+        load_klar(str(tmp_path), ("en",))
+
+
+def test_the_evaluator_end_to_end(
+    folder: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from baselines.evaluate.generate import Generator
+
+    def say(self: Any, prompts: list[list[int]]) -> list[str]:
+        """Knows Paris everywhere, but says it in English in Dutch, and Lima where Rome is asked for in Turkish."""
+        texts = [text.rpartition("\n")[2] for text in self.model.tokenizer.batch_decode(prompts)]
+        return [_answer(text) for text in texts]
+
+    def _answer(line: str) -> str:
+        if "The capital of France" in line:
+            return "Paris" if "-nl" in line else line.replace("The capital of France", "Paris").partition(" is")[0]
+        return "Lima-tr" if "Italy-tr" in line else ""
+
+    monkeypatch.setattr(Generator, "_batch", say)
+    rows = releases.parallel_rows(1)
+    rows[0]["translations"]["en"]["subject_label"] = "France"
+    train = releases.write(tmp_path / "train", {"parallel": {"train": rows}})
+    output = tmp_path / "k.json"
+    klar.main(
+        model=str(tiny("qwen2")), data=str(folder), output=output, train_data=str(train), device="cpu", quiet=True
+    )
+    result = results.load_result(output)
+    assert result.data.facts == 10 and result.settings["shots"] == 3 and result.settings["new_tokens"] == 10
+    found = result.metrics
+    assert found["languages"]["fr"]["exact"] == 0.1 and found["languages"]["nl"]["lenient"] == 0
+    assert found["languages"]["nl"]["modes"]["wrong_language"] == 0.1
+    assert found["languages"]["tr"]["modes"]["wrong_fact"] == 0.1
+    assert found["groups"]["trained"]["lenient"] == pytest.approx(0.1)
+    assert found["groups"]["held_out"]["lenient"] == pytest.approx(0.09)
+    assert (found["nouns"]["proper"]["items"], found["nouns"]["common"]["items"]) == (85, 85)
+    assert found["nouns"]["common"]["lenient"] == 0
+    apart = found["contamination"]
+    assert apart["contaminated"]["all"]["items"] == 17 and apart["clean"]["all"]["items"] == 153
+    assert apart["contaminated"]["trained"]["lenient"] == 1.0 and apart["clean"]["trained"]["lenient"] == 0

@@ -1,0 +1,274 @@
+"""Log-likelihoods against lm-evaluation-harness and against plain sequences, whatever the tokenizer and the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs polyfact[eval]")
+pytest.importorskip("transformers", reason="needs polyfact[eval]")
+
+from baselines.data import load  # noqa: E402
+from baselines.evaluate import scoring  # noqa: E402
+from baselines.evaluate.mcq import requests_of  # noqa: E402
+from baselines.evaluate.scoring import Request, Scorer, encode  # noqa: E402
+from baselines.models import Model, load_model  # noqa: E402
+from polyfact_dataset.errors import DataError  # noqa: E402
+
+FAMILIES = ("qwen2", "olmo2")
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest, tiny: Callable[[str], Path]) -> Model:
+    return load_model(str(tiny(request.param)), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def qwen(tiny: Callable[[str], Path]) -> Model:
+    return load_model(str(tiny("qwen2")), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def requests(release: Path) -> dict[str, list[Request]]:
+    facts = load(release, "clean", "test").sample(4)
+    return {style: requests_of(facts, style) for style in ("paper", "plain", "letters")}  # type: ignore[arg-type]
+
+
+def scores(model: Model, requests: list[Request], sharing: str = "packed", **options: Any) -> list[list[float]]:
+    """The log-probabilities of each request, in order."""
+    encoding = encode(model.tokenizer, requests, model.max_tokens, options.pop("boundary", "lm_eval"))
+    scorer = Scorer(model, sharing, **options)  # type: ignore[arg-type]
+    found: list[list[float]] = [[0.0] * len(request.continuations) for request in requests]
+    for one in scorer.score(encoding.rows, [request.name for request in requests]):
+        found[one.row.index][one.row.first : one.row.first + len(one.logprobs)] = one.logprobs
+    return found
+
+
+def alone(model: Model, prompt: list[int], tokens: list[int]) -> float:
+    """The definition: one sequence, no padding, a log-softmax over the vocabulary at every position."""
+    with torch.inference_mode():
+        logits = model.network(torch.tensor([[*prompt, *tokens]])).logits[0].double().log_softmax(-1)
+    return sum(float(logits[len(prompt) - 1 + place, token]) for place, token in enumerate(tokens))
+
+
+def harness(model: Model, requests: list[Request], **options: Any) -> list[list[float]]:
+    """What lm-evaluation-harness gives."""
+    pytest.importorskip("lm_eval", reason="needs polyfact[eval]")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    lm = HFLM(pretrained=model.network, tokenizer=model.tokenizer, batch_size=16, **options)
+    pairs = [(request.prompt, text) for request in requests for text in request.continuations]
+    instances = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    values = iter(value for value, _ in lm.loglikelihood(instances, disable_tqdm=True))
+    return [[next(values) for _ in request.continuations] for request in requests]
+
+
+@pytest.mark.parametrize("style", ["paper", "plain", "letters"])
+def test_log_likelihoods_are_lm_evals(model: Model, requests: dict[str, list[Request]], style: str) -> None:
+    asked = requests[style]
+    found, expected = scores(model, asked), harness(model, asked)
+    assert sum(found, []) == pytest.approx(sum(expected, []), abs=1e-4)
+    spread = [max(values) - min(values) for values in expected]
+    assert min(spread) > 1e-2  # the options do differ: equal numbers are no accident
+
+
+def test_the_requests_hold_the_quirks_of_both_tokenizers(model: Model, requests: dict[str, list[Request]]) -> None:
+    for style, merges in (("paper", True), ("plain", False)):
+        encoding = encode(model.tokenizer, requests[style], model.max_tokens)
+        assert (encoding.merged > 0) == merges
+        merged = [request.name[-2:] for request in requests[style] if _merges(model, request)]
+        assert set(merged) <= {"ja", "zh"}
+    # A space before CJK is a token of its own or part of the option's first one; either way it is scored.
+    spaced = next(request for request in requests["plain"] if request.name.endswith("ja"))
+    row = encode(model.tokenizer, [spaced], model.max_tokens).rows[0]
+    assert [model.tokenizer.decode(tokens) for tokens in row.continuations] == list(spaced.continuations)
+    lengths = [row.length for row in encode(model.tokenizer, requests["plain"], model.max_tokens).rows]
+    assert len(set(lengths)) > 5  # a batch of them needs left padding
+
+
+def _merges(model: Model, request: Request) -> bool:
+    prompt = model.tokenizer(request.prompt)["input_ids"]
+    wholes = [model.tokenizer(request.prompt + text)["input_ids"] for text in request.continuations]
+    return any(whole[: len(prompt)] != prompt for whole in wholes)
+
+
+@pytest.mark.parametrize("sharing", ["packed", "separate"])
+def test_log_likelihoods_are_those_of_plain_sequences(
+    model: Model, requests: dict[str, list[Request]], sharing: str
+) -> None:
+    asked = requests["paper"][::3]
+    encoding = encode(model.tokenizer, asked, model.max_tokens)
+    expected = [[alone(model, row.prompt, tokens) for tokens in row.continuations] for row in encoding.rows]
+    found = scores(model, asked, sharing)
+    assert sum(found, []) == pytest.approx(sum(expected, []), abs=1e-4)
+
+
+def test_the_batch_does_not_matter(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    asked = requests["plain"]
+    large, single = scores(qwen, asked, batch_tokens=100_000), scores(qwen, asked, batch_tokens=1)
+    assert sum(large, []) == pytest.approx(sum(single, []), abs=1e-4)
+
+
+def test_a_tokenizer_that_adds_a_first_token(tiny: Callable[[str], Path], requests: dict[str, list[Request]]) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    model = load_model(str(tiny("olmo2")), device="cpu")
+    end = model.tokenizer.eos_token
+    model.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{end} $A", special_tokens=[(end, model.tokenizer.eos_token_id)]
+    )
+    asked = requests["paper"][:12]
+    assert encode(model.tokenizer, asked, model.max_tokens).rows[0].prompt[0] == model.tokenizer.eos_token_id
+    assert sum(scores(model, asked), []) == pytest.approx(sum(harness(model, asked), []), abs=1e-4)
+
+
+def test_a_trailing_space_of_the_prompt_is_scored_with_the_answer(qwen: Model) -> None:
+    asked = [Request("one", "Question: ? Answer: ", ("Paris", "Rome"))]
+    moved = [Request("one", "Question: ? Answer:", (" Paris", " Rome"))]
+    assert scores(qwen, asked) == scores(qwen, moved)
+    assert scores(qwen, asked)[0] == pytest.approx(harness(qwen, asked)[0], abs=1e-4)
+
+
+def test_exact_boundaries_score_merged_options_whole(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    merged = [request for request in requests["paper"] if _merges(qwen, request)]
+    plain = [request for request in requests["paper"] if not _merges(qwen, request)]
+    assert merged and plain
+    for request, found in zip(merged, scores(qwen, merged, boundary="exact")):
+        wholes = [qwen.tokenizer(request.prompt + text)["input_ids"] for text in request.continuations]
+        prompt = qwen.tokenizer(request.prompt)["input_ids"]
+        shared = min(_shared(prompt, whole) for whole in wholes)
+        expected = [alone(qwen, whole[:shared], whole[shared:]) for whole in wholes]
+        assert shared < len(prompt) and found == pytest.approx(expected, abs=1e-4)
+    assert scores(qwen, merged, boundary="exact") != scores(qwen, merged)
+    assert scores(qwen, plain, boundary="exact") == scores(qwen, plain)
+
+
+def _shared(first: list[int], second: list[int]) -> int:
+    return next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), len(first))
+
+
+def test_many_names_take_several_rows(qwen: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tuple(f" city number {number}" for number in range(30))
+    asked = [Request("many", "Question: ?\nAnswer:", names)]
+    whole = scores(qwen, asked)
+    monkeypatch.setattr(scoring, "ROW_TOKENS", 40)
+    assert len(encode(qwen.tokenizer, asked, qwen.max_tokens).rows) > 5
+    assert scores(qwen, asked)[0] == pytest.approx(whole[0], abs=1e-4)
+
+
+# ---------------------------------------------------------------- models that take no block mask
+
+
+def test_auto_packs_where_packing_is_right(model: Model, requests: dict[str, list[Request]]) -> None:
+    scorer = Scorer(model)
+    scorer.check(encode(model.tokenizer, requests["paper"], model.max_tokens).rows)
+    assert scorer.sharing == "packed"
+
+
+def test_a_wrong_mask_is_found_out(
+    qwen: Model, requests: dict[str, list[Request]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Planted defect: every option sees the options before it."""
+
+    def causal(blocks: Any, dtype: Any) -> Any:
+        return real(torch.where(blocks < 0, blocks, 0), dtype)
+
+    real = scoring._block_mask
+    monkeypatch.setattr(scoring, "_block_mask", causal)
+    scorer = Scorer(qwen)
+    scorer.check(encode(qwen.tokenizer, requests["paper"], qwen.max_tokens).rows)
+    assert scorer.sharing == "separate" and "log-probabilities differ by" in capsys.readouterr().err
+
+
+def test_sliding_windows_are_scored_separately(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    settings = qwen.network.config.to_dict()
+    settings |= {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["sliding_attention"] * 2}
+    network = Qwen2ForCausalLM(Qwen2Config(**settings))
+    network.load_state_dict(qwen.network.state_dict())
+    sliding = replace(qwen, network=network.eval())
+    asked = requests["plain"][:6]
+    encoding = encode(qwen.tokenizer, asked, 2048)
+    scorer = Scorer(sliding)
+    scorer.check(encoding.rows)
+    assert scorer.sharing == "separate"
+    expected = [[alone(sliding, row.prompt, tokens) for tokens in row.continuations] for row in encoding.rows]
+    assert sum(scores(sliding, asked, "separate"), []) == pytest.approx(sum(expected, []), abs=1e-4)
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+class Limited(torch.nn.Module):
+    """A network with room for so many tokens at a time."""
+
+    def __init__(self, network: Any, tokens: int) -> None:
+        super().__init__()
+        self.network, self.tokens, self.batches = network, tokens, []
+        self.config, self.dtype = network.config, network.dtype
+
+    def forward(self, input_ids: Any, logits_to_keep: int = 0, **inputs: Any) -> Any:
+        if input_ids.numel() > self.tokens:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {input_ids.numel()} tokens")
+        self.batches.append(input_ids.shape[0])
+        return self.network(input_ids, logits_to_keep=logits_to_keep, **inputs)
+
+
+@pytest.mark.parametrize("sharing", ["packed", "separate"])
+def test_running_out_of_memory_makes_batches_smaller(
+    qwen: Model, requests: dict[str, list[Request]], sharing: str
+) -> None:
+    asked = requests["plain"]
+    limited = Limited(qwen.network, 600)
+    found = scores(replace(qwen, network=limited), asked, sharing, batch_tokens=1 << 16)
+    assert sum(found, []) == pytest.approx(sum(scores(qwen, asked), []), abs=1e-4)
+    assert len(limited.batches) > 3 and max(limited.batches) > 1
+
+
+def test_one_item_that_does_not_fit_is_named(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    asked = requests["plain"][:2]
+    with pytest.raises(DataError, match=r"^fact \S+ in \w\w: one item alone does not fit into memory"):
+        scores(replace(qwen, network=Limited(qwen.network, 5)), asked)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    broken = Limited(qwen.network, 1 << 20)
+    broken.network = None
+    with pytest.raises(TypeError):
+        scores(replace(qwen, network=broken), requests["plain"][:1])
+
+
+def test_nan_logits_are_named(tiny: Callable[[str], Path], requests: dict[str, list[Request]]) -> None:
+    model = load_model(str(tiny("qwen2")), device="cpu")
+    with torch.no_grad():
+        model.network.get_output_embeddings().weight[7] = float("nan")
+    with pytest.raises(DataError, match=r"fact \S+ in \w\w: the model's log-probabilities are not finite \(nan\)"):
+        scores(model, requests["plain"][:1])
+
+
+def test_long_prompts_lose_their_start_as_in_lm_eval(qwen: Model) -> None:
+    asked = [Request("long", "word " * 100 + "Answer:", (" Paris",))]
+    encoding = encode(qwen.tokenizer, asked, 40)
+    assert encoding.truncated == 1 and encoding.rows[0].length == 40
+    found = next(Scorer(qwen, "packed").score(encoding.rows, ["long"])).logprobs
+    assert found == pytest.approx(harness(qwen, asked, max_length=40)[0], abs=1e-4)
+    assert not encode(qwen.tokenizer, asked, 2048).truncated
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request("fact 1", "", (" A",)), "fact 1: the prompt is empty"),
+        (Request("fact 2", "Answer:", ("",)), "fact 2: '' merges wholly with its prompt"),
+        (Request("fact 3", "Answer:", (" Paris" * 60,)), "fact 3: an answer has more tokens than the model takes"),
+    ],
+)
+def test_unusable_requests_are_named(qwen: Model, request_: Request, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        encode(qwen.tokenizer, [request_], 30)
