@@ -1,1 +1,1 @@
-"""Mechanistic analyses: neurons, heads and layers that process one language, and how a model fails (paper, section 5)."""
+"""Mechanistic analyses: neurons, heads and layers of one language, and how a model fails (paper, section 5)."""

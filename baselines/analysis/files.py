@@ -6,6 +6,7 @@ The JSON names the digest of the arrays and of all inputs; results that saw diff
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,16 @@ def load(path: Path) -> tuple[Result, dict[str, NDArray[Any]]]:
         raise DataError(f"{beside} is missing or is not the file that {path.name} was written with; run it again")
     with np.load(beside, allow_pickle=False) as arrays:
         return result, dict(arrays)
+
+
+def plain(values: NDArray[Any]) -> Any:
+    """Nested lists for JSON, None for NaN."""
+    return np.where(np.isnan(values), None, values.astype(object)).tolist()
+
+
+def slug(label: str) -> str:
+    """A label as part of a file name."""
+    return re.sub(r"[^\w.-]+", "-", label).strip("-.") or "model"
 
 
 def prepare(output: Path, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""LAPE: which neurons are active in one language only (Tang et al. 2024; paper, sections 3 and 5.4; figures 5, 6, 14, 15).
+"""LAPE: which neurons are active in one language only (Tang et al. 2024; paper, 3 and 5.4; figures 5, 6, 14, 15).
 
     python -m baselines.analysis.lape --model M --text TED --output base.lape.json
 
@@ -76,7 +76,7 @@ def summarise(
         metrics[rule] = {
             "per_language": found.per_language.tolist(),
             "assignments": int(found.assigned.sum()),
-            "last_layers": [None if np.isnan(value) else float(value) for value in late],
+            "last_layers": files.plain(late),
         }
         arrays |= {f"per_layer_{rule}": found.per_layer, "entropy": found.entropy, "mask": found.mask}
     return metrics, arrays
