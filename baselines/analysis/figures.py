@@ -5,7 +5,7 @@ Lines differ in colour, dash and marker; heat maps use perceptually uniform maps
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ def look(number: int) -> dict[str, Any]:
     }
 
 
-def grouped_bars(axis: Any, names: Sequence[str], series: dict[str, ArrayLike], ylabel: str) -> None:
+def grouped_bars(axis: Any, names: Sequence[str], series: Mapping[str, ArrayLike], ylabel: str) -> None:
     """One group of bars per name, one bar per series."""
     width = 0.8 / max(len(series), 1)
     places = np.arange(len(names))

@@ -74,7 +74,9 @@ def load(path: Path) -> tuple[Result, dict[str, NDArray[Any]]]:
 
 def plain(values: NDArray[Any]) -> Any:
     """Nested lists for JSON, None for NaN."""
-    return np.where(np.isnan(values), None, values.astype(object)).tolist()
+    found = values.astype(object)
+    found[np.isnan(values)] = None
+    return found.tolist()
 
 
 def slug(label: str) -> str:

@@ -38,7 +38,6 @@ def padded(rows: Sequence[list[int]], special: int, device: Any) -> tuple[torch.
     return ids.to(device), there.to(device), text.to(device)
 
 
-@torch.inference_mode()
 def count_activations(
     network: Any, samples: Iterable[Sample], languages: Sequence[str], batch: int = 8
 ) -> tuple[Ints, Ints]:
@@ -55,7 +54,7 @@ def count_activations(
                 active = (values > 0) & mask.to(values.device)[..., None]
                 counts[place, layer] += active.sum(dim=(0, 1)).to(device)
 
-            with gate_activations(parts, see):
+            with torch.inference_mode(), gate_activations(parts, see):
                 parts.backbone(input_ids=ids, attention_mask=there, use_cache=False)
             tokens[number] += int(text.sum())
     return counts.cpu().numpy(), tokens

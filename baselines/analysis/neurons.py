@@ -80,9 +80,9 @@ def specialised(p: Floats, rule: Rule, share: float = SHARE, quantile: float = B
     order = np.argsort(values, axis=None, kind="stable")[: round(share * values.size)]
     mask = np.zeros(values.size, bool)
     mask[order[np.isfinite(values.ravel()[order])]] = True
-    mask = mask.reshape(values.shape)
+    chosen = mask.reshape(values.shape)
     best = np.arange(len(p))[:, None, None] == p.argmax(axis=0)
-    return Specialised(mask, mask & (best if rule == "highest" else above), values, level)
+    return Specialised(chosen, chosen & (best if rule == "highest" else above), values, level)
 
 
 def ecdf(per_layer: ArrayLike) -> Floats:
