@@ -83,7 +83,7 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
         sheet, axes = figures.canvas(len(loaded), 1, 4.0, 3.6)
         for axis, (result, _) in zip(axes[0], loaded):
             grid = [[result.metrics[code]["spoken"][other] for other in codes] for code in codes]
-            figures.heat(sheet, axis, grid, codes, codes, vmin=0)
+            figures.heat(sheet, axis, grid, codes, codes, vmin=0, vmax=max(1, np.max(grid)))
             axis.set(title=result.label, xlabel="language of the answer", ylabel="language asked for")
         found.append(Figure("failure_languages", "Right facts in another language: which.", sheet))
         for result, arrays in loaded[1:]:

@@ -54,12 +54,14 @@ def style() -> Iterator[None]:
         yield
 
 
-def canvas(columns: int = 1, rows: int = 1, width: float = 4.2, height: float = 3.0) -> tuple[Any, Any]:
-    """A figure and its (rows, columns) array of axes; sizes in inches per panel."""
+def canvas(
+    columns: int = 1, rows: int = 1, width: float = 4.2, height: float = 3.0, sharey: str | bool = False
+) -> tuple[Any, Any]:
+    """A figure and its (rows, columns) array of axes; sizes in inches per panel; `sharey` as in matplotlib."""
     from matplotlib.figure import Figure as Sheet
 
     sheet = Sheet(figsize=(width * columns, height * rows))
-    return sheet, sheet.subplots(rows, columns, squeeze=False)
+    return sheet, sheet.subplots(rows, columns, squeeze=False, sharey=sharey)
 
 
 def look(number: int) -> dict[str, Any]:
@@ -107,6 +109,13 @@ def heat(sheet: Any, axis: Any, values: ArrayLike, rows: Sequence[str], columns:
             colour = "black" if value > middle else "white"
             axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
     sheet.colorbar(image, ax=axis, shrink=0.9)
+
+
+def layer_axis(axis: Any) -> None:
+    """Whole numbers only: there is no layer 1.5."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def layer_names(count: int) -> list[str]:

@@ -109,6 +109,7 @@ def draw(loaded: Sequence[Loaded], rule: neurons.Rule = "highest") -> list[Figur
                 axis = axes.ravel()[place]
                 axis.plot(range(1, len(values) + 1), values, label=result.label, **figures.look(number))
                 axis.set_title(code, fontsize=9)
+                figures.layer_axis(axis)
         axes[0, 0].legend(frameon=False, fontsize=7)
         sheet.supxlabel("layer")
         sheet.supylabel("neurons")
@@ -127,6 +128,7 @@ def _draw_ecdf(loaded: Sequence[Loaded], rule: neurons.Rule) -> Figure:
         axis.step(range(1, len(own) + 1), neurons.ecdf(own), where="post", label=label, **figures.look(number))
     axis.set(xlabel="layer", ylabel="share of neurons up to the layer", ylim=(0, 1.02))
     axis.legend(frameon=False)
+    figures.layer_axis(axis)
     caption = f"ECDF over layers, and Kolmogorov-Smirnov distance from {loaded[0][0].label} (paper, figure 15)."
     return Figure("lape_ecdf", caption, sheet)
 

@@ -152,7 +152,7 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
     found = []
     with figures.style():
         if codes:
-            sheet, axes = figures.canvas(len(loaded), len(codes), 3.4, 2.0)
+            sheet, axes = figures.canvas(len(loaded), len(codes), 3.4, 2.0, sharey="row")
             for line, code in zip(axes, codes):
                 for axis, (result, _) in zip(line, loaded):
                     part = result.metrics[code]
@@ -163,7 +163,7 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
             found.append(Figure("rank_means", "Rank of the answer in the target language and in English.", sheet))
         chosen = examples(loaded)
         if chosen:
-            sheet, axes = figures.canvas(len(loaded), len(chosen), 3.4, 2.0)
+            sheet, axes = figures.canvas(len(loaded), len(chosen), 3.4, 2.0, sharey="row")
             for line, number in zip(axes, chosen):
                 for axis, (result, arrays) in zip(line, loaded):
                     title = f"{result.label}: [{arrays['languages'][number]}] {arrays['facts'][number]}"
@@ -195,7 +195,9 @@ def _panel(axis: Any, target: Any, english: Any, title: str) -> None:
     axis.plot(layers, target, label="target language", **figures.look(0))
     axis.plot(layers, english, label="English", **{**figures.look(1), "color": "0.45"})
     axis.set_yscale("log")
-    axis.invert_yaxis()
+    if not axis.yaxis_inverted():  # panels of a row share their axis
+        axis.invert_yaxis()
+    figures.layer_axis(axis)
     axis.set_title(title, fontsize=8)
 
 

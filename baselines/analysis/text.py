@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.languages import known
 
 Row = dict[str, str]
 Item = TypeVar("Item")
@@ -48,7 +49,7 @@ class ParallelText:
         unknown = [code for code in languages or () if code not in there]
         if unknown or not there:
             raise ConfigError(f"text {source} has no {', '.join(unknown) or 'language'}; it has {', '.join(there)}")
-        return ParallelText(source, tuple(languages or there))
+        return ParallelText(source, tuple(languages or sorted(there, key=_place)))
 
     def rows(self) -> Iterator[Row]:
         """The lines in all languages. Raises `DataError` where the files are not line-aligned."""
@@ -67,6 +68,12 @@ class ParallelText:
                     short = paths[lines.index(None)]
                     raise DataError(f"{short} ends before line {number}: the files of {self.source} must be aligned")
                 yield dict(zip(self.languages, lines))
+
+
+def _place(code: str) -> tuple[int, str]:
+    """The paper's languages in their order, then others by name."""
+    codes = known()
+    return (codes.index(code) if code in codes else len(codes), code)
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
