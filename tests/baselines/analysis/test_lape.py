@@ -9,7 +9,17 @@ from baselines.analysis.files import Result
 from baselines.analysis.hooks import anatomy, gate_activations
 from baselines.analysis.lape import compare, count_activations, draw, summarise
 from baselines.analysis.text import Sample, Sampler
-from tests.analysis.planted import CODES, LAYERS, WIDTH, Words, blank, language_axes, line, random_qwen2, token
+from tests.baselines.analysis.planted import (
+    CODES,
+    LAYERS,
+    WIDTH,
+    Words,
+    blank,
+    language_axes,
+    line,
+    random_qwen2,
+    token,
+)
 
 # (layer, neuron) -> language
 PLANTED = {(0, 3): 0, (1, 50): 1, (3, 99): 2, (3, 0): 0}

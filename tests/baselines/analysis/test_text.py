@@ -9,7 +9,7 @@ import pytest
 
 from baselines.analysis.text import ParallelText, Sampler
 from polyfact_dataset.errors import ConfigError, DataError
-from tests.analysis.planted import Words, line, token
+from tests.baselines.analysis.planted import Words, line, token
 
 CODES = ("aa", "bb")
 
