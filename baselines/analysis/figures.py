@@ -128,6 +128,9 @@ def write(figures: Sequence[Figure], folder: Path) -> list[Path]:
     paths = []
     with style():
         for figure in figures:
+            # The layout is found once, for both formats.
+            figure.drawn.draw_without_rendering()
+            figure.drawn.set_layout_engine("none")
             for suffix in (".svg", ".png"):
                 path = folder / f"{figure.name}{suffix}"
                 with atomic(path) as temporary:
