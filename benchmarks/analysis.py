@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -72,8 +73,10 @@ def on_a_large_model(
     device: str = "cuda:0",
     tokens: Annotated[int, typer.Option(help="Tokens per sample.")] = 512,
     samples: int = 8,
+    hidden: Annotated[int, typer.Option(help="2048 makes 1.24 billion parameters.")] = 2048,
+    layers: int = 16,
 ) -> None:
-    """Each analysis on random tokens through a random Llama with 1.24 billion parameters."""
+    """Each analysis on random tokens through a random Llama; peak memory is of the accelerator, or of the process."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -85,14 +88,14 @@ def on_a_large_model(
 
     config = LlamaConfig(
         vocab_size=128_256,
-        hidden_size=2048,
-        intermediate_size=8192,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 256,
         tie_word_embeddings=True,
     )
-    rng = random.Random(0)
+    cuda, rng = device.startswith("cuda"), random.Random(0)
     texts = [Sample({c: rng.choices(range(128_256), k=tokens) for c in LANGUAGES}, 0) for _ in range(samples)]
     probes = [Probe("f", "de", "gold", tuple(sample.ids["en"][:64]), 5, 7) for sample in texts]
     prompts = [sample.ids["en"][:64] for sample in texts]
@@ -109,16 +112,20 @@ def on_a_large_model(
         long = name.startswith("LA")
         shape = f"{samples * len(LANGUAGES)} x {tokens}" if long else f"{samples} x 64"
         call(network)  # warms up
-        torch.cuda.reset_peak_memory_stats()
-        torch.cuda.synchronize()
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
         start = time.perf_counter()
         call(network)
-        torch.cuda.synchronize()
+        if cuda:
+            torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-        peak = torch.cuda.max_memory_allocated() / 1e9
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = (torch.cuda.max_memory_allocated() if cuda else own) / 1e9
         print(f"| {name} | {str(dtype).removeprefix('torch.')} | {shape} | {seconds:.2f} | {peak:.1f} |")
         del network
-        torch.cuda.empty_cache()
+        if cuda:
+            torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":
