@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,7 +55,7 @@ def style() -> Iterator[None]:
 
 
 def canvas(
-    columns: int = 1, rows: int = 1, width: float = 4.2, height: float = 3.0, sharey: str | bool = False
+    columns: int = 1, rows: int = 1, width: float = 4.2, height: float = 3.0, sharey: Literal["none", "row"] = "none"
 ) -> tuple[Any, Any]:
     """A figure and its (rows, columns) array of axes; sizes in inches per panel; `sharey` as in matplotlib."""
     from matplotlib.figure import Figure as Sheet

@@ -9,13 +9,13 @@ import transformers
 from baselines.analysis.hooks import anatomy, block_outputs, gate_activations, head_mask
 from polyfact_dataset.errors import ConfigError
 
-FAMILIES = ("Llama", "Qwen2", "Qwen3", "Olmo2", "Gemma2")
+FAMILIES = ("Llama", "Qwen2", "Qwen3", "Olmo2", "Gemma", "Gemma2", "Gemma3")
 IDS = torch.tensor([[3, 1, 4, 1, 5]])
 
 
 def tiny(family):
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(
+    config = getattr(transformers, f"{family}{'Text' * (family == 'Gemma3')}Config")(
         vocab_size=40,
         hidden_size=32,
         intermediate_size=48,
