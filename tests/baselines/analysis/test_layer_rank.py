@@ -42,6 +42,8 @@ def test_the_planted_layer_is_where_the_language_switches(layer):
 
 def test_ranks_are_those_of_a_plain_forward_pass():
     model = random_qwen2(layers=3)
+    with torch.no_grad():  # a norm of ones would scale all logits alike, and change no rank
+        model.model.norm.weight.normal_()
     probes = [Probe("f", "bb", "word", ids, 4, 11) for ids in ((1, 2, 3), (5, 6), (9, 8, 7, 6, 5))]
     found = rank_probes(model, probes, batch=3)
     for number, probe in enumerate(probes):
