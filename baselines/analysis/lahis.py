@@ -1,0 +1,204 @@
+"""LAHIS: which attention heads matter for a language (Liu et al. 2025; paper, 5.5, E.2; figures 7, 8, 11-13, 16, 17).
+
+    python -m baselines.analysis.lahis --model M --text TED --samples 500 --output base.lahis.json
+
+Per language: a mask over heads, all ones, the model frozen. For each sample g = d(LM loss)/d(mask) gives g * mask, the
+first-order effect of removing a head; then AdamW (lr 1e-2) steps the mask. Deviation from the paper: a sample is the
+same lines in every language and at most 512 tokens in its longest, so shorter in the others.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+
+from baselines.analysis import common, figures, files, heads
+from baselines.analysis.common import Loaded
+from baselines.analysis.figures import Figure
+from baselines.analysis.heads import Importance
+from baselines.analysis.hooks import anatomy, head_mask
+from baselines.analysis.text import ParallelText, Sample, Sampler
+from baselines.evaluate import common as options
+from baselines.models import load_model
+
+LEARNING_RATE = 1e-2
+
+
+class HeadMask:
+    """The mask of one language, the optimiser that steps it, and the importance found so far."""
+
+    def __init__(self, layers: int, count: int, device: torch.device, learning_rate: float = LEARNING_RATE) -> None:
+        self.mask = torch.ones(layers, count, device=device, requires_grad=True)
+        self.optimiser = torch.optim.AdamW([self.mask], lr=learning_rate)
+        self.importance = Importance((layers, count))
+
+    def step(self, parts: Any, network: Any, ids: Sequence[int]) -> None:
+        """Adds one sample, then moves the mask."""
+        tokens = torch.tensor([list(ids)], device=parts.backbone.device)
+        with torch.enable_grad(), head_mask(parts, self.mask):
+            loss = network(input_ids=tokens, labels=tokens, use_cache=False).loss
+            loss.backward()
+        assert self.mask.grad is not None
+        self.importance.add((self.mask.grad * self.mask.detach()).double().cpu().numpy())
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+
+def importances(
+    network: Any, samples: Iterable[Sample], languages: Sequence[str], learning_rate: float = LEARNING_RATE
+) -> NDArray[np.float64]:
+    """Importance of each head (K, layers, heads). Samples too short for a loss (one token) are passed over."""
+    parts = anatomy(network)
+    network.requires_grad_(False)
+    masks = [HeadMask(parts.layers, parts.heads, parts.backbone.device, learning_rate) for _ in languages]
+    for sample in samples:
+        for code, mask in zip(languages, masks):
+            if len(sample.ids[code]) > 1:
+                mask.step(parts, network, sample.ids[code])
+    return np.stack([mask.importance.value for mask in masks])
+
+
+def summarise(
+    importance: NDArray[np.float64], share: float | None, quantile: float | None, at_least: int
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Metrics, and the arrays `importance`, `mask` and `general`."""
+    masks = np.stack([heads.top(values, share, quantile) for values in importance])
+    shared = heads.general(masks, at_least)
+    metrics = {
+        "heads": masks.sum(axis=(1, 2)).tolist(),
+        "of": int(masks[0].size),
+        "general": int(shared.sum()),
+        "per_layer": files.plain(heads.per_layer(masks)),
+        "overlap": files.plain(heads.overlap(masks)),
+    }
+    return metrics, {"importance": importance, "mask": masks, "general": shared}
+
+
+def draw(loaded: Sequence[Loaded]) -> list[Figure]:
+    """Figures 7, 8, 11, 12, 13, 16 and 17: the models beside each other, the first as the base."""
+    codes = loaded[0][0].languages
+    with figures.style():
+        sheet, axes = figures.canvas(len(loaded), 1, 4.0, 3.6)
+        for axis, (result, arrays) in zip(axes[0], loaded):
+            grid = heads.overlap(arrays["mask"])
+            figures.heat(sheet, axis, grid, codes, codes, numbers=True, vmin=0, vmax=100)
+            axis.set_title(result.label)
+        found = [Figure("lahis_overlap", "Per cent of heads that two languages share (figures 7, 13).", sheet)]
+
+        sheet, axes = figures.canvas(len(loaded), 1, 4.0, 3.6)
+        for axis, (result, arrays) in zip(axes[0], loaded):
+            grid = heads.per_layer(arrays["mask"])
+            figures.heat(sheet, axis, grid, codes, figures.layer_names(grid.shape[1]), vmin=0)
+            axis.set(title=result.label, xlabel="layer")
+        found.append(Figure("lahis_layers", "Per cent of a language's heads in each layer (figures 8, 11).", sheet))
+        for result, arrays in loaded[1:]:
+            found += _draw_changes(loaded[0], (result, arrays))
+    return found
+
+
+def _draw_changes(base: Loaded, trained: Loaded) -> list[Figure]:
+    """Stable and changed heads, and one delta map per language."""
+    codes, label = base[0].languages, trained[0].label
+    title = f"{base[0].label} to {label}"
+    stable, changed = heads.stability(base[1]["mask"], trained[1]["mask"])
+    sheet, axes = figures.canvas(width=6)
+    figures.grouped_bars(axes[0, 0], codes, {"stable": stable, "changed": changed}, "heads")
+    axes[0, 0].set_title(title)
+    slug = files.slug(label)
+    found = [Figure(f"lahis_changes_{slug}", f"Stable and changed heads, {title} (figure 12).", sheet)]
+
+    delta = trained[1]["importance"] - base[1]["importance"]
+    most = float(np.abs(delta).max()) or 1.0
+    columns = min(4, len(codes))
+    sheet, axes = figures.canvas(columns, -(-len(codes) // columns), 2.8, 2.4)
+    for axis in axes.ravel()[len(codes) :]:
+        axis.set_visible(False)
+    names = [figures.layer_names(size) for size in delta.shape[1:]]
+    for axis, code, values in zip(axes.ravel(), codes, delta):
+        figures.heat(sheet, axis, values, *names, around_zero=True, vmin=-most, vmax=most)
+        axis.set_title(code, fontsize=9)
+    sheet.supxlabel("head")
+    sheet.supylabel("layer")
+    caption = f"Change of importance, {title}: blue weaker, red stronger (figures 16, 17)."
+    return [*found, Figure(f"lahis_delta_{slug}", caption, sheet)]
+
+
+def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
+    """Rows of model and language: heads, general ones among them, share in layer 1, mean overlap, stable, changed."""
+    rows = []
+    base, codes = loaded[0][1]["mask"], loaded[0][0].languages
+    for result, arrays in loaded:
+        masks = arrays["mask"]
+        stable, changed = heads.stability(base, masks)
+        shared, by_layer = heads.overlap(masks), heads.per_layer(masks)
+        for place, code in enumerate(codes):
+            others = np.delete(shared[place], place)
+            rows.append(
+                {
+                    "model": result.label,
+                    "language": code,
+                    "heads": int(masks[place].sum()),
+                    "general": int((masks[place] & arrays["general"]).sum()),
+                    "in layer 1 (%)": float(by_layer[place, 0]),
+                    "mean overlap (%)": float(others.mean()) if len(others) else None,
+                    "stable": int(stable[place]),
+                    "changed": int(changed[place]),
+                }
+            )
+    return rows
+
+
+def main(
+    model: options.ModelName,
+    text: common.Text,
+    output: options.Output,
+    languages: options.Languages = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Parallel samples to read.")] = 500,
+    sample_tokens: Annotated[int, typer.Option(min=3, help="Longest sample in tokens.")] = 512,
+    share: Annotated[float | None, typer.Option(min=0, max=1, help="Top share of heads (the paper: 0.02).")] = None,
+    quantile: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Instead: heads above it (original: 0.96).")
+    ] = None,
+    general: Annotated[int, typer.Option(min=1, help="Languages from which on a head is general.")] = 4,
+    revision: options.Revision = None,
+    dtype: options.Dtype = "float32",
+    device: options.Device = None,
+    device_map: options.DeviceMap = None,
+    label: options.Label = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Find the attention heads that matter for each language."""
+    files.prepare(output, overwrite)
+    source = ParallelText.open(text, options.split_list(languages))
+    loaded = load_model(model, revision, dtype, device, device_map)
+    clock = common.Clock()
+    sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
+    taken = heads.TOP_SHARE if share is None and quantile is None else share
+    found = importances(loaded.network, sampler.run(source.rows(), samples), source.languages)
+    metrics, arrays = summarise(found, taken, quantile, general)
+    settings = {"sample_tokens": sampler.max_tokens, "share": taken, "quantile": quantile, "general": general}
+    common.finish(
+        output,
+        arrays,
+        draw,
+        kind="lahis",
+        label=label or model.rstrip("/").rpartition("/")[2],
+        languages=source.languages,
+        models=[loaded.identity],
+        inputs=common.text_inputs(source, sampler),
+        settings={**settings, "learning_rate": LEARNING_RATE},
+        metrics=metrics,
+        seconds=clock.seconds,
+    )
+
+
+if __name__ == "__main__":
+    from baselines.cli import run
+
+    sys.exit(run(main))
