@@ -99,7 +99,7 @@ def _pooled(section: Section) -> Figure | None:
         return None
     rules = list(dict.fromkeys(row[0] for row in cells))
     splits = list(dict.fromkeys(row[1] for row in cells))
-    figure, axes = _figure(len(rules) * 1.25, 1.42)
+    figure, axes = _figure(len(rules) * 1.25, 1.5)
     axes.axvline(25, color=_HEX["muted"], linewidth=1)
     for number, split in enumerate(splits):
         own = [row for row in cells if row[1] == split]
@@ -133,7 +133,7 @@ def _distances(section: Section) -> Figure | None:
     split = list(dict.fromkeys(row[1] for row in cells))[-1]
     own = [row for row in cells if row[1] == split]
     rules, codes = list(dict.fromkeys(row[0] for row in own)), list(dict.fromkeys(row[2] for row in own))
-    figure, axes = _figure(len(rules), 1.42)
+    figure, axes = _figure(len(rules), 1.5)
     for colour, side, sign in (("two", "above (largest: 10 errors or more)", 1), ("one", "below", -1)):
         chosen = [row for row in own if row[7] * sign > 0]
         axes.scatter(
@@ -154,7 +154,7 @@ def _distances(section: Section) -> Figure | None:
 def _shares(section: Section) -> Figure | None:
     """Share of questions taken for another language."""
     rows = section.series.get("shares")
-    if not rows:
+    if not rows or not any(row[1] for row in rows):
         return None
     figure, axes = _figure(len(rows), 0.5)
     axes.barh(
@@ -277,6 +277,10 @@ def _popularity(section: Section) -> Figure | None:
     return figure
 
 
+_NOTES = {
+    "Accuracy of rules that know no fact": "A tick marks what exchangeable options give where that is not 25 %: "
+    "inside train, where the item itself is left out of the counts.",
+}
 _DRAWN: dict[str, tuple[tuple[str, Callable[[Section], Any]], ...]] = {
     "shortcuts": (("Accuracy of rules that know no fact", _pooled), ("Distance by rule and language", _distances)),
     "parallelism": (("Length of the wording against English", _lengths),),
@@ -288,14 +292,14 @@ _DRAWN: dict[str, tuple[tuple[str, Callable[[Section], Any]], ...]] = {
 
 
 def draw(section: Section) -> list[dict[str, str]]:
-    """The section's plots: title and SVG each."""
+    """The section's plots: title, SVG and note each."""
     import matplotlib
 
     settings: dict[str, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "polyfact",
-        "font.size": 10,
-        "legend.fontsize": 9.5,
+        "font.size": 11,
+        "legend.fontsize": 10,
         "text.color": _HEX["ink"],
         "axes.labelcolor": _HEX["muted"],
         "axes.edgecolor": _HEX["rule"],
@@ -306,4 +310,8 @@ def draw(section: Section) -> list[dict[str, str]]:
     }
     with matplotlib.rc_context(settings):  # type: ignore[arg-type]
         drawn = [(title, draw(section)) for title, draw in _DRAWN.get(section.name, ())]
-        return [{"title": title, "svg": _svg(figure, title)} for title, figure in drawn if figure is not None]
+        return [
+            {"title": title, "svg": _svg(figure, title), "note": _NOTES.get(title, "")}
+            for title, figure in drawn
+            if figure is not None
+        ]

@@ -1,8 +1,9 @@
 """Audit 5: is every text written as its language is?
 
-Letters belong to the scripts of the language; Latin and Greek are at home everywhere, since many names stay as they
-are, but a question is not wholly in them where the language has another script. No word joins two alphabets, no
-look-alike stands for a letter of another script, no character hides, and all text is in Unicode's form NFC.
+Letters belong to the scripts of the language. Latin is at home everywhere, since many names stay as they are, and so
+is a single Greek symbol; but a question is not wholly in Latin where the language has another script. No word joins
+two alphabets, no look-alike stands for a letter of another script, no character hides, and all text is in Unicode's
+form NFC.
 """
 
 from __future__ import annotations

@@ -90,8 +90,13 @@ def choices_scores(items: Items, train: Bools, limit: int) -> Floats:
     return scores
 
 
+def _words(text: str) -> list[str]:
+    return normalise(text).split() or [""]
+
+
 def question_scores(items: Items, relations: Sequence[str], train: Bools) -> Floats:
     """Scores (items, 4): sum over relations of P(relation | wording) P(answer | relation), learnt from `train`."""
+    from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.naive_bayes import MultinomialNB
 
     number = {name: code for code, name in enumerate(dict.fromkeys(relations))}
@@ -101,7 +106,7 @@ def question_scores(items: Items, relations: Sequence[str], train: Bools) -> Flo
     np.add.at(answers, (about[train], golds[train]), 1.0)
     answers /= np.maximum(answers.sum(axis=1, keepdims=True), 1.0)
     asked = items.wordings
-    words = _hashed(normalise(text).split() or [text] for text in asked.values)
+    words = CountVectorizer(analyzer=_words, dtype=np.float32).fit_transform(asked.values)
     pairs, times = np.unique(np.stack([asked.codes[train], about[train]], axis=1), axis=0, return_counts=True)
     model = MultinomialNB().fit(words[pairs[:, 0]], pairs[:, 1], sample_weight=times)
     held_out, scores = np.flatnonzero(~train), np.zeros((len(items), 4))

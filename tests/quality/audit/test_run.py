@@ -60,7 +60,7 @@ def test_the_page_needs_nothing_from_elsewhere(sample_build: Path) -> None:
     links = re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([^\"')\s>]+)", page)
     assert links and all(link.startswith("#") for link in links)
     assert "http" not in re.sub(r'xmlns(:xlink)?="[^"]+"', "", page)
-    assert page.count("<svg") == 8 and "prefers-color-scheme" in page and "<script" not in page
+    assert page.count("<svg") == 7 and "prefers-color-scheme" in page and "<script" not in page
     assert not re.search(r"#0102[0-9a-f]{2}", page)
 
 
