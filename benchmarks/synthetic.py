@@ -89,6 +89,16 @@ def facts(
     return sorted(rows, key=lambda row: SPLITS.index(row["split"]))
 
 
+def _vocabulary(code: str) -> list[str]:
+    """Words of the language file's templates; in languages without spaces, short pieces of them."""
+    entry = language(code)
+    texts = [text.replace("{subject}", " ") for text in entry.questions.values()]
+    if entry.spaced:
+        return sorted({word for text in texts for word in text.split() if word.isalpha()})
+    pieces = {text[start : start + 3] for text in texts for start in range(len(text) - 3)}
+    return sorted(piece for piece in pieces if piece.isalpha() and not piece.isascii())
+
+
 def _golds(size: int, weights: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Zipf-shaped answers of which none holds more than a quarter."""
     golds = rng.choice(len(weights), size, p=weights)
@@ -105,18 +115,25 @@ def release(
     drawing: str = "exchangeable",
     seed: int = 7,
     relations: Sequence[str] = tuple(all_relations()),
+    varied: bool = False,
 ) -> dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]:
-    """`parallel` and each language -> the rows as shipped, and their splits."""
+    """`parallel` and each language -> the rows as shipped, and their splits.
+
+    `varied` words every question on its own, as a model would: a few words of the language stand before it.
+    """
     rng = np.random.default_rng(seed + 1)
     rows = facts(count, answers, drawing, seed, relations)
     entities = sorted({e for r in rows for e in (r["subject_id"], r["object_id"], *r["distractor_ids"])})
     texts = {code: names(len(entities), code, rng) for code in languages}
+    vocabulary = {code: np.array(_vocabulary(code)) for code in languages}
     place = {entity: number for number, entity in enumerate(entities)}
     for row in rows:
         for code in languages:
             shown = [row["object_id"], *row["distractor_ids"]]
             order = order_of(seed, row["fact_id"], code)
             question = language(code).question(row["property_id"], None, texts[code][place[row["subject_id"]]])
+            if varied:
+                question = f"{' '.join(rng.choice(vocabulary[code], 5))}: {question}"
             ids = [shown[slot] for slot in order]
             row[code] = {"question": question, "option_ids": ids, "answer_index": order.index(0)}
     labels = [

@@ -134,7 +134,7 @@ def _distances(section: Section) -> Figure | None:
     own = [row for row in cells if row[1] == split]
     rules, codes = list(dict.fromkeys(row[0] for row in own)), list(dict.fromkeys(row[2] for row in own))
     figure, axes = _figure(len(rules), 1.5)
-    for colour, side, sign in (("two", "above (largest: 10 errors or more)", 1), ("one", "below", -1)):
+    for colour, side, sign in (("two", "above (largest: 10 or more)", 1), ("one", "below", -1)):
         chosen = [row for row in own if row[7] * sign > 0]
         axes.scatter(
             [codes.index(row[2]) for row in chosen],
