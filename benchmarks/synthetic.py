@@ -94,9 +94,9 @@ def _vocabulary(code: str) -> list[str]:
     entry = language(code)
     texts = [text.replace("{subject}", " ") for text in entry.questions.values()]
     if entry.spaced:
-        return sorted({word for text in texts for word in text.split() if word.isalpha()})
+        return sorted({word for text in texts for word in text.split() if word[-1:].isalpha()})
     pieces = {text[start : start + 3] for text in texts for start in range(len(text) - 3)}
-    return sorted(piece for piece in pieces if piece.isalpha() and not piece.isascii())
+    return sorted(piece for piece in pieces if piece[:1].isalpha() and not piece.isascii())
 
 
 def _golds(size: int, weights: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -175,7 +175,7 @@ def test_two_builds_are_equal_to_the_byte(sample_build: Path, tmp_path: Path) ->
 
 
 def test_another_seed_gives_another_release(sample_build: Path, tmp_path: Path) -> None:
-    polyfact("build", "--out", tmp_path / "other", "--facts", 2000, "--seed", 7)
+    polyfact("export", "--out", tmp_path / "other", "--facts", 2000, "--seed", 7)
     ours, theirs = (
         {row["fact_id"]: row["split"] for row in parallel(out)} for out in (sample_build, tmp_path / "other")
     )
@@ -225,7 +225,7 @@ def test_held_out_facts_of_an_earlier_release_never_enter_train(sample_build: Pa
     held_out = {row["subject_id"] for row in parallel(sample_build) if row["split"] != "train"}
     train = {row["subject_id"] for row in parallel(tmp_path / "next") if row["split"] == "train"}
     assert held_out and not held_out & train
-    polyfact("build", "--out", tmp_path / "free", "--facts", 1800, "--seed", 99)
+    polyfact("export", "--out", tmp_path / "free", "--facts", 1800, "--seed", 99)
     free = {row["subject_id"] for row in parallel(tmp_path / "free") if row["split"] == "train"}
     assert held_out & free, "without --previous some would move, or the test shows nothing"
 
