@@ -98,7 +98,11 @@ def run(context: Context) -> Report:
 
 
 def run_alone(folder: Path, target: Path, config: Config, log: Log) -> dict[str, Any]:
-    """Audits any release folder. Raises `ConfigError` when the report cannot be written where it should."""
+    """Audits any release folder. Raises `ConfigError` for what is none, or when the report cannot be written."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; give the folder of a release")
+    if (folder / "stages").is_dir():
+        raise ConfigError(f"{folder} is a build folder; audit its release: {folder / 'release'}")
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
