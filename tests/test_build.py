@@ -221,7 +221,9 @@ def test_stage_commands_stop_where_they_say(tmp_path: Path) -> None:
 
 
 def test_held_out_facts_of_an_earlier_release_never_enter_train(sample_build: Path, tmp_path: Path) -> None:
-    polyfact("build", "--out", tmp_path / "next", "--facts", 1800, "--seed", 99, "--previous", sample_build / "release")
+    polyfact(
+        "export", "--out", tmp_path / "next", "--facts", 1800, "--seed", 99, "--previous", sample_build / "release"
+    )
     held_out = {row["subject_id"] for row in parallel(sample_build) if row["split"] != "train"}
     train = {row["subject_id"] for row in parallel(tmp_path / "next") if row["split"] == "train"}
     assert held_out and not held_out & train

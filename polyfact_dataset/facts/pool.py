@@ -95,7 +95,14 @@ class Pool:
         for relation, rows in by_relation.items():
             classes = answer_classes([(fact, answer) for fact, _, answer in rows], types)
             pools[relation] = [
-                Fact(fact, subject, relation, answer, f"{kinds.get(subject, '')}/{classes[answer]}")
+                Fact(
+                    fact,
+                    subject,
+                    relation,
+                    answer,
+                    f"{kinds.get(subject, '')}/{classes[answer]}",
+                    self._true[subject, relation],
+                )
                 for fact, subject, answer in rows
             ]
         return pools

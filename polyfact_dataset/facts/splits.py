@@ -16,6 +16,8 @@ from polyfact_dataset.config import SampleConfig
 from polyfact_dataset.records import SPLITS
 
 _HELD_OUT = ("test", "validation")
+# Up to this many facts in a bin, they are chosen so that they can serve each other.
+_SMALL = 24
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Fact:
     relation: str
     answer: str
     group: str = ""
+    # Everything ever stated of the subject in this relation: what may not be its distractor.
+    true: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -121,7 +125,13 @@ class _Bin:
             and fact.subject not in self.subjects
             and self.answers[fact.answer] < self.answer_limit
             and (self.groups is None or fact.group in self.groups)
+            and self._leaves_room(fact)
         )
+
+    def _leaves_room(self, fact: Fact) -> bool:
+        """In a small bin no answer may be true of another of its facts, or no drawing exists."""
+        others = (held for held in self.facts if held.answer != fact.answer)
+        return self.quota > _SMALL or not any(fact.answer in held.true or held.answer in fact.true for held in others)
 
     def add(self, fact: Fact) -> None:
         self.facts.append(fact)
