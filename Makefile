@@ -4,13 +4,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EVAL := $(VENV)/.installed-eval
 
-.PHONY: build test lint sample clean
+.PHONY: build test test-baselines lint sample clean
 
 build: $(STAMP)  ## set up and build a release from the bundled sample dump into build/release
 	$(BIN)/polyfact build --out build --facts 2000
 
-test: $(EVAL)  ## set up, with the extra `eval`, and pass the tests
+test: $(STAMP)  ## set up and pass the tests; those of the baselines skip where the extra `eval` is not installed
 	$(BIN)/python -m pytest
+
+test-baselines: $(EVAL)  ## set up the extra `eval` and pass the tests of the baselines
+	$(BIN)/python -m pytest tests/baselines
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -14,7 +14,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-import pyarrow.parquet as pq
+from pyarrow.dataset import dataset
 
 from polyfact_dataset.languages import PAPER_LANGUAGES, language
 from polyfact_dataset.records import CONVERTED
@@ -28,7 +28,8 @@ def count(build: Path) -> tuple[int, dict[str, Counter[str]]]:
     entries = [language(code) for code in PAPER_LANGUAGES]
     counts = {entry.code: Counter[str]() for entry in entries}
     items = 0
-    for batch in pq.ParquetFile(next(build.glob("stages/*-extract")) / "entities.parquet").iter_batches(10_000):
+    entities = next(build.glob("stages/*-extract")) / "entities.parquet"
+    for batch in dataset(entities, format="parquet").to_batches(batch_size=10_000):
         for row in batch.to_pylist():
             if row["kind"] != "item":
                 continue

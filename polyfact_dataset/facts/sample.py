@@ -20,6 +20,8 @@ from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.records import REJECTS, SAMPLED, SPLITS
 
 _ROUNDS = 40
+Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]] | int]
+"""What was drawn in earlier rounds, by stratum and its facts."""
 
 
 @dataclass
@@ -41,13 +43,17 @@ def settings(config: Config) -> dict[str, object]:
     }
 
 
-def draw_all(pool: Pool, selection: Selection, config: Config) -> Drawn:
-    """Distractors for every chosen fact, stratum by stratum."""
+def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | None = None) -> Drawn:
+    """Distractors for every chosen fact, stratum by stratum; those of a stratum in `known` are not drawn again."""
+    known = {} if known is None else known
     drawn = Drawn()
     for (relation, split), facts in selection.facts.items():
         for number, members in pool.strata(facts, config.distract):
             stratum = f"{relation}/{split}/{number}"
-            result = pool.draw(members, f"{config.seed}/{stratum}")
+            key = (stratum, tuple(fact.id for fact in members))
+            if key not in known:
+                known[key] = pool.draw(members, f"{config.seed}/{stratum}")
+            result = known[key]
             if isinstance(result, int):
                 drawn.unserved.append(members[result].id)
                 continue
@@ -71,14 +77,17 @@ def choose(
 ) -> tuple[list[dict[str, object]], set[str]]:
     """Rows of `records.SAMPLED` in a fixed order, and the ids of facts that no drawing could serve."""
     unserved: set[str] = set()
+    known: Known = {}
     for _ in range(_ROUNDS):
         pools = {relation: [f for f in facts if f.id not in unserved] for relation, facts in pool.facts.items()}
-        drawn = draw_all(pool, select(pools, config.facts, config.seed, config.sample, previous), config)
+        drawn = draw_all(pool, select(pools, config.facts, config.seed, config.sample, previous), config, known)
         if not drawn.unserved:
             order = {split: position for position, split in enumerate(SPLITS)}
             drawn.rows.sort(key=lambda row: (order[row["split"]], row["fact_id"]))  # type: ignore[index]
             return drawn.rows, unserved
-        unserved.update(drawn.unserved)
+        # What bars the distractors of one fact bars those of its subject's other facts in the relation.
+        asked = {tuple(name.split("|")[:2]) for name in drawn.unserved}
+        unserved.update(f.id for facts in pools.values() for f in facts if (f.subject, f.relation) in asked)
     raise DataError(
         f"no drawing of distractors after {_ROUNDS} rounds and {len(unserved)} facts left out; "
         "the pools are too small: lower --facts, or raise candidates.pool_factor"

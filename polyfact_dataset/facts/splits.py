@@ -129,9 +129,11 @@ class _Bin:
         )
 
     def _leaves_room(self, fact: Fact) -> bool:
-        """In a small bin no answer may be true of another of its facts, or no drawing exists."""
+        """In a small held-out bin an answer may be true of one other fact at most, or no drawing exists."""
+        if self.groups is None or self.quota > _SMALL:
+            return True
         others = (held for held in self.facts if held.answer != fact.answer)
-        return self.quota > _SMALL or not any(fact.answer in held.true or held.answer in fact.true for held in others)
+        return sum(fact.answer in held.true or held.answer in fact.true for held in others) <= 1
 
     def add(self, fact: Fact) -> None:
         self.facts.append(fact)

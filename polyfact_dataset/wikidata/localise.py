@@ -29,7 +29,7 @@ from polyfact_dataset.text import clean, in_scripts, mixes_scripts, normalise
 _DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 _MAX_CHARACTERS = 120
 # HTML, wiki text and web addresses: no name, and an answer nobody would give.
-_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w+;|\[\[|\]\]|[{}]|https?://")
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w+;|\[\[|\]\]|\{\{|\}\}|https?://")
 
 
 def settings(config: Config) -> dict[str, object]:
