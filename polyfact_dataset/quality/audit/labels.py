@@ -14,17 +14,21 @@ import pyarrow.compute as pc
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release, relation_order
 from polyfact_dataset.quality.audit.result import Section
-from polyfact_dataset.records import PROVENANCES
+from polyfact_dataset.records import CONVERTED, PROVENANCES
 
-_UNATTESTED = ("model",)
+
+def kind_of(provenance: str) -> str:
+    """The kind of a provenance: without the model's name, and whether or not its characters were converted."""
+    return provenance.removesuffix(CONVERTED).partition(":")[0]
 
 
 def _shares(items: Items) -> dict[str, float]:
-    """Provenance -> share of the language's options."""
+    """Kind of provenance -> share of the language's options."""
     flat = pc.list_flatten(items.table.column("option_provenance"))
-    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(flat).to_pylist()}
-    total = sum(counts.values()) or 1
-    return {name: counts[name] / total for name in sorted(counts)}
+    counts: Counter[str] = Counter()
+    for entry in pc.value_counts(flat).to_pylist():
+        counts[kind_of(entry["values"])] += entry["counts"]
+    return {name: counts[name] / counts.total() for name in sorted(counts)}
 
 
 def _provenance(release: Release, section: Section) -> None:
@@ -57,6 +61,10 @@ def _attestation(release: Release, section: Section) -> None:
     )
 
 
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
 def _gold(release: Release, section: Section) -> bool:
     """Facts of the gold tier with an unattested label; returns whether the release tells."""
     if "quality_tier" not in release.facts.column_names:
@@ -71,7 +79,7 @@ def _gold(release: Release, section: Section) -> bool:
         for column in ("option_provenance", "subject_provenance"):
             if items.has(column):
                 for row, own in zip(items.rows.tolist(), items.table.column(column).to_pylist()):
-                    guessed = sorted(set(_UNATTESTED).intersection([own] if isinstance(own, str) else own))
+                    guessed = sorted({name for name in _listed(own) if kind_of(name) == "model"})
                     if guessed and tiers[row] == "gold":
                         section.find("gold_tier", [ids[row]], code, [f"{column} is {', '.join(guessed)}"])
     return True

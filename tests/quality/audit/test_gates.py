@@ -213,7 +213,7 @@ def _always_first(rows: Rows) -> Rows:
 
 @plant("gold_tier", labels)
 def _translated(rows: Rows) -> Rows:
-    rows[0]["translations"]["sw"]["option_provenance"][0] = "model"
+    rows[0]["translations"]["sw"]["option_provenance"][0] = "model:some-model"
     return rows
 
 

@@ -169,12 +169,14 @@ def test_provenance_and_attestation_add_up() -> None:
     rows = clean_rows()
     for slot in range(4):
         rows[0]["translations"]["sw"]["option_provenance"][slot] = "mul"
+        rows[0]["translations"]["zh"]["option_provenance"][slot] = "variant+opencc"
     rows[1]["quality_tier"] = "silver"
     rows[1]["n_langs_attested"] = 9
     section = audited(labels, rows)
     shares = next(grid for grid in section.grids if grid.title.startswith("Provenance"))
-    assert shares.columns == ("language", "label", "mul")
-    assert {row[0]: row[2] for row in shares.rows}["sw"] == pytest.approx(1 / len(rows))
+    assert shares.columns == ("language", "label", "variant", "mul")
+    assert {row[0]: row[2] for row in shares.rows}["zh"] == pytest.approx(1 / len(rows))
+    assert {row[0]: row[3] for row in shares.rows}["sw"] == pytest.approx(1 / len(rows))
     assert broken(section) == set()
     rows[1]["quality_tier"] = "gold"
     assert broken(audited(labels, rows)) == {"gold_tier"}
