@@ -2,7 +2,7 @@
 
 The same four entities everywhere, no question that is another language's byte for byte, and none that is far longer
 or shorter against English than is usual (something was added, or cut): usual is the median of the facts with the
-same English wording, else of the relation, else of the language.
+same English wording, else of the relation. Facts of a relation with fewer than five have no usual length.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def _copied(release: Release, section: Section) -> None:
 
 
 def usual(ratios: Floats, *groups: Sequence[Hashable]) -> Floats:
-    """The usual value of each ratio: the median of the first of its groups that is large enough, else of all.
+    """The usual value of each ratio: the median of the first of its groups that is large enough, else NaN.
 
     Each of `groups` names a group for every ratio, the finest first.
     """
-    result = np.full(len(ratios), np.median(ratios) if len(ratios) else 0.0)
+    result = np.full(len(ratios), np.nan)
     for names in reversed(groups):
         rows_of: dict[Hashable, list[int]] = defaultdict(list)
         for row, name in enumerate(names):
@@ -90,7 +90,7 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
             times, text = np.exp(ratios[row] - expected[row]), texts.values[texts.codes[place]]
             detail = f"{times:.2f} times its usual length: {shown(text)!r}"
             section.find("length_band", [ids[places[row]]], items.code, [detail])
-        outside, compared = outside + int(far.sum()), compared + len(far)
+        outside, compared = outside + int(far.sum()), compared + int(np.isfinite(expected).sum())
         if len(far):
             low, middle, high = np.exp(np.percentile(ratios, (1, 50, 99)))
             rows.append((items.code, float(low), float(middle), float(high), int(far.sum())))

@@ -95,6 +95,9 @@ def test_usual_takes_the_finest_group_that_is_large_enough() -> None:
     coarse = ["x"] * 5 + ["y"] * 8
     found = parallelism.usual(ratios, fine, coarse)
     assert found.tolist() == [1.0] * 5 + [2.0] * 8
+    # A relation with a few facts has no usual length; another relation's would accuse its every question.
+    alone = parallelism.usual(np.array([1.0] * 5 + [9.0] * 4), ["x"] * 5 + ["y"] * 4)
+    assert alone[:5].tolist() == [1.0] * 5 and np.isnan(alone[5:]).all()
 
 
 def test_one_long_question_is_listed_and_borne() -> None:
