@@ -29,12 +29,14 @@ OLMO2_PATTERN = (
 
 
 def texts(facts: Iterable[Fact]) -> Iterator[str]:
-    """Every prompt style of each fact with its answers, in all its languages: what the tokenizer is trained on."""
+    """Every prompt style of each fact in all its languages, and the options: what the tokenizer is trained on.
+
+    Prompts and answers are apart, or in Japanese and Chinese half of the vocabulary would join the two.
+    """
     for fact in facts:
         for code, item in fact.items.items():
-            for style in STYLES:
-                shown = prompt(style, code, item.question, item.options)
-                yield shown.text + shown.separator + item.options[item.answer]
+            yield from (prompt(style, code, item.question, item.options).text for style in STYLES)
+            yield from item.options
 
 
 def _tokenizer(family: Family, lines: Iterable[str], vocabulary: int) -> Any:

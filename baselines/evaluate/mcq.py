@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ from baselines.prompts import Style
 from polyfact_dataset.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from baselines.evaluate.scoring import Encoding, Request, Scorer
+    from baselines.evaluate.scoring import Request, Row, Scorer
 
 Names = Literal["labels", "aliases"]
 Accepted = Mapping[str, Mapping[str, Sequence[str]]]
@@ -70,21 +71,15 @@ def requests_of(facts: Rows[Fact], style: Style, accepted: Accepted | None = Non
     return found
 
 
-def compute(scorer: Scorer, encoding: Encoding, part: slice, names: Sequence[str]) -> pa.Table:
+def compute(scorer: Scorer, rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
     """The log-probabilities of one shard, one row per continuation: which request, which continuation, its tokens."""
-    index, number, tokens, logprob = [], [], [], []
-    for scored in scorer.score(encoding.rows[part], names):
-        for offset, (value, ids) in enumerate(zip(scored.logprobs, scored.row.continuations)):
-            index.append(scored.row.index)
-            number.append(scored.row.first + offset)
-            tokens.append(len(ids))
-            logprob.append(value)
+    found = list(scorer.score(rows, names))
     return pa.table(
         {
-            "index": pa.array(index, pa.int32()),
-            "number": pa.array(number, pa.int32()),
-            "tokens": pa.array(tokens, pa.int32()),
-            "logprob": pa.array(logprob, pa.float64()),
+            "index": pa.array([one.path.index for one in found], pa.int32()),
+            "number": pa.array([one.path.number for one in found], pa.int32()),
+            "tokens": pa.array([one.path.scored for one in found], pa.int32()),
+            "logprob": pa.array([one.logprob for one in found], pa.float64()),
         }
     )
 
@@ -126,12 +121,10 @@ def evaluate(
     names = [request.name for request in requests]
     start = time.perf_counter()
     encoding = encode(run.model.tokenizer, requests, run.model.max_tokens, boundary)  # type: ignore[arg-type]
-    # Rows of one length together, the longest first: little padding, and memory runs out early or never.
-    encoding.rows.sort(key=lambda row: (-row.length, row.index, row.first))
-    shards = cut(len(encoding.rows))
-    encoding_s = time.perf_counter() - start
     scorer = Scorer(run.model, sharing, batch_tokens)  # type: ignore[arg-type]
-    scorer.check(encoding.rows)
+    rows = scorer.rows(encoding.paths)
+    shards = cut(len(rows))
+    encoding_s = time.perf_counter() - start
     settings = {
         "names": "labels" if accepted is None else "aliases",
         "boundary": boundary,
@@ -140,7 +133,7 @@ def evaluate(
     }
     prompt = results.Prompt(style=style, sha256=prompts.prompt_hash(style, facts.languages))
     work = run.shards("mcq", common.data_of(facts), prompt, settings)
-    work.run(len(shards), lambda i: compute(scorer, encoding, shards[i], names), "scoring", run.quiet)
+    work.run(len(shards), lambda i: compute(scorer, rows[shards[i]], names), "scoring", run.quiet)
     if not work.main:
         return None
     scored, seconds = work.collect(len(shards))
@@ -148,7 +141,8 @@ def evaluate(
     merged = f"{encoding.merged} of {len(scored)} answers merge with their prompt's last token"
     if encoding.merged and boundary == "lm_eval":
         run.note(f"{merged} and are scored from the token after it; --boundary exact scores them whole")
-    latency = common.latency(lambda row: list(scorer.score([row], names)), encoding.rows)
+    items = [list(paths) for _, paths in groupby(encoding.paths, key=lambda path: path.index)]
+    latency = common.latency(lambda paths: list(scorer.score(scorer.rows(paths), names)), items)
     return run.finish(
         work,
         table,

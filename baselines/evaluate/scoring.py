@@ -1,10 +1,11 @@
-"""Conditional log-likelihoods of several continuations of one prompt, with the prompt computed once.
+"""Conditional log-likelihoods of continuations of prompts, every shared beginning computed once.
 
-A row of a batch holds a prompt and all its continuations. Each continuation attends to the prompt and to itself
-alone and starts at the position after the prompt (a block mask), so its log-probability is that of the plain
-sequence, while the prompt costs one pass instead of four. Rows are sorted by length and batched by a budget of
-tokens, which is halved when memory runs out. Models that do not honour such a mask (recurrent layers, sliding
-windows) are recognised by a comparison with plain sequences and scored those, one row per continuation.
+The sequences (prompt and continuation) are sorted, and neighbours are packed into one row as a trie: a token that
+several sequences begin with, be it in the prompt of one item's four options or in the instruction and the template of
+many items, stands in the row once. A token attends to its ancestors in the trie alone and has its own depth as
+position, so each log-probability is that of the plain sequence. Rows of similar length make a batch of at most so many
+tokens, a number that is halved when memory runs out. Models that do not honour such a mask (recurrent layers, sliding
+windows) are recognised by a comparison with plain sequences and scored as those.
 
 Splitting prompt from continuation follows lm-evaluation-harness 0.4.13 (`boundary="lm_eval"`): the continuation is
 what stands behind the first `len(tokens(prompt))` tokens of both together. Where a continuation merges with the
@@ -13,14 +14,15 @@ prompt's last token this loses its start; `boundary="exact"` scores from the fir
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from baselines.evaluate.batching import Batcher, out_of_memory
 from baselines.models import Model
@@ -28,8 +30,11 @@ from polyfact_dataset.errors import ConfigError, DataError
 
 Boundary = Literal["lm_eval", "exact"]
 Sharing = Literal["auto", "packed", "separate"]
-# Tokens of continuations in one row: with many accepted names a prompt takes several rows.
-ROW_TOKENS = 384
+Ints = NDArray[np.int32]
+# A row is closed at the first new prompt beyond this length: attention costs the square of it.
+ROW_TOKENS = 256
+# Prompts that share less than this are not worth a common row.
+MIN_SHARED = 4
 _TEXTS = 20_000
 _LOGITS = 1 << 26
 
@@ -44,32 +49,58 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Tokens of a prompt and of its continuations `first`, `first + 1`, ... of request `index`."""
+class Path:
+    """Continuation `number` of request `index` behind its prompt: tokens of both, scored from `start` on."""
 
     index: int
-    first: int
-    prompt: list[int]
-    continuations: list[list[int]]
+    number: int
+    tokens: Ints
+    start: int
+
+    @property
+    def scored(self) -> int:
+        """Tokens that are scored."""
+        return len(self.tokens) - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Paths packed into a trie in depth-first order; arrays are (T,).
+
+    `ends[j]` is where the subtree of token j ends: token i attends to j when j <= i < ends[j]. `nodes` are, for each
+    path, the tokens that predict its scored ones.
+    """
+
+    paths: Sequence[Path]
+    ids: Ints
+    depths: Ints
+    ends: Ints
+    nodes: Sequence[Sequence[int]]
 
     @property
     def length(self) -> int:
-        """Tokens that the network sees: the last token of a continuation is only predicted."""
-        return len(self.prompt) + sum(len(tokens) - 1 for tokens in self.continuations)
-
-    @property
-    def tail(self) -> int:
-        """Tokens behind the prompt."""
-        return self.length - len(self.prompt)
+        """Tokens that the network sees."""
+        return len(self.ids)
 
 
 @dataclass(slots=True)
 class Encoding:
-    """The rows of all requests, and how many continuations merged with their prompt or had it cut to fit."""
+    """All paths, and how many continuations merged with their prompt or had it cut to fit."""
 
-    rows: list[Row]
+    paths: list[Path]
     merged: int = 0
     truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The summed log-probability (natural log) of one continuation."""
+
+    path: Path
+    logprob: float
+
+
+# ---------------------------------------------------------------- from texts to rows
 
 
 def _ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
@@ -77,28 +108,11 @@ def _ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
         yield from tokenizer(list(texts[start : start + _TEXTS]), return_attention_mask=False)["input_ids"]
 
 
-def _split(
-    request: Request, prompt: list[int], wholes: list[list[int]], boundary: Boundary
-) -> tuple[list[int], list[list[int]]]:
-    if boundary == "exact":
-        shared = min(next((i for i, (a, b) in enumerate(zip(prompt, w)) if a != b), len(prompt)) for w in wholes)
-        prompt = prompt[: max(shared, 1)]
-    continuations = [whole[len(prompt) :] for whole in wholes]
-    for text, tokens in zip(request.continuations, continuations):
-        if not tokens:
-            raise DataError(f"{request.name}: {text!r} merges wholly with its prompt; use --boundary exact")
-    return prompt, continuations
-
-
-def _row_groups(continuations: list[list[int]]) -> Iterator[slice]:
-    """Slices of continuations whose tokens fit into one row together."""
-    start = tokens = 0
-    for position, continuation in enumerate(continuations):
-        tokens += len(continuation)
-        if tokens > ROW_TOKENS and position > start:
-            yield slice(start, position)
-            start, tokens = position, len(continuation)
-    yield slice(start, len(continuations))
+def _shared(first: Sequence[int] | Ints, second: Sequence[int] | Ints) -> int:
+    """How many tokens two sequences begin with in common."""
+    size = min(len(first), len(second))
+    different = np.flatnonzero(np.asarray(first[:size]) != np.asarray(second[:size]))
+    return int(different[0]) if len(different) else size
 
 
 def encode(tokenizer: Any, requests: Sequence[Request], max_tokens: int, boundary: Boundary = "lm_eval") -> Encoding:
@@ -113,26 +127,72 @@ def encode(tokenizer: Any, requests: Sequence[Request], max_tokens: int, boundar
     wholes = _ids(tokenizer, [r.prompt + text for r in requests for text in r.continuations])
     encoding = Encoding([])
     for index, request in enumerate(requests):
-        alone = next(prompts)
+        prompt = next(prompts)
         together = [next(wholes) for _ in request.continuations]
-        encoding.merged += sum(whole[: len(alone)] != alone for whole in together)
-        prompt, continuations = _split(request, alone, together, boundary)
-        for part in _row_groups(continuations):
-            own = continuations[part]
-            room = max_tokens + 1 - max(map(len, own))
+        encoding.merged += sum(whole[: len(prompt)] != prompt for whole in together)
+        if boundary == "exact":
+            prompt = prompt[: max(1, min(_shared(prompt, whole) for whole in together))]
+        for number, (text, whole) in enumerate(zip(request.continuations, together)):
+            answer = whole[len(prompt) :]
+            room = max_tokens + 1 - len(answer)
+            if not answer:
+                raise DataError(f"{request.name}: {text!r} merges wholly with its prompt; use --boundary exact")
             if room < 1:
                 raise DataError(f"{request.name}: an answer has more tokens than the model takes ({max_tokens})")
-            encoding.truncated += len(own) if len(prompt) > room else 0
-            encoding.rows.append(Row(index, part.start, prompt[-room:], own))
+            encoding.truncated += len(prompt) > room
+            kept = prompt[-room:]
+            encoding.paths.append(Path(index, number, np.array([*kept, *answer], np.int32), len(kept)))
     return encoding
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Summed log-probabilities (natural log) of the continuations of one row."""
+def trie(paths: Sequence[Path], shared: Sequence[int]) -> Row:
+    """Packs sorted paths; `shared[k]` is how many tokens path k has in common with the one before it."""
+    ids: list[int] = []
+    depths: list[int] = []
+    ends: list[int] = []
+    nodes: list[list[int]] = []
+    branch: list[int] = []  # the tokens from the root to where the last path ended
+    for path, common in zip(paths, shared, strict=True):
+        tokens = path.tokens[:-1]  # the last one is only predicted
+        for node in branch[common:]:
+            ends[node] = len(ids)
+        branch[common:] = range(len(ids), len(ids) + len(tokens) - common)
+        ids += tokens[common:].tolist()
+        depths += range(common, len(tokens))
+        ends += [0] * (len(tokens) - common)
+        nodes.append(branch[path.start - 1 :])
+    for node in branch:
+        ends[node] = len(ids)
+    return Row(paths, np.array(ids, np.int32), np.array(depths, np.int32), np.array(ends, np.int32), nodes)
 
-    row: Row
-    logprobs: list[float]
+
+def pack(paths: Iterable[Path]) -> list[Row]:
+    """Rows of about `ROW_TOKENS` tokens, longest first. The prompts of a row share at least `MIN_SHARED` tokens."""
+    # The bytes of big-endian tokens sort as the tokens do.
+    ordered = sorted(paths, key=lambda path: (path.tokens[:-1].astype(">i4").tobytes(), path.index, path.number))
+    rows: list[Row] = []
+    shared: list[int] = []
+    start = length = 0
+    for place, path in enumerate(ordered):
+        before = ordered[place - 1] if place > start else None
+        common = _shared(path.tokens[:-1], before.tokens[:-1]) if before else 0
+        length += len(path.tokens) - 1 - common
+        full = length > ROW_TOKENS or common < MIN_SHARED
+        if before and full and (path.index != before.index or length > 2 * ROW_TOKENS):
+            rows.append(trie(ordered[start:place], shared))
+            start, shared, common, length = place, [], 0, len(path.tokens) - 1
+        shared.append(common)
+    if ordered:
+        rows.append(trie(ordered[start:], shared))
+    return sorted(rows, key=lambda row: -row.length)
+
+
+def alone(paths: Iterable[Path]) -> list[Row]:
+    """Every path in a row of its own, longest first."""
+    return sorted((trie([path], [0]) for path in paths), key=lambda row: (-row.length, row.paths[0].index))
+
+
+# ---------------------------------------------------------------- from rows to log-probabilities
 
 
 class Scorer:
@@ -142,159 +202,142 @@ class Scorer:
         self.model = model
         self.sharing = sharing
         self.batcher = Batcher(model.device, batch_tokens)
-        self._keeps = "logits_to_keep" in inspect.signature(model.network.forward).parameters
         self._pad = model.tokenizer.pad_token_id or 0
 
-    def check(self, rows: Sequence[Row]) -> None:
-        """Settles `auto`: packed rows where they give what plain sequences give on some of `rows`, shortest to longest.
+    def rows(self, paths: Sequence[Path]) -> list[Row]:
+        """The rows to score, longest first. Settles `auto`: packed, unless plain sequences give something else.
 
-        The reason for the slower way is told on stderr.
+        The longest row and that of the longest path are compared; the reason for the slower way is told on stderr.
         """
-        if self.sharing != "auto" or not rows:
-            return
-        ordered = sorted(rows, key=lambda row: row.length)
-        sample = [ordered[i] for i in sorted({0, len(ordered) // 2, len(ordered) - 1})]
+        if self.sharing == "separate" or not paths:
+            return alone(paths)
+        rows = pack(paths)
+        if self.sharing == "auto":
+            deepest = max(rows, key=lambda row: int(row.depths.max()))
+            reason = self._difference([rows[0]] if deepest is rows[0] else [rows[0], deepest])
+            self.sharing = "separate" if reason else "packed"
+            if reason:
+                print(f"note: this model takes no trie ({reason}); beginnings are not shared", file=sys.stderr)
+        return rows if self.sharing == "packed" else alone(paths)
+
+    def _difference(self, sample: Sequence[Row]) -> str | None:
+        """Why packing is not exact for this model, or None."""
         exact = next(self.model.network.parameters()).dtype == torch.float32
-        reason = None
         try:
             for row in sample:
-                packed, plain = self._packed([row])[0], self._separate([row])[0]
-                lengths = np.array([len(tokens) for tokens in row.continuations])
+                plain = np.array([self._plain([trie([path], [0])])[0][0] for path in row.paths])
+                lengths = np.array([path.scored for path in row.paths])
                 allowed = 1e-3 * np.maximum(1, np.abs(plain)) if exact else 0.1 + 0.1 * lengths
-                if not (np.abs(np.subtract(packed, plain)) <= allowed).all():
-                    reason = f"log-probabilities differ by {np.abs(np.subtract(packed, plain)).max():.2g}"
+                gap = np.abs(np.array(self._packed([row])[0]) - plain)
+                if not (gap <= allowed).all():
+                    return f"log-probabilities differ by {gap.max():.2g}"
         except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
             if out_of_memory(error):
                 raise
-            reason = f"it raised {type(error).__name__}: {error}"
-        if reason:
-            print(f"note: this model takes no block mask ({reason}); prompts are not shared", file=sys.stderr)
-        self.sharing = "separate" if reason else "packed"
+            return f"it raised {type(error).__name__}: {error}"
+        return None
 
     def score(self, rows: Iterable[Row], names: Sequence[str]) -> Iterator[Scored]:
-        """The log-probabilities of all rows, longest rows first. `names[row.index]` names a row in an error.
+        """The log-probabilities of all paths of `rows`, longest rows first; `names[path.index]` names one in an error.
 
         Raises `DataError` for log-probabilities that are not finite, and when one row alone does not fit.
         """
-        ordered = sorted(rows, key=lambda row: (-self._cost(row), row.index, row.first))
-        step = self._packed if self.sharing == "packed" else self._separate
-        for row, logprobs in self.batcher.run(ordered, self._cost, step, lambda row: names[row.index]):
-            if not np.isfinite(logprobs).all():
-                raise DataError(
-                    f"{names[row.index]}: the model's log-probabilities are not finite ({logprobs[0]}); "
-                    "try another --dtype, and check the model's weights"
-                )
-            yield Scored(row, logprobs)
+        ordered = sorted(rows, key=lambda row: -row.length)
+        step = self._packed if self.sharing == "packed" else self._plain
+        for row, logprobs in self.batcher.run(
+            ordered, lambda row: row.length, step, lambda row: names[row.paths[0].index]
+        ):
+            for path, logprob in zip(row.paths, logprobs, strict=True):
+                if not np.isfinite(logprob):
+                    raise DataError(
+                        f"{names[path.index]}: the model's log-probabilities are not finite ({logprob}); "
+                        "try another --dtype, and check the model's weights"
+                    )
+                yield Scored(path, logprob)
 
-    def _cost(self, row: Row) -> int:
-        """Tokens that a row adds to a batch."""
-        if self.sharing == "packed":
-            return row.length
-        return len(row.continuations) * (len(row.prompt) + max(map(len, row.continuations)) - 1)
-
-    def _forward(self, kept: int, **inputs: Any) -> torch.Tensor:
-        """Logits of the last `kept` positions, (B, kept, V)."""
-        extra = {"logits_to_keep": kept} if self._keeps else {}
-        with torch.inference_mode():
-            logits: torch.Tensor = self.model.network(**inputs, use_cache=False, **extra).logits
-        return logits[:, -kept:]
+    def _inputs(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Tokens, depths and ends of rows padded on the right, (B, T) each. Padding attends to itself alone."""
+        width = max(row.length for row in rows)
+        ids = np.full((len(rows), width), self._pad, np.int64)
+        depths = np.zeros_like(ids)
+        ends = np.broadcast_to(np.arange(1, width + 1), ids.shape).copy()
+        for number, row in enumerate(rows):
+            ids[number, : row.length] = row.ids
+            depths[number, : row.length] = row.depths
+            ends[number, : row.length] = row.ends
+        device = self.model.device
+        return torch.from_numpy(ids).to(device), torch.from_numpy(depths).to(device), torch.from_numpy(ends).to(device)
 
     def _packed(self, rows: Sequence[Row]) -> list[list[float]]:
-        """One row per prompt, padded on the left: (B, T) tokens under a (B, 1, T, T) block mask."""
-        width, kept = max(row.length for row in rows), max(row.tail for row in rows) + 1
-        ids = np.full((len(rows), width), self._pad, np.int64)
-        positions, blocks = np.zeros_like(ids), np.full_like(ids, -1)
-        targets = _Targets()
-        for number, row in enumerate(rows):
-            column, length = width - row.length, len(row.prompt)
-            ids[number, column : column + length] = row.prompt
-            positions[number, column : column + length] = np.arange(length)
-            blocks[number, column : column + length] = 0
-            column += length
-            last = column - 1
-            for block, tokens in enumerate(row.continuations, start=1):
-                end = column + len(tokens) - 1
-                ids[number, column:end] = tokens[:-1]
-                positions[number, column:end] = np.arange(length, length + len(tokens) - 1)
-                blocks[number, column:end] = block
-                targets.add(number, [last, *range(column, end)], tokens, width - kept)
-                column = end
-        device = self.model.device
-        logits = self._forward(
-            kept,
-            input_ids=torch.from_numpy(ids).to(device),
-            position_ids=torch.from_numpy(positions).to(device),
-            attention_mask=_block_mask(torch.from_numpy(blocks).to(device), self.model.network.dtype),
-        )
-        return _regroup(targets.logprobs(logits), rows)
+        """Log-probabilities of the paths of each row, under a (B, 1, T, T) mask of the tries."""
+        ids, depths, ends = self._inputs(rows)
+        targets = _Targets(rows, ids.shape[1])
+        with torch.inference_mode(), _only(self.model.network, targets.places):
+            mask = ancestors(ends, self.model.network.dtype)
+            network = self.model.network
+            logits = network(input_ids=ids, position_ids=depths, attention_mask=mask, use_cache=False).logits
+        return targets.logprobs(logits[0])
 
-    def _separate(self, rows: Sequence[Row]) -> list[list[float]]:
-        """One plain sequence per continuation, padded on the right: what any causal model can do."""
-        pairs = [(row.prompt, tokens) for row in rows for tokens in row.continuations]
-        width = max(len(prompt) + len(tokens) - 1 for prompt, tokens in pairs)
-        kept = width - min(len(prompt) for prompt, _ in pairs) + 1
-        ids = np.full((len(pairs), width), self._pad, np.int64)
-        mask = np.zeros_like(ids)
-        targets = _Targets()
-        for number, (prompt, tokens) in enumerate(pairs):
-            end = len(prompt) + len(tokens) - 1
-            ids[number, :end] = [*prompt, *tokens[:-1]]
-            mask[number, :end] = 1
-            targets.add(number, range(len(prompt) - 1, end), tokens, width - kept)
-        device = self.model.device
-        logits = self._forward(
-            kept, input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(mask).to(device)
-        )
-        return _regroup(targets.logprobs(logits), rows)
+    def _plain(self, rows: Sequence[Row]) -> list[list[float]]:
+        """The same for rows of one path: plain sequences, as any causal model takes them."""
+        ids, _, _ = self._inputs(rows)
+        lengths = torch.tensor([row.length for row in rows], device=ids.device)
+        mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
+        targets = _Targets(rows, ids.shape[1])
+        with torch.inference_mode():
+            logits = self.model.network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        return targets.logprobs(logits.flatten(0, 1)[targets.places])
 
 
-class _Targets:
-    """Which logit of which position belongs to which continuation."""
-
-    def __init__(self) -> None:
-        self._rows: list[int] = []
-        self._columns: list[int] = []
-        self._tokens: list[int] = []
-        self._lengths: list[int] = []
-
-    def add(self, row: int, columns: Iterable[int], tokens: Sequence[int], dropped: int) -> None:
-        """One continuation: `tokens` are predicted at `columns`, of which the first `dropped` have no logits."""
-        self._rows += [row] * len(tokens)
-        self._columns += [column - dropped for column in columns]
-        self._tokens += tokens
-        self._lengths.append(len(tokens))
-
-    def logprobs(self, logits: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """(B, kept, V) logits -> summed log-probabilities of the continuations in the order they were added."""
-        device, vocabulary = logits.device, logits.shape[-1]
-        flat = torch.tensor(self._rows, device=device) * logits.shape[1] + torch.tensor(self._columns, device=device)
-        # The prompt's last position predicts the first token of every continuation: normalise it once.
-        places, back = torch.unique(flat, return_inverse=True)
-        logits = logits.reshape(-1, vocabulary)
-        step = max(1, _LOGITS // vocabulary)
-        norms = torch.cat([logits[part].float().logsumexp(-1) for part in places.split(step)])
-        picked = logits[flat, torch.tensor(self._tokens, device=device)].float() - norms[back]
-        values = picked.double().cpu().numpy()
-        return np.add.reduceat(values, np.cumsum([0, *self._lengths[:-1]]))
-
-
-def _block_mask(blocks: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """(B, T) block numbers, -1 padding and 0 prompt -> (B, 1, T, T) additive mask.
-
-    A token sees the earlier ones of its own block and, unless it is padding, the prompt.
-    """
-    same = blocks[:, :, None] == blocks[:, None, :]
-    prompt = (blocks[:, None, :] == 0) & (blocks[:, :, None] >= 0)
-    width = blocks.shape[1]
-    causal = torch.ones(width, width, dtype=torch.bool, device=blocks.device).tril()
-    seen = (same | prompt) & causal
-    mask = torch.zeros(seen.shape, dtype=dtype, device=blocks.device)
+def ancestors(ends: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """(B, T) ends of subtrees -> (B, 1, T, T) additive mask: token i sees token j when j <= i < ends[j]."""
+    places = torch.arange(ends.shape[1], device=ends.device)
+    seen = (places[None, :] <= places[:, None]) & (places[:, None] < ends[:, None, :])
+    mask = torch.zeros(seen.shape, dtype=dtype, device=ends.device)
     return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
 
-def _regroup(values: np.ndarray[Any, np.dtype[np.float64]], rows: Sequence[Row]) -> list[list[float]]:
-    flat = iter(values.tolist())
-    return [[next(flat) for _ in row.continuations] for row in rows]
+@contextmanager
+def _only(network: Any, places: torch.Tensor) -> Iterator[None]:
+    """Has the output layer see only the hidden states at `places` of (B * T): logits become (1, len(places), V).
+
+    Most positions predict nothing that is asked for, and over a large vocabulary they would cost the most.
+    """
+    head = network.get_output_embeddings()
+    if head is None:
+        raise NotImplementedError("the model has no output embeddings")
+
+    def pick(_: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (inputs[0].flatten(0, 1)[places.to(inputs[0].device)][None],)
+
+    handle = head.register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class _Targets:
+    """Which of (B * T) positions predicts which scored token of which path."""
+
+    def __init__(self, rows: Sequence[Row], width: int) -> None:
+        flat = [number * width + node for number, row in enumerate(rows) for nodes in row.nodes for node in nodes]
+        unique, back = np.unique(np.array(flat, np.int64), return_inverse=True)
+        # Each position once: the end of a prompt predicts the first token of all its continuations.
+        self.places = torch.from_numpy(unique)
+        self._back = torch.from_numpy(back)
+        self._tokens = torch.from_numpy(np.concatenate([p.tokens[p.start :] for r in rows for p in r.paths])).long()
+        self._starts = np.cumsum([0, *(path.scored for row in rows for path in row.paths)])[:-1]
+        self._sizes = [len(row.paths) for row in rows]
+
+    def logprobs(self, logits: torch.Tensor) -> list[list[float]]:
+        """Logits at `places`, (len(places), V) -> the summed log-probabilities of the paths of each row."""
+        back, tokens = self._back.to(logits.device), self._tokens.to(logits.device)
+        step = max(1, _LOGITS // logits.shape[-1])
+        norms = torch.cat([part.float().logsumexp(-1) for part in logits.split(step)])
+        picked = (logits[back, tokens].float() - norms[back]).double().cpu().numpy()
+        sums = iter(np.add.reduceat(picked, self._starts).tolist())
+        return [[next(sums) for _ in range(size)] for size in self._sizes]
 
 
 def check_choices(**chosen: tuple[str, Any]) -> None:

@@ -21,8 +21,8 @@ _SECONDS = b"seconds"
 
 
 def cut(total: int) -> list[slice]:
-    """Shards of `total` rows: some 32 of them, none smaller than 256 rows (but the last) or larger than 2048."""
-    size = min(max(256, -(-total // 32)), 2048)
+    """Shards of `total` rows: some 32 of them, none smaller than 64 rows (but the last) or larger than 2048."""
+    size = min(max(64, -(-total // 32)), 2048)
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 

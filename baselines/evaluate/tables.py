@@ -90,7 +90,8 @@ def by_language(name: str, own: dict[str, Series], unsure: Uncertainty) -> str:
     """Tables 9, 10 and 11: accuracy per language, and the mean of each group."""
     base = next(iter(own.values()))
     layout = {"mcq": " (Table 9)", "klar": " (Table 10)", "global_mmlu_full": " (Table 11)"}.get(name, "")
-    columns = {**{code: [code] for code in base.languages}, **{GROUPS[g]: c for g, c in base.groups.items()}}
+    columns = {code: [code] for code in base.languages}
+    columns |= {GROUPS[group]: codes for group, codes in base.groups.items()} | {"All": base.languages}
     rows = []
     for label, series in own.items():
         cells = [label]

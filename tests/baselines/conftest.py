@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,17 @@ def tiny(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
     from baselines import tiny as module
     from baselines.data import load
+    from baselines.evaluate.mcq import requests_of
 
     torch.set_num_threads(1)
     made: dict[str, Path] = {}
 
     def get(family: str) -> Path:
         if family not in made:
-            lines = module.texts(load(release, "parallel", "train").sample(150))
+            facts = load(release, "parallel", "train").sample(150)
+            # Prompts with their answers too: in Japanese and Chinese the two then merge, as a large vocabulary may.
+            joined = (r.prompt + text for r in requests_of(facts, "paper") for text in r.continuations)
+            lines = chain(module.texts(facts), joined)
             folder = tmp_path_factory.mktemp("models") / f"tiny-{family}"
             made[family] = module.make(family, folder, lines, vocabulary=2048, hidden=32)  # type: ignore[arg-type]
         return made[family]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path as File
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs polyfact[eval]")
@@ -15,7 +16,7 @@ pytest.importorskip("transformers", reason="needs polyfact[eval]")
 from baselines.data import load  # noqa: E402
 from baselines.evaluate import scoring  # noqa: E402
 from baselines.evaluate.mcq import requests_of  # noqa: E402
-from baselines.evaluate.scoring import Request, Scorer, encode  # noqa: E402
+from baselines.evaluate.scoring import Path, Request, Scorer, encode, pack, trie  # noqa: E402
 from baselines.models import Model, load_model  # noqa: E402
 from polyfact_dataset.errors import DataError  # noqa: E402
 
@@ -23,17 +24,17 @@ FAMILIES = ("qwen2", "olmo2")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def model(request: pytest.FixtureRequest, tiny: Callable[[str], Path]) -> Model:
+def model(request: pytest.FixtureRequest, tiny: Callable[[str], File]) -> Model:
     return load_model(str(tiny(request.param)), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def qwen(tiny: Callable[[str], Path]) -> Model:
+def qwen(tiny: Callable[[str], File]) -> Model:
     return load_model(str(tiny("qwen2")), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def requests(release: Path) -> dict[str, list[Request]]:
+def requests(release: File) -> dict[str, list[Request]]:
     facts = load(release, "clean", "test").sample(4)
     return {style: requests_of(facts, style) for style in ("paper", "plain", "letters")}  # type: ignore[arg-type]
 
@@ -43,16 +44,16 @@ def scores(model: Model, requests: list[Request], sharing: str = "packed", **opt
     encoding = encode(model.tokenizer, requests, model.max_tokens, options.pop("boundary", "lm_eval"))
     scorer = Scorer(model, sharing, **options)  # type: ignore[arg-type]
     found: list[list[float]] = [[0.0] * len(request.continuations) for request in requests]
-    for one in scorer.score(encoding.rows, [request.name for request in requests]):
-        found[one.row.index][one.row.first : one.row.first + len(one.logprobs)] = one.logprobs
+    for one in scorer.score(scorer.rows(encoding.paths), [request.name for request in requests]):
+        found[one.path.index][one.path.number] = one.logprob
     return found
 
 
-def alone(model: Model, prompt: list[int], tokens: list[int]) -> float:
+def alone(model: Model, path: Path) -> float:
     """The definition: one sequence, no padding, a log-softmax over the vocabulary at every position."""
     with torch.inference_mode():
-        logits = model.network(torch.tensor([[*prompt, *tokens]])).logits[0].double().log_softmax(-1)
-    return sum(float(logits[len(prompt) - 1 + place, token]) for place, token in enumerate(tokens))
+        logits = model.network(torch.tensor(path.tokens[None].astype("int64"))).logits[0].double().log_softmax(-1)
+    return sum(float(logits[place - 1, path.tokens[place]]) for place in range(path.start, len(path.tokens)))
 
 
 def harness(model: Model, requests: list[Request], **options: Any) -> list[list[float]]:
@@ -85,10 +86,10 @@ def test_the_requests_hold_the_quirks_of_both_tokenizers(model: Model, requests:
         assert set(merged) <= {"ja", "zh"}
     # A space before CJK is a token of its own or part of the option's first one; either way it is scored.
     spaced = next(request for request in requests["plain"] if request.name.endswith("ja"))
-    row = encode(model.tokenizer, [spaced], model.max_tokens).rows[0]
-    assert [model.tokenizer.decode(tokens) for tokens in row.continuations] == list(spaced.continuations)
-    lengths = [row.length for row in encode(model.tokenizer, requests["plain"], model.max_tokens).rows]
-    assert len(set(lengths)) > 5  # a batch of them needs left padding
+    paths = encode(model.tokenizer, [spaced], model.max_tokens).paths
+    assert [model.tokenizer.decode(path.tokens[path.start :]) for path in paths] == list(spaced.continuations)
+    rows = pack(encode(model.tokenizer, requests["plain"], model.max_tokens).paths)
+    assert len({row.length for row in rows}) > 5  # a batch of them needs padding
 
 
 def _merges(model: Model, request: Request) -> bool:
@@ -102,10 +103,8 @@ def test_log_likelihoods_are_those_of_plain_sequences(
     model: Model, requests: dict[str, list[Request]], sharing: str
 ) -> None:
     asked = requests["paper"][::3]
-    encoding = encode(model.tokenizer, asked, model.max_tokens)
-    expected = [[alone(model, row.prompt, tokens) for tokens in row.continuations] for row in encoding.rows]
-    found = scores(model, asked, sharing)
-    assert sum(found, []) == pytest.approx(sum(expected, []), abs=1e-4)
+    expected = [alone(model, path) for path in encode(model.tokenizer, asked, model.max_tokens).paths]
+    assert sum(scores(model, asked, sharing), []) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_batch_does_not_matter(qwen: Model, requests: dict[str, list[Request]]) -> None:
@@ -114,7 +113,7 @@ def test_the_batch_does_not_matter(qwen: Model, requests: dict[str, list[Request
     assert sum(large, []) == pytest.approx(sum(single, []), abs=1e-4)
 
 
-def test_a_tokenizer_that_adds_a_first_token(tiny: Callable[[str], Path], requests: dict[str, list[Request]]) -> None:
+def test_a_tokenizer_that_adds_a_first_token(tiny: Callable[[str], File], requests: dict[str, list[Request]]) -> None:
     from tokenizers.processors import TemplateProcessing
 
     model = load_model(str(tiny("olmo2")), device="cpu")
@@ -123,7 +122,7 @@ def test_a_tokenizer_that_adds_a_first_token(tiny: Callable[[str], Path], reques
         single=f"{end} $A", special_tokens=[(end, model.tokenizer.eos_token_id)]
     )
     asked = requests["paper"][:12]
-    assert encode(model.tokenizer, asked, model.max_tokens).rows[0].prompt[0] == model.tokenizer.eos_token_id
+    assert encode(model.tokenizer, asked, model.max_tokens).paths[0].tokens[0] == model.tokenizer.eos_token_id
     assert sum(scores(model, asked), []) == pytest.approx(sum(harness(model, asked), []), abs=1e-4)
 
 
@@ -142,7 +141,7 @@ def test_exact_boundaries_score_merged_options_whole(qwen: Model, requests: dict
         wholes = [qwen.tokenizer(request.prompt + text)["input_ids"] for text in request.continuations]
         prompt = qwen.tokenizer(request.prompt)["input_ids"]
         shared = min(_shared(prompt, whole) for whole in wholes)
-        expected = [alone(qwen, whole[:shared], whole[shared:]) for whole in wholes]
+        expected = [alone(qwen, Path(0, 0, np.array(whole, np.int32), shared)) for whole in wholes]
         assert shared < len(prompt) and found == pytest.approx(expected, abs=1e-4)
     assert scores(qwen, merged, boundary="exact") != scores(qwen, merged)
     assert scores(qwen, plain, boundary="exact") == scores(qwen, plain)
@@ -152,13 +151,80 @@ def _shared(first: list[int], second: list[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), len(first))
 
 
+# ---------------------------------------------------------------- tries
+
+
+def path_of(*tokens: int, start: int = 1, index: int = 0) -> Path:
+    return Path(index, 0, np.array(tokens, np.int32), start)
+
+
+def test_a_trie_by_hand() -> None:
+    """1 2 (3 4 | 5) and 1 6, the last token of each path only predicted."""
+    row = trie([path_of(1, 2, 3, 4, 9), path_of(1, 2, 5, 9, start=2), path_of(1, 6, 9)], [0, 2, 1])
+    assert row.ids.tolist() == [1, 2, 3, 4, 5, 6] and row.depths.tolist() == [0, 1, 2, 3, 2, 1]
+    assert row.ends.tolist() == [6, 5, 4, 4, 5, 6]
+    assert row.nodes == [[0, 1, 2, 3], [1, 4], [0, 5]]
+    mask = scoring.ancestors(torch.tensor(row.ends)[None], torch.float32)[0, 0] == 0
+    seen = {number: row.ids[line.numpy()].tolist() for number, line in enumerate(mask)}
+    assert seen == {0: [1], 1: [1, 2], 2: [1, 2, 3], 3: [1, 2, 3, 4], 4: [1, 2, 5], 5: [1, 6]}
+
+
+def test_equal_paths_and_beginnings_of_others() -> None:
+    row = pack([path_of(1, 2, 3, 4, 5, 6), path_of(1, 2, 3, 4, 5, 7), path_of(1, 2, 3, 4, 9)])[0]
+    assert row.ids.tolist() == [1, 2, 3, 4, 5] and [path.tokens[-1] for path in row.paths] == [9, 6, 7]
+    assert [nodes[-1] for nodes in row.nodes] == [3, 4, 4]
+
+
+def test_packing_keeps_every_path_and_saves_tokens(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    for style, saved in (("paper", 0.6), ("plain", 0.55), ("letters", 0.7)):
+        paths = encode(qwen.tokenizer, requests[style], qwen.max_tokens).paths
+        rows = pack(paths)
+        assert sorted((p.index, p.number) for row in rows for p in row.paths) == [(p.index, p.number) for p in paths]
+        for row in rows:
+            for path, nodes in zip(row.paths, row.nodes):
+                line = [t for j, t in enumerate(row.ids) if j <= nodes[-1] < row.ends[j]]
+                assert line == path.tokens[:-1].tolist() and len(nodes) == path.scored
+        assert sum(row.length for row in rows) < (1 - saved) * sum(len(path.tokens) - 1 for path in paths)
+        assert [row.length for row in rows] == sorted((row.length for row in rows), reverse=True)
+
+
+def test_prompts_with_nothing_in_common_stand_apart() -> None:
+    paths = [path_of(first, 2, 3, 4, 5, 6, index=first) for first in range(5)]
+    assert [len(row.paths) for row in pack(paths)] == [1] * 5
+    shared = [path_of(1, 2, 3, 4, 5, last, 7, index=last) for last in range(5)]
+    assert [len(row.paths) for row in pack(shared)] == [5]
+    assert pack([]) == []
+
+
 def test_many_names_take_several_rows(qwen: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = tuple(f" city number {number}" for number in range(30))
+    names = tuple(f" {number} is the number of a city" for number in range(30))
     asked = [Request("many", "Question: ?\nAnswer:", names)]
     whole = scores(qwen, asked)
-    monkeypatch.setattr(scoring, "ROW_TOKENS", 40)
-    assert len(encode(qwen.tokenizer, asked, qwen.max_tokens).rows) > 5
+    monkeypatch.setattr(scoring, "ROW_TOKENS", 20)
+    rows = pack(encode(qwen.tokenizer, asked, qwen.max_tokens).paths)
+    assert len(rows) > 2 and max(row.length for row in rows) <= 50
     assert scores(qwen, asked)[0] == pytest.approx(whole[0], abs=1e-4)
+
+
+class Limited(torch.nn.Module):
+    """A network with room for so many tokens at a time, or that fails in another way."""
+
+    def __init__(self, network: Any, tokens: int, error: Exception | None = None) -> None:
+        super().__init__()
+        self.network, self.tokens, self.error, self.batches = network, tokens, error, []
+        self.config, self.dtype, self.get_output_embeddings = (
+            network.config,
+            network.dtype,
+            network.get_output_embeddings,
+        )
+
+    def forward(self, input_ids: Any, **inputs: Any) -> Any:
+        if self.error:
+            raise self.error
+        if input_ids.numel() > self.tokens:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {input_ids.numel()} tokens")
+        self.batches.append(input_ids.shape[0])
+        return self.network(input_ids, **inputs)
 
 
 # ---------------------------------------------------------------- models that take no block mask
@@ -166,23 +232,35 @@ def test_many_names_take_several_rows(qwen: Model, monkeypatch: pytest.MonkeyPat
 
 def test_auto_packs_where_packing_is_right(model: Model, requests: dict[str, list[Request]]) -> None:
     scorer = Scorer(model)
-    scorer.check(encode(model.tokenizer, requests["paper"], model.max_tokens).rows)
+    scorer.rows(encode(model.tokenizer, requests["paper"], model.max_tokens).paths)
     assert scorer.sharing == "packed"
 
 
 def test_a_wrong_mask_is_found_out(
     qwen: Model, requests: dict[str, list[Request]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Planted defect: every option sees the options before it."""
-
-    def causal(blocks: Any, dtype: Any) -> Any:
-        return real(torch.where(blocks < 0, blocks, 0), dtype)
-
-    real = scoring._block_mask
-    monkeypatch.setattr(scoring, "_block_mask", causal)
+    """Planted defect: every token sees all the earlier ones of its row."""
+    real = scoring.ancestors
+    monkeypatch.setattr(scoring, "ancestors", lambda ends, dtype: real(torch.full_like(ends, 10**6), dtype))
     scorer = Scorer(qwen)
-    scorer.check(encode(qwen.tokenizer, requests["paper"], qwen.max_tokens).rows)
+    rows = scorer.rows(encode(qwen.tokenizer, requests["paper"], qwen.max_tokens).paths)
     assert scorer.sharing == "separate" and "log-probabilities differ by" in capsys.readouterr().err
+    assert all(len(row.paths) == 1 for row in rows)
+
+
+def test_a_model_that_raises_is_scored_separately(
+    qwen: Model, requests: dict[str, list[Request]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Plain(Limited):
+        def forward(self, input_ids: Any, attention_mask: Any, **inputs: Any) -> Any:
+            if attention_mask.ndim == 4:
+                raise ValueError("the mask must be (B, T)")
+            return super().forward(input_ids, attention_mask=attention_mask, **inputs)
+
+    asked = requests["plain"][:6]
+    found = scores(replace(qwen, network=Plain(qwen.network, 1 << 20)), asked, "auto")
+    assert "it raised ValueError: the mask must be (B, T)" in capsys.readouterr().err
+    assert sum(found, []) == pytest.approx(sum(scores(qwen, asked), []), abs=1e-4)
 
 
 def test_sliding_windows_are_scored_separately(qwen: Model, requests: dict[str, list[Request]]) -> None:
@@ -194,30 +272,15 @@ def test_sliding_windows_are_scored_separately(qwen: Model, requests: dict[str, 
     network.load_state_dict(qwen.network.state_dict())
     sliding = replace(qwen, network=network.eval())
     asked = requests["plain"][:6]
-    encoding = encode(qwen.tokenizer, asked, 2048)
+    paths = encode(qwen.tokenizer, asked, 2048).paths
     scorer = Scorer(sliding)
-    scorer.check(encoding.rows)
+    scorer.rows(paths)
     assert scorer.sharing == "separate"
-    expected = [[alone(sliding, row.prompt, tokens) for tokens in row.continuations] for row in encoding.rows]
-    assert sum(scores(sliding, asked, "separate"), []) == pytest.approx(sum(expected, []), abs=1e-4)
+    expected = [alone(sliding, path) for path in paths]
+    assert sum(scores(sliding, asked, "auto"), []) == pytest.approx(expected, abs=1e-4)
 
 
 # ---------------------------------------------------------------- what goes wrong
-
-
-class Limited(torch.nn.Module):
-    """A network with room for so many tokens at a time."""
-
-    def __init__(self, network: Any, tokens: int) -> None:
-        super().__init__()
-        self.network, self.tokens, self.batches = network, tokens, []
-        self.config, self.dtype = network.config, network.dtype
-
-    def forward(self, input_ids: Any, logits_to_keep: int = 0, **inputs: Any) -> Any:
-        if input_ids.numel() > self.tokens:
-            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {input_ids.numel()} tokens")
-        self.batches.append(input_ids.shape[0])
-        return self.network(input_ids, logits_to_keep=logits_to_keep, **inputs)
 
 
 @pytest.mark.parametrize("sharing", ["packed", "separate"])
@@ -225,7 +288,7 @@ def test_running_out_of_memory_makes_batches_smaller(
     qwen: Model, requests: dict[str, list[Request]], sharing: str
 ) -> None:
     asked = requests["plain"]
-    limited = Limited(qwen.network, 600)
+    limited = Limited(qwen.network, 900)
     found = scores(replace(qwen, network=limited), asked, sharing, batch_tokens=1 << 16)
     assert sum(found, []) == pytest.approx(sum(scores(qwen, asked), []), abs=1e-4)
     assert len(limited.batches) > 3 and max(limited.batches) > 1
@@ -238,13 +301,19 @@ def test_one_item_that_does_not_fit_is_named(qwen: Model, requests: dict[str, li
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(qwen: Model, requests: dict[str, list[Request]]) -> None:
-    broken = Limited(qwen.network, 1 << 20)
-    broken.network = None
-    with pytest.raises(TypeError):
+    broken = Limited(qwen.network, 1 << 20, RuntimeError("the size of tensor a must match the size of tensor b"))
+    with pytest.raises(RuntimeError, match="the size of tensor a"):
         scores(replace(qwen, network=broken), requests["plain"][:1])
 
 
-def test_nan_logits_are_named(tiny: Callable[[str], Path], requests: dict[str, list[Request]]) -> None:
+def test_the_hook_is_gone_after_an_error(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    """Else whoever uses the network next would get logits of other positions."""
+    with pytest.raises(DataError):
+        scores(replace(qwen, network=Limited(qwen.network, 5)), requests["plain"][:1])
+    assert qwen.network(torch.zeros(2, 3, dtype=torch.long)).logits.shape[:2] == (2, 3)
+
+
+def test_nan_logits_are_named(tiny: Callable[[str], File], requests: dict[str, list[Request]]) -> None:
     model = load_model(str(tiny("qwen2")), device="cpu")
     with torch.no_grad():
         model.network.get_output_embeddings().weight[7] = float("nan")
@@ -255,9 +324,9 @@ def test_nan_logits_are_named(tiny: Callable[[str], Path], requests: dict[str, l
 def test_long_prompts_lose_their_start_as_in_lm_eval(qwen: Model) -> None:
     asked = [Request("long", "word " * 100 + "Answer:", (" Paris",))]
     encoding = encode(qwen.tokenizer, asked, 40)
-    assert encoding.truncated == 1 and encoding.rows[0].length == 40
-    found = next(Scorer(qwen, "packed").score(encoding.rows, ["long"])).logprobs
-    assert found == pytest.approx(harness(qwen, asked, max_length=40)[0], abs=1e-4)
+    assert encoding.truncated == 1 and len(encoding.paths[0].tokens) == 41
+    found = next(Scorer(qwen, "packed").score(pack(encoding.paths), ["long"]))
+    assert found.logprob == pytest.approx(harness(qwen, asked, max_length=40)[0][0], abs=1e-4)
     assert not encode(qwen.tokenizer, asked, 2048).truncated
 
 
