@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import duckdb
 from pydantic import (
@@ -157,6 +158,9 @@ class LlmConfig(_Section):
     # One attempt may take this long, and a request with all its attempts that long.
     timeout_s: float = Field(default=120.0, gt=0)
     deadline_s: float = Field(default=900.0, gt=0)
+    # The first pause after a failure; it doubles with each further one up to the longest.
+    first_wait_s: float = Field(default=0.5, gt=0)
+    max_wait_s: float = Field(default=30.0, gt=0)
     # Requests without any answer before the run stops; whether to go on without them at its end.
     max_unanswered: int = Field(default=20, ge=0)
     accept_unanswered: bool = False
@@ -166,6 +170,14 @@ class LlmConfig(_Section):
     price_in_usd: float | None = Field(default=None, ge=0)
     price_out_usd: float | None = Field(default=None, ge=0)
     budget_usd: float | None = Field(default=None, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _bare(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("it holds a user name, password or query; a key belongs into the variable of api_key_env")
+        return url
 
     @model_validator(mode="after")
     def _priced(self) -> LlmConfig:

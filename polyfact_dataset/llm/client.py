@@ -48,15 +48,23 @@ class Client:
 
     async def _send(self, request: Request) -> Answer:
         async with self._gate:
-            await self.meter.admit()
             try:
-                answer = await self._engine.ask(request)
-            except Unanswered as error:
-                self.meter.record(None)
-                return self._give_up(error)
-            self._keep(request, answer)
-            self.meter.record(answer)
-            return answer
+                await self.meter.admit()
+                try:
+                    answer = await self._engine.ask(request)
+                except Unanswered as error:
+                    self.meter.record(None)
+                    return self._give_up(error)
+                self._keep(request, answer)
+                self.meter.record(answer)
+                return answer
+            except Unanswered:
+                raise
+            except PolyFactError as error:
+                # Nothing more is sent, but what is on its way, and paid, is waited for.
+                self.meter.refuse(error)
+                self._engine.stop()
+                raise
 
     def _keep(self, request: Request, answer: Answer) -> None:
         """Stores the answer; a rejection only once the model has answered anything: else all would be rejected."""
@@ -85,17 +93,28 @@ class Client:
 
 
 async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], workers: int) -> None:
-    """Does `work` on all items, taking them as workers become free. The first error stops all and is raised."""
-    source = iter(items)
+    """Does `work` on all items, taking them as workers become free.
+
+    After an error no more are taken, those begun are finished, and the error is raised.
+    """
+    source, failed = iter(items), False
 
     async def worker() -> None:
-        for item in source:
-            await work(item)
+        nonlocal failed
+        try:
+            while not failed:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    return
+                await work(item)
+        except BaseException:
+            failed = True
+            raise
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(worker())
-    except ExceptionGroup as errors:
-        expected: list[Exception] = [error for error in errors.exceptions if isinstance(error, PolyFactError)]
-        raise (expected or errors.exceptions)[0] from None
+    results = await asyncio.gather(*(worker() for _ in range(workers)), return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if errors:
+        unexpected = [error for error in errors if not isinstance(error, PolyFactError)]
+        final = [error for error in errors if not isinstance(error, Unanswered)]
+        raise (unexpected or final or errors)[0]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from polyfact_dataset.config import LlmConfig
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.errors import ConfigError, PolyFactError
 from polyfact_dataset.llm.protocol import Answer
 from polyfact_dataset.progress import Log
 
@@ -27,7 +27,7 @@ class Meter:
         self.admitted = self.done = self.prompt_tokens = self.completion_tokens = 0
         self._started: float | None = None
         self._probed = asyncio.Event()
-        self._refusal: ConfigError | None = None
+        self._refusal: PolyFactError | None = None
 
     @property
     def spent_usd(self) -> float:
@@ -47,6 +47,11 @@ class Meter:
             )
         if self._refusal is not None:
             raise self._refusal
+
+    def refuse(self, error: PolyFactError) -> None:
+        """Admits nothing more: whoever asks gets `error`."""
+        self._refusal = self._refusal or error
+        self._probed.set()
 
     def record(self, answer: Answer | None) -> None:
         """Counts an answer, or a request that was given up."""

@@ -1,12 +1,13 @@
 """A live endpoint through the `openai` client: vLLM's server, a provider, or anything compatible.
 
 The client's own retries are off: a pause that one request is told (429, `Retry-After`) holds for all of them, and
-what was tried is counted. No key, token or address with a password gets into a message.
+what was tried is counted. No key gets into a message.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import ipaddress
 import json
@@ -34,7 +35,6 @@ from polyfact_dataset.llm.protocol import (
 if TYPE_CHECKING:
     from openai import APIStatusError
 
-_FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 _NO_KEY = "none"
 
 
@@ -45,13 +45,6 @@ def is_private(url: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
-
-
-def shown(url: str) -> str:
-    """The address without a user name, password or query."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
 def _retry_after_s(header: str | None) -> float | None:
@@ -80,17 +73,22 @@ class OpenAIEngine:
         self._key = os.environ.get(config.api_key_env, "") or _NO_KEY
         if not is_private(self._url) and config.price_in_usd is None:
             raise ConfigError(
-                f"{shown(self._url)} may cost money: give --price-in and --price-out in USD per million tokens "
+                f"{self._url} may cost money: give --price-in and --price-out in USD per million tokens "
                 "(0 if it is free)"
             )
         self._client = openai.AsyncOpenAI(
             api_key=self._key, base_url=self._url, max_retries=0, timeout=config.timeout_s
         )
         self._pause_until = 0.0
+        self._stopped = asyncio.Event()
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    def stop(self) -> None:
+        """Lets what is on its way be answered, and tries nothing again."""
+        self._stopped.set()
 
     def _clean(self, message: object) -> str:
         text = " ".join(str(message).split())[:300]
@@ -109,7 +107,7 @@ class OpenAIEngine:
             raise self._refused_key(error) from None
         except openai.APIConnectionError as error:
             raise RetryableError(
-                f"no server answers at {shown(self._url)} ({self._clean(error.__cause__ or error)}); "
+                f"no server answers at {self._url} ({self._clean(error.__cause__ or error)}); "
                 "start it, or mend --base-url"
             ) from None
         except (openai.APIStatusError, ValueError, TimeoutError):
@@ -117,13 +115,11 @@ class OpenAIEngine:
         names = (getattr(entry, "id", None) for entry in getattr(page, "data", None) or [])
         served = [name for name in names if isinstance(name, str)]
         if served and model not in served:
-            raise ConfigError(
-                f"{shown(self._url)} does not serve {model!r}; it serves {', '.join(served[:5])}: mend --model"
-            )
+            raise ConfigError(f"{self._url} does not serve {model!r}; it serves {', '.join(served[:5])}: mend --model")
 
     async def ask(self, request: Request) -> Answer:
         """Asks until there is an answer, a rejection, or the deadline is over."""
-        started, reason, wait_s = time.monotonic(), "", _FIRST_WAIT_S
+        started, reason, wait_s = time.monotonic(), "", self._config.first_wait_s
         while True:
             await self._hold()
             told: float | None = None
@@ -149,14 +145,21 @@ class OpenAIEngine:
             pause_s = wait_s * random.uniform(0.5, 1.0) if told is None else told
             if pause_s >= left_s:
                 raise Unanswered(f"a request found no answer within {self._config.deadline_s:g} s ({reason})")
-            await asyncio.sleep(pause_s)
-            wait_s = min(2 * wait_s, _MAX_WAIT_S)
+            await self._sleep(pause_s)
+            wait_s = min(2 * wait_s, self._config.max_wait_s)
 
     async def _hold(self) -> None:
         """Waits for the end of a pause that any request was told, and spreads the start after it."""
         left_s = self._pause_until - time.monotonic()
         if left_s > 0:
-            await asyncio.sleep(left_s + random.uniform(0.0, 0.2))
+            await self._sleep(left_s + random.uniform(0.0, 0.2))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleeps, or raises `Unanswered` as soon as the engine is stopped."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        if self._stopped.is_set():
+            raise Unanswered("the run was stopped")
 
     async def _post(self, request: Request) -> Any:
         """The response's JSON. The typed method is given only what it must; the rest of the body goes as it is."""
@@ -175,16 +178,13 @@ class OpenAIEngine:
         if error.status_code in (401, 403):
             raise self._refused_key(error) from None
         if getattr(error, "code", None) == "insufficient_quota":
-            raise RetryableError(f"{shown(self._url)}: the quota is used up: {self._clean(error.message)}") from None
+            raise RetryableError(f"{self._url}: the quota is used up: {self._clean(error.message)}") from None
         if error.status_code < 500 and error.status_code not in (408, 409, 425, 429):
             raise ConfigError(
-                f"{shown(self._url)} answers {error.status_code}: {self._clean(error.message)}; "
-                "mend --base-url or --model"
+                f"{self._url} answers {error.status_code}: {self._clean(error.message)}; mend --base-url or --model"
             ) from None
 
     def _refused_key(self, error: APIStatusError) -> ConfigError:
         variable = self._config.api_key_env
         said = "holds a key that it refuses" if self._key != _NO_KEY else "is not set"
-        return ConfigError(
-            f"{shown(self._url)} answers {error.status_code}, and the environment variable {variable} {said}"
-        )
+        return ConfigError(f"{self._url} answers {error.status_code}, and the environment variable {variable} {said}")

@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def load(path: Path) -> Prompt:
         raise ConfigError(f"prompt {path.name}: {error}") from error
 
 
+@lru_cache(maxsize=1 << 16)
 def bounded(text: str) -> str:
     """The text as it may stand in a record: without hidden characters, and cut to `MAX_CHARACTERS`."""
     cleaned = clean(text) or ""

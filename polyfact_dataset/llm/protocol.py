@@ -78,9 +78,11 @@ class Unanswered(RetryableError):
 
 class Engine(Protocol):
     """Something that answers requests. `ask` raises `Unanswered` after its deadline, `ConfigError` when no request
-    can succeed (key, address, model)."""
+    can succeed (key, address, model). After `stop` it finishes what it has sent, and tries nothing again."""
 
     async def ask(self, request: Request) -> Answer: ...
+
+    def stop(self) -> None: ...
 
     async def close(self) -> None: ...
 

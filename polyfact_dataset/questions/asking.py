@@ -188,6 +188,8 @@ class Asking:
         for code in self.languages:
             if objected is not None and (not objected or code in objected):
                 self._take_template(fact, names, code, settled)
+        if settled.reason is not None:
+            return
         first = ("en",) if self.config.mode == "english_first" else self.languages
         for group in (first, self.languages):
             left = {code: "" for code in group if code not in settled.questions}
@@ -198,8 +200,8 @@ class Asking:
             if settled.reason is not None:
                 return
         seen: dict[str, str] = {}
-        for code in self.languages:
-            other = seen.setdefault(normalise(settled.questions[code]), code)
+        for code, question in list(settled.questions.items()):
+            other = seen.setdefault(normalise(question), code)
             if other != code:
                 settled.failed[f"question:same_as_{other}"] += 1
                 self._fail(fact, names, code, f"same_as_{other}", settled)

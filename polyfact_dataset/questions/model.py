@@ -7,7 +7,7 @@ facts nor balance. Nothing but the answers decides, so a run that was killed goe
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -68,7 +68,7 @@ class Writing:
             for candidate in chosen:
                 if self.settled[candidate.fact_id].reason is not None:
                     need.fail(self.candidates[candidate.fact_id]["property_id"], candidate.fact_id)
-            chosen = need.next(self._found())
+            chosen = need.next(self._sampled())
         return True
 
     # ------------------------------------------------------------ reading
@@ -174,11 +174,11 @@ class Writing:
         whole = [table.filter(pc.invert(touched)), pa.Table.from_pylist(changed, schema=table.schema)]
         return pa.concat_tables(whole).sort_by("entity_id")
 
-    def _found(self) -> Counter[str]:
-        """Facts of each relation that the sampler finds among those kept so far."""
-        rows = self.question_rows()
+    def _sampled(self) -> dict[str, set[str]]:
+        """Relation -> subjects of the facts that the sampler takes from those kept so far."""
+        rows, found = self.question_rows(), defaultdict[str, set[str]](set)
         if not rows:
-            return Counter()
+            return found
         path = self._context.target("questions")
         table = pa.Table.from_pylist(rows, schema=questions(self._languages).schema)
         write_parquet(path, table)
@@ -190,8 +190,10 @@ class Writing:
             chosen, _ = choose(pool, self._config, self._context.previous)
         except DataError:
             # Too few for any drawing: more are asked, and the sample stage says it if there are no more.
-            return Counter()
-        return Counter(str(row["property_id"]) for row in chosen)
+            return found
+        for row in chosen:
+            found[str(row["property_id"])].add(str(row["subject_id"]))
+        return found
 
 
 def _texts(entries: Iterable[Mapping[str, str]] | None, chain: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from polyfact_dataset.facts.splits import fill
@@ -26,15 +26,20 @@ class Candidate:
 
 @dataclass
 class _Relation:
-    """The candidates of one relation, in the order of the pool, and what has been asked of them."""
+    """The candidates of one relation, in the order of the pool, and what has been asked of them.
+
+    `used` are the subjects that the sampler has a fact of: it takes one fact of a subject, so no other is worth asking.
+    """
 
     candidates: Sequence[Candidate]
     asked: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    used: Set[str] = frozenset()
 
     @property
-    def exhausted(self) -> bool:
-        return len(self.asked) == len(self.candidates)
+    def open(self) -> list[Candidate]:
+        """What may still be asked to any use."""
+        return [c for c in self.candidates if c.fact_id not in self.asked and c.subject not in self.used]
 
     @property
     def success(self) -> float:
@@ -42,18 +47,13 @@ class _Relation:
         return 1.0 if not self.asked else max(1 - len(self.failed) / len(self.asked), 0.1)
 
     def take(self, number: int, answer_limit: int) -> list[Candidate]:
-        """The next candidates: first those that the sampler can use beside what it has, then any.
-
-        It uses a subject once, and an answer up to its share.
-        """
+        """The next candidates: first those that add a subject, and an answer below its limit; then any."""
         kept = [c for c in self.candidates if c.fact_id in self.asked and c.fact_id not in self.failed]
         subjects, answers = {c.subject for c in kept}, Counter(c.answer for c in kept)
         chosen, passed = list[Candidate](), list[Candidate]()
-        for candidate in self.candidates:
+        for candidate in self.open:
             if len(chosen) == number:
                 break
-            if candidate.fact_id in self.asked:
-                continue
             if candidate.subject in subjects or answers[candidate.answer] >= answer_limit:
                 passed.append(candidate)
                 continue
@@ -79,29 +79,27 @@ class Need:
 
     def first(self) -> list[Candidate]:
         """The first round: each relation's share and some to spare."""
-        return self._take(self._shares({}))
+        return self._take(self._shares())
 
     def fail(self, relation: str, fact_id: str) -> None:
         """Notes that a fact is dropped."""
         self._relations[relation].failed.add(fact_id)
 
-    def next(self, found: Mapping[str, int]) -> list[Candidate]:
-        """The next round, when the sampler found `found` facts of each relation; empty when it needs no more."""
-        shares = self._shares(found)
-        return self._take(
-            {
-                relation: shares[relation] - found.get(relation, 0)
-                for relation, state in self._relations.items()
-                if found.get(relation, 0) < shares[relation] and not state.exhausted
-            }
-        )
+    def next(self, used: Mapping[str, Set[str]]) -> list[Candidate]:
+        """The next round, when the sampler found a fact of each of the `used` subjects of a relation.
 
-    def _shares(self, found: Mapping[str, int]) -> dict[str, int]:
-        """What each relation is to give: an even share of all, or less where there is no more to ask."""
+        Empty when it needs no more, or nothing more can help.
+        """
+        for relation, state in self._relations.items():
+            state.used = used.get(relation, frozenset())
+        shares = self._shares()
+        lacking = {relation: shares[relation] - len(state.used) for relation, state in self._relations.items()}
+        return self._take({relation: number for relation, number in lacking.items() if number > 0})
+
+    def _shares(self) -> dict[str, int]:
+        """What each relation is to give: an even share of all, or what was found where no more can be."""
         capacity = {
-            relation: found.get(relation, 0)
-            if state.exhausted
-            else max(len({candidate.subject for candidate in state.candidates}), found.get(relation, 0))
+            relation: len(state.used | {candidate.subject for candidate in state.open})
             for relation, state in self._relations.items()
         }
         return fill(self._total, capacity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from polyfact_dataset.languages import Language, language
@@ -89,6 +89,7 @@ def _detector(codes: tuple[str, ...]) -> Any:
     return LanguageDetectorBuilder.from_iso_codes_639_1(*known).build()
 
 
+@lru_cache(maxsize=1 << 16)
 def other_language(wording: str, code: str, codes: tuple[str, ...]) -> str | None:
     """Another of `codes` in which the wording (a question without its names) surely is, or None."""
     entry = language(code)

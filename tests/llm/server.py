@@ -79,7 +79,9 @@ def content(body: dict[str, Any], fault: str | None) -> str:
     """What a model would say."""
     record = json.loads(body["messages"][-1]["content"])
     if "name" in record:
-        return {"empty": "", "not_json": "The name is\nunknown", "script": "Ελλάδα 한글"}.get(fault or "", record["name"])
+        return {"empty": "", "not_json": "The name is\nunknown", "script": "Ελλάδα 한글"}.get(
+            fault or "", record["name"]
+        )
     code = _code(record["language"])
     text, answer = question(record), record["answer"]
     if fault == "not_json":
@@ -152,7 +154,8 @@ class Scripted:
         """Notes that a request was dealt with."""
         with self.lock:
             self.now -= 1
-            self.answered[digest] += whole
+            if whole:
+                self.answered[digest] += 1
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -228,6 +231,11 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
+
+    def handle_error(self, request: object, address: object) -> None:
+        """A client that goes away, killed perhaps, is no error of the server."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, address)
 
 
 @contextmanager
