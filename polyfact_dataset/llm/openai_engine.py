@@ -94,15 +94,15 @@ class OpenAIEngine:
         text = " ".join(str(message).split())[:300]
         return text.replace(self._key, "***") if self._key != _NO_KEY else text
 
-    async def check(self, model: str) -> None:
-        """Raises `RetryableError` when no server answers, `ConfigError` when it does not know the key or the model.
+    async def check(self) -> None:
+        """Raises `RetryableError` when no server answers, `ConfigError` when it refuses the key.
 
-        A server without a list of models passes.
+        What models it lists is not looked at: some load what they are asked for, and a wrong name is answered by 404.
         """
         openai = self._openai
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                page = await self._client.models.list()
+                await self._client.models.with_raw_response.list()
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise self._refused_key(error) from None
         except openai.APIConnectionError as error:
@@ -110,12 +110,8 @@ class OpenAIEngine:
                 f"no server answers at {self._url} ({self._clean(error.__cause__ or error)}); "
                 "start it, or mend --base-url"
             ) from None
-        except (openai.APIStatusError, ValueError, TimeoutError):
+        except (openai.APIStatusError, TimeoutError):
             return
-        names = (getattr(entry, "id", None) for entry in getattr(page, "data", None) or [])
-        served = [name for name in names if isinstance(name, str)]
-        if served and model not in served:
-            raise ConfigError(f"{self._url} does not serve {model!r}; it serves {', '.join(served[:5])}: mend --model")
 
     async def ask(self, request: Request) -> Answer:
         """Asks until there is an answer, a rejection, or the deadline is over."""

@@ -73,7 +73,7 @@ class Live:
         self._left = number
         engine = OpenAIEngine(self._config, self._retries)
         try:
-            await engine.check(self._asking.config.model)
+            await engine.check()
             client = Client(self._cache, engine, self._config, self._meter)
             with self._context.log.progress("questions", "facts", number) as task:
 
