@@ -57,6 +57,27 @@ def _part(text: str | None) -> tuple[int, int] | None:
     return int(number), int(count)
 
 
+def read_objections(path: Path) -> dict[str, frozenset[str]]:
+    """Fact -> the languages objected to, none meaning all; from a table with columns `fact_id` and `language`.
+
+    Such is the audit's table of findings. Raises `ConfigError` when the file is no such table.
+    """
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    try:
+        table = pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        rows = table.select(["fact_id", "language"]).to_pylist()
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"--objections {path}: {error}; give Parquet or CSV with fact_id and language") from error
+    found: dict[str, frozenset[str]] = {}
+    for row in rows:
+        fact, codes = str(row["fact_id"]), frozenset([row["language"]] if row["language"] else [])
+        known = found.setdefault(fact, codes)
+        found[fact] = known | codes if known and codes else frozenset()
+    return dict(sorted(found.items()))
+
+
 def run(
     *,
     until: str,
@@ -66,6 +87,7 @@ def run(
     previous: Path | None,
     overwrite: bool,
     quiet: bool,
+    objections: Path | None = None,
     part: str | None = None,
     **overrides: Any,
 ) -> None:
@@ -78,6 +100,7 @@ def run(
         previous=previous_splits(previous) if previous is not None else {},
         part=_part(part),
         source=source,
+        objections=read_objections(objections) if objections is not None else {},
     )
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
     if until != pipeline.LAST:

@@ -49,49 +49,33 @@ Offline = Annotated[
 Contact = Annotated[
     Optional[str], typer.Option("--contact", help="With --backfill: e-mail address or URL shown to Wikimedia.")
 ]
+Source = Annotated[
+    Optional[str], typer.Option("--questions", help="Who writes the questions: `template` (the default) or `model`.")
+]
+Model = Annotated[Optional[str], typer.Option("--model", help="Name under which the server knows the model.")]
+BaseUrl = Annotated[
+    Optional[str],
+    typer.Option("--base-url", help="OpenAI-compatible endpoint, such as http://host:8000/v1. Default: none."),
+]
+ModelCache = Annotated[
+    Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --out.")
+]
+PriceIn = Annotated[Optional[float], typer.Option("--price-in", min=0, help="USD per million prompt tokens.")]
+PriceOut = Annotated[Optional[float], typer.Option("--price-out", min=0, help="USD per million answered tokens.")]
+Budget = Annotated[Optional[float], typer.Option("--budget", min=0, help="USD that this run may spend at most.")]
+Objections = Annotated[
+    Optional[Path],
+    typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 
 
-def _build(
-    until: str,
-    dump: Path | None,
-    out: Path,
-    facts: int | None,
-    seed: int | None,
-    config: Path | None,
-    workers: int | None,
-    previous: Path | None,
-    backfill: bool | None,
-    offline: bool | None,
-    contact: str | None,
-    overwrite: bool,
-    quiet: bool,
-    part: str | None = None,
-) -> None:
-    from polyfact_dataset import build
+def _command(until: str) -> Callable[..., None]:
+    """The command that builds up to a stage: all of them have the same options."""
 
-    build.run(
-        until=until,
-        dump=dump,
-        out=out,
-        config_file=config,
-        previous=previous,
-        overwrite=overwrite,
-        quiet=quiet,
-        facts=facts,
-        seed=seed,
-        part=part,
-        extract__workers=workers,
-        backfill__enabled=backfill,
-        backfill__offline=offline,
-        backfill__contact=contact,
-    )
-
-
-def _stage_command(name: str, doc: str) -> None:
-    @app.command(name, help=f"Run the build up to stage `{name}`: {doc}.", rich_help_panel="Stages of a build")
     def command(
+        context: typer.Context,
         dump: Dump = None,
         out: Out = Path("build"),
         facts: Facts = None,
@@ -102,10 +86,48 @@ def _stage_command(name: str, doc: str) -> None:
         backfill: Backfill = None,
         offline: Offline = None,
         contact: Contact = None,
+        questions: Source = None,
+        model: Model = None,
+        base_url: BaseUrl = None,
+        model_cache: ModelCache = None,
+        price_in: PriceIn = None,
+        price_out: PriceOut = None,
+        budget: Budget = None,
+        objections: Objections = None,
         overwrite: Overwrite = False,
         quiet: Quiet = False,
     ) -> None:
-        _build(name, dump, out, facts, seed, config, workers, previous, backfill, offline, contact, overwrite, quiet)
+        if context.invoked_subcommand is not None:
+            if any(getattr(context.get_parameter_source(name), "name", "") != "DEFAULT" for name in context.params):
+                raise typer.BadParameter(f"give options after `{context.invoked_subcommand}`, not before it")
+            return
+        from polyfact_dataset import build
+
+        build.run(
+            until=until,
+            dump=dump,
+            out=out,
+            config_file=config,
+            previous=previous,
+            objections=objections,
+            overwrite=overwrite,
+            quiet=quiet,
+            facts=facts,
+            seed=seed,
+            extract__workers=workers,
+            backfill__enabled=backfill,
+            backfill__offline=offline,
+            backfill__contact=contact,
+            questions__source=questions,
+            questions__model=model,
+            llm__base_url=base_url,
+            llm__cache=model_cache,
+            llm__price_in_usd=price_in,
+            llm__price_out_usd=price_out,
+            llm__budget_usd=budget,
+        )
+
+    return command
 
 
 @app.command("extract", rich_help_panel="Stages of a build")
@@ -127,8 +149,20 @@ def extract_command(
     quiet: Quiet = False,
 ) -> None:
     """Run stage `extract`: read the dump: labels, types, statements."""
-    _build(
-        "extract", source or dump, out, facts, seed, config, workers, previous, None, None, None, overwrite, quiet, part
+    from polyfact_dataset import build
+
+    build.run(
+        until="extract",
+        dump=source or dump,
+        out=out,
+        config_file=config,
+        previous=previous,
+        overwrite=overwrite,
+        quiet=quiet,
+        part=part,
+        facts=facts,
+        seed=seed,
+        extract__workers=workers,
     )
 
 
@@ -148,27 +182,6 @@ def merge_command(
     build.merge(parts, out=out, config_file=config, overwrite=overwrite, quiet=quiet, facts=facts, seed=seed)
 
 
-@app.command("build")
-def build_command(
-    dump: Dump = None,
-    out: Out = Path("build"),
-    facts: Facts = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    workers: Workers = None,
-    previous: Previous = None,
-    backfill: Backfill = None,
-    offline: Offline = None,
-    contact: Contact = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    """Build a release from a Wikidata JSON dump, going on where an earlier run stopped."""
-    from polyfact_dataset.pipeline import LAST
-
-    _build(LAST, dump, out, facts, seed, config, workers, previous, backfill, offline, contact, overwrite, quiet)
-
-
 @app.command("audit")
 def audit_command(
     release: Annotated[Path, typer.Argument(help="Release folder: ours, or Parquet per config as published.")],
@@ -184,13 +197,74 @@ def audit_command(
     build.audit(release, output, config, quiet)
 
 
-def _register_stages() -> None:
-    from polyfact_dataset.pipeline import STAGES
+_questions = typer.Typer(invoke_without_command=True)
 
+
+@_questions.command("write-batches")
+def write_batches_command(
+    out: Out = Path("build"),
+    to: Annotated[
+        Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --out.")
+    ] = None,
+    max_requests: Annotated[
+        int, typer.Option("--max-requests", min=1, max=50_000, help="Requests in one file.")
+    ] = 20_000,
+    max_mb: Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes of one file.")] = 100,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what stands in earlier files and has no answer yet.")
+    ] = False,
+    previous: Previous = None,
+    objections: Objections = None,
+    model_cache: ModelCache = None,
+) -> None:
+    """Write what a model is to be asked next as OpenAI Batch files (JSON lines)."""
+    from polyfact_dataset.questions import commands
+
+    limits = max_requests, max_mb * 1_000_000
+    commands.write_batches(out, to, *limits, again, previous, objections, model_cache)
+
+
+@_questions.command("read-batches")
+def read_batches_command(
+    files: Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")],
+    out: Out = Path("build"),
+    model_cache: ModelCache = None,
+) -> None:
+    """Take the answers of batch files; what is answered already is not taken twice."""
+    from polyfact_dataset.questions import commands
+
+    commands.read_batches(files, out, model_cache)
+
+
+@_questions.command("status")
+def status_command(
+    out: Out = Path("build"),
+    previous: Previous = None,
+    objections: Objections = None,
+    model_cache: ModelCache = None,
+) -> None:
+    """Show what is done, failed by reason, and left, with tokens, speed and expected end; also during a build."""
+    from polyfact_dataset.questions import commands
+
+    commands.status(out, previous, objections, model_cache)
+
+
+def _register_stages() -> None:
+    from polyfact_dataset.pipeline import LAST, STAGES
+
+    app.command("build", help="Build a release from a Wikidata JSON dump, going on where an earlier run stopped.")(
+        _command(LAST)
+    )
     # `extract` has arguments of its own; the last stage, `audit`, is a whole build, and its name is the command for
     # any release.
+    panel = "Stages of a build"
     for stage in STAGES[1:-1]:
-        _stage_command(stage.name, stage.doc)
+        text = f"Run the build up to stage `{stage.name}`: {stage.doc}."
+        if stage.name == "questions":
+            _questions.callback()(_command(stage.name))
+            app.add_typer(_questions, name=stage.name, help=text, rich_help_panel=panel)
+        else:
+            app.command(stage.name, help=text, rich_help_panel=panel)(_command(stage.name))
 
 
 def _version(value: bool) -> None:

@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import duckdb
 from pydantic import (
@@ -117,6 +118,74 @@ class NamesakesConfig(_Section):
 
     # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous.
     min_sitelinks_share: float = Field(default=0.0, ge=0)
+
+
+class QuestionsConfig(_Section):
+    """Who writes the questions, and what becomes of a fact for which a model fails."""
+
+    source: Literal["template", "model"] = "template"
+    # The name under which the server knows the model, and the revision that it holds, where that is known.
+    model: str = ""
+    revision: str = ""
+    # `direct`: each language from the fact. `english_first`: English from the fact, the others from the English.
+    mode: Literal["direct", "english_first"] = "direct"
+    # A language for which the model fails twice: the fact is dropped (the paper), or has the template's question.
+    fallback: Literal["drop", "template"] = "drop"
+    # Have the server enforce the JSON schema of the answer.
+    guided: bool = True
+    # Facts asked beyond a relation's share, for those that fail or that distractors cannot serve.
+    spare_share: float = Field(default=0.05, ge=0)
+
+    @model_validator(mode="after")
+    def _named(self) -> QuestionsConfig:
+        if self.source == "model" and not self.model:
+            raise ValueError("model is empty: name the model that writes the questions with --model")
+        if self.source == "template" and self.model:
+            raise ValueError(f"model is {self.model!r}, but templates write the questions; add --questions model")
+        return self
+
+
+class LlmConfig(_Section):
+    """How a model is reached, and what that may cost. Nothing here changes an answer."""
+
+    # OpenAI-compatible endpoint, such as http://host:8000/v1. Without one, answers come from the cache alone.
+    base_url: str | None = Field(default=None, pattern=r"^https?://")
+    # The environment variable that holds the key; the key itself is never a setting.
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_]\w*$")
+    # SQLite file with every answer; by default in the build folder.
+    cache: Path | None = None
+    in_flight: int = Field(default=64, ge=1)
+    # One attempt may take this long, and a request with all its attempts that long.
+    timeout_s: float = Field(default=120.0, gt=0)
+    deadline_s: float = Field(default=900.0, gt=0)
+    # The first pause after a failure; it doubles with each further one up to the longest.
+    first_wait_s: float = Field(default=0.5, gt=0)
+    max_wait_s: float = Field(default=30.0, gt=0)
+    # Requests without any answer before the run stops; whether to go on without them at its end.
+    max_unanswered: int = Field(default=20, ge=0)
+    accept_unanswered: bool = False
+    # Requests from which the rest is estimated before anything else is sent.
+    probe_requests: int = Field(default=50, ge=1)
+    # USD per million tokens, and the most that one run may spend.
+    price_in_usd: float | None = Field(default=None, ge=0)
+    price_out_usd: float | None = Field(default=None, ge=0)
+    budget_usd: float | None = Field(default=None, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _bare(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("it holds a user name, password or query; a key belongs into the variable of api_key_env")
+        return url
+
+    @model_validator(mode="after")
+    def _priced(self) -> LlmConfig:
+        if (self.price_in_usd is None) != (self.price_out_usd is None):
+            raise ValueError("give both price_in_usd and price_out_usd (--price-in, --price-out)")
+        if self.budget_usd is not None and not (self.price_in_usd or self.price_out_usd):
+            raise ValueError("a budget needs prices: give --price-in and --price-out")
+        return self
 
 
 class SampleConfig(_Section):
@@ -283,6 +352,8 @@ class Config(_Section):
     candidates: CandidatesConfig = CandidatesConfig()
     backfill: BackfillConfig = BackfillConfig()
     namesakes: NamesakesConfig = NamesakesConfig()
+    questions: QuestionsConfig = QuestionsConfig()
+    llm: LlmConfig = LlmConfig()
     sample: SampleConfig = SampleConfig()
     distract: DistractConfig = DistractConfig()
     tiers: TiersConfig = TiersConfig()
@@ -292,7 +363,7 @@ class Config(_Section):
     def identity(self) -> dict[str, Any]:
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
-        unheard: Any = {"extract": {"workers", "memory_mb"}, "backfill": backfill, "audit": True}
+        unheard: Any = {"extract": {"workers", "memory_mb"}, "backfill": backfill, "llm": True, "audit": True}
         return self.model_dump(mode="json", exclude=unheard)
 
     @property

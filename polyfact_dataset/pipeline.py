@@ -48,12 +48,17 @@ _VERIFY_BYTES = 1 << 30
 # Tells, in the folder of a stage that may resume, what was being made. What is hidden there is no result.
 _KEY = ".key"
 # What a build folder may hold before there is a manifest.
-_OWN = (".lock", "stages", "timings.json", "wikidata-cache.sqlite", "wikidata-cache.sqlite-journal")
+_CACHES = ("wikidata-cache.sqlite", "model-cache.sqlite")
+_OWN = (
+    *(".lock", "stages", "timings.json", "batches"),
+    *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
+)
 _OWN_SOURCES = {
     "extract": tuple(
         f"wikidata/{name}.py"
         for name in ("bzip2", "chunks", "dump", "entities", "extract", "lines", "merge", "parts", "workers")
     ),
+    "questions": ("questions", "llm", "facts", "wikidata/localise.py"),
     "export": ("release", "../dataset_card"),
 }
 # What every stage depends on.
@@ -98,18 +103,23 @@ STAGES: tuple[Stage, ...] = (
         "find subjects that share a name, and what tells them apart",
     ),
     Stage(
-        "questions", "questions.write", ("backfill", "localise", "namesakes"), "write the question in every language"
+        "questions",
+        "questions.write",
+        ("extract", "backfill", "localise", "namesakes"),
+        "write the question in every language",
     ),
-    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
+    Stage("validate", "questions.validate", ("questions",), "keep facts sound in all languages"),
     Stage(
         "sample",
         "facts.sample",
-        ("backfill", "localise", "questions", "validate"),
+        ("backfill", "questions", "validate"),
         "balance relations, split by subject, draw exchangeable distractors",
     ),
-    Stage("items", "facts.items", ("localise", "questions", "sample"), "lay out every item in every language"),
-    Stage("tier", "quality.tiers", ("localise", "items"), "assign quality tiers"),
-    Stage("export", "release.export", ("extract", "localise", "items", "tier"), "write the release folder"),
+    Stage("items", "facts.items", ("questions", "sample"), "lay out every item in every language"),
+    Stage("tier", "quality.tiers", ("questions", "items"), "assign quality tiers"),
+    Stage(
+        "export", "release.export", ("extract", "localise", "questions", "items", "tier"), "write the release folder"
+    ),
     Stage("audit", "quality.audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
 )
 LAST = STAGES[-1].name
@@ -159,7 +169,8 @@ class Report:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a build is made from. `previous` maps subjects to their split in an earlier release.
+    """What a build is made from. `previous` maps subjects to their split in an earlier release; `objections` facts to
+    the languages in which a model's question was objected to (an empty set: in all).
 
     `part` is (i, n) where only the i-th of n parts of the dump is extracted. `source` identifies the dump where it is
     not at hand any more: its extraction is in the build folder, or is merged from others.
@@ -168,6 +179,7 @@ class Inputs:
     config: Config
     dump: Path | None
     previous: Mapping[str, str] = field(default_factory=dict)
+    objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
     part: tuple[int, int] | None = None
     source: str = ""
 
@@ -181,8 +193,16 @@ class Inputs:
         return {
             "dump": self.dump_identity,
             "config": self.config.identity(),
-            "previous": digest_json(dict(self.previous)) if self.previous else None,
+            **self.digests(),
             **({"part": list(self.part)} if self.part else {}),
+        }
+
+    def digests(self) -> dict[str, str | None]:
+        """Digests of what was read from other files than the dump, None where nothing was."""
+        objections = {fact: sorted(codes) for fact, codes in self.objections.items()}
+        return {
+            "previous": digest_json(dict(self.previous)) if self.previous else None,
+            "objections": digest_json(objections) if objections else None,
         }
 
 
@@ -191,6 +211,7 @@ class Context:
 
     def __init__(self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any]) -> None:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
+        self.objections = inputs.objections
         self.out, self.log, self._target = out, log, target
         # The entries of the finished stages, for those that report on the build.
         self.manifest = manifest
@@ -289,7 +310,8 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
             "sources": digest_sources(stage.sources),
             "reads": [manifest["stages"][name]["key"] for name in stage.reads],
             "dump": [manifest["build"]["dump"], manifest["build"].get("part")] if not stage.reads else None,
-            "previous": manifest["build"]["previous"] if stage.name == "sample" else None,
+            "previous": manifest["build"]["previous"] if stage.name in ("questions", "sample") else None,
+            "objections": manifest["build"]["objections"] if stage.name == "questions" else None,
         }
     )
 

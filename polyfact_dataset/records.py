@@ -186,12 +186,13 @@ def described(languages: Sequence[str]) -> Table:
 
 
 def questions(languages: Sequence[str]) -> Table:
-    """One row per candidate whose both ends have labels in all languages."""
+    """One row per candidate that has a question in all languages."""
+    sources = pa.struct([pa.field(code, STRING, nullable=False) for code in languages])
     return Table(
         "questions",
         (
             *CANDIDATES.columns,
-            Column("question_source", STRING, "`template` or `model:<name>`"),
+            Column("sources", sources, "language code -> `template` or `model:<name>`"),
             *(Column(code, STRING, f"question in {code}") for code in languages),
         ),
     )
@@ -214,6 +215,7 @@ def items(languages: Sequence[str]) -> Table:
     """One row per fact; `option_ids` per language in the order shown there."""
     fields = [
         pa.field("question", STRING, nullable=False),
+        pa.field("question_source", STRING, nullable=False),
         pa.field("option_ids", STRINGS, nullable=False),
         pa.field("answer_index", pa.int32(), nullable=False),
     ]

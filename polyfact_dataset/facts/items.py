@@ -56,7 +56,12 @@ def lay_out(
         order = order_of(seed, row["fact_id"], code)
         ids = [entities[position] for position in order]
         check(code, row[code], [labels[qid][code] for qid in ids], row["fact_id"])
-        result[code] = {"question": row[code], "option_ids": ids, "answer_index": order.index(0)}
+        result[code] = {
+            "question": row[code],
+            "question_source": row["sources"][code],
+            "option_ids": ids,
+            "answer_index": order.index(0),
+        }
     return result
 
 
@@ -64,7 +69,7 @@ def run(context: Context) -> Report:
     """Writes `items`."""
     languages, table = context.config.languages, items(context.config.languages)
     answers = context.read("sample", "sampled", ["object_id"]).column("object_id").unique()
-    localised = context.read("localise", "localised")
+    localised = context.read("questions", "localised")
     localised = localised.filter(pa.compute.is_in(localised.column("entity_id"), answers))
     texts = [pa.compute.struct_field(localised.column(code), "text").to_pylist() for code in languages]
     labels = {
@@ -74,7 +79,7 @@ def run(context: Context) -> Report:
     with connect(context.folder) as connection, parquet_writer(context.target("items"), table.schema) as writer:
         columns = ", ".join(f'q."{code}"' for code in languages)
         query = f"""
-            SELECT s.*, {columns}
+            SELECT s.*, q.sources, {columns}
             FROM read_parquet($sampled) s JOIN read_parquet($questions) q USING (fact_id)
             ORDER BY CASE s.split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END, fact_id
         """

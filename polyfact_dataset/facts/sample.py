@@ -124,7 +124,7 @@ def run(context: Context) -> Report:
     config = context.config
     pool = Pool(
         context.read("validate", "survivors"),
-        context.read("localise", "localised"),
+        context.read("questions", "localised"),
         context.read("questions", "questions"),
         context.read("backfill", "true_objects"),
         config.languages,

@@ -70,7 +70,7 @@ def run(context: Context) -> Report:
     config = context.config
     columns = ["fact_id", "subject_id", "property_id", "object_id", "distractor_ids"]
     facts = context.read("items", "items", columns).to_pylist()
-    masks = attested_languages(context.read("localise", "localised"), config.languages)
+    masks = attested_languages(context.read("questions", "localised"), config.languages)
     found = rows(facts, masks, config)
     context.write("tiers", pa.Table.from_pylist(found, schema=TIERED.schema))
     return Report({"tiers": dict(sorted(Counter(str(row["quality_tier"]) for row in found).items()))})

@@ -7,7 +7,7 @@ in `facts/distract.py`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -43,24 +43,25 @@ def fault(question: str, subject: str, gold: str, code: str) -> str | None:
     return None
 
 
-def _mark_ambiguous(connection: duckdb.DuckDBPyConnection, questions: str, languages: Sequence[str]) -> None:
-    """Temporary table `ambiguous`: facts whose question, in some language, is also asked of another subject."""
+def ambiguous(connection: duckdb.DuckDBPyConnection, questions: str, languages: Sequence[str]) -> dict[str, str]:
+    """Fact -> a language in which its question is also asked of another subject.
+
+    `questions` is the path of a questions table.
+    """
     parts = " UNION ALL ".join(
         f"""SELECT fact_id, '{code}' AS code FROM read_parquet($questions)
             WINDOW asked AS (PARTITION BY property_id, lower("{code}"))
             QUALIFY min(subject_id) OVER asked <> max(subject_id) OVER asked"""
         for code in languages
     )
-    connection.execute(
-        f"CREATE TEMP TABLE ambiguous AS SELECT fact_id, min(code) AS code FROM ({parts}) GROUP BY fact_id",
-        {"questions": questions},
-    )
+    query = f"SELECT fact_id, min(code) FROM ({parts}) GROUP BY fact_id ORDER BY fact_id"
+    return dict(connection.execute(query, {"questions": questions}).fetchall())
 
 
-def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
-    """The reason code of the first language in which the fact is unsound, or None."""
-    if row["ambiguous"] is not None:
-        return f"ambiguous_subject:{row['ambiguous']}"
+def verdict(row: dict[str, Any], languages: Sequence[str], doubtful: Mapping[str, str]) -> str | None:
+    """The reason code of the first language in which the fact is unsound, or None. `doubtful`: see `ambiguous`."""
+    if row["fact_id"] in doubtful:
+        return f"ambiguous_subject:{doubtful[row['fact_id']]}"
     for code in languages:
         reason = fault(row[code], row[f"subject:{code}"], row[f"object:{code}"], code)
         if reason is not None:
@@ -76,25 +77,24 @@ def run(context: Context) -> Report:
         parquet_writer(context.target("survivors"), SURVIVORS.schema) as kept,
         parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
     ):
-        _mark_ambiguous(connection, str(context.path("questions", "questions")), languages)
+        doubtful = ambiguous(connection, str(context.path("questions", "questions")), languages)
         query = f"""
-            SELECT q.*, a.code AS ambiguous, {both_ends(languages)}
+            SELECT q.*, {both_ends(languages)}
             FROM read_parquet($questions) q
             JOIN read_parquet($localised) s ON s.entity_id = q.subject_id
             JOIN read_parquet($localised) o ON o.entity_id = q.object_id
-            LEFT JOIN ambiguous a USING (fact_id)
             ORDER BY q.property_id, q.priority
         """
         parameters = {
             "questions": str(context.path("questions", "questions")),
-            "localised": str(context.path("localise", "localised")),
+            "localised": str(context.path("questions", "localised")),
         }
         for batch in stream(connection, query, parameters):
             good, bad = [], []
             for row in batch.to_pylist():
                 relation = row["property_id"]
                 tally.input[relation] += 1
-                reason = verdict(row, languages)
+                reason = verdict(row, languages, doubtful)
                 if reason is None:
                     good.append(row)
                     tally.kept[relation] += 1

@@ -1,7 +1,8 @@
-"""Stage `questions`: the question of every candidate in every language, from the language files' templates.
+"""Stage `questions`: the question of a fact in every language, from templates or a model, and the labels of its ends.
 
 A question depends on the subject and the relation alone, never on the options: that is what keeps the options
-exchangeable (deviation from the paper, whose model saw the distractors; reference: lessons).
+exchangeable (deviation from the paper, whose model saw the distractors; reference: lessons). Templates are written for
+every candidate; a model is asked only for what the sampler needs (see `model`).
 """
 
 from __future__ import annotations
@@ -13,19 +14,41 @@ from typing import Any
 import pyarrow as pa
 
 from polyfact_dataset.config import Config
-from polyfact_dataset.engine import connect, stream
+from polyfact_dataset.engine import connect, stream, write_query
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
-from polyfact_dataset.records import REJECTS, questions
+from polyfact_dataset.records import REJECTS, localised, questions
 from polyfact_dataset.relations import kind_of
 from polyfact_dataset.storage import parquet_writer
 
 SOURCE = "template"
 
+# The candidates `c` with the labels of their ends `s` and `o`, and what tells a subject apart from namesakes, `d`.
+FACTS = """
+    FROM read_parquet($facts) c
+    JOIN read_parquet($localised) s ON s.entity_id = c.subject_id
+    JOIN read_parquet($localised) o ON o.entity_id = c.object_id
+    LEFT JOIN read_parquet($described) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
+"""
+
+
+def inputs(context: Context) -> dict[str, str]:
+    """The parameters of `FACTS`."""
+    return {
+        "facts": str(context.path("backfill", "candidates")),
+        "described": str(context.path("namesakes", "described")),
+        "localised": str(context.path("localise", "localised")),
+    }
+
 
 def settings(config: Config) -> dict[str, object]:
     """What the result depends on besides the tables read and the language files."""
-    return {"languages": config.languages}
+    found: dict[str, object] = {"languages": config.languages, "questions": config.questions.model_dump()}
+    if config.questions.source == "model":
+        # Which candidates are asked depends on what the sampler needs.
+        found |= {"seed": config.seed, "facts": config.facts}
+        found |= {"sample": config.sample.model_dump(), "distract": config.distract.model_dump()}
+    return found
 
 
 def both_ends(languages: Sequence[str]) -> str:
@@ -50,40 +73,47 @@ def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
 
 
 def run(context: Context) -> Report:
-    """Writes `questions` for candidates labelled in all languages, and `rejects`."""
+    """Writes `questions`, `localised` (the labels of their ends, also those that a model gave) and `rejects`."""
+    if context.config.questions.source == "model":
+        from polyfact_dataset.questions.live import write
+
+        return write(context)
+    return _write_templates(context)
+
+
+def _write_templates(context: Context) -> Report:
+    """Questions of all candidates that are labelled in all languages."""
     languages = context.config.languages
     table, tally = questions(languages), Tally()
-    with (
-        connect(context.folder) as connection,
-        parquet_writer(context.target("questions"), table.schema) as kept,
-        parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
-    ):
-        parameters = {
-            "facts": str(context.path("backfill", "candidates")),
-            "described": str(context.path("namesakes", "described")),
-            "localised": str(context.path("localise", "localised")),
-        }
-        descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
-        query = f"""
-            SELECT c.*, s.types AS subject_types, {both_ends(languages)}, d.fault, {descriptions}
-            FROM read_parquet($facts) c
-            JOIN read_parquet($localised) s ON s.entity_id = c.subject_id
-            JOIN read_parquet($localised) o ON o.entity_id = c.object_id
-            LEFT JOIN read_parquet($described) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
-            ORDER BY c.property_id, c.priority
-        """
-        for batch in stream(connection, query, parameters):
-            good, bad = [], []
-            for row in batch.to_pylist():
-                tally.input[row["property_id"]] += 1
-                asked = ask(row, languages)
-                if isinstance(asked, str):
-                    bad.append({**row, "reason": asked})
-                    tally.rejected.setdefault(row["property_id"], Counter())[asked] += 1
-                else:
-                    good.append({**row, **asked, "question_source": SOURCE})
-                    tally.kept[row["property_id"]] += 1
-            for rows, writer, target in ((good, kept, table), (bad, rejects, REJECTS)):
-                if rows:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=target.schema))
+    sources = dict.fromkeys(languages, SOURCE)
+    with connect(context.folder) as connection:
+        with (
+            parquet_writer(context.target("questions"), table.schema) as kept,
+            parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
+        ):
+            descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
+            columns = f"c.*, s.types AS subject_types, {both_ends(languages)}, d.fault, {descriptions}"
+            query = f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority"
+            for batch in stream(connection, query, inputs(context)):
+                good, bad = [], []
+                for row in batch.to_pylist():
+                    tally.input[row["property_id"]] += 1
+                    asked = ask(row, languages)
+                    if isinstance(asked, str):
+                        bad.append({**row, "reason": asked})
+                        tally.rejected.setdefault(row["property_id"], Counter())[asked] += 1
+                    else:
+                        good.append({**row, **asked, "sources": sources})
+                        tally.kept[row["property_id"]] += 1
+                for rows, writer, target in ((good, kept, table), (bad, rejects, REJECTS)):
+                    if rows:
+                        writer.write_table(pa.Table.from_pylist(rows, schema=target.schema))
+        ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
+        write_query(
+            connection,
+            f"SELECT * FROM read_parquet($localised) WHERE entity_id IN ({ends}) ORDER BY entity_id",
+            localised(languages),
+            context.target("localised"),
+            {"localised": inputs(context)["localised"], "questions": str(context.target("questions"))},
+        )
     return Report({"questions": sum(tally.kept.values())}, tally)

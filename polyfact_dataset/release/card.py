@@ -159,6 +159,7 @@ def render(folder: Path, manifest: dict[str, Any], schemas: dict[str, pa.Schema]
         example=_example(folder, manifest["configs"]["parallel"], codes),
         version=manifest["polyfact"],
         seed=config["seed"],
+        model=config["questions"]["model"],
         dump=manifest["build"]["dump"],
         statements=stages["extract"]["counts"]["statements"],
         candidates=stages["candidates"]["counts"]["candidates"],

@@ -126,7 +126,7 @@ def run(context: Context) -> Report:
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
     schemas: dict[str, pa.Schema] = {}
-    localised, accepted = (context.read("localise", name) for name in ("localised", "accepted"))
+    localised, accepted = context.read("questions", "localised"), context.read("localise", "accepted")
     for table, content in tables(items, _aligned(items, tiers), localised, accepted, languages):
         schemas[table] = content.schema
         for (split, tier), numbers in partitions.items():

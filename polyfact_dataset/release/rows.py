@@ -53,7 +53,7 @@ def item_columns(item: pa.StructArray, subjects: pa.Array, labels: Labels, code:
         "option_provenance": pa.ListArray.from_arrays(offsets, provenances),
         "subject_label": labels.of(subjects, code, "text"),
         "subject_provenance": labels.of(subjects, code, "provenance"),
-        "question_source": pa.array(["template"] * len(item), pa.string()),
+        "question_source": item.field("question_source"),
     }
 
 

@@ -1,0 +1,171 @@
+"""OpenAI Batch files: requests as JSON lines in shards of bounded size, and the answers, whole or partial.
+
+A line is `{"custom_id", "method", "url", "body"}`, as `vllm run-batch` and the batch API of providers read it, with the
+request's key as its id: answers can come in any order, from any machine, more than once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.llm.cache import Cache, Sent
+from polyfact_dataset.llm.protocol import REJECTIONS, Answer, BrokenAnswer, Request, read_answer, rejection
+from polyfact_dataset.storage import atomic
+
+# The limits of the published format: requests and bytes of one file.
+MAX_REQUESTS = 50_000
+MAX_BYTES = 200_000_000
+_COMMIT_LINES = 1000
+
+
+def line_of(request: Request) -> bytes:
+    """One line of a batch file, with its line end."""
+    line = {"custom_id": request.key, "method": "POST", "url": request.endpoint, "body": request.body}
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
+
+
+class Shards:
+    """Writes requests, as they are added, to `requests-NNNNN.jsonl` in a folder; the cache remembers them.
+
+    A file holds at most `max_requests` lines and `max_bytes` bytes. Raises `ConfigError` when the folder holds batch
+    files already.
+    """
+
+    def __init__(self, folder: Path, cache: Cache, *, max_requests: int, max_bytes: int) -> None:
+        if any(folder.glob("*.jsonl")):
+            raise ConfigError(f"{folder} holds batch files already; choose another folder for --to")
+        self._folder, self._cache = folder, cache
+        self._max_requests, self._max_bytes = min(max_requests, MAX_REQUESTS), min(max_bytes, MAX_BYTES)
+        self._sent: list[Sent] = []
+        self._lines: list[bytes] = []
+        self._size_bytes = self.written = 0
+        self._paths: list[Path] = []
+
+    def add(self, request: Request) -> None:
+        """Adds a request, which must not have been added before."""
+        line = line_of(request)
+        if self._sent and (len(self._sent) == self._max_requests or self._size_bytes + len(line) > self._max_bytes):
+            self._write()
+        self._sent.append(Sent.of(request))
+        self._lines.append(line)
+        self._size_bytes += len(line)
+        self.written += 1
+
+    def close(self) -> list[Path]:
+        """Writes what is left; returns all files."""
+        if self._sent:
+            self._write()
+        return self._paths
+
+    def _write(self) -> None:
+        path = self._folder / f"requests-{len(self._paths) + 1:05}.jsonl"
+        with atomic(path) as temporary:
+            temporary.write_bytes(b"".join(self._lines))
+            # Before the file appears: answers to requests that nobody remembers would be lost.
+            self._cache.mark_sent(self._sent)
+        self._paths.append(path)
+        self._sent, self._lines, self._size_bytes = [], [], 0
+
+
+@dataclass
+class Intake:
+    """What was read: lines by what became of them, and the first few broken ones."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    def note_broken(self, path: Path, number: int, why: object) -> None:
+        """Counts a line that cannot be used."""
+        self.counts["broken"] += 1
+        if len(self.broken) < 5:
+            self.broken.append(f"{path} line {number}: {why}")
+
+
+def _outcome(line: Any, endpoint: str) -> Answer | None:
+    """The answer on a line, or None where the request failed in passing and is to be asked again."""
+    response, error = line.get("response"), line.get("error")
+    status = (response or {}).get("status_code")
+    if status is None:
+        return None
+    if status == 200:
+        return read_answer(endpoint, response["body"])
+    if status in REJECTIONS:
+        body = response.get("body") or error or {}
+        message = body.get("error", body) if isinstance(body, dict) else body
+        return rejection(status, str(message.get("message", message) if isinstance(message, dict) else message))
+    return None
+
+
+def read_answers(paths: Iterable[Path], cache: Cache) -> Intake:
+    """Takes the answers of batch output (and error) files into the cache.
+
+    Counts `answered`, `rejected`, `known` (answered before), `to_ask_again`, `unknown` (no request of this cache) and
+    `broken` lines. Raises `DataError` when every answer is a rejection and the model has never answered: then nothing
+    is stored.
+    """
+    intake, rejected = Intake(), list[tuple[Sent, Answer]]()
+    for path in paths:
+        try:
+            with path.open("rb") as handle:
+                for chunk in _chunks(enumerate(handle, start=1)):
+                    with cache.transaction():
+                        for number, line in chunk:
+                            _take(path, number, line, cache, intake, rejected)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    for origin, answer in rejected:
+        if not cache.trusts(origin.model, origin.revision):
+            raise DataError(
+                f"all of {len(rejected):,} requests were rejected, the first with status {answer.status}: "
+                f"{answer.text[:200]}; mend the model's settings or the server's; nothing was stored"
+            )
+        intake.counts["rejected" if cache.put(origin, answer) else "known"] += 1
+    return intake
+
+
+def _chunks(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    chunk: list[tuple[int, bytes]] = []
+    for entry in lines:
+        chunk.append(entry)
+        if len(chunk) == _COMMIT_LINES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _take(
+    path: Path,
+    number: int,
+    data: bytes,
+    cache: Cache,
+    intake: Intake,
+    rejected: list[tuple[Sent, Answer]],
+) -> None:
+    """Stores one line's answer; rejections are kept back until it is known whether the model answers at all."""
+    if not data.strip():
+        return
+    try:
+        line = json.loads(data)
+        key = line["custom_id"]
+        origin = cache.sent(key) if len(key) == 64 else None
+        if origin is None:
+            intake.counts["unknown"] += 1
+            return
+        answer = _outcome(line, origin.endpoint)
+    except (ValueError, KeyError, TypeError, AttributeError, BrokenAnswer) as error:
+        intake.note_broken(path, number, error)
+        return
+    if answer is None:
+        cache.release(origin)
+        intake.counts["to_ask_again"] += 1
+    elif answer.status != 200:
+        rejected.append((origin, answer))
+    else:
+        intake.counts["answered" if cache.put(origin, answer) else "known"] += 1

@@ -1,0 +1,180 @@
+"""Every answer of a model on disk: one SQLite file, durable after each answer, shared by builds and processes.
+
+A row is keyed by the request (see `protocol.Request.key`). It holds what the server sent and nothing of what was sent
+to it, so no label, key or token of an account can leak from here. Rows are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from polyfact_dataset.errors import DataError
+from polyfact_dataset.llm.protocol import Answer, Request, read_answer, rejection
+
+_LOCK_WAIT_S = 60.0
+_RATE_WINDOW_S = 600.0
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS answers (
+        key BLOB PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, revision TEXT NOT NULL, served TEXT NOT NULL,
+        status INTEGER NOT NULL, endpoint TEXT NOT NULL, body TEXT NOT NULL,
+        prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, at REAL NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS answers_at ON answers (model, at);
+    CREATE TABLE IF NOT EXISTS sent (
+        key BLOB PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, revision TEXT NOT NULL, endpoint TEXT NOT NULL,
+        waiting INTEGER NOT NULL
+    );
+"""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What is remembered of a request: its key in hexadecimal, what it is for, and where it goes."""
+
+    key: str
+    kind: str
+    model: str
+    revision: str
+    endpoint: str
+
+    @classmethod
+    def of(cls, request: Request) -> Sent:
+        return cls(request.key, request.kind, request.model, request.revision, request.endpoint)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a model has answered so far: answers, tokens, and both per second of the last ten minutes of work."""
+
+    answers: int
+    prompt_tokens: int
+    completion_tokens: int
+    answers_per_s: float
+    tokens_per_s: float
+    served: dict[str, int]
+
+
+class Cache:
+    """Answers by request. Raises `DataError` naming the file when it is damaged, no cache, or locked for a minute."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._named():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None)
+            # A killed process loses nothing; after a power cut at most the last answers are asked again.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_SCHEMA)
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(f"cache {self._path} cannot be used ({error}); remove it, or name another") from error
+
+    def get(self, request: Request) -> Answer | None:
+        """The answer of a request, if there is one."""
+        with self._named():
+            row = self._connection.execute(
+                "SELECT status, endpoint, body FROM answers WHERE key = ?", (bytes.fromhex(request.key),)
+            ).fetchone()
+        if row is None:
+            return None
+        status, endpoint, body = row
+        return read_answer(endpoint, json.loads(body)) if status == 200 else rejection(status, json.loads(body))
+
+    def put(self, origin: Sent, answer: Answer) -> bool:
+        """Stores an answer for good, with status 200 or rejected; whether it is a new one."""
+        body = answer.body if answer.status == 200 else answer.text
+        row = (
+            *(bytes.fromhex(origin.key), origin.kind, origin.model, origin.revision, answer.served, answer.status),
+            *(origin.endpoint, json.dumps(body, ensure_ascii=False, separators=(",", ":"))),
+            *(answer.prompt_tokens, answer.completion_tokens, time.time()),
+        )
+        with self._named():
+            marks = ", ".join("?" * len(row))
+            return self._connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row).rowcount == 1
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything stored inside becomes durable at once: for many answers that are already on disk elsewhere."""
+        with self._named():
+            self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        with self._named():
+            self._connection.execute("COMMIT")
+
+    def trusts(self, model: str, revision: str) -> bool:
+        """Whether the model has ever answered: only then is a rejection the request's fault."""
+        with self._named():
+            found = self._connection.execute(
+                "SELECT 1 FROM answers WHERE model = ? AND revision = ? AND status = 200 LIMIT 1", (model, revision)
+            )
+            return found.fetchone() is not None
+
+    def mark_sent(self, requests: Iterable[Sent]) -> None:
+        """Remembers requests that stand in a batch file."""
+        rows = ((bytes.fromhex(r.key), r.kind, r.model, r.revision, r.endpoint) for r in requests)
+        with self.transaction():
+            self._connection.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, 1)", rows)
+
+    def sent(self, key: str) -> Sent | None:
+        """A request that stands in a batch file, by its key; None where there is none."""
+        with self._named():
+            row = self._connection.execute(
+                "SELECT kind, model, revision, endpoint FROM sent WHERE key = ?", (bytes.fromhex(key),)
+            ).fetchone()
+        return None if row is None else Sent(key, *row)
+
+    def waits(self, request: Request) -> bool:
+        """Whether the request stands in a batch file that may still be answered."""
+        with self._named():
+            found = self._connection.execute(
+                "SELECT 1 FROM sent WHERE key = ? AND waiting", (bytes.fromhex(request.key),)
+            )
+            return found.fetchone() is not None
+
+    def release(self, origin: Sent) -> None:
+        """Notes that the batch file failed for a request, so that another may ask for it."""
+        with self._named():
+            self._connection.execute("UPDATE sent SET waiting = 0 WHERE key = ?", (bytes.fromhex(origin.key),))
+
+    def usage(self, model: str, revision: str) -> Usage:
+        """What the model has answered so far, whichever build asked."""
+        where = "WHERE model = ? AND revision = ?"
+        with self._named():
+            execute = self._connection.execute
+            count, prompt, completion, last = execute(
+                "SELECT count(*), total(prompt_tokens), total(completion_tokens), max(at) "
+                f"FROM answers {where} AND status = 200",
+                (model, revision),
+            ).fetchone()
+            recent, tokens, first = execute(
+                f"SELECT count(*), total(prompt_tokens + completion_tokens), min(at) FROM answers {where} AND at > ?",
+                (model, revision, (last or 0.0) - _RATE_WINDOW_S),
+            ).fetchone()
+            served = execute(
+                f"SELECT served, count(*) FROM answers {where} AND status = 200 GROUP BY served ORDER BY served",
+                (model, revision),
+            ).fetchall()
+        span = max((last or 0.0) - (first or 0.0), 1e-3)
+        per_s = 1 / span if recent > 1 else 0.0
+        return Usage(count, int(prompt), int(completion), recent * per_s, tokens * per_s, dict(served))

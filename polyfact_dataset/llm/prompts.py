@@ -1,0 +1,70 @@
+"""Prompts as data: a TOML file with the instructions, the parameters and the JSON schema of the answer.
+
+What the prompt is about travels as one JSON record in the user's message: names from Wikidata can hold quotation
+marks, closing tags, JSON or instructions, and stay the value of a field. The file's digest is the prompt's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.text import clean
+
+# No value is longer, whatever stands in Wikidata.
+MAX_CHARACTERS = 300
+# Servers may read these as control tokens even inside a string: <|im_start|>, <start_of_turn>, [INST], fences.
+_CONTROL = re.compile(r"[<>|`]|\[(?=/?[A-Z_]+\])")
+
+
+class Prompt(BaseModel):
+    """One kind of prompt. `result` is the JSON schema of the answer, absent where it is plain text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    system: str
+    parameters: dict[str, float | int]
+    result: dict[str, Any] | None = None
+
+    def body(self, model: str, record: Mapping[str, str], *, seed: int, guided: bool = True) -> dict[str, Any]:
+        """The body of a chat completion about `record`. `guided` asks the server to enforce the schema."""
+        messages = [{"role": "system", "content": self.system}, {"role": "user", "content": encode(record)}]
+        body: dict[str, Any] = {"model": model, "messages": messages, **self.parameters, "seed": seed}
+        if self.result is not None and guided:
+            schema = {"name": self.name, "strict": True, "schema": self.result}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+
+def load(path: Path) -> Prompt:
+    """The prompt of a file. Raises `ConfigError` naming the file and what is wrong."""
+    try:
+        data = path.read_bytes()
+        version = hashlib.sha256(data).hexdigest()[:12]
+        return Prompt(name=path.stem, version=version, **tomllib.loads(data.decode("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+        raise ConfigError(f"prompt {path.name}: {error}") from error
+
+
+@lru_cache(maxsize=1 << 16)
+def bounded(text: str) -> str:
+    """The text as it may stand in a record: without hidden characters, and cut to `MAX_CHARACTERS`."""
+    cleaned = clean(text) or ""
+    return cleaned if len(cleaned) <= MAX_CHARACTERS else cleaned[: MAX_CHARACTERS - 1] + "…"
+
+
+def encode(record: Mapping[str, str]) -> str:
+    """The record as JSON in one line; characters with which control tokens begin or end are written as escapes."""
+    text = json.dumps({key: bounded(value) for key, value in record.items()}, ensure_ascii=False)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,0 +1,104 @@
+"""The file that no answer is paid twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from polyfact_dataset.errors import DataError
+from polyfact_dataset.llm.cache import Cache, Sent
+from polyfact_dataset.llm.protocol import CHAT, Answer, Request, read_answer, rejection
+
+
+def request(number: int, model: str = "m", kind: str = "question") -> Request:
+    return Request(kind, {"model": model, "messages": [{"role": "user", "content": str(number)}]})
+
+
+def answer(text: str = "yes", served: str = "m-1") -> Answer:
+    choice = {"message": {"content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 10, "completion_tokens": 3}
+    return read_answer(CHAT, {"model": served, "choices": [choice], "usage": usage})
+
+
+def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
+    with Cache(tmp_path / "deep" / "c.sqlite") as cache:
+        assert cache.get(request(1)) is None
+        assert cache.put(Sent.of(request(1)), answer("Ντο 日本")) is True
+        assert cache.put(Sent.of(request(1)), answer("another")) is False
+        assert cache.put(Sent.of(request(2)), rejection(400, "too long")) is True
+    with Cache(tmp_path / "deep" / "c.sqlite") as cache:
+        assert cache.get(request(1)) == answer("Ντο 日本")
+        assert cache.get(request(2)) == Answer("too long", "rejected", status=400)
+
+
+def test_usage_and_trust_are_of_one_model(tmp_path: Path) -> None:
+    with Cache(tmp_path / "c.sqlite") as cache:
+        cache.put(Sent.of(request(1)), rejection(400, "x"))
+        assert not cache.trusts("m", "")
+        for number in (2, 3):
+            cache.put(Sent.of(request(number)), answer(served=f"m-{number}"))
+        cache.put(Sent.of(request(4, model="n")), answer())
+        assert cache.trusts("m", "") and not cache.trusts("m", "r2")
+        usage = cache.usage("m", "")
+        assert (usage.answers, usage.prompt_tokens, usage.completion_tokens) == (2, 20, 6)
+        assert usage.served == {"m-2": 1, "m-3": 1}
+        assert usage.tokens_per_s > usage.answers_per_s > 0
+        assert cache.usage("unheard", "").answers_per_s == 0
+
+
+def test_what_stands_in_batch_files_waits_until_it_failed(tmp_path: Path) -> None:
+    with Cache(tmp_path / "c.sqlite") as cache:
+        cache.mark_sent(map(Sent.of, [request(1), request(2)]))
+        assert cache.waits(request(1)) and not cache.waits(request(3))
+        origin = cache.sent(request(1).key)
+        assert origin == Sent.of(request(1)) and cache.sent(request(3).key) is None
+        cache.release(origin)
+        assert not cache.waits(request(1)) and cache.waits(request(2))
+        assert cache.sent(request(1).key) == origin, "an answer that comes after all is still taken"
+
+
+def test_a_killed_process_loses_nothing_that_was_stored(tmp_path: Path) -> None:
+    script = f"""
+import os, sys
+from tests.llm.test_cache import *
+cache = Cache(Path({str(tmp_path / "c.sqlite")!r}))
+for number in range(200):
+    cache.put(Sent.of(request(number)), answer(str(number)))
+os.kill(os.getpid(), {int(signal.SIGKILL)})
+"""
+    killed = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=dict(os.environ))
+    assert killed.returncode == -signal.SIGKILL
+    with Cache(tmp_path / "c.sqlite") as cache:
+        assert [cache.get(request(number)).text for number in range(200)] == [str(number) for number in range(200)]
+
+
+def test_two_processes_share_a_file(tmp_path: Path) -> None:
+    with Cache(tmp_path / "c.sqlite") as one, Cache(tmp_path / "c.sqlite") as other:
+        one.put(Sent.of(request(1)), answer())
+        assert other.get(request(1)) == answer()
+        with pytest.raises(RuntimeError), one.transaction():
+            one.put(Sent.of(request(2)), answer())
+            raise RuntimeError
+        assert other.get(request(2)) is None
+
+
+def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(DataError, match=r"c\.sqlite cannot be used"):
+        Cache(tmp_path / "c.sqlite")
+
+
+def test_nothing_that_was_sent_is_stored(tmp_path: Path) -> None:
+    with Cache(tmp_path / "c.sqlite") as cache:
+        secret = Request("label", {"model": "m", "messages": [{"role": "user", "content": "SECRET NAME"}]})
+        cache.mark_sent([Sent.of(secret)])
+        cache.put(Sent.of(secret), answer())
+        cache._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"SECRET" not in (tmp_path / "c.sqlite").read_bytes()
+    assert sqlite3.connect(tmp_path / "c.sqlite").execute("SELECT count(*) FROM answers").fetchone() == (1,)
