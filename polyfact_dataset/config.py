@@ -169,6 +169,8 @@ class LlmConfig(_Section):
     # USD per million tokens, and the most that one run may spend.
     price_in_usd: float | None = Field(default=None, ge=0)
     price_out_usd: float | None = Field(default=None, ge=0)
+    # USD per thousand calls of the provider's web search.
+    price_search_usd: float | None = Field(default=None, ge=0)
     budget_usd: float | None = Field(default=None, gt=0)
 
     @field_validator("base_url")
@@ -183,7 +185,8 @@ class LlmConfig(_Section):
     def _priced(self) -> LlmConfig:
         if (self.price_in_usd is None) != (self.price_out_usd is None):
             raise ValueError("give both price_in_usd and price_out_usd (--price-in, --price-out)")
-        if self.budget_usd is not None and not (self.price_in_usd or self.price_out_usd):
+        prices = self.price_in_usd, self.price_out_usd, self.price_search_usd
+        if self.budget_usd is not None and not any(prices):
             raise ValueError("a budget needs prices: give --price-in and --price-out")
         return self
 
