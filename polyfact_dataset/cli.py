@@ -267,6 +267,13 @@ def _register_stages() -> None:
             app.command(stage.name, help=text, rich_help_panel=panel)(_command(stage.name))
 
 
+def _register_verify() -> None:
+    from polyfact_dataset.verification.cli import app as verify
+
+    text = "Judge and review a release: sample, judge, people, agreement, and the table that tiers follow."
+    app.add_typer(verify, name="verify", help=text)
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"polyfact {__version__}")
@@ -298,6 +305,7 @@ def main() -> None:
 
 
 _register_stages()
+_register_verify()
 
 if __name__ == "__main__":
     main()

@@ -80,7 +80,8 @@ class Meter:
         paid = self._prices != (0.0, 0.0) or self._search_price > 0
         searches = f", {self.searches / self.done:,.1f} web searches a request" if self.searches else ""
         self._log.line(
-            f"probe of {self.done}: {prompt:,.0f} + {completion:,.0f} tokens a request{searches}, {rate:,.1f} requests/s; "
+            f"probe of {self.done}: {prompt:,.0f} + {completion:,.0f} tokens a request{searches}, "
+            f"{rate:,.1f} requests/s; "
             f"about {left:,} left: {left * prompt:,.0f} + {left * completion:,.0f} tokens, {_duration(left / rate)}"
             + (f", {usd:,.2f} USD (without retries)" if paid else "")
         )
