@@ -301,6 +301,11 @@ _JUDGED_ITEM = (
     Column("item", STRING, "digest of question, answer and options: what was judged, whatever their order"),
 )
 
+_JUDGED_TEXT = (
+    Column("question", STRING, "the question that was judged"),
+    Column("answer_text", STRING, "the option that was marked as correct"),
+)
+
 VERIFY_SAMPLE = Table(
     "sample",
     (
@@ -334,6 +339,7 @@ JUDGEMENTS = Table(
     "judgements",
     (
         *_JUDGED_ITEM,
+        *_JUDGED_TEXT,
         Column("label", STRING, "`correct`, `ambiguous` or `incorrect`; null where there is no usable answer", True),
         Column("reason", STRING, "why there is no label", True),
         Column("rationale", STRING, "the judge's reasons, in English"),
@@ -348,6 +354,7 @@ DRIFT = Table(
     "drift",
     (
         *_JUDGED_ITEM,
+        *_JUDGED_TEXT,
         Column("problems", STRINGS, "among subject, relation, language, negation, extra; null if unjudged", True),
         Column("reason", STRING, "why there is no judgement", True),
         Column("rationale", STRING, "the judge's note, in English"),
@@ -362,8 +369,7 @@ VERIFICATION = Table(
     (
         *_JUDGED_ITEM,
         Column("property_id", STRING, "relation"),
-        Column("question", STRING, "the question that was judged"),
-        Column("answer_text", STRING, "the option that was marked as correct"),
+        *_JUDGED_TEXT,
         Column("label", STRING, "`correct`, `ambiguous` or `incorrect`: what judge and reviewers say together", True),
         Column("judge_label", STRING, "the judge's label", True),
         Column("judge_model", STRING, "the judge", True),

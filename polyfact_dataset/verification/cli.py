@@ -152,3 +152,63 @@ def read_batches_command(
     from polyfact_dataset.verification import judge
 
     judge.read_batches(files, folder, model_cache)
+
+
+@app.command("review")
+def review_command(
+    folder: Folder = _HERE,
+    language: Annotated[
+        str, typer.Option("--language", help="Language to review; asked on the page if left out.")
+    ] = "",
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Who reviews; asked on the page if left out.")] = "",
+    items: First = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 7860,
+) -> None:
+    """Open a local page on which people label the sample; every click is on disk before the next item shows."""
+    from polyfact_dataset.verification import page
+
+    page.serve(folder, reviewer=reviewer, code=language, port=port, first=items)
+
+
+@app.command("export")
+def export_command(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file to write.")],
+    language: Annotated[str, typer.Option("--language", help="Language to review.")],
+    folder: Folder = _HERE,
+    reviewer: Annotated[str, typer.Option("--reviewer", help="With the labels that this reviewer gave.")] = "",
+    items: First = None,
+) -> None:
+    """Write the items of a language as CSV, for those who prefer a spreadsheet; fill in `label` and `note`."""
+    from polyfact_dataset.verification import sheets
+
+    print(f"{sheets.export(folder, language, to, reviewer=reviewer, first=items):,} items: {to}")
+
+
+@app.command("import")
+def import_command(
+    sheet: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file with labels.")],
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Whose labels they are.")],
+    folder: Folder = _HERE,
+) -> None:
+    """Take the labels of a CSV file; those taken before are not taken twice."""
+    from polyfact_dataset.verification import sheets
+
+    counts = sheets.import_sheet(folder, sheet, reviewer=reviewer)
+    print(", ".join(f"{name} {counts[name]:,}" for name in ("new", "changed", "same", "missing")))
+
+
+@app.command("report")
+def report_command(
+    folder: Folder = _HERE,
+    judge: Annotated[str, typer.Option("--judge", help="Start of the judge's name, where there are several.")] = "",
+    drift: Annotated[str, typer.Option("--drift", help="The same for the judge of all languages at once.")] = "",
+    relaxed: Annotated[
+        bool, typer.Option("--relaxed", help="Also count judge `correct`, reviewer `ambiguous` as agreeing.")
+    ] = False,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Agreement and ambiguity with intervals; write the table that `polyfact build --verification` takes."""
+    from polyfact_dataset.verification import report
+
+    report.run(folder, _config(config, None), judge=judge, drift=drift, relaxed=relaxed, quiet=quiet)
