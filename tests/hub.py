@@ -70,7 +70,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def _send(self, status: int, value: Any = None, headers: dict[str, str] | None = None, data: bytes | None = None) -> None:
+    def _send(
+        self, status: int, value: Any = None, headers: dict[str, str] | None = None, data: bytes | None = None
+    ) -> None:
         body = data if data is not None else json.dumps(value).encode()
         self.send_response(status)
         for name, text in {"Content-Type": "application/json", **(headers or {})}.items():
@@ -101,17 +103,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.requests.append(f"{self.command} {url.path}")
         writes = self.command in ("POST", "PUT") and not url.path.endswith("validate-yaml")
         if writes and not url.path.startswith("/lfs/") and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self._refuse(401, "RepoNotFound" if "/api/datasets/" in url.path else "Unauthorized", "Invalid username or password.")
+            self._refuse(
+                401, "RepoNotFound" if "/api/datasets/" in url.path else "Unauthorized", "Invalid username or password."
+            )
             return
         for method, pattern, action in _ROUTES:
             match = re.fullmatch(pattern, url.path)
             if match and self.command in method:
                 with self.hub.lock:
-                    action(self, parse_qs(url.query), body, **{k: unquote(v) for k, v in match.groupdict().items() if v})
+                    action(
+                        self, parse_qs(url.query), body, **{k: unquote(v) for k, v in match.groupdict().items() if v}
+                    )
                 return
         self._refuse(404, "RepoNotFound", f"no route {self.command} {url.path}")
 
-    do_GET = do_HEAD = do_POST = do_PUT = _handle  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = _handle
 
     def _repo(self, repo: str, revision: str = "main") -> tuple[Repo, str] | None:
         found = self.hub.repos.get(repo)
@@ -133,7 +139,14 @@ class _Handler(BaseHTTPRequestHandler):
             files = [{"rfilename": path} for path in sorted(found[0].commits[found[1]])]
             self._send(
                 200,
-                {"id": repo, "sha": found[1], "siblings": files, "private": found[0].private, "tags": [], "downloads": 0},
+                {
+                    "id": repo,
+                    "sha": found[1],
+                    "siblings": files,
+                    "private": found[0].private,
+                    "tags": [],
+                    "downloads": 0,
+                },
             )
 
     def tree(self, query: dict, body: bytes, repo: str, revision: str, path: str = "") -> None:
@@ -197,7 +210,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         data, is_lfs = repository.commits[sha][path]
         etag = hashlib.sha256(data).hexdigest() if is_lfs else blob_id(data)
-        headers = {"X-Repo-Commit": sha, "ETag": f'"{etag}"', "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+        headers = {
+            "X-Repo-Commit": sha,
+            "ETag": f'"{etag}"',
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+        }
         if is_lfs:
             headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(data))}
         status, wanted = 200, re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))

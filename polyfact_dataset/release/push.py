@@ -1,8 +1,9 @@
 """Pushing a release to the Hugging Face Hub: one commit on the expected parent, then the tag, then reading it back.
 
-Nothing is pushed that does not prove itself: the manifest must match the files, the audit must have passed for this very
-content, the card must match the data, and the tag must be new. Only files that changed travel; the client skips
-blobs that the Hub holds already, so an interrupted push goes on.
+Nothing is pushed that does not prove itself: the files must be those of the manifest, the audit must have passed for
+this very content, every document must match the data, and the tag must be new. Only files that changed travel; the
+client skips blobs that the Hub holds already, so an interrupted push goes on. The token comes from where
+`huggingface_hub` looks for it, and is never shown.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyfact_dataset.errors import ConfigError, DataError, PolyFactError, RetryableError
-from polyfact_dataset.storage import digest, digest_json, read_json
+from polyfact_dataset.quality.audit.report import require_passing
+from polyfact_dataset.release.documents import check
+from polyfact_dataset.release.source import check_content, read_about
+from polyfact_dataset.storage import digest
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -36,30 +40,31 @@ class Change:
     size_bytes: int
 
 
-def check_content(folder: Path) -> dict[str, Any]:
-    """The manifest of a release whose files are exactly those it lists. Raises `DataError` naming what differs."""
-    manifest: dict[str, Any] = read_json(folder / "manifest.json")
-    found = {path.relative_to(folder).as_posix(): digest(path) for path in sorted((folder / "data").rglob("*.parquet"))}
-    for name in sorted(found.keys() | manifest["files"].keys()):
-        if found.get(name) != manifest["files"].get(name):
-            state = "missing" if name not in found else "not listed" if name not in manifest["files"] else "changed"
-            raise DataError(f"{folder / name} is {state} since the build; build the release again before pushing")
-    if digest_json(found) != manifest["content"]:
-        raise DataError(f"{folder / 'manifest.json'}: its content digest is not that of its files; build again")
-    return manifest
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did, or would do: `commit` is None for a dry run, `tag` where none was set."""
+
+    changes: list[Change]
+    commit: str | None = None
+    tag: str | None = None
+    pull_request: str | None = None
 
 
-def check_audit(folder: Path, content: str) -> None:
-    """Raises `DataError` unless the release's audit passed for this content."""
-    path = folder / "audit" / "report.json"
-    if not path.exists():
-        raise DataError(f"{folder} has no audit/report.json; run: polyfact audit {folder}")
-    report = read_json(path)
-    if report.get("content") != content:
-        raise DataError(f"{path} is about other content; run: polyfact audit {folder}")
-    if not report.get("passed"):
-        broken = ", ".join(str(gate) for gate in report.get("broken", []))
-        raise DataError(f"{path}: the audit refuses this release ({broken}); mend it and build again")
+def require_publishable(folder: Path, tag: str | None) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Manifest, `release.json` and tag of a release that may be pushed.
+
+    Raises `DataError` when files, documents or audit do not agree, `ConfigError` for a tag of another version or a
+    dump without a date.
+    """
+    manifest = check(folder)
+    require_passing(folder)
+    about = read_about(folder)
+    expected = f"v{about['version']}"
+    if tag not in (None, expected):
+        raise ConfigError(f"{folder} is version {about['version']}: its tag is {expected}, not {tag}")
+    if about["dump_date"] is None:
+        raise ConfigError(f"{folder} does not say of which day its dump is; set [release] dump_date and build again")
+    return manifest, about, expected
 
 
 def plan(api: HfApi, folder: Path, repo: str, parent: str | None) -> list[Change]:
@@ -94,10 +99,18 @@ def _explain(error: HfHubHTTPError, repo: str) -> PolyFactError:
     """The Hub's answer as one of our errors, without the request and its headers."""
     status = error.response.status_code if error.response is not None else 0
     if status in (401, 403):
-        return ConfigError(f"{repo}: the Hub refuses the token (HTTP {status}); log in with `hf auth login`, or check its rights")
+        return ConfigError(
+            f"{repo}: the Hub refuses the token (HTTP {status}); log in with `hf auth login`, or check its rights"
+        )
+    if status == 409:
+        return ConfigError(f"{repo}: the Hub holds this tag or commit already (HTTP 409); nothing was overwritten")
     if status == 412:
         return ConfigError(f"{repo} has changed since this push began; look at `polyfact diff`, then push again")
-    return RetryableError(f"{repo}: the Hub answers HTTP {status}; run the same command again, it goes on where it stopped")
+    if 400 <= status < 500 and status not in (408, 429):
+        return ConfigError(
+            f"{repo}: the Hub refuses the request (HTTP {status}): {error.server_message or 'no reason'}"
+        )
+    return RetryableError(f"{repo}: the Hub answers HTTP {status}; run the command again, it goes on where it stopped")
 
 
 def _expected_parent(api: HfApi, repo: str, tag: str) -> str | None:
@@ -106,67 +119,116 @@ def _expected_parent(api: HfApi, repo: str, tag: str) -> str | None:
 
     try:
         refs = api.list_repo_refs(repo, repo_type="dataset")
-    except RepositoryNotFoundError:
+    except RepositoryNotFoundError as error:
+        # A wrong token gets the same answer as a missing repository, with another status.
+        if error.response is not None and error.response.status_code == 401:
+            raise
         return None
     if tag in {ref.name for ref in refs.tags}:
         raise ConfigError(f"{repo} has a tag {tag} already; a released version never changes, choose the next one")
     return next((ref.target_commit for ref in refs.branches if ref.name == "main"), None)
 
 
+def _require_successor(api: HfApi, repo: str, parent: str, about: dict[str, Any]) -> None:
+    """Raises `ConfigError` unless the release was built on the one that the repository holds."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        path = api.hf_hub_download(repo, "release.json", repo_type="dataset", revision=parent)
+    except EntryNotFoundError:
+        return
+    there = json.loads(Path(path).read_text(encoding="utf-8"))
+    before = about["previous"]
+    if there["content"] in (about["content"], before and before["content"]):
+        return
+    said = f"version {before['version']}" if before else "no earlier release"
+    raise ConfigError(
+        f"{repo} holds version {there['version']}, and this release was built on {said}: held-out facts could enter "
+        f"train; build with --previous {repo}@v{there['version']}"
+    )
+
+
 def push(
     folder: Path,
     repo: str,
-    tag: str,
+    tag: str | None = None,
     *,
     dry_run: bool = False,
     create_pr: bool = False,
     private: bool = False,
-) -> tuple[list[Change], str | None]:
-    """Pushes a release folder and tags it; returns the changes and the new commit (None for a dry run).
+) -> Pushed:
+    """Pushes a release folder, tags it, and reads it back; a pull request is left to be merged and tagged later.
 
     Raises `DataError` for a release that does not prove itself, `ConfigError` for a refused token, an existing tag or a
     repository that changed meanwhile, `RetryableError` when the Hub fails.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    manifest = check_content(folder)
-    check_audit(folder, manifest["content"])
-    api = HfApi()
+    # The HTTP client's own errors: httpx before huggingface_hub 2, httpx2 since.
+    transport: Any = HfHubHTTPError.__bases__
+    manifest, about, tag = require_publishable(folder, tag)
     try:
-        parent = _expected_parent(api, repo, tag)
-        changes = plan(api, folder, repo, parent)
-        if dry_run:
-            return changes, None
-        if parent is None:
-            api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-            parent = _expected_parent(api, repo, tag)
-        operations: Sequence[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationDelete(change.path)
-            if change.action == "delete"
-            else CommitOperationAdd(change.path, str(folder / change.path))
-            for change in changes
-            if change.action != "keep"
-        ]
-        commit = parent
-        if operations:
-            commit = api.create_commit(
-                repo,
-                operations,
-                commit_message=f"PolyFact {tag}",
-                repo_type="dataset",
-                parent_commit=parent,
-                create_pr=create_pr,
-            ).oid
-        if not create_pr:
-            api.create_tag(repo, tag=tag, revision=commit, repo_type="dataset")
+        done = _push(HfApi(), folder, repo, tag, about, dry_run, create_pr, private)
     except HfHubHTTPError as error:
         raise _explain(error, repo) from None
-    except OSError as error:
-        raise RetryableError(f"{repo}: the Hub cannot be reached ({type(error).__name__}); run the same command again") from None
-    if not create_pr:
-        read_back(repo, tag, manifest)
-    return changes, commit
+    except transport as error:
+        raise RetryableError(
+            f"{repo}: the Hub cannot be reached ({type(error).__name__}); run the command again, it goes on"
+        ) from None
+    if done.tag is not None:
+        read_back(repo, done.tag, manifest)
+    return done
+
+
+def _push(
+    api: HfApi,
+    folder: Path,
+    repo: str,
+    tag: str,
+    about: dict[str, Any],
+    dry_run: bool,
+    create_pr: bool,
+    private: bool,
+) -> Pushed:
+    parent = _expected_parent(api, repo, tag)
+    if parent is not None:
+        _require_successor(api, repo, parent, about)
+        if private and not api.dataset_info(repo).private:
+            raise ConfigError(f"{repo} is public already; change that in its settings, or leave --private out")
+    changes = plan(api, folder, repo, parent)
+    if dry_run:
+        return Pushed(changes)
+    if parent is None:
+        api.create_repo(repo, repo_type="dataset", private=private)
+        parent = _expected_parent(api, repo, tag)
+    commit, pull_request = parent, None
+    if operations := _operations(folder, changes):
+        made = api.create_commit(
+            repo,
+            operations,
+            commit_message=f"PolyFact {tag}",
+            repo_type="dataset",
+            parent_commit=parent,
+            create_pr=create_pr,
+        )
+        commit, pull_request = made.oid, made.pr_url
+    if pull_request:
+        return Pushed(changes, commit, pull_request=pull_request)
+    api.create_tag(repo, tag=tag, revision=commit, repo_type="dataset")
+    return Pushed(changes, commit, tag)
+
+
+def _operations(folder: Path, changes: Sequence[Change]) -> list[Any]:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    return [
+        CommitOperationDelete(change.path)
+        if change.action == "delete"
+        else CommitOperationAdd(change.path, str(folder / change.path))
+        for change in changes
+        if change.action != "keep"
+    ]
 
 
 _READ_BACK = """
@@ -174,11 +236,13 @@ import json, sys
 from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import snapshot_download
 repo, tag = sys.argv[1:]
+names = get_dataset_config_names(repo, revision=tag)
 sizes = {}
-for name in get_dataset_config_names(repo, revision=tag):
-    if name in ("parallel", "clean"):
+for name in ("parallel", "clean"):
+    if name in names:
         sizes[name] = {split: len(rows) for split, rows in load_dataset(repo, name, revision=tag).items()}
-print(json.dumps({"sizes": sizes, "folder": snapshot_download(repo, repo_type="dataset", revision=tag)}))
+folder = snapshot_download(repo, repo_type="dataset", revision=tag)
+print(json.dumps({"names": names, "sizes": sizes, "folder": folder}))
 """
 
 
@@ -203,9 +267,10 @@ def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
             reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
             raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {reason}")
         loaded = json.loads(result.stdout.splitlines()[-1])
-        pushed = check_content(Path(loaded["folder"]))
-        if pushed["content"] != manifest["content"]:
+        if check_content(Path(loaded["folder"]))["content"] != manifest["content"]:
             raise DataError(f"{repo}@{tag} holds other content than was pushed")
-        for name, sizes in loaded["sizes"].items():
-            if sizes != manifest["sizes"][name]:
-                raise DataError(f"{repo}@{tag} loads {name} as {sizes} instead of {manifest['sizes'][name]}")
+    if loaded["names"] != list(manifest["configs"]):
+        raise DataError(f"{repo}@{tag} offers the configs {', '.join(loaded['names'])}, not those of its manifest")
+    for name, sizes in loaded["sizes"].items():
+        if sizes != manifest["sizes"][name]:
+            raise DataError(f"{repo}@{tag} loads {name} as {sizes} instead of {manifest['sizes'][name]}")
