@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,8 +49,7 @@ class Repo:
 class Hub:
     """The state of the server. `uploaded` lists LFS bytes that arrived, `requests` every request line.
 
-    `fail_uploads_after` cuts the connection of later LFS uploads; `before_commit` is called before a commit is
-    checked against its parent.
+    `after_upload` is called when LFS bytes have arrived, `before_commit` before a commit is checked against its parent.
     """
 
     url: str = ""
@@ -58,9 +57,16 @@ class Hub:
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploaded: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-    fail_uploads_after: int | None = None
-    before_commit: Any = None
+    after_upload: Callable[[Hub], None] | None = None
+    before_commit: Callable[[Hub], None] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def reset(self) -> None:
+        """An empty Hub again, at the same address."""
+        with self.lock:
+            for held in (self.repos, self.blobs, self.uploaded, self.requests):
+                held.clear()
+            self.after_upload = self.before_commit = None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,11 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body() if self.command in ("POST", "PUT") else b""
         with self.hub.lock:
             self.hub.requests.append(f"{self.command} {url.path}")
-        writes = self.command in ("POST", "PUT") and not url.path.endswith("validate-yaml")
-        if writes and not url.path.startswith("/lfs/") and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self._refuse(
-                401, "RepoNotFound" if "/api/datasets/" in url.path else "Unauthorized", "Invalid username or password."
-            )
+        if not self._may(url.path):
             return
         for method, pattern, action in _ROUTES:
             match = re.fullmatch(pattern, url.path)
@@ -118,6 +120,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._refuse(404, "RepoNotFound", f"no route {self.command} {url.path}")
 
     do_GET = do_HEAD = do_POST = do_PUT = _handle
+
+    def _may(self, path: str) -> bool:
+        """Whether the token allows the request, as on the real Hub: a wrong one is always refused."""
+        given = self.headers.get("Authorization")
+        match = re.match(f"(?:/api)?/datasets/{_REPO}(?:\\.git)?(?:/|$)", path)
+        repo = self.hub.repos.get(match["repo"].removesuffix(".git")) if match else None
+        writes = self.command in ("POST", "PUT") and not path.startswith("/lfs/") and not path.endswith("validate-yaml")
+        reads_openly = not writes and not (repo and repo.private)
+        if given == f"Bearer {TOKEN}" or (given is None and reads_openly) or path.startswith("/lfs/"):
+            return True
+        self._refuse(401, "RepoNotFound" if repo and repo.private else "Unauthorized", "Invalid username or password.")
+        return False
 
     def _repo(self, repo: str, revision: str = "main") -> tuple[Repo, str] | None:
         found = self.hub.repos.get(repo)
@@ -233,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name in self.hub.repos:
             self._refuse(409, "Conflict", "You already created this dataset repo")
             return
-        repo = self.hub.repos[name] = Repo(private=bool(wanted.get("private")))
+        repo = self.hub.repos[name] = Repo(private=bool(wanted.get("private")) or wanted.get("visibility") == "private")
         repo.commit("main", {".gitattributes": (b"*.parquet filter=lfs diff=lfs merge=lfs -text\n", False)})
         self._send(200, {"url": f"{self.hub.url}/datasets/{name}", "id": name, "name": name})
 
@@ -245,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         existing, modes = found[0].commits[found[1]], []
         for entry in json.loads(body)["files"]:
-            is_lfs = entry["path"].endswith(".parquet")
+            is_lfs = entry["path"].endswith((".parquet", ".png"))
             old = existing.get(entry["path"])
             oid = (hashlib.sha256(old[0]).hexdigest() if is_lfs else blob_id(old[0])) if old else None
             mode = "lfs" if is_lfs else "regular"
@@ -262,14 +276,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"transfer": "basic", "objects": objects})
 
     def lfs_put(self, query: dict, body: bytes, oid: str) -> None:
-        limit = self.hub.fail_uploads_after
-        if limit is not None and len(self.hub.uploaded) >= limit:
-            self.close_connection = True
-            self._refuse(403, "Forbidden", "upload cut off")
-            return
         assert hashlib.sha256(body).hexdigest() == oid
         self.hub.blobs[oid] = body
         self.hub.uploaded.append(oid)
+        if self.hub.after_upload:
+            self.hub.after_upload(self.hub)
         self._send(200, {})
 
     def commit(self, query: dict, body: bytes, repo: str, revision: str) -> None:

@@ -72,23 +72,25 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _refuse_null(value: Any) -> Any:
+def _required(value: Any) -> Any:
+    """The value itself. Raises `UndefinedError` when there is none."""
     if value is None:
         raise UndefinedError("a value is null")
+    str(value)  # an undefined one raises, and names itself
     return value
 
 
 def _environment() -> Environment:
     environment = Environment(
         undefined=StrictUndefined,
-        finalize=_refuse_null,
+        finalize=_required,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
     )
     environment.filters.update(
-        number=lambda value: f"{_refuse_null(value):,}",
+        number=lambda value: f"{_required(value):,}",
         percent=percent,
         escape=escape,
         cell=_cell,
@@ -102,7 +104,7 @@ def render(name: str, values: Mapping[str, Any]) -> str:
     template = files("dataset_card").joinpath(name).read_text(encoding="utf-8")
     try:
         return _environment().from_string(template).render(values)
-    except (UndefinedError, ZeroDivisionError) as error:
+    except (UndefinedError, TypeError, ZeroDivisionError) as error:
         raise DataError(f"{name} needs a number that the release does not have: {error}; build it again") from error
 
 
@@ -192,17 +194,17 @@ def _relations(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _shortcuts(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The audit's rules on the test split, over all languages."""
+def _shortcuts(audit: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """The audit's rules on a split (or `all`), over all languages together."""
     tables = [table for entry in audit["audits"] if entry["name"] == "shortcuts" for table in entry["tables"]]
     found = []
     for table in (table for table in tables if "what it takes" in table["columns"]):
         for row in (dict(zip(table["columns"], cells)) for cells in table["rows"]):
-            if row["split"] == "test":
+            if row["split"] == split:
                 keys = {"accuracy": "accuracy", "expected": "expected", "error": "standard_error"}
                 found.append({"what": row["what it takes"], **{key: row[name] for key, name in keys.items()}})
     if not found:
-        raise DataError("the audit has no rules on the test split; run `polyfact audit` again")
+        raise DataError(f"the audit has no shortcut rules for split {split}; run `polyfact audit` again")
     return found
 
 
@@ -258,6 +260,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """All that the templates name. Raises `DataError` when the release lacks a number."""
     manifest, about = release.manifest, release.about
     config, stages = manifest["build"]["config"], manifest["stages"]
+    measured = "test" if statistics["splits"]["test"] else "all"
     limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
     try:
         provenances, attestation = _attestation(release, statistics)
@@ -290,7 +293,8 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "relation_rows": _relations(statistics),
         "relations": statistics["relations"],
         "repository": about["release"]["repository"],
-        "shortcuts": _shortcuts(release.audit),
+        "shortcuts": _shortcuts(release.audit, measured),
+        "shortcut_split": "the test split" if measured == "test" else "all splits",
         "sizes": manifest["sizes"],
         "split_sizes": _listed(statistics["splits"], SPLITS),
         "splits": SPLITS,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FOLDER = "figures"
+FIGURES = ("figures/relations.png", "figures/coverage.png", "figures/popularity.png")
 _TIER_COLOURS = {"gold": "#c9a227", "silver": "#9aa7b4", "bronze": "#9c5a3c"}
 _SERIES = ("#1f5fa8", "#d9822b", "#3a9a6b")
 _INK, _RULE = "#24292f", "#d5dae0"
@@ -106,12 +106,8 @@ def _png(figure: Figure, content: str) -> bytes:
 def draw(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, bytes]:
     """Path in the release -> PNG, for every figure."""
     attested, content = manifest["stages"]["tier"]["counts"]["attested"], manifest["content"]
-    drawn = {
-        "relations": relations(statistics),
-        "coverage": coverage(attested, statistics["facts"]),
-        "popularity": popularity(statistics),
-    }
-    return {f"{FOLDER}/{name}.png": _png(figure, content) for name, figure in drawn.items()}
+    drawn = (relations(statistics), coverage(attested, statistics["facts"]), popularity(statistics))
+    return {name: _png(figure, content) for name, figure in zip(FIGURES, drawn, strict=True)}
 
 
 def content_shown(picture: bytes, name: str) -> str:
