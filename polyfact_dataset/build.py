@@ -108,12 +108,11 @@ def run(
     log = Log(quiet=quiet)
     inputs = settle(load_config(config_file, **overrides), dump, out, previous, part)
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
-    if until != pipeline.LAST:
-        return
-    if not quiet:
+    if until == pipeline.LAST and not quiet:
         release = read_json(out / "release" / "manifest.json")
         summary.show(manifest, release, read_json(out / "timings.json"), out)
-    refuse(manifest["stages"]["audit"]["counts"]["broken"], pipeline.stage_folder(out, "audit"))
+    if until in ("audit", pipeline.LAST):
+        refuse(manifest["stages"]["audit"]["counts"]["broken"], pipeline.stage_folder(out, "audit"))
 
 
 def refuse(broken: list[str], report: Path) -> None:

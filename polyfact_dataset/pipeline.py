@@ -83,7 +83,7 @@ class Stage:
     def sources(self) -> tuple[Path, ...]:
         """The files whose change makes the stage run again: its package, and what all stages share.
 
-        The extraction, which may take hours, depends on its own modules alone; the templates of the card are part of `card`.
+        The extraction, which may take hours, depends on its own modules alone, and the card on its templates as well.
         """
         own = _OWN_SOURCES.get(self.name, (self.module.split(".")[0],))
         return (*(PACKAGE / name for name in own), *(PACKAGE / name for name in _COMMON))
@@ -114,7 +114,13 @@ STAGES: tuple[Stage, ...] = (
     Stage("tier", "quality.tiers", ("localise", "items"), "assign quality tiers"),
     Stage("export", "release.export", ("extract", "localise", "items", "tier"), "write the release folder"),
     Stage("audit", "quality.audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
-    Stage("card", "release.documents", ("export", "audit"), "describe the release: card, figures, version", "export"),
+    Stage(
+        "card",
+        "release.documents",
+        ("export", "audit"),
+        "describe the release: card, figures, version",
+        beside="export",
+    ),
 )
 LAST = STAGES[-1].name
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -148,8 +148,8 @@ def _tables(release: Release) -> list[dict[str, Any]]:
             "columns": _columns([*own, *_ITEM]),
         },
         {
-            "doc": "The rows of `open` have the shared columns, and in `translations`, for each language, what scoring a "
-            "generated answer takes:",
+            "doc": "The rows of `open` have the shared columns, and in `translations`, for each language, what scoring "
+            "a generated answer takes:",
             "columns": _columns(OPEN_ITEM),
         },
     ]

@@ -118,10 +118,10 @@ def test_the_card_lists_configs_and_sizes(sample_build: Path) -> None:
         assert sizes == manifest["sizes"][entry["config_name"]]
     for column in (*parallel_rows(PAPER_LANGUAGES).columns, *OPEN_ITEM):
         assert f"| `{column.name}` |" in body
-    counts = manifest["stages"]["localise"]["counts"]
-    assert f"{counts['entities']:,} subjects and answers" in body
-    assert f"| sw | {counts['languages']['sw']['label']:,} |" in body
+    attested = manifest["stages"]["tier"]["counts"]["attested"]["sw"]
     total = sum(manifest["sizes"]["parallel"].values())
+    shares = (f"{100 * attested[key] / total:.1f} %" for key in ("subjects", "answers", "whole"))
+    assert f"| Swahili (`sw`) | {' | '.join(shares)} |" in body
     assert f"{total:,} facts, 22 relations, 12 languages" in body
 
 
