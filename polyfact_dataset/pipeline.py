@@ -59,7 +59,8 @@ _OWN_SOURCES = {
         for name in ("bzip2", "chunks", "dump", "entities", "extract", "lines", "merge", "parts", "workers")
     ),
     "questions": ("questions", "llm", "facts", "wikidata/localise.py"),
-    "export": ("release", "../dataset_card"),
+    "export": tuple(f"release/{name}.py" for name in ("content", "export", "rows")),
+    "card": ("release", "../dataset_card", "../loading_script"),
 }
 # What every stage depends on.
 _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
@@ -69,7 +70,8 @@ _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "
 class Stage:
     """One step: its module has `settings(config)` and `run(context)`. `reads` are stages whose tables it uses.
 
-    One that `resumes` finds in its folder what an interrupted run of the same key left there.
+    One that `resumes` finds in its folder what an interrupted run of the same key left there. The files of a stage
+    `beside` another stand among that stage's files, in its folder.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Stage:
     reads: tuple[str, ...]
     doc: str
     resumes: bool = False
+    beside: str | None = None
 
     def load(self) -> ModuleType:
         return importlib.import_module(f"polyfact_dataset.{self.module}")
@@ -85,7 +88,7 @@ class Stage:
     def sources(self) -> tuple[Path, ...]:
         """The files whose change makes the stage run again: its package, and what all stages share.
 
-        The extraction, which may take hours, depends on its own modules alone; the card's template is part of `export`.
+        The extraction, which may take hours, depends on its own modules alone, and the card on its templates as well.
         """
         own = _OWN_SOURCES.get(self.name, (self.module.split(".")[0],))
         return (*(PACKAGE / name for name in own), *(PACKAGE / name for name in _COMMON))
@@ -121,6 +124,13 @@ STAGES: tuple[Stage, ...] = (
         "export", "release.export", ("extract", "localise", "questions", "items", "tier"), "write the release folder"
     ),
     Stage("audit", "quality.audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
+    Stage(
+        "card",
+        "release.documents",
+        ("export", "audit"),
+        "describe the release: card, figures, version",
+        beside="export",
+    ),
 )
 LAST = STAGES[-1].name
 BY_NAME = {stage.name: stage for stage in STAGES}
@@ -167,10 +177,16 @@ class Report:
     pending: int = 0
 
 
+def _named(release: Path) -> dict[str, str]:
+    """Version and content of a release."""
+    about = read_json(release / "release.json")
+    return {name: about[name] for name in ("version", "content")}
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """What a build is made from. `previous` maps subjects to their split in an earlier release; `objections` facts to
-    the languages in which a model's question was objected to (an empty set: in all).
+    """What a build is made from. `previous` maps subjects to their split in `previous_release`, an earlier release;
+    `objections` facts to the languages in which a model's question was objected to (an empty set: in all).
 
     `part` is (i, n) where only the i-th of n parts of the dump is extracted. `source` identifies the dump where it is
     not at hand any more: its extraction is in the build folder, or is merged from others.
@@ -182,6 +198,7 @@ class Inputs:
     objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
     part: tuple[int, int] | None = None
     source: str = ""
+    previous_release: Path | None = None
 
     @property
     def dump_identity(self) -> str:
@@ -194,6 +211,7 @@ class Inputs:
             "dump": self.dump_identity,
             "config": self.config.identity(),
             **self.digests(),
+            "previous_release": _named(self.previous_release) if self.previous_release else None,
             **({"part": list(self.part)} if self.part else {}),
         }
 
@@ -212,6 +230,7 @@ class Context:
     def __init__(self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any]) -> None:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
         self.objections = inputs.objections
+        self.previous_release = inputs.previous_release
         self.out, self.log, self._target = out, log, target
         # The entries of the finished stages, for those that report on the build.
         self.manifest = manifest
@@ -243,7 +262,7 @@ Supply = Callable[[Context], Report]
 
 def stage_folder(out: Path, stage: str) -> Path:
     """Where a finished stage's tables are."""
-    if stage == "export":
+    if stage in ("export", "card"):
         return out / "release"
     if stage == "audit":
         # Beside the data it speaks of, and no part of the content that it names.
@@ -312,6 +331,7 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
             "dump": [manifest["build"]["dump"], manifest["build"].get("part")] if not stage.reads else None,
             "previous": manifest["build"]["previous"] if stage.name in ("questions", "sample") else None,
             "objections": manifest["build"]["objections"] if stage.name == "questions" else None,
+            "previous_release": manifest["build"]["previous_release"] if stage.name == "card" else None,
         }
     )
 
@@ -367,7 +387,7 @@ def run(
             if not done:
                 # What was made from another version of this stage must not stand beside it.
                 for later in STAGES[STAGES.index(stage) + 1 :]:
-                    remove(stage_folder(out, later.name))
+                    _withdraw(out, later, manifest["stages"].get(later.name))
             before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
@@ -384,6 +404,24 @@ def run(
             _tidy(folder)
             log.line(f"{stage.name}: {timings[stage.name]:.1f} s")
     return manifest
+
+
+def _withdraw(out: Path, stage: Stage, entry: Mapping[str, Any] | None) -> None:
+    """Removes what a stage made; of one beside another, the files that its manifest entry names."""
+    folder = stage_folder(out, stage.name)
+    if not stage.beside:
+        remove(folder)
+    for name in (entry or {}).get("files", {}):
+        remove(folder / name)
+
+
+def _settle(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
+    """Moves the files of `target` among those of `folder`."""
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(target / name, folder / name)
+        sync((folder / name).parent)
+    remove(target)
 
 
 def _prepare(target: Path, folder: Path, key: str | None) -> None:
@@ -429,9 +467,12 @@ def _execute(
     sync(target)
     # The manifest must not name what is about to be replaced.
     write_json(out / "manifest.json", manifest)
-    remove(folder)
-    os.replace(target, folder)
-    sync(folder.parent)
+    if stage.beside:
+        _settle(target, folder, files)
+    else:
+        remove(folder)
+        os.replace(target, folder)
+        sync(folder.parent)
     return {
         "key": key,
         "counts": report.counts,
