@@ -89,10 +89,12 @@ class Bz2Chunks:
 class TextChunks:
     """Text of at most `chunk_bytes`, cut behind a newline where there is one, from an offset up to `end`."""
 
-    def __init__(self, raw: Raw, stream: Text, chunk_bytes: int, start: int = 0, end: int | None = None) -> None:
+    def __init__(
+        self, raw: Raw, stream: Text, chunk_bytes: int, start: Position | None, end: int | None = None
+    ) -> None:
         self._raw, self._stream, self._end = raw, stream, end
         self.slot_bytes = chunk_bytes
-        self._offset, self._at_line, self._rest = start, start == 0, b""
+        self._offset, self._at_line, self._rest = start["text"] if start else 0, start is None, b""
 
     def fill(self, slot: memoryview) -> Chunk | None:
         size = len(self._rest)
@@ -173,11 +175,11 @@ def open_chunks(raw: Raw, batch_bytes: int, start: Position | None = None, end: 
     if is_other_layout(raw):
         stream = text_of(raw)
         _skip(stream, offset, raw.name)
-        return TextChunks(raw, stream, batch_bytes, offset)
+        return TextChunks(raw, stream, batch_bytes, start)
     if raw.kind == "plain":
         raw.seek(offset)
-        return TextChunks(raw, raw, batch_bytes, offset, end)
+        return TextChunks(raw, raw, batch_bytes, start, end)
     entry = (start["member"], start["member_text"]) if start else (0, 0)
     members = Members(raw, entry, end)
     _skip(members, offset - entry[1], raw.name)
-    return TextChunks(raw, members, batch_bytes, offset)
+    return TextChunks(raw, members, batch_bytes, start)

@@ -116,13 +116,13 @@ class Extraction:
 
     def end(self, position: Position, pool: Pool, *, is_last: bool) -> None:
         """The dump is read: its last line needs no newline. What another extraction completes stays open."""
-        if is_last and self._tail:
-            line, self._tail = self._tail, b""
-            self._complete(line, self._newlines + 1)
-            self._newlines += 1
-        if self._open.pieces or not self._parts.records or self._tail != self._parts.tail:
-            self.close(position, pool)
         while self._writing:
+            self.settle()
+        if is_last and self._tail.strip():
+            self._complete(self._tail, self._newlines + 1)
+            self._tail, self._newlines = b"", self._newlines + 1
+        if self._open.pieces or not self._parts.records or self._head != self._parts.head:
+            self.close(position, pool)
             self.settle()
 
     def close(self, position: Position, pool: Pool) -> None:
@@ -190,7 +190,7 @@ def _read(source: Chunks, extraction: Extraction, pool: Pool, folder: Path, prog
     return position
 
 
-def _workers(raw: Raw, config: ExtractConfig) -> int:
+def worker_count(raw: Raw, config: ExtractConfig) -> int:
     """How many processes to start: none for a dump of one chunk, no more than memory allows."""
     small = config.batch_bytes // 2 if raw.size is not None else len(raw.head) + 1
     if (raw.size or len(raw.head)) <= min(small, config.batch_bytes // 2):
@@ -236,7 +236,7 @@ def run(context: Context) -> Report:
         per_part = config.part_batches if raw.kind != "bz2" else max(1, config.part_batches // _BZ2_CHUNKS)
         extraction = Extraction(context.config, raw.name, parts, context.part, per_part)
         task = Task(wanted(context.config), config.max_line_bytes, raw.name, parts.work / "slots", source.slot_bytes)
-        workers = _workers(raw, config)
+        workers = worker_count(raw, config)
         if workers < config.workers and workers > 1:
             context.log.line(f"extract: {workers} workers fit into {config.memory_mb} MB (extract.memory_mb)")
         pool = stack.enter_context(in_processes(task, workers) if workers > 1 else in_this_process(task))

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -130,7 +130,7 @@ class Worker:
             for own, content in zip(tables, (entities, statements, renumbered(quarantine, piece.first_line))):
                 own.append(content)
         for table, own, target in zip(TABLES, tables, targets):
-            whole = pa.concat_tables(own).combine_chunks()
+            whole = pa.concat_tables([table.schema.empty_table(), *own]).combine_chunks()
             write_parquet(target, whole)
             counts[table.name] = whole.num_rows
         return counts
@@ -183,19 +183,6 @@ class Pool:
     free: list[int] = field(default_factory=list)
 
 
-def _result(future: Future[Any]) -> Callable[[], Any]:
-    def wait() -> Any:
-        try:
-            return future.result()
-        except BrokenProcessPool as error:
-            raise RetryableError(
-                "a worker process ended abruptly, perhaps for want of memory; run the same command again, "
-                "with fewer --workers if it happens again"
-            ) from error
-
-    return wait
-
-
 @contextmanager
 def in_this_process(task: Task) -> Iterator[Pool]:
     """One slot, and tasks that run at once."""
@@ -235,12 +222,17 @@ def in_processes(task: Task, workers: int) -> Iterator[Pool]:
     executor.submit(os.getpid)
 
     def parse(chunk: Chunk, slot: int, target: Path) -> Callable[[], Parsed]:
-        return _result(executor.submit(_parse, chunk, slot, target))
+        return executor.submit(_parse, chunk, slot, target).result
 
     def write(pieces: Sequence[Piece], targets: Sequence[Path]) -> Callable[[], dict[str, int]]:
-        return _result(executor.submit(_write, pieces, targets))
+        return executor.submit(_write, pieces, targets).result
 
     try:
         yield Pool(memoryview(memory), count, parse, write)
+    except BrokenProcessPool as error:
+        raise RetryableError(
+            "a worker process ended abruptly, perhaps for want of memory; run the same command again, "
+            "with fewer --workers if it happens again"
+        ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,244 @@
+"""Extraction as a whole: the same rows from every compression, whatever the workers, the cuts or the interruptions."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import usual
+
+from polyfact_dataset.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.progress import Log
+from polyfact_dataset.wikidata import dump as dump_module
+from polyfact_dataset.wikidata import extract as module
+from polyfact_dataset.wikidata.parts import Parts
+from tests.conftest import polyfact
+from tests.wikidata.dumps import KINDS, config, contents, extract, packed, settings, text
+
+
+@pytest.fixture(scope="module")
+def dumps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("dumps")
+    for kind in KINDS:
+        (folder / kind).write_bytes(packed(kind))
+    return {kind: folder / kind for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def whole(dumps: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """What each dump gives when nothing interrupts."""
+    out = tmp_path_factory.mktemp("whole")
+    return {kind: contents(extract(path, out / kind, config(kind))) for kind, path in dumps.items()}
+
+
+def tables(folder: Path) -> tuple[list, list, list]:
+    names = ("entities", "statements", "quarantine")
+    return tuple(pq.read_table(folder / f"{name}.parquet").to_pylist() for name in names)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_those_of_the_usual_script(kind: str, dumps: dict[str, Path], tmp_path: Path) -> None:
+    good = tmp_path / "good.json"
+    good.write_bytes(text().replace(b'{"id":"Q7","labels":\n', b""))
+    found = [entity for entity in usual.entities(good) if entity["type"] != "lexeme"]
+    folder = extract(dumps[kind], tmp_path / "build", config(kind))
+    entities, statements, quarantine = tables(folder)
+    assert entities == [usual.entity_row(entity) for entity in found] and len(entities) > 100
+    assert statements == [row for entity in found for row in usual.statement_rows(entity)]
+    broken = text().count(b"\n", 0, text().index(b'{"id":"Q7","labels":\n')) + 1
+    assert [row["line"] for row in quarantine] == [broken]
+    assert json.loads((folder / "extraction.json").read_text())["newlines"] == text().count(b"\n")
+    assert len(list((folder / "entities.parquet").iterdir())) > 3, "the test shows little when there are few parts"
+
+
+@pytest.mark.parametrize("kind", ["bz2", "gz"])
+def test_real_entities_as_the_usual_script_has_them(kind: str, real_dump: Path, tmp_path: Path) -> None:
+    path = real_dump
+    if kind == "gz":
+        path = tmp_path / "dump.gz"
+        path.write_bytes(gzip.compress(__import__("bz2").decompress(real_dump.read_bytes()), 1))
+    entities, statements, quarantine = tables(extract(path, tmp_path / "build", config(workers=2, batch_bytes=1 << 20)))
+    found = [entity for entity in usual.entities(real_dump) if entity["type"] != "lexeme"]
+    assert entities == [usual.entity_row(entity) for entity in found] and len(entities) == 2232
+    items = [entity for entity in found if entity["type"] == "item"]
+    assert statements == [row for entity in items for row in usual.statement_rows(entity)] and not quarantine
+
+
+@pytest.mark.parametrize("kind", ["bz2", "gz members", "plain"])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_files_do_not_depend_on_the_workers(
+    kind: str, workers: int, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    assert contents(extract(dumps[kind], tmp_path / "build", config(kind, workers))) == whole[kind]
+
+
+class Stop(BaseException):
+    """The end of a process, without its end."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_after_any_part_it_goes_on_behind_it(
+    kind: str, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped again and again, two parts further each time; a finished part is never written again."""
+    finish, out = Parts.finish, tmp_path / "build"
+    allowed, rounds, inodes = 0, 0, dict[str, int]()
+
+    def finish_some(parts: Parts, *arguments: object) -> None:
+        nonlocal allowed
+        if not allowed:
+            raise Stop
+        allowed -= 1
+        finish(parts, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Parts, "finish", finish_some)
+    while True:
+        allowed, rounds = 2, rounds + 1
+        try:
+            folder = extract(dumps[kind], out, config(kind))
+            break
+        except Stop:
+            folder = out / "stages" / ".extract.part"
+            parts = sorted(folder.glob(".work/*.json"))
+            assert len(parts) == 2 * rounds
+            for number in range(len(parts)):
+                path = folder / "entities.parquet" / f"{number:05}.parquet"
+                assert inodes.setdefault(path.name, path.stat().st_ino) == path.stat().st_ino
+    assert rounds >= 3 and contents(folder) == whole[kind]
+    assert all((folder / "entities.parquet" / name).stat().st_ino == inode for name, inode in inodes.items())
+
+
+@pytest.mark.parametrize("kind", ["bz2", "gz"])
+def test_killed_at_random_moments_it_gives_the_same_files(
+    kind: str, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    toml, out, rng, kills = tmp_path / "polyfact.toml", tmp_path / "build", random.Random(kind), 0
+    written = "\n".join(f"{key} = {value}" for key, value in settings(kind).items())
+    toml.write_text(f"[extract]\nworkers = 2\n{written}\n")
+    command = ["extract", str(dumps[kind]), "--out", str(out), "--config", str(toml), "--quiet"]
+    for _ in range(6):
+        process = subprocess.Popen([sys.executable, "-m", "polyfact_dataset.cli", *command], start_new_session=True)
+        # Until there is something to lose, and then a little.
+        deadline = time.monotonic() + 20
+        while not list(out.glob("stages/.extract.part/.work/*.arrow")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.25))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    polyfact(*command)
+    assert kills >= 2 and contents(out / "stages" / "01-extract") == whole[kind]
+
+
+class Lines(Log):
+    """Keeps what would be shown."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("bz2", "goes on behind 2 finished parts"),
+        ("gz members", "where a member begins: 0 MB of text are decompressed again"),
+        ("gz", "where a member begins: 0 MB of text are decompressed again"),
+    ],
+)
+def test_where_it_goes_on_is_said(
+    kind: str, said: str, dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, seeks, log = Parts.finish, [], Lines()
+
+    def two(parts: Parts, *arguments: object) -> None:
+        if len(parts.records) == 2:
+            raise Stop
+        honest(parts, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Parts, "finish", two)
+        extract(dumps[kind], tmp_path / "build", config(kind))
+    seek = dump_module.Raw.seek
+    monkeypatch.setattr(dump_module.Raw, "seek", lambda raw, offset: (seeks.append(offset), seek(raw, offset))[1])
+    extract(dumps[kind], tmp_path / "build", config(kind), log)
+    assert any(said in line for line in log.lines), log.lines
+    assert (max(seeks) > 0) == (kind != "gz"), "entered in the middle where the format allows it"
+
+
+def test_a_line_longer_than_many_chunks(tmp_path: Path) -> None:
+    long = {"id": "Q2", "type": "item", "labels": {"en": {"language": "en", "value": "x" * 300_000}}}
+    longer = {"id": "Q3", "type": "item", "labels": {"en": {"language": "en", "value": "x" * 900_000}}}
+    rows = [{"id": "Q1", "type": "item"}, long, longer, {"id": "Q4", "type": "item"}]
+    (tmp_path / "dump.gz").write_bytes(gzip.compress(b"\n".join(json.dumps(row).encode() for row in rows)))
+    own = config(batch_bytes=1 << 14, part_batches=3, max_line_bytes=1 << 19)
+    entities, _, quarantine = tables(extract(tmp_path / "dump.gz", tmp_path / "build", own))
+    assert [row["id"] for row in entities] == ["Q1", "Q2", "Q4"] and len(entities[1]["labels"][0]["text"]) == 300_000
+    assert [(row["line"], row["reason"]) for row in quarantine] == [(3, "line longer than max_line_bytes")]
+
+
+@pytest.mark.parametrize("kind", ["plain", "bz2", "gz members"])
+def test_standard_input(kind: str, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path) -> None:
+    written = "\n".join(f"{key} = {value}" for key, value in settings(kind).items())
+    (tmp_path / "polyfact.toml").write_text(f"[extract]\n{written}\n")
+    out, script = tmp_path / "build", 'cat "$0" | "$1" -m polyfact_dataset.cli extract - --out "$2" --config "$3"'
+    command = ["bash", "-c", script, dumps[kind], sys.executable, out, tmp_path / "polyfact.toml"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert contents(out / "stages" / "01-extract") == whole[kind]
+    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "extract: done before" in again.stderr
+    # The dump is not at hand any more: the build goes on with its extraction, not with the sample.
+    later = polyfact("candidates", "--out", out, "--config", tmp_path / "polyfact.toml")
+    assert "extract: done before" in later.stderr and "candidates: choose" in later.stderr
+
+
+def test_empty_standard_input_is_an_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "polyfact_dataset.cli", "extract", "-", "--out", str(tmp_path / "build")]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert result.returncode == 1 and "standard input is empty" in result.stderr
+
+
+def test_a_dead_worker_is_an_error_that_may_pass(
+    dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(RetryableError, match="ended abruptly"):
+        patch.setattr("polyfact_dataset.wikidata.workers.Worker.parse", lambda *_: os._exit(9))
+        extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))
+    assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))) == whole["bz2"]
+
+
+def test_damage_in_a_worker_names_the_dump(tmp_path: Path) -> None:
+    data = bytearray(packed("bz2"))
+    data[len(data) // 2 : len(data) // 2 + 50] = bytes(50)
+    (tmp_path / "dump.bz2").write_bytes(data)
+    with pytest.raises(DataError, match=r"dump dump\.bz2 is truncated or corrupt"):
+        extract(tmp_path / "dump.bz2", tmp_path / "build", config("bz2", 2))
+
+
+def test_memory_bounds_the_workers(dumps: dict[str, Path]) -> None:
+    raw = dump_module.open_raw(dumps["plain"])
+    assert module.worker_count(raw, config(workers=64).extract) == 17
+    assert module.worker_count(raw, config(workers=64, memory_mb=7000).extract) == 64
+    assert module.worker_count(raw, config(workers=2, memory_mb=500).extract) == 2
+    assert module.worker_count(raw, config(workers=8, batch_bytes=1 << 24).extract) == 1, "one chunk needs no others"
+
+
+def test_without_the_dump_nothing_can_be_extracted_anew(tmp_path: Path) -> None:
+    from polyfact_dataset.pipeline import Inputs, run
+
+    with pytest.raises(ConfigError, match="extract it again"):
+        run(Inputs(config(), None, source="stdin:1"), tmp_path / "build", Log(quiet=True), until="extract")

@@ -1,0 +1,125 @@
+"""Extracting a dump in parts and merging them: the rows of the whole dump, and the same release."""
+
+from __future__ import annotations
+
+import bz2
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from polyfact_dataset.build import SAMPLE_DUMP, merge, run
+from polyfact_dataset.errors import ConfigError
+from tests.conftest import polyfact
+from tests.wikidata.dumps import KINDS, config, contents, extract, packed, settings, text
+from tests.wikidata.test_extract import tables
+
+
+def written(kind: str, folder: Path) -> Path:
+    path = folder / "dump"
+    path.write_bytes(packed(kind))
+    return path
+
+
+def toml(kind: str, folder: Path) -> Path:
+    path = folder / "polyfact.toml"
+    path.write_text("[extract]\n" + "\n".join(f"{key} = {value}" for key, value in settings(kind).items()))
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [2, 5])
+def test_parts_merge_to_the_whole(kind: str, count: int, tmp_path: Path) -> None:
+    dump = written(kind, tmp_path)
+    outs = [tmp_path / f"part{number}" for number in range(1, count + 1)]
+    rows = []
+    for number, out in enumerate(outs, start=1):
+        folder = extract(dump, out, config(kind), part=(number, count))
+        rows.append(sum(pq.read_metadata(path).num_rows for path in (folder / "entities.parquet").iterdir()))
+    if kind in ("plain", "bz2", "bz2 streams"):
+        assert min(rows) > 0.3 * max(rows), "each part holds its share"
+    merge(outs[::-1], out=tmp_path / "merged", config_file=toml(kind, tmp_path), overwrite=False, quiet=True)
+    whole = extract(dump, tmp_path / "whole", config(kind))
+    assert tables(tmp_path / "merged" / "stages" / "01-extract") == tables(whole)
+    counts = [
+        json.loads((tmp_path / out / "manifest.json").read_text())["stages"]["extract"]["counts"]
+        for out in ("merged", "whole")
+    ]
+    assert counts[0] == counts[1]
+
+
+def test_a_part_inside_one_long_line(tmp_path: Path) -> None:
+    """Borders in the middle of one line, which is longer than a part."""
+    rows = [{"id": "Q1"}, {"id": "Q2", "labels": {"en": {"value": "x" * 5000}}}, {"id": "Q3"}]
+    (tmp_path / "dump").write_bytes(b"\n".join(json.dumps(row).encode() for row in rows))
+    outs = [tmp_path / f"part{number}" for number in range(1, 6)]
+    for number, out in enumerate(outs, start=1):
+        extract(tmp_path / "dump", out, config(), part=(number, 5))
+    merge(outs, out=tmp_path / "merged", config_file=toml("", tmp_path), overwrite=False, quiet=True)
+    entities, _, quarantine = tables(tmp_path / "merged" / "stages" / "01-extract")
+    assert [row["id"] for row in entities] == ["Q1", "Q2", "Q3"] and not quarantine
+
+
+def test_a_merged_extraction_gives_the_release_of_the_whole_dump(sample_build: Path, tmp_path: Path) -> None:
+    common = {"config_file": None, "overwrite": False, "quiet": True, "facts": 2000}
+    outs = [tmp_path / f"{number}" for number in (1, 2, 3)]
+    for number, out in enumerate(outs, start=1):
+        run(until="extract", dump=None, out=out, previous=None, part=f"{number}/3", **common)
+    merge(outs, out=tmp_path / "build", **common)
+    run(until="export", dump=None, out=tmp_path / "build", previous=None, **common)
+    assert contents(tmp_path / "build" / "release") == contents(sample_build / "release")
+
+
+def test_dumps_split_beforehand(tmp_path: Path) -> None:
+    """One file per node, each with whole lines."""
+    lines = text().splitlines(keepends=True)
+    outs = []
+    for number, (begin, end) in enumerate([(0, 50), (50, 51), (51, None)]):
+        path = tmp_path / f"split{number}.json.bz2"
+        path.write_bytes(bz2.compress(b"".join(lines[begin:end])))
+        outs.append(tmp_path / f"out{number}")
+        extract(path, outs[-1], config())
+    merge(outs, out=tmp_path / "merged", config_file=toml("", tmp_path), overwrite=False, quiet=True)
+    (tmp_path / "whole").write_bytes(text())
+    assert tables(tmp_path / "merged/stages/01-extract") == tables(
+        extract(tmp_path / "whole", tmp_path / "build", config())
+    )
+
+
+def test_what_cannot_be_merged(tmp_path: Path) -> None:
+    dump = written("plain", tmp_path)
+    one, two, other, whole = (tmp_path / name for name in ("1", "2", "other", "whole"))
+    extract(dump, one, config(), part=(1, 2))
+    extract(dump, two, config(), part=(2, 2))
+    extract(SAMPLE_DUMP, other, config(), part=(2, 2))
+    extract(dump, whole, config())
+    shutil.copytree(whole, tmp_path / "copy")
+
+    def refused(*outs: Path, said: str, file: Path | None = None) -> None:
+        with pytest.raises(ConfigError, match=said):
+            merge(outs, out=tmp_path / "merged", config_file=file, overwrite=False, quiet=True)
+        assert not (tmp_path / "merged" / "stages" / "01-extract").exists()
+
+    refused(one, said="each of the parts 1/2 to 2/2 once; given are 1/2")
+    refused(one, two, two, said="given are 1/2, 2/2, 2/2")
+    refused(one, other, said="not of the same dump")
+    refused(one, whole, said="each of the parts")
+    refused(whole, tmp_path / "copy", said="same dump")
+    refused(one, tmp_path, said="holds no finished extraction")
+    refused(one, two, said="other settings")
+    extract(dump, tmp_path / "coarse", config(batch_bytes=1 << 20), part=(2, 2))
+    refused(one, tmp_path / "coarse", said="different languages, relations or extract settings")
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/0"])
+def test_a_part_is_written_as_i_of_n(text: str, tmp_path: Path) -> None:
+    result = polyfact("extract", "--part", text, "--out", tmp_path / "build", check=False)
+    assert result.returncode == 2 and "such as 2/8" in result.stderr
+
+
+def test_a_part_is_no_build(tmp_path: Path) -> None:
+    polyfact("extract", "--part", "1/2", "--out", tmp_path / "build")
+    result = polyfact("build", "--out", tmp_path / "build", check=False)
+    assert result.returncode == 2 and "holds another build (different part)" in result.stderr
