@@ -6,7 +6,6 @@ in `facts/distract.py`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.questions.write import both_ends
 from polyfact_dataset.records import REJECTS, SURVIVORS
-from polyfact_dataset.storage import parquet_writer
+from polyfact_dataset.storage import table_writer
 from polyfact_dataset.text import mentions, normalise
 
 
@@ -68,13 +67,30 @@ def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
     return None
 
 
+def judge_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
+    """Joined rows to rows of `records.SURVIVORS` and of `records.REJECTS`."""
+    good, bad, tally = [], [], Tally()
+    for row in rows.to_pylist():
+        reason = verdict(row, languages)
+        tally.count(row["property_id"], reason)
+        if reason is None:
+            good.append(row)
+        else:
+            bad.append({**row, "reason": reason})
+    return (
+        pa.Table.from_pylist(good, schema=SURVIVORS.schema),
+        pa.Table.from_pylist(bad, schema=REJECTS.schema),
+        tally,
+    )
+
+
 def run(context: Context) -> Report:
     """Writes `survivors` and `rejects`."""
     languages, tally = context.config.languages, Tally()
     with (
         connect(context.folder) as connection,
-        parquet_writer(context.target("survivors"), SURVIVORS.schema) as kept,
-        parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
+        table_writer(context.target("survivors"), SURVIVORS.schema) as keep,
+        table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
         _mark_ambiguous(connection, str(context.path("questions", "questions")), languages)
         query = f"""
@@ -89,19 +105,9 @@ def run(context: Context) -> Report:
             "questions": str(context.path("questions", "questions")),
             "localised": str(context.path("localise", "localised")),
         }
-        for batch in stream(connection, query, parameters):
-            good, bad = [], []
-            for row in batch.to_pylist():
-                relation = row["property_id"]
-                tally.input[relation] += 1
-                reason = verdict(row, languages)
-                if reason is None:
-                    good.append(row)
-                    tally.kept[relation] += 1
-                else:
-                    bad.append({**row, "reason": reason})
-                    tally.rejected.setdefault(relation, Counter())[reason] += 1
-            for rows, writer, target in ((good, kept, SURVIVORS), (bad, rejects, REJECTS)):
-                if rows:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=target.schema))
+        rows = stream(connection, query, parameters)
+        for good, bad, counts in context.workers.map(judge_batch, rows, languages):
+            keep(good)
+            reject(bad)
+            tally.add(counts)
     return Report({"survivors": sum(tally.kept.values())}, tally)

@@ -6,7 +6,6 @@ exchangeable (deviation from the paper, whose model saw the distractors; referen
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.records import REJECTS, questions
 from polyfact_dataset.relations import kind_of
-from polyfact_dataset.storage import parquet_writer
+from polyfact_dataset.storage import table_writer
 
 SOURCE = "template"
 
@@ -49,14 +48,31 @@ def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
     }
 
 
+def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
+    """Joined rows to rows of `records.questions` and of `records.REJECTS`."""
+    good, bad, tally = [], [], Tally()
+    for row in rows.to_pylist():
+        asked = ask(row, languages)
+        if isinstance(asked, str):
+            bad.append({**row, "reason": asked})
+        else:
+            good.append({**row, **asked, "question_source": SOURCE})
+        tally.count(row["property_id"], asked if isinstance(asked, str) else None)
+    return (
+        pa.Table.from_pylist(good, schema=questions(languages).schema),
+        pa.Table.from_pylist(bad, schema=REJECTS.schema),
+        tally,
+    )
+
+
 def run(context: Context) -> Report:
     """Writes `questions` for candidates labelled in all languages, and `rejects`."""
     languages = context.config.languages
     table, tally = questions(languages), Tally()
     with (
         connect(context.folder) as connection,
-        parquet_writer(context.target("questions"), table.schema) as kept,
-        parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
+        table_writer(context.target("questions"), table.schema) as keep,
+        table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
         parameters = {
             "facts": str(context.path("backfill", "candidates")),
@@ -72,18 +88,9 @@ def run(context: Context) -> Report:
             LEFT JOIN read_parquet($described) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
             ORDER BY c.property_id, c.priority
         """
-        for batch in stream(connection, query, parameters):
-            good, bad = [], []
-            for row in batch.to_pylist():
-                tally.input[row["property_id"]] += 1
-                asked = ask(row, languages)
-                if isinstance(asked, str):
-                    bad.append({**row, "reason": asked})
-                    tally.rejected.setdefault(row["property_id"], Counter())[asked] += 1
-                else:
-                    good.append({**row, **asked, "question_source": SOURCE})
-                    tally.kept[row["property_id"]] += 1
-            for rows, writer, target in ((good, kept, table), (bad, rejects, REJECTS)):
-                if rows:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=target.schema))
+        rows = stream(connection, query, parameters)
+        for good, bad, counts in context.workers.map(ask_batch, rows, languages):
+            keep(good)
+            reject(bad)
+            tally.add(counts)
     return Report({"questions": sum(tally.kept.values())}, tally)
