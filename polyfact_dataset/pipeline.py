@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
 from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.parallel import MANY_ROWS, Workers
 from polyfact_dataset.progress import Log
 from polyfact_dataset.storage import (
     digest,
@@ -153,6 +154,21 @@ class Tally:
                     f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected, not {self.input[relation]}"
                 )
 
+    def count(self, relation: str, reason: str | None) -> None:
+        """Counts a fact: kept, or rejected for a reason."""
+        self.input[relation] += 1
+        if reason is None:
+            self.kept[relation] += 1
+        else:
+            self.rejected.setdefault(relation, Counter())[reason] += 1
+
+    def add(self, other: Tally) -> None:
+        """Adds the counts of another part of the facts."""
+        self.input += other.input
+        self.kept += other.kept
+        for relation, reasons in other.rejected.items():
+            self.rejected.setdefault(relation, Counter()).update(reasons)
+
     def as_json(self) -> dict[str, Any]:
         relations = sorted(self.input, key=lambda relation: int(relation[1:]))
         return {
@@ -227,11 +243,14 @@ class Inputs:
 class Context:
     """What a stage's `run` may touch: configuration, the tables of earlier stages, its own folder, the log."""
 
-    def __init__(self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any]) -> None:
+    def __init__(
+        self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any], workers: Workers
+    ) -> None:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
         self.objections = inputs.objections
         self.previous_release = inputs.previous_release
         self.out, self.log, self._target = out, log, target
+        self.workers = workers
         # The entries of the finished stages, for those that report on the build.
         self.manifest = manifest
 
@@ -373,7 +392,7 @@ def run(
         (out / "stages").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
-    with locked(out):
+    with locked(out), Workers(inputs.config.extract.workers) as workers:
         manifest = {**_open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
         timings: dict[str, float] = read_json(out / "timings.json") if (out / "timings.json").exists() else {}
         redo = False
@@ -392,7 +411,10 @@ def run(
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
             work = supply if supply and not stage.reads else stage.load().run
-            made = _execute(stage, key, work, inputs, out, log, folder, manifest)
+            if any(rows >= MANY_ROWS for name in stage.reads for rows in _rows(manifest["stages"][name])):
+                workers.start()
+            context = Context(inputs, out, log, _working_folder(out, stage), manifest, workers)
+            made = _execute(stage, key, work, context, folder)
             manifest["stages"][stage.name] = made
             # What was pending may be so still: then nothing that was made from it is made again.
             redo = not (done and made["files"] == entry["files"])
@@ -424,6 +446,16 @@ def _settle(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
     remove(target)
 
 
+def _working_folder(out: Path, stage: Stage) -> Path:
+    """Where a stage writes until it is done."""
+    return out / "stages" / f".{stage.name}.part"
+
+
+def _rows(entry: dict[str, Any]) -> Iterator[int]:
+    """The numbers of rows of a finished stage's files."""
+    yield from (info.get("rows", 0) for info in entry["files"].values())
+
+
 def _prepare(target: Path, folder: Path, key: str | None) -> None:
     """Makes the folder of a stage; one that may resume keeps what a run of the same key wrote."""
     if key is not None:
@@ -443,21 +475,13 @@ def _tidy(folder: Path) -> None:
         remove(path)
 
 
-def _execute(
-    stage: Stage,
-    key: str,
-    work: Supply,
-    inputs: Inputs,
-    out: Path,
-    log: Log,
-    folder: Path,
-    manifest: dict[str, Any],
-) -> dict[str, Any]:
-    target = out / "stages" / f".{stage.name}.part"
+def _execute(stage: Stage, key: str, work: Supply, context: Context, folder: Path) -> dict[str, Any]:
+    """Does a stage's work in a folder of its own, which then takes the place of `folder`; its manifest entry."""
+    target, out = context.folder, context.out
     _prepare(target, folder, key if stage.resumes else None)
-    log.line(f"{stage.name}: {stage.doc}")
+    context.log.line(f"{stage.name}: {stage.doc}")
     try:
-        report = work(Context(inputs, out, log, target, manifest))
+        report = work(context)
     except (OSError, duckdb.Error, BrokenProcessPool) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RetryableError(f"stage {stage.name} in {out}: {reason}; free disk or memory, then run again") from error
@@ -466,7 +490,7 @@ def _execute(
     files = _files(target)
     sync(target)
     # The manifest must not name what is about to be replaced.
-    write_json(out / "manifest.json", manifest)
+    write_json(out / "manifest.json", context.manifest)
     if stage.beside:
         _settle(target, folder, files)
     else:
