@@ -93,8 +93,8 @@ class Agreement:
         by_chance = sum(row * column for row, column in zip(rows, columns))
         if by_chance == total * total:
             return None
-        observed: int = sum(self.confusion[place][place] for place in range(len(rows)))
-        return (total * observed - by_chance) / (total * total - by_chance)
+        observed = sum(self.confusion[place][place] for place in range(len(rows)))
+        return float((total * observed - by_chance) / (total * total - by_chance))
 
     @property
     def relaxed(self) -> float | None:
