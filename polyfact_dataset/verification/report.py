@@ -198,7 +198,7 @@ def _tier_section(found: Mapping[str, Any], limit: float) -> Section:
     rows = []
     for relation, own in found["tiers"].items():
         value = own["ambiguity"]
-        outcome = "–" if value is None else "bronze" if value > limit else "clean"
+        outcome = "bronze" if value is not None and value > limit else "clean"
         name = f"{all_relations()[relation].label} ({relation})"
         rows.append([name, str(own["judged"]), _percent(value), outcome, own["source"]])
     said = "What tiers follow: the share drawn towards that of all relations, or the default where too few were judged."
@@ -224,7 +224,7 @@ def sections(found: Mapping[str, Any], config: Config) -> list[Section]:
         for names, own in found["people"].items():
             parts.append(_confusion_section(f"Reviewers {names}", own["confusion"], *names.split(" and ")))
     if found["drift"]["name"]:
-        rows = [[name, str(number)] for name, number in found["drift"]["problems"].items()]
+        rows = [[name, str(number)] for name, number in found["drift"]["problems"].items()] or [["none", "0"]]
         said = "What the judge of all languages together objects to."
         parts.append(Section("Drift from the triple", said, ("problem", "items"), rows))
     return [*parts, _tier_section(found, config.tiers.max_ambiguity)]
@@ -268,7 +268,9 @@ def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, 
             console.print(table)
             console.print(part.said, style="dim")
             console.print()
-    for reviewer in all_reviews(folder):
+    for number, reviewer in enumerate(all_reviews(folder), start=1):
+        # Names are for whoever runs this; no file has them but the reviewers' own.
+        print(f"r{number} is {reviewer.reviewer}")
         if reviewer.broken:
             lines = ", ".join(map(str, reviewer.broken))
             print(f"{reviewer.reviewer}: lines {lines} are no reviews and do not count", file=sys.stderr)

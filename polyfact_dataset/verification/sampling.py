@@ -52,7 +52,7 @@ class Draw:
 
 
 def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
-    """Language -> (split, file) to draw from. Raises `ConfigError` for no release, language or split."""
+    """Language -> (split, file) to draw from. Raises `ConfigError` for no release, language, split or item."""
     if not (release / "manifest.json").is_file():
         raise ConfigError(f"{release} holds no release; give the folder that `polyfact build` wrote")
     manifest = read_json(release / "manifest.json")
@@ -61,7 +61,7 @@ def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
     unknown += [split for split in draw.splits if split not in SPLITS]
     if unknown:
         raise ConfigError(f"{release} has no {', '.join(unknown)}; its languages are {', '.join(own)}")
-    return {
+    files = {
         code: [
             (split, release / path)
             for split in SPLITS
@@ -70,6 +70,9 @@ def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
         ]
         for code in own
     }
+    if not all(files.values()):
+        raise ConfigError(f"{release} holds no item of {', '.join(draw.splits) or 'any split'}; nothing is drawn")
+    return files
 
 
 def _load(connection: duckdb.DuckDBPyConnection, files: Sequence[tuple[str, Path]]) -> None:
@@ -115,8 +118,6 @@ def write_sample(release: Path, folder: Path, draw: Draw) -> None:
     Raises `ConfigError` when nothing can be drawn.
     """
     rows, facts = draw_sample(release, draw)
-    if not rows:
-        raise ConfigError(f"{release} holds no item of {', '.join(draw.splits) or 'any split'}; nothing is drawn")
     manifest = read_json(release / "manifest.json")
     languages = [code for code in manifest["build"]["config"]["languages"] if code in (draw.languages or (code,))]
     about = {
