@@ -89,7 +89,7 @@ def item_html(item: Item) -> str:
         )
     direction = language(item.language).direction
     return (
-        f'<div class="item" lang="{html.escape(item.language)}" dir="{direction}">'
+        f'<div class="judged" lang="{html.escape(item.language)}" dir="{direction}">'
         f'<p class="question">{html.escape(item.question)}</p><ol class="options">{"".join(rows)}</ol></div>'
     )
 
