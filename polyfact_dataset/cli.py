@@ -72,6 +72,10 @@ Objections = Annotated[
     Optional[Path],
     typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
 ]
+Verification = Annotated[
+    Optional[Path],
+    typer.Option("--verification", help="Table of `polyfact verify report`: tiers follow what was judged."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 
@@ -99,6 +103,7 @@ def _command(until: str) -> Callable[..., None]:
         price_out: PriceOut = None,
         budget: Budget = None,
         objections: Objections = None,
+        verification: Verification = None,
         overwrite: Overwrite = False,
         quiet: Quiet = False,
     ) -> None:
@@ -115,6 +120,7 @@ def _command(until: str) -> Callable[..., None]:
             config_file=config,
             previous=previous,
             objections=objections,
+            verification=verification,
             overwrite=overwrite,
             quiet=quiet,
             facts=facts,

@@ -233,6 +233,7 @@ TIERED = Table(
         Column("reason", STRING, "what decided it"),
         Column("n_langs_attested", pa.int32(), "languages in which the gold label is attested in Wikidata"),
         Column("n_langs_subject_attested", pa.int32(), "languages in which the subject label is attested"),
+        Column("verification", STRING, "`correct`, `ambiguous` or `unverified`"),
     ),
 )
 
@@ -260,7 +261,11 @@ _SHARED = (
     Column("popularity", pa.int32(), "number of Wikimedia sitelinks of the subject"),
     Column("subject_articles", STRINGS, "languages in whose Wikipedia the subject has an article"),
     Column("object_articles", STRINGS, "languages in whose Wikipedia the answer has an article"),
-    Column("verification", STRING, "`correct`, `ambiguous` or `unverified`, from judge and reviewers"),
+    Column(
+        "verification",
+        STRING,
+        "`correct` (in every language in which the fact was judged), `ambiguous` (in at least one) or `unverified`",
+    ),
 )
 
 _ITEM = (
@@ -381,6 +386,9 @@ VERIFICATION = Table(
         Column("human_labels", pa.list_(REVIEW), "reviewers by number, their labels and days (UTC)"),
     ),
 )
+
+# Those of a build, with their split.
+JUDGED_ITEMS = Table("verification", (*VERIFICATION.columns, Column("split", STRING, "split of the fact")))
 
 # ---------------------------------------------------------------- audit
 FINDINGS = Table(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,18 @@ from polyfact_dataset.config import Config
 from polyfact_dataset.records import LABELS
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import write_json, write_parquet, write_text
-from polyfact_dataset.verification.agreement import RELAXED, agreement, share
+from polyfact_dataset.verification.agreement import RELAXED, agreement
+from polyfact_dataset.verification.figures import ALL, ambiguity, label_pairs
 from polyfact_dataset.verification.items import Item, Sample, load_sample
 from polyfact_dataset.verification.journal import Reviews, all_reviews
 from polyfact_dataset.verification.table import (
     Source,
     as_table,
     key_of,
-    rated,
     relation_evidence,
     source,
     table_rows,
 )
-
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -73,39 +70,6 @@ def coverage(sample: Sample, judge: Source, reviews: Sequence[Reviews]) -> dict[
     return found
 
 
-def ambiguity(rows: Sequence[Mapping[str, Any]], name: str, values: Iterable[str]) -> dict[str, Any]:
-    """Value of a column -> share of its items that are ambiguous or incorrect; and of all."""
-    entries: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for row in rows:
-        label = rated(row)
-        if label is not None:
-            entries[row[name]].append((row["fact_id"], label))
-            entries[ALL].append((row["fact_id"], label))
-    found = {}
-    for value in (*values, ALL):
-        labels = Counter(label for _, label in entries[value])
-        doubt = share((fact, label != "correct") for fact, label in entries[value])
-        found[value] = {"labels": {label: labels[label] for label in LABELS}, "doubtful": doubt.as_json()}
-    return found
-
-
-Pair = tuple[str, str, str]
-
-
-def _pairs(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Pair]], dict[str, list[Pair]]]:
-    """(fact, label, label) of judge and reviewer by language, and of two reviewers by their numbers."""
-    judged: dict[str, list[Pair]] = defaultdict(list)
-    people: dict[str, list[Pair]] = defaultdict(list)
-    for row in rows:
-        human = sorted(row["human_labels"], key=lambda entry: int(entry["reviewer"][1:]))
-        for entry in human if row["judge_label"] is not None else ():
-            judged[row["language"]].append((row["fact_id"], row["judge_label"], entry["label"]))
-        for first, second in combinations(human, 2):
-            names = f"{first['reviewer']} and {second['reviewer']}"
-            people[names].append((row["fact_id"], first["label"], second["label"]))
-    return judged, people
-
-
 def figures(folder: Path, judge: Source, drift: Source, config: Config, relaxed: bool) -> dict[str, Any]:
     """All figures of a report, as JSON, over the items of the sample."""
     sample, reviews = load_sample(folder), all_reviews(folder)
@@ -113,7 +77,7 @@ def figures(folder: Path, judge: Source, drift: Source, config: Config, relaxed:
     everything = table_rows(judge, drift, reviews)
     rows = [row for row in everything if key_of(row) in wanted]
     relations = sorted({item.property_id for item in sample.items}, key=list(all_relations()).index)
-    judged, people = _pairs(rows)
+    judged, people = label_pairs(rows)
     pooled = [pair for pairs in judged.values() for pair in pairs]
     evidence = relation_evidence(everything, relations, config.tiers)
     problems = Counter(problem for row in rows for problem in row["drift"])
