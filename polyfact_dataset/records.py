@@ -367,8 +367,6 @@ DRIFT = Table(
     ),
 )
 
-REVIEW = pa.struct([pa.field(name, STRING, nullable=False) for name in ("reviewer", "label", "date")])
-
 VERIFICATION = Table(
     "verification",
     (
@@ -383,7 +381,9 @@ VERIFICATION = Table(
         Column("judge_urls", STRINGS, "pages that the judge cites"),
         Column("judge_also_right", STRINGS, "other options that the judge holds to be right"),
         Column("drift", STRINGS, "what a judge of all languages together objects to: see `verify judge --parallel`"),
-        Column("human_labels", pa.list_(REVIEW), "reviewers by number, their labels and days (UTC)"),
+        Column("reviewers", STRINGS, "reviewers of the item, by number"),
+        Column("human_labels", STRINGS, "their labels, in this order"),
+        Column("human_dates", STRINGS, "the days of their labels (UTC), in this order"),
     ),
 )
 

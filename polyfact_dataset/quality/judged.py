@@ -53,7 +53,7 @@ class Judged:
             "stale": self.stale,
             "judges": sorted({row["judge_model"] for row in self.rows if row["judge_model"]}),
             "days": [days[0], days[-1]] if days else [],
-            "reviewers": len({entry["reviewer"] for row in self.rows for entry in row["human_labels"]}),
+            "reviewers": len({reviewer for row in self.rows for reviewer in row["reviewers"]}),
             "by_language": ambiguity(self.rows, "language", languages),
             "by_relation": ambiguity(self.rows, "property_id", relations),
             "agreement": {

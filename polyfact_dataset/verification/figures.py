@@ -38,10 +38,9 @@ def label_pairs(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Pair]
     judged: dict[str, list[Pair]] = defaultdict(list)
     people: dict[str, list[Pair]] = defaultdict(list)
     for row in rows:
-        human = sorted(row["human_labels"], key=lambda entry: int(entry["reviewer"][1:]))
-        for entry in human if row["judge_label"] is not None else ():
-            judged[row["language"]].append((row["fact_id"], row["judge_label"], entry["label"]))
-        for first, second in combinations(human, 2):
-            names = f"{first['reviewer']} and {second['reviewer']}"
-            people[names].append((row["fact_id"], first["label"], second["label"]))
+        human = sorted(zip(row["reviewers"], row["human_labels"]), key=lambda entry: int(entry[0][1:]))
+        for _, label in human if row["judge_label"] is not None else ():
+            judged[row["language"]].append((row["fact_id"], row["judge_label"], label))
+        for (first, one), (second, other) in combinations(human, 2):
+            people[f"{first} and {second}"].append((row["fact_id"], one, other))
     return judged, people

@@ -66,11 +66,11 @@ def verdict(judge: str | None, people: Sequence[str], drift: Sequence[str]) -> s
 
 def table_rows(judge: Source, drift: Source, reviews: Sequence[Reviews]) -> list[dict[str, Any]]:
     """Rows of `records.VERIFICATION`, sorted; reviewers by number, in the order in which they began."""
-    people: dict[Key, list[dict[str, str]]] = defaultdict(list)
+    people: dict[Key, list[tuple[str, str, str]]] = defaultdict(list)
     texts: dict[Key, Mapping[str, Any]] = {}
     for number, own in enumerate(reviews, start=1):
         for key, review in own.labels.items():
-            people[key].append({"reviewer": f"r{number}", "label": review.label, "date": review.at[:10]})
+            people[key].append((f"r{number}", review.label, review.at[:10]))
             texts[key] = {"question": review.question, "answer_text": review.answer_text}
     texts |= {**drift.rows, **judge.rows}
     rows = []
@@ -78,8 +78,8 @@ def table_rows(judge: Source, drift: Source, reviews: Sequence[Reviews]) -> list
         said = judge.rows.get(key) or {}
         label = said.get("label")
         problems = (drift.rows.get(key) or {}).get("problems") or []
-        human = people.get(key, [])
-        together = verdict(label, [entry["label"] for entry in human], problems)
+        reviewers, labels, dates = map(list, zip(*people[key])) if key in people else ([], [], [])
+        together = verdict(label, labels, problems)
         if together is None:
             continue
         rows.append(
@@ -96,7 +96,9 @@ def table_rows(judge: Source, drift: Source, reviews: Sequence[Reviews]) -> list
                 "judge_urls": said.get("urls") or [],
                 "judge_also_right": said.get("also_right") or [],
                 "drift": list(problems),
-                "human_labels": human,
+                "reviewers": reviewers,
+                "human_labels": labels,
+                "human_dates": dates,
             }
         )
     return rows
@@ -125,7 +127,7 @@ def rated(row: Mapping[str, Any]) -> str | None:
     """The label that counts for rates: the judge's, as in the paper; people's where the judge has none."""
     if row["judge_label"] is not None:
         return str(row["judge_label"])
-    return verdict(None, [entry["label"] for entry in row["human_labels"]], ())
+    return verdict(None, row["human_labels"], ())
 
 
 def relation_evidence(

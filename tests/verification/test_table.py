@@ -87,10 +87,8 @@ def test_the_table_joins_judge_drift_and_people() -> None:
         rows[0]["drift"] == ["extra"] and rows[0]["judge_model"] == "judge" and rows[0]["judge_rationale"] == "because"
     )
     assert rows[1]["judge_label"] is None and rows[1]["judge_model"] is None and rows[1]["judge_date"] is None
-    assert rows[2]["human_labels"] == [
-        {"reviewer": "r1", "label": A, "date": "2026-02-03"},
-        {"reviewer": "r2", "label": C, "date": "2026-02-03"},
-    ]
+    assert (rows[2]["reviewers"], rows[2]["human_labels"]) == (["r1", "r2"], [A, C])
+    assert rows[2]["human_dates"] == ["2026-02-03"] * 2
 
 
 def test_a_relation_with_few_items_keeps_the_papers_default_and_says_so() -> None:
@@ -117,8 +115,8 @@ def test_a_relation_with_few_items_keeps_the_papers_default_and_says_so() -> Non
 
 def test_rates_are_the_judges_and_peoples_where_it_has_no_label() -> None:
     rows = [
-        {"property_id": "P50", "judge_label": C, "human_labels": [{"label": A}]},
-        {"property_id": "P50", "judge_label": None, "human_labels": [{"label": A}]},
+        {"property_id": "P50", "judge_label": C, "human_labels": [A]},
+        {"property_id": "P50", "judge_label": None, "human_labels": [A]},
         {"property_id": "P50", "judge_label": None, "human_labels": []},
     ]
     found = relation_evidence(rows, ("P50",), TiersConfig(min_judged_items=1, prior_items=0))["P50"]

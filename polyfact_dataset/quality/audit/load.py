@@ -23,7 +23,7 @@ from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.languages import known
 from polyfact_dataset.quality.audit.making import Making
 from polyfact_dataset.quality.audit.release import Items, Release
-from polyfact_dataset.records import OPTIONS, SPLITS, parallel_rows
+from polyfact_dataset.records import OPTIONS, SPLITS, VERIFICATION, parallel_rows
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.storage import read_json
 
@@ -225,6 +225,17 @@ def _languages(manifest: dict[str, Any], config: Config) -> tuple[str, ...]:
     return tuple(own) or config.languages
 
 
+def _withdrawn(files: _Files, released: Sequence[str]) -> pa.Table:
+    """`fact_id, property_id, split` of the facts that were judged, and are not released."""
+    columns = ["fact_id", "property_id", "split"]
+    judged = files.configs.get(VERIFICATION.name)
+    if judged is None:
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    table = _table(judged, columns).select(columns)
+    gone = table.filter(pc.invert(pc.is_in(table.column("fact_id"), pa.array(released, pa.string()))))
+    return gone.group_by(columns, use_threads=False).aggregate([])
+
+
 def read(folder: Path, config: Config, making: Making | None = None) -> Release:
     """The release in `folder`. `making` is what is known about how it was built.
 
@@ -264,4 +275,5 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
         malformed=tuple(malformed),
         files=files.differences(),
         contradictions=tuple(differing),
+        withdrawn=Counter(making.strata(_withdrawn(files, ids)).to_pylist()),
     )
