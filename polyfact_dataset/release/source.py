@@ -47,7 +47,7 @@ def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
 
 
 def _ordered(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with configs as a reader expects them: `parallel`, `clean`, the languages, their clean ones, then the rest."""
+    """The manifest with configs as readers expect them: `parallel`, `clean`, languages, their clean ones, the rest."""
     languages = list(manifest["build"]["config"]["languages"])
 
     def place(config: str) -> tuple[int, int, int, str]:
