@@ -108,7 +108,7 @@ def read_verification(path: Path) -> pa.Table:
 
 
 def settle(
-    config: Config, dump: Path | None, out: Path, previous: Path | None, part: str | None = None
+    config: Config, dump: Path | None, out: Path, previous: Path | None = None, part: str | None = None
 ) -> pipeline.Inputs:
     """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
 
