@@ -223,6 +223,9 @@ def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, 
     write_text(folder / "report" / "report.md", markdown(found, parts))
     rows = table_rows(own, other, all_reviews(folder))
     write_parquet(folder / "verification.parquet", as_table(rows))
+    # What `polyfact build --objections` takes: questions of a model that are to be replaced by the template's.
+    drifted = "".join(f"{row['fact_id']},{row['language']}\n" for row in rows if row["drift"])
+    write_text(folder / "objections.csv", f"fact_id,language\n{drifted}")
     if not quiet:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         for part in parts:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polyfact_dataset.build import read_verification
+from polyfact_dataset.build import read_objections, read_verification
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.languages import PAPER_LANGUAGES
 from polyfact_dataset.records import VERIFICATION
@@ -145,6 +145,10 @@ def test_clean_holds_no_doubted_fact_and_the_release_lists_what_was_withdrawn(st
     assert sum(sum(sizes.values()) for sizes in [manifest["sizes"]["verification"]]) == len(judged)
     for path in (path for paths in manifest["configs"]["verification"].values() for path in paths):
         assert pq.read_schema(release / path).equals(VERIFICATION.schema, check_metadata=False)
+
+
+def test_questions_that_drifted_can_be_objected_to(story: Story) -> None:
+    assert read_objections(story.folder / "objections.csv") == {story.facts[DRIFTED]: frozenset({"ja"})}
 
 
 def test_the_card_is_rendered_from_what_was_judged(story: Story) -> None:

@@ -113,6 +113,7 @@ def test_the_table_has_the_declared_schema_and_no_names(folder: Path) -> None:
     assert sum(len(row["human_labels"]) for row in rows) == 40
     data = b"".join(file.read_bytes() for file in [path, *(folder / "report").iterdir()])
     assert b"amina" not in data and b"bilal" not in data
+    assert (folder / "objections.csv").read_text() == "fact_id,language\n"
     text = (folder / "report" / "report.md").read_text()
     assert "| bn | 30 | 0 | not asked 10, refused 20 | 0 | 0 |" in text
 
