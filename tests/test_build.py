@@ -302,6 +302,19 @@ def test_bad_dumps_give_one_clear_message_and_leave_nothing(kind: str, code: int
     assert not (out / "release").exists() and not list(out.glob("stages/0*"))
 
 
+def test_a_dump_cut_between_lines_is_refused(tmp_path: Path) -> None:
+    lines = bz2.decompress(SAMPLE_DUMP.read_bytes()).splitlines(keepends=True)
+    (tmp_path / "dump.json").write_bytes(b"".join(lines[:500]))
+    arguments = ("--dump", tmp_path / "dump.json", "--out", tmp_path / "build")
+    # One of several files, for `polyfact merge`, may look so.
+    assert "has no ] at its end" in polyfact("extract", *arguments).stderr
+    status, message = failing("build", *arguments, "--quiet")
+    assert status == 1 and "it is cut off" in message and not (tmp_path / "build" / "release").exists()
+    # Lines alone, without brackets, are a dump as well.
+    (tmp_path / "lines.json").write_bytes(b"".join(lines[1:500]))
+    polyfact("candidates", "--dump", tmp_path / "lines.json", "--out", tmp_path / "other")
+
+
 @pytest.mark.parametrize("suffix", ["gz", "bz2"])
 def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path) -> None:
     import gzip
