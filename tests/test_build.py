@@ -153,8 +153,8 @@ print(json.dumps(sizes))
     )
     assert result.returncode == 0, result.stderr
     sizes = json.loads(result.stdout.splitlines()[-1])
-    named = ["open", *PAPER_LANGUAGES]
-    assert list(sizes) == ["parallel", "clean", *named, *(f"clean_{name}" for name in named)]
+    clean = [f"clean_{code}" for code in PAPER_LANGUAGES]
+    assert list(sizes) == ["parallel", "clean", *PAPER_LANGUAGES, *clean, "open", "clean_open"]
     assert all(set(by_split) == set(SPLITS) for by_split in sizes.values())
     assert sizes["parallel"] == sizes["en"] == sizes["zh"] and sizes["clean"] == sizes["clean_bn"]
     assert sum(sizes["clean"].values()) < sum(sizes["parallel"].values())
