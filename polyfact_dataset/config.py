@@ -371,7 +371,7 @@ class AuditConfig(_Section):
     # An identification counts as sure from this confidence (0 to 1, over all candidate languages).
     identify_confidence: float = Field(default=0.8, gt=0.5, le=1)
     # A sure identification is beyond doubt where the wording's own language is at most this likely.
-    identify_own: float = Field(default=0.02, ge=0, lt=0.5)
+    identify_own: float = Field(default=0.05, ge=0, lt=0.5)
     # Words that two languages' wordings of one fact may share, as a share of the shorter one's: with English, and
     # among the others, of which some are near relatives.
     shared_words_english: float = Field(default=0.6, gt=0, le=1)

@@ -107,6 +107,7 @@ _AFTER_KANA = re.compile("[\u3041-\u30fa\u30fc]([a-z]{2,})")
 _AROUND = "()（）[]«»“”„\"'.,:;!?"
 # Alphabets into which a name is written out letter by letter.
 _LETTERED = {"Grek", "Cyrl", "Arab", "Beng", "Hebr", "Deva", "Armn", "Geor", "Thai"}
+Endings = tuple[tuple[str, tuple[str, ...]], ...]
 _COVERS = {"Jpan": {"Hani", "Hira", "Kana"}, "Hans": {"Hani"}, "Hant": {"Hani"}}
 
 
@@ -306,26 +307,26 @@ def mentions(text: str, name: str, *, spaced: bool, glue: str = "none") -> bool:
     return False
 
 
+def _forms(word: str, endings: Endings) -> Iterable[str]:
+    """A word and its other cases. Only words of at least 4 letters, of which 3 stay, are inflected."""
+    yield word
+    for ending, others in endings if len(word) >= 4 and word.isalpha() else ():
+        stem = word.removesuffix(ending)
+        if word.endswith(ending) and len(stem) >= 3:
+            yield from (stem + other for other in others if other or len(stem) > 3)
+
+
 @lru_cache(maxsize=1 << 16)
-def _cases(name: str, endings: tuple[tuple[str, tuple[str, ...]], ...]) -> re.Pattern[str]:
+def _cases(name: str, endings: Endings) -> re.Pattern[str]:
     """What finds a name in any case of its words."""
-    forms = []
-    for word in re.split(r"[\s-]+", name):
-        ending = next((pair for pair in endings if word.endswith(pair[0])), None) if word.isalpha() else None
-        stem = word[: len(word) - len(ending[0])] if ending is not None else ""
-        if ending is None or len(word) < 4 or len(stem) < 3:
-            forms.append(re.escape(word))
-            continue
-        others = [other for other in ending[1] if other or len(stem) > 3]
-        forms.append(f"{re.escape(stem)}(?:{'|'.join(map(re.escape, (ending[0], *others)))})")
-    return re.compile(rf"(?<!\w){'[ -]+'.join(forms)}(?!\w)")
+    words = ("|".join(map(re.escape, _forms(word, endings))) for word in re.split(r"[\s-]+", name))
+    return re.compile(rf"(?<!\w){'[ -]+'.join(f'(?:{forms})' for forms in words)}(?!\w)")
 
 
-def mentions_inflected(text: str, name: str, endings: tuple[tuple[str, tuple[str, ...]], ...]) -> bool:
+def mentions_inflected(text: str, name: str, endings: Endings) -> bool:
     """Whether `text` holds `name` with its words in any case; both in the form of `normalise`.
 
-    `endings` are those of a language file: of the nominative, and what takes its place in other cases, the longest
-    first. Only words of at least 4 letters, of which 3 stay, are inflected.
+    `endings` are those of a language file: each of the nominative with what takes its place in other cases.
     """
     return bool(endings) and len(name) >= 4 and name[:3] in text and _cases(name, endings).search(text) is not None
 
@@ -350,9 +351,7 @@ def _is_long(word: str) -> bool:
     return len(word) >= (3 if scripts_of(word) & _COVERS["Jpan"] else 4)
 
 
-def mentions_surname(
-    text: str, name: str, *, spaced: bool, glue: str = "none", endings: tuple[tuple[str, tuple[str, ...]], ...] = ()
-) -> bool:
+def mentions_surname(text: str, name: str, *, spaced: bool, glue: str = "none", endings: Endings = ()) -> bool:
     """Whether `text` holds a person's family name, in any case where `endings` are given; both as by `normalise`."""
     family = surname(name)
     if family is None or family[:3] not in text:

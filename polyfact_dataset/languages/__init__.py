@@ -90,8 +90,8 @@ class Language(BaseModel):
 
     @cached_property
     def cases(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The `endings`, the longest nominative first, as `text.mentions_inflected` takes them."""
-        return tuple(sorted(self.endings.items(), key=lambda pair: (-len(pair[0]), pair[0])))
+        """The `endings` as `text.mentions_inflected` takes them."""
+        return tuple(self.endings.items())
 
     def template(self, relation: str, kind: str | None) -> str:
         """The question for a relation and a kind of subject, the default wording when the kind has none."""

@@ -236,7 +236,7 @@ def _italian_in_swahili(rows: Rows) -> Rows:
     # Each in words of its own, and Italian is no language of the release.
     for number in range(4):
         subject = rows[number]["translations"]["sw"]["subject_label"]
-        reword(rows, number, "sw", f"Quale di queste persone scrisse per prima il libro famoso {subject} {number}?")
+        reword(rows, number, "sw", f"In quale città italiana {number} è nato lo scrittore {subject}?")
     return rows
 
 
