@@ -177,8 +177,8 @@ def half_transliterated(label: str, person: bool = False) -> str | None:
     """The part of a name that stayed in Latin letters inside a word of another script, or None.
 
     Parts of a word are joined by a hyphen (Лос-Angeles), or follow kana in small letters (ロンdon); abbreviations
-    and brands do not count (USB, iPhone), nor do Latin words of their own (ядро Linux). In Arabic and Bengali, where
-    names are written out, and in a person's name, no ordinary Latin word stands beside one of the other script.
+    and brands do not count (USB, iPhone), nor do Latin words of their own (ядро Linux), unless they are all that
+    follows and in small letters (Гда ńsk). In a person's name no ordinary Latin word stands beside another script.
     """
     own = scripts_of(label)
     if "Latn" not in own or len(own) == 1:
@@ -186,9 +186,9 @@ def half_transliterated(label: str, person: bool = False) -> str | None:
     if (kana := _AFTER_KANA.search(label)) is not None:
         return kana[1]
     joined = [_HYPHENS.split(word.strip(_AROUND)) for word in label.split()]
-    if person or not own.isdisjoint({"Arab", "Beng"}):
+    if person:
         joined = [[part for word in joined for part in word]]
-    elif len(joined) == 2 and joined[0][0].istitle() and joined[1][0].islower():
+    elif len(joined) == 2 and not joined[0][0].islower() and joined[1][0].islower():
         joined = [[*joined[0], *joined[1]]]
     for parts in joined:
         latin = next((part for part in parts if scripts_of(part) == {"Latn"} and _plain(part)), None)

@@ -253,6 +253,8 @@ def test_a_question_that_holds_a_family_name(code: str, question: str, name: str
         ("গ্দা ńsk", "ńsk", "ńsk"),
         ("ما tejكو", None, None),
         ("نيو-York", "York", "York"),
+        ("نيو York", None, "York"),
+        ("নিউ york", "york", "york"),
         ("Иван Smith", None, "Smith"),
         # Latin words of their own, abbreviations, numbers and brands.
         ("ядро Linux", None, None),
