@@ -18,8 +18,8 @@ DIGITS = str.maketrans("0123456789", "abcdefghij")
 
 
 def labels(name: str, **others: str) -> dict[str, str]:
-    """Labels in all 12 languages from one Latin name; a native word, capitals and letters for its digits elsewhere."""
-    number = name.upper().translate(DIGITS)
+    """Labels in all 12 languages from one Latin name; a native word and letters for its digits elsewhere."""
+    number = name.translate(DIGITS)
     native = {code: f"{word} {number}" for code, word in NATIVE.items()}
     return {**dict.fromkeys(LATIN, name), **native, **others}
 
