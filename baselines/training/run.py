@@ -13,6 +13,7 @@ same command goes on with a killed run from its last whole checkpoint, bit by bi
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,7 +148,10 @@ class Run:
             "use_cpu": not torch.accelerator.is_available(),
             "disable_tqdm": True,
         }
-        return kind(**{**common_values, **extra})
+        with warnings.catch_warnings():
+            # The new name, activation_checkpointing, is not in all versions of Transformers that we support.
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
+            return kind(**{**common_values, **extra})
 
     def train(self, trainer: Any) -> Path:
         """Trains to the end, from the last whole checkpoint if there is one; returns the folder of the final model.
@@ -155,11 +159,14 @@ class Run:
         Raises `ConfigError` when the folder holds part of a run with other settings, data or versions of a model, and
         `DataError` when there is less than one batch.
         """
+        from transformers import PrinterCallback
+
         from baselines.training.hooks import Hooks
 
         if not len(trainer.get_train_dataloader()):
             raise DataError(f"{self.folder}: the training data are less than one batch (optimisation.batch)")
         hooks = Hooks(self, trainer, self._open_record())
+        trainer.remove_callback(PrinterCallback)
         # First of all: others log and report what ours add.
         trainer.callback_handler.callbacks.insert(0, hooks)
         checkpoint = hooks.checkpoint
