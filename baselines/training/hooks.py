@@ -54,16 +54,28 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self.session: dict[str, Any] = {"first_step": step, "last_step": step, "seconds": 0.0, "evaluating_s": 0.0}
         self.record["sessions"].append(self.session)
 
+    def _evaluation(self, step: int) -> Path:
+        """Where the figures of a step lie; it is evaluated when they do."""
+        return self.run.folder / "evaluations" / f"step-{step:06d}.json"
+
     def _forget_after(self, step: int) -> None:
         """Removes what a killed run wrote after its last whole checkpoint: it will be written again."""
         for path in checkpoints(self.run.folder):
             if int(path.name.rpartition("-")[2]) > step:
                 remove(path)
+        for path in sorted((self.run.folder / "evaluations").glob("step-*")):
+            if int(re.findall(r"\d+", path.name)[0]) > step:
+                remove(path)
         log = self.run.folder / "log.jsonl"
         if log.is_file():
-            whole = [line for line in log.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
-            write_text(log, "".join(line for line in whole if json.loads(line)["step"] <= step))
+            lines = [line for line in log.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
+            write_text(log, "".join(line for line in lines if self._holds(json.loads(line), step)))
         self.record["sessions"] = [part for part in self.record["sessions"] if part["first_step"] < part["last_step"]]
+
+    def _holds(self, line: dict[str, Any], step: int) -> bool:
+        """Whether a line of the log stays when a run goes on from `step`."""
+        cut_off = any(name.startswith("eval_") for name in line) and not self._evaluation(line["step"]).is_file()
+        return bool(line["step"] <= step and not cut_off)
 
     # ------------------------------------------------------------ called by the Trainer
 
@@ -103,7 +115,7 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
     def _evaluate(self, step: int) -> None:
         """Runs what is due at this step and not yet there, and logs it."""
         every = self.run.config.evaluation.steps
-        path = self.run.folder / "evaluations" / f"step-{step:06d}.json"
+        path = self._evaluation(step)
         if not every or step % every or path.is_file():
             return
         start = time.perf_counter()
@@ -115,12 +127,12 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             for evaluator in (lambda at: evaluate_choices(self.run, network, at), *self.run.evaluators):
                 found.update(evaluator(step))
         network.train(training)
+        self._evaluating_s += time.perf_counter() - start
+        self.trainer.log({f"eval_{name}": value for name, value in found.items()})
         processes().wait_for_everyone()
         if self.main:
             write_json(path, found)
         processes().wait_for_everyone()
-        self._evaluating_s += time.perf_counter() - start
-        self.trainer.log({f"eval_{name}": value for name, value in found.items()})
 
     def _count(self, state: Any) -> None:
         """Brings the cost in `run.json` up to date."""
