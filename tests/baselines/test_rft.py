@@ -29,7 +29,7 @@ def facts(release: Path) -> Rows[Fact]:
 
 
 def said(facts: Rows[Fact]) -> pa.Table:
-    """Fact 0: right in both; 1: wrong; 2: right among wrong ones, in other writing; 3: empty; 4: the letter; 5: none."""
+    """Fact 0: right in both; 1: wrong; 2: right among wrong ones, in other writing; 3: empty; 4: a letter; 5: none."""
     gold = [{code: item.options[item.answer] for code, item in fact.items.items()} for fact in facts]
     wrong = [item.options[(item.answer + 1) % 4] for fact in facts for item in [fact.items["en"]]]
     rows = [
