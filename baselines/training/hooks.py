@@ -82,7 +82,7 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Figures of the model that the run starts from, or those that a kill cut off."""
         if state.global_step or self.run.config.evaluation.at_start:
-            self._evaluate(state.global_step)
+            self._evaluate(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """One line of `log.jsonl`, and a shorter one for whoever watches."""
@@ -99,7 +99,7 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             write_text(self.run.folder / f"checkpoint-{state.global_step}" / COMPLETE, f"{state.global_step}\n")
             write_json(self.run.folder / "run.json", self.record)
         processes().wait_for_everyone()
-        self._evaluate(state.global_step)
+        self._evaluate(state)
 
     # ------------------------------------------------------------ parts
 
@@ -112,11 +112,11 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         )
         return f"{self.run.config.method} step {state.global_step}/{state.max_steps}: {', '.join(values)}"
 
-    def _evaluate(self, step: int) -> None:
-        """Runs what is due at this step and not yet there, and logs it."""
-        every = self.run.config.evaluation.steps
+    def _evaluate(self, state: Any) -> None:
+        """Runs what is due at this step and not yet there, and logs it. The last step is always due."""
+        every, step = self.run.config.evaluation.steps, state.global_step
         path = self._evaluation(step)
-        if not every or step % every or path.is_file():
+        if not every or (step % every and step < state.max_steps) or path.is_file():
             return
         start = time.perf_counter()
         network = self.trainer.accelerator.unwrap_model(self.trainer.model)

@@ -148,6 +148,11 @@ def test_evaluating_does_not_change_the_training(whole: Path, config: Callable[.
     assert not (tmp_path / "run" / "evaluations").exists()
 
 
+def test_the_last_step_is_evaluated_whatever_its_number(config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    train(config(tmp_path / "run", optimisation__max_steps=2))
+    assert trace(tmp_path / "run", "eval_paper_mean_accuracy").keys() == {0, 2}
+
+
 def test_the_learning_rate_follows_its_schedule(whole: Path) -> None:
     """Linear warm-up over a quarter of 16 steps, then half a cosine; the rate of a step is that after the last one."""
     expected = {
