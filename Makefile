@@ -9,10 +9,10 @@ EVAL := $(VENV)/.installed-eval
 build: $(STAMP)  ## set up and build a release from the bundled sample dump into build/release
 	$(BIN)/polyfact build --out build --facts 2000
 
-test: $(STAMP)  ## set up and pass the tests; those of the baselines skip where the extra `eval` is not installed
+test: $(STAMP)  ## set up and pass the tests; those of the baselines skip where the extras `eval` and `train` are not installed
 	$(BIN)/python -m pytest
 
-test-baselines: $(EVAL)  ## set up the extra `eval` and pass the tests of the baselines
+test-baselines: $(EVAL)  ## set up the extras `eval` and `train` and pass the tests of the baselines
 	$(BIN)/python -m pytest tests/baselines
 
 lint: $(STAMP)
@@ -27,7 +27,7 @@ clean:
 # PyTorch first and by its exact version: a range would bring in several gigabytes for accelerators.
 $(EVAL): $(STAMP)
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,eval]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,eval,train]"
 	touch $@
 
 $(STAMP): pyproject.toml constraints.txt

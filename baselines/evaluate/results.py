@@ -23,7 +23,9 @@ from polyfact_dataset.storage import digest, digest_json, read_parquet, write_pa
 
 SCHEMA = 1
 Kind = Literal["mcq", "open", "klar", "global_mmlu"]
-_PACKAGES = ("polyfact", "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "lm_eval", "peft")
+_PACKAGES = (
+    *("polyfact", "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "lm_eval", "peft", "trl"),
+)
 
 CHOICES = Table(
     "choices",

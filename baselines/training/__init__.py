@@ -1,0 +1,1 @@
+"""What all trainers share: their configuration, the run with its checkpoints, merging an adapter, pushing a model."""

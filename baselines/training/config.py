@@ -1,0 +1,193 @@
+"""The configuration of a training run: typed, frozen, read from YAML; unknown keys are errors.
+
+A trainer subclasses `TrainingConfig` with its method's name and settings. The shipped files are
+`baselines/configs/<model>_<method>.yaml` and `<model>_cpt_<method>.yaml` (from the CPT checkpoint), with the source of
+each value in a comment beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import typer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from baselines.prompts import Style
+from polyfact_dataset.errors import ConfigError
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="YAML file, such as baselines/configs/olmo2_7b_sft.yaml.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Overrides a value of the file: output.folder=runs/a; repeatable.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run in the output folder.")]
+
+
+class Section(BaseModel):
+    """A part of a configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Section):
+    """The model to start from: a folder or an id on the Hub, a plain model and no adapter."""
+
+    name: str
+    revision: str | None = None
+    # Of the weights as they lie in memory. bfloat16 weights are too coarse for small updates: with `lora` the adapter
+    # is float32 all the same, without it use float32.
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    # Transformers' attn_implementation; its own choice for None.
+    attention: str | None = None
+
+
+class DatasetConfig(Section):
+    """The release to train on, and to evaluate on in its split `validation`."""
+
+    source: str = "jvonrad/PolyFact"
+    revision: str | None = None
+    config: str = "clean"
+    # Facts to train on, drawn by the seed; all of the training split for None.
+    max_facts: int | None = Field(default=None, ge=1)
+    # Languages to train on; all of the release but those held out for None.
+    languages: tuple[str, ...] | None = Field(default=None, min_length=1)
+    # Languages that are only evaluated.
+    held_out: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _apart(self) -> DatasetConfig:
+        both = [code for code in self.held_out if code in (self.languages or ())]
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be in languages and in held_out")
+        return self
+
+
+class LoraConfig(Section):
+    """An adapter on all linear layers but the output (paper, Tables 4 and 5)."""
+
+    r: int = Field(default=64, ge=1)
+    alpha: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+class OptimisationConfig(Section):
+    """Batches, optimiser and schedule. What a batch counts (facts, chunks, prompts) is the trainer's to say."""
+
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    # Steps, or below 1 a share of all steps.
+    warmup: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    optimiser: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch_fused"
+    # Norm to which gradients are clipped; 0 clips nothing.
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    epochs: float = Field(default=1.0, gt=0)
+    # Stops early, with a schedule of that length; None for all epochs.
+    max_steps: int | None = Field(default=None, ge=1)
+    # On each process.
+    batch: int = Field(default=1, ge=1)
+    accumulation: int = Field(default=1, ge=1)
+    # Of the forward pass: autocast to bfloat16, or as the weights are.
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = True
+
+
+class EvaluationConfig(Section):
+    """The evaluators' multiple-choice metrics on the split `validation`, right after a checkpoint."""
+
+    # A multiple of output.checkpoint_steps; None evaluates never.
+    steps: int | None = Field(default=None, ge=1)
+    # Also before the first step, for the figures of the model that the run starts from.
+    at_start: bool = True
+    # Facts, drawn by the seed; each is asked in all languages.
+    facts: int | None = Field(default=200, ge=1)
+    prompts: tuple[Style, ...] = Field(default=("paper",), min_length=1)
+    batch_tokens: int | None = Field(default=None, ge=1)
+
+
+class OutputConfig(Section):
+    """Where the run writes, and how often."""
+
+    folder: Path
+    checkpoint_steps: int = Field(default=200, ge=1)
+    # Older ones are removed; at least two, so that a kill during the last one loses nothing.
+    keep_checkpoints: int = Field(default=2, ge=2)
+    log_steps: int = Field(default=10, ge=1)
+    # Transformers' integrations, such as tensorboard or wandb; `log.jsonl` is written always.
+    report_to: tuple[str, ...] = ()
+
+
+class TrainingConfig(Section):
+    """What every method has. A method's own settings are further sections or values of its subclass."""
+
+    method: ClassVar[str] = ""
+
+    model: ModelConfig
+    dataset: DatasetConfig = DatasetConfig()
+    # None trains all weights.
+    lora: LoraConfig | None = LoraConfig()
+    optimisation: OptimisationConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+    output: OutputConfig
+    seed: int = Field(default=42, ge=0)
+
+    @model_validator(mode="after")
+    def _checkpoint_first(self) -> TrainingConfig:
+        steps = self.evaluation.steps
+        if steps and steps % self.output.checkpoint_steps:
+            raise ValueError(
+                f"evaluation.steps {steps} must be a multiple of output.checkpoint_steps "
+                f"{self.output.checkpoint_steps}: a checkpoint comes before an evaluation"
+            )
+        return self
+
+
+Kind = TypeVar("Kind", bound=TrainingConfig)
+
+
+def load_config(kind: type[Kind], path: Path, settings: Sequence[str] | None = None) -> Kind:
+    """Reads the YAML file, lets `settings` (`section.key=value`, the value in YAML) win, and checks everything.
+
+    Raises `ConfigError` naming the file and the key.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"configuration {path} does not exist") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"configuration {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"configuration {path} must hold sections such as model: and output:")
+    for setting in settings or ():
+        _override(data, setting)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"configuration {path}: {where + ': ' if where else ''}{first['msg']}") from error
+
+
+def _override(data: dict[str, Any], setting: str) -> None:
+    """Puts one `section.key=value` into `data`."""
+    import yaml
+
+    name, equals, text = setting.partition("=")
+    if not equals or not all(name.split(".")):
+        raise ConfigError(f"--set {setting!r} must be section.key=value")
+    *sections, key = name.split(".")
+    target = data
+    for section in sections:
+        if target.get(section) is None:
+            target[section] = {}
+        target = target[section]
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {setting!r}: {section} is a value, no section")
+    try:
+        target[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {setting!r}: the value is no YAML: {' '.join(str(error).split())}") from error

@@ -1,0 +1,142 @@
+"""What happens around the steps of a training run: whole checkpoints, then evaluation, the log, the cost."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback
+
+from baselines.models import processes
+from baselines.training.evaluation import evaluate_choices
+from baselines.training.run import same_randomness
+from polyfact_dataset.storage import read_json, remove, write_json, write_text
+
+if TYPE_CHECKING:
+    from baselines.training.run import Run
+
+COMPLETE = "complete"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, whole or not, by step."""
+    found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint: one that was killed in the middle has no file `complete`."""
+    return next((path for path in reversed(checkpoints(folder)) if (path / COMPLETE).is_file()), None)
+
+
+class Hooks(TrainerCallback):  # type: ignore[misc]
+    """Called by the Trainer in every process; only the main one writes."""
+
+    def __init__(self, run: Run, trainer: Any, record: dict[str, Any]) -> None:
+        self.run = run
+        self.trainer = trainer
+        self.record = record
+        self.main: bool = processes().is_main_process
+        self.checkpoint = last_checkpoint(run.folder)
+        step = int(self.checkpoint.name.rpartition("-")[2]) if self.checkpoint else 0
+        processes().wait_for_everyone()
+        if self.main:
+            self._forget_after(step)
+        processes().wait_for_everyone()
+        self._start = time.perf_counter()
+        self._evaluating_s = 0.0
+        # The part of a session behind its last checkpoint is lost with it, and not counted.
+        self.session: dict[str, Any] = {"first_step": step, "last_step": step, "seconds": 0.0, "evaluating_s": 0.0}
+        self.record["sessions"].append(self.session)
+
+    def _forget_after(self, step: int) -> None:
+        """Removes what a killed run wrote after its last whole checkpoint: it will be written again."""
+        for path in checkpoints(self.run.folder):
+            if int(path.name.rpartition("-")[2]) > step:
+                remove(path)
+        log = self.run.folder / "log.jsonl"
+        if log.is_file():
+            whole = [line for line in log.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
+            write_text(log, "".join(line for line in whole if json.loads(line)["step"] <= step))
+        self.record["sessions"] = [part for part in self.record["sessions"] if part["first_step"] < part["last_step"]]
+
+    # ------------------------------------------------------------ called by the Trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Figures of the model that the run starts from, or those that a kill cut off."""
+        if state.global_step or self.run.config.evaluation.at_start:
+            self._evaluate(state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """One line of `log.jsonl`."""
+        if self.main and logs:
+            with (self.run.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": state.global_step, **logs}, ensure_ascii=False) + "\n")
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The checkpoint is whole when all processes have written their part; only then comes the evaluation."""
+        processes().wait_for_everyone()
+        self._count(state)
+        if self.main:
+            write_text(self.run.folder / f"checkpoint-{state.global_step}" / COMPLETE, f"{state.global_step}\n")
+            write_json(self.run.folder / "run.json", self.record)
+        processes().wait_for_everyone()
+        self._evaluate(state.global_step)
+
+    # ------------------------------------------------------------ parts
+
+    def _evaluate(self, step: int) -> None:
+        """Runs what is due at this step and not yet there, and logs it."""
+        every = self.run.config.evaluation.steps
+        path = self.run.folder / "evaluations" / f"step-{step:06d}.json"
+        if not every or step % every or path.is_file():
+            return
+        start = time.perf_counter()
+        network = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        training = network.training
+        network.eval()
+        found: dict[str, float] = {}
+        with same_randomness():
+            for evaluator in (lambda at: evaluate_choices(self.run, network, at), *self.run.evaluators):
+                found.update(evaluator(step))
+        network.train(training)
+        processes().wait_for_everyone()
+        if self.main:
+            write_json(path, found)
+        processes().wait_for_everyone()
+        self._evaluating_s += time.perf_counter() - start
+        self.trainer.log({f"eval_{name}": value for name, value in found.items()})
+
+    def _count(self, state: Any) -> None:
+        """Brings the cost in `run.json` up to date."""
+        self.session |= {
+            "last_step": state.global_step,
+            "seconds": time.perf_counter() - self._start,
+            "evaluating_s": self._evaluating_s,
+        }
+        count = processes().num_processes
+        seconds = sum(part["seconds"] for part in self.record["sessions"])
+        peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+        self.record["cost"] = {
+            "steps": state.global_step,
+            "epochs": state.epoch,
+            "input_tokens": state.num_input_tokens_seen,
+            "seconds": seconds,
+            "evaluating_s": sum(part["evaluating_s"] for part in self.record["sessions"]),
+            "processes": count,
+            "device": self.trainer.args.device.type,
+            "device_hours": seconds * count / 3600,
+            "peak_memory_bytes": peak,
+        }
+
+    def finish(self) -> None:
+        """Says in `run.json` that the run is finished, with its last figures."""
+        self._count(self.trainer.state)
+        found = sorted((self.run.folder / "evaluations").glob("step-??????.json"))
+        self.record["evaluation"] = read_json(found[-1]) if found else {}
+        self.record["status"] = "finished"
+        write_json(self.run.folder / "run.json", self.record)

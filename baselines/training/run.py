@@ -1,0 +1,277 @@
+"""One training run: its model and data, its checkpoints, its log and `run.json`. Every trainer goes through it.
+
+    run = Run.start(config)                      # folder, model with its adapter, tokenizer, run.json
+    facts = run.facts("train")
+    trainer = Trainer(model=run.network, args=run.arguments(), processing_class=run.tokenizer, ...)
+    run.train(trainer)                           # resumes, evaluates, writes `final`
+
+The folder of a run holds `run.json` (configuration, digests of data and model, versions, cost, status), `log.jsonl`
+(a line per logged step), `checkpoint-N` (with the file `complete` when it is whole), `evaluations`, and `final`. The
+same command goes on with a killed run from its last whole checkpoint, bit by bit as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.cli import need
+from baselines.data import Fact, Rows, load
+from baselines.evaluate import common, results
+from baselines.models import identify, loading, processes
+from baselines.training.config import TrainingConfig
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.storage import digest_json, read_json, remove, write_json
+
+Evaluator = Callable[[int], dict[str, float]]
+
+
+@contextmanager
+def same_randomness() -> Iterator[None]:
+    """Whatever is drawn inside leaves Python's, NumPy's and PyTorch's random numbers as they were."""
+    import torch
+
+    state, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        yield
+    random.setstate(state)
+    np.random.set_state(arrays)
+
+
+class Run:
+    """A training run; made by `start`. `network` is the model, with its adapter unless all weights are trained."""
+
+    def __init__(self, config: TrainingConfig, network: Any, tokenizer: Any, identity: dict[str, Any]) -> None:
+        self.config = config
+        self.network = network
+        self.tokenizer = tokenizer
+        self.identity = identity
+        self.folder = config.output.folder
+        # Called after each due checkpoint with its step, in every process; what they return is logged.
+        self.evaluators: list[Evaluator] = []
+        self.resumed_from: int | None = None
+        self._languages: tuple[str, ...] | None = None
+        self._data: dict[str, Any] = {}
+
+    @classmethod
+    def start(cls, config: TrainingConfig, overwrite: bool = False) -> Run:
+        """Loads the model, adds the adapter, drawn by the seed.
+
+        Raises `ConfigError` for a finished run in the folder (unless `overwrite`) and for a model that is an adapter.
+        """
+        need("train", "torch", "transformers", "trl", "peft", "accelerate")
+        from transformers import set_seed
+
+        _prepare(config.output.folder, overwrite)
+        set_seed(config.seed)
+        network, tokenizer, identity = load_trainable(config)
+        return cls(config, network, tokenizer, identity)
+
+    # ------------------------------------------------------------ data
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages to train on."""
+        if self._languages is None:
+            chosen = self.config.dataset.languages
+            self._languages = chosen or tuple(
+                code for code in self._load("validation").languages if code not in self.config.dataset.held_out
+            )
+        return self._languages
+
+    def facts(self, split: str = "train") -> Rows[Fact]:
+        """The facts to train on, in the languages to train on. `run.json` names their digests."""
+        rows = self._load(split, self.languages)
+        rows = rows.sample(self.config.dataset.max_facts, self.config.seed) if split == "train" else rows
+        self.note_data(split, common.data_of(rows).model_dump())
+        return rows
+
+    def validation(self) -> Rows[Fact]:
+        """The facts to evaluate on, in all languages, those held out too."""
+        codes = (*self.languages, *self.config.dataset.held_out)
+        return self._load("validation", codes).sample(self.config.evaluation.facts, self.config.seed)
+
+    def _load(self, split: str, languages: tuple[str, ...] | None = None) -> Rows[Fact]:
+        data = self.config.dataset
+        return load(data.source, data.config, split, languages, data.revision)
+
+    def note_data(self, name: str, description: dict[str, Any]) -> None:
+        """Adds to what `run.json` says about the data; a resumed run must find the same."""
+        self._data[name] = description
+
+    # ------------------------------------------------------------ training
+
+    def arguments(self, kind: type[Any] | None = None, **extra: Any) -> Any:
+        """TrainingArguments, or those of a subclass such as GRPOConfig; `extra` adds to or replaces what is set."""
+        import torch
+        from transformers import TrainingArguments
+
+        kind = kind or TrainingArguments
+        config, settings = self.config, self.config.optimisation
+        common_values: dict[str, Any] = {
+            "output_dir": str(self.folder),
+            "per_device_train_batch_size": settings.batch,
+            "gradient_accumulation_steps": settings.accumulation,
+            "num_train_epochs": settings.epochs,
+            "max_steps": settings.max_steps or -1,
+            "learning_rate": settings.learning_rate,
+            "lr_scheduler_type": settings.schedule,
+            "warmup_steps": settings.warmup,
+            "weight_decay": settings.weight_decay,
+            "optim": settings.optimiser,
+            "max_grad_norm": settings.max_grad_norm,
+            "bf16": settings.precision == "bf16",
+            "gradient_checkpointing": settings.gradient_checkpointing,
+            "gradient_checkpointing_kwargs": {"use_reentrant": False} if settings.gradient_checkpointing else None,
+            "logging_steps": config.output.log_steps,
+            "logging_first_step": True,
+            # Or a loss that is no number would be hidden.
+            "logging_nan_inf_filter": False,
+            "include_num_input_tokens_seen": "non_padding",
+            "save_steps": config.output.checkpoint_steps,
+            "save_total_limit": config.output.keep_checkpoints,
+            # Evaluation is ours: Trainer evaluates before it saves.
+            "eval_strategy": "no",
+            "report_to": list(config.output.report_to) or "none",
+            "seed": config.seed,
+            "data_seed": config.seed,
+            "remove_unused_columns": False,
+            # All batches have the same size, so that each counts the same on any number of processes.
+            "dataloader_drop_last": True,
+            "ddp_find_unused_parameters": False,
+            "use_cpu": not torch.accelerator.is_available(),
+            "disable_tqdm": True,
+        }
+        return kind(**{**common_values, **extra})
+
+    def train(self, trainer: Any) -> Path:
+        """Trains to the end, from the last whole checkpoint if there is one; returns the folder of the final model.
+
+        Raises `ConfigError` when the folder holds part of a run with other settings, data or versions of a model, and
+        `DataError` when there is less than one batch.
+        """
+        from baselines.training.hooks import Hooks
+
+        if not len(trainer.get_train_dataloader()):
+            raise DataError(f"{self.folder}: the training data are less than one batch (optimisation.batch)")
+        hooks = Hooks(self, trainer, self._open_record())
+        # First of all: others log and report what ours add.
+        trainer.callback_handler.callbacks.insert(0, hooks)
+        checkpoint = hooks.checkpoint
+        self.resumed_from = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        final = self.folder / "final"
+        trainer.save_model(str(final))
+        if processes().is_main_process:
+            self.tokenizer.save_pretrained(final)
+            hooks.finish()
+        processes().wait_for_everyone()
+        return final
+
+    def _open_record(self) -> dict[str, Any]:
+        """`run.json` as it stands for this run, new or resumed."""
+        state = processes()
+        settings = self.config.model_dump(mode="json", exclude={"output"})
+        identity = {
+            "method": self.config.method,
+            "config": settings,
+            "data": self._data,
+            "model": {name: value for name, value in self.identity.items() if name != "name"},
+            "processes": state.num_processes,
+        }
+        path = self.folder / "run.json"
+        if path.is_file():
+            record: dict[str, Any] = read_json(path)
+            if record["identity"] != digest_json(identity):
+                changed = [name for name in identity if record["compared"].get(name) != identity[name]]
+                raise ConfigError(
+                    f"{path} is of a run with other {', '.join(changed) or 'settings'}; choose another output.folder, "
+                    "or remove that run with --overwrite"
+                )
+        else:
+            record = {
+                "status": "running",
+                "method": self.config.method,
+                "identity": digest_json(identity),
+                "compared": identity,
+                "model": self.identity,
+                "output": self.config.output.model_dump(mode="json"),
+                "parameters": sum(p.numel() for p in self.network.parameters()),
+                "trained_parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
+                "software": results.software(),
+                "hardware": results.hardware(),
+                "sessions": [],
+            }
+            state.wait_for_everyone()
+            if state.is_main_process:
+                write_json(path, record)
+        state.wait_for_everyone()
+        return record
+
+
+def _prepare(folder: Path, overwrite: bool) -> None:
+    """Refuses a finished run's folder, or empties it."""
+    state = processes()
+    path = folder / "run.json"
+    finished = path.is_file() and read_json(path)["status"] == "finished"
+    if finished and not overwrite:
+        raise ConfigError(f"{folder} holds a finished run; choose another output.folder or add --overwrite")
+    if folder.is_dir() and not path.is_file() and any(folder.iterdir()) and not overwrite:
+        raise ConfigError(f"{folder} holds something that is no run; choose another output.folder or add --overwrite")
+    state.wait_for_everyone()
+    if overwrite and state.is_main_process:
+        remove(folder)
+    state.wait_for_everyone()
+
+
+def load_trainable(config: TrainingConfig) -> tuple[Any, Any, dict[str, Any]]:
+    """The model with a fresh adapter if `lora` is set, the tokenizer (padding left), and what identifies the model.
+
+    Raises `ConfigError` when there is no such model, or when it is an adapter itself.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    wanted = config.model
+    if (Path(wanted.name) / "adapter_config.json").is_file():
+        raise ConfigError(
+            f"{wanted.name} is an adapter; merge it first: "
+            f"python -m baselines.training.merge --adapter {wanted.name} --output FOLDER"
+        )
+    with loading(wanted.name):
+        tokenizer = AutoTokenizer.from_pretrained(wanted.name, revision=wanted.revision, padding_side="left")
+        chosen = {"attn_implementation": wanted.attention} if wanted.attention else {}
+        network = AutoModelForCausalLM.from_pretrained(
+            wanted.name, revision=wanted.revision, dtype=getattr(torch, wanted.dtype), **chosen
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    identity = identify(wanted.name, wanted.revision, network.config, tokenizer, wanted.dtype)
+    network.config.use_cache = False
+    return (_with_adapter(network, config) if config.lora else network), tokenizer, identity
+
+
+def _with_adapter(network: Any, config: TrainingConfig) -> Any:
+    import peft
+
+    lora = config.lora
+    assert lora
+    modules = lora.target_modules
+    settings = peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return peft.get_peft_model(network, settings)
+    except ValueError as error:
+        raise ConfigError(f"lora.target_modules {modules!r}: {' '.join(str(error).split())}") from error
