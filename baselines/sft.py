@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from baselines.data import Fact
+from baselines.data import Fact, Rows
 from baselines.prompts import LETTERS, Prompt, item_prompt, prompt
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.run import Run
 from polyfact_dataset.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def option_scores(network: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return scores
 
 
-def make_trainer(run: Any, config: SftConfig, facts: Any) -> Any:
+def make_trainer(run: Run, config: SftConfig, facts: Rows[Fact]) -> Any:
     """The Trainer of equation 3 over the facts of a run."""
     from transformers import Trainer
 
@@ -167,8 +168,6 @@ def make_trainer(run: Any, config: SftConfig, facts: Any) -> Any:
 
 def train(config: SftConfig, overwrite: bool = False) -> Path:
     """Trains and returns the folder of the final adapter or model."""
-    from baselines.training.run import Run
-
     run = Run.start(config, overwrite)
     return run.train(make_trainer(run, config, run.facts()))
 

@@ -135,7 +135,12 @@ def release(
             if varied:
                 question = f"{' '.join(rng.choice(vocabulary[code], 5))}: {question}"
             ids = [shown[slot] for slot in order]
-            row[code] = {"question": question, "option_ids": ids, "answer_index": order.index(0)}
+            row[code] = {
+                "question": question,
+                "question_source": "template",
+                "option_ids": ids,
+                "answer_index": order.index(0),
+            }
     labels = [
         pa.array([{"text": text, "provenance": "label", "attested": True} for text in texts[code]], LOCALISED_TEXT)
         for code in languages

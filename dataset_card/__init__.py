@@ -1,1 +1,4 @@
-"""Templates of what stands beside the data: the dataset card. Rendered by `polyfact_dataset.release.card`."""
+"""What stands beside the data of a release: templates of card, datasheet, citation and licence, and what they share.
+
+`polyfact_dataset.release.documents` renders them; no number is typed here.
+"""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from polyfact_dataset import pipeline, summary
-from polyfact_dataset.config import load_config
+from polyfact_dataset.config import Config, load_config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.progress import Log
+from polyfact_dataset.release.source import locate, read_about
 from polyfact_dataset.storage import read_json, read_parquet
 
 SAMPLE_DUMP = Path(__file__).parent / "sample" / "dump.json.bz2"
@@ -78,6 +82,37 @@ def read_objections(path: Path) -> dict[str, frozenset[str]]:
     return dict(sorted(found.items()))
 
 
+def dump_date(dump: Path) -> datetime.date | None:
+    """The day in the name of a dump (wikidata-20260105-all.json.bz2), if there is one."""
+    for digits in re.findall(r"(?<!\d)20\d{6}(?!\d)", dump.name):
+        try:
+            return datetime.datetime.strptime(digits, "%Y%m%d").date()
+        except ValueError:
+            continue
+    return None
+
+
+def settle(
+    config: Config, dump: Path | None, out: Path, previous: Path | None, part: str | None = None
+) -> pipeline.Inputs:
+    """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
+
+    One in the published layout has no version to follow. Raises `ConfigError` for one of ours that is unfinished.
+    """
+    path, source = _dump(dump, out)
+    if config.release.dump_date is None and path is not None:
+        dated = config.release.model_copy(update={"dump_date": dump_date(path)})
+        config = config.model_copy(update={"release": dated})
+    inputs = pipeline.Inputs(config, path, part=_part(part), source=source)
+    if previous is None:
+        return inputs
+    folder = locate(str(previous))
+    if (folder / "manifest.json").is_file():
+        read_about(folder)
+        inputs = replace(inputs, previous_release=folder)
+    return replace(inputs, previous=previous_splits(folder))
+
+
 def run(
     *,
     until: str,
@@ -93,22 +128,15 @@ def run(
 ) -> None:
     """Runs the stages up to `until` and prints the closing table of a whole build."""
     log = Log(quiet=quiet)
-    path, source = _dump(dump, out)
-    inputs = pipeline.Inputs(
-        config=load_config(config_file, **overrides),
-        dump=path,
-        previous=previous_splits(previous) if previous is not None else {},
-        part=_part(part),
-        source=source,
-        objections=read_objections(objections) if objections is not None else {},
-    )
+    inputs = settle(load_config(config_file, **overrides), dump, out, previous, part)
+    if objections is not None:
+        inputs = replace(inputs, objections=read_objections(objections))
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
-    if until != pipeline.LAST:
-        return
-    if not quiet:
+    if until == pipeline.LAST and not quiet:
         release = read_json(out / "release" / "manifest.json")
         summary.show(manifest, release, read_json(out / "timings.json"), out)
-    refuse(manifest["stages"]["audit"]["counts"]["broken"], pipeline.stage_folder(out, "audit"))
+    if until in ("audit", pipeline.LAST):
+        refuse(manifest["stages"]["audit"]["counts"]["broken"], pipeline.stage_folder(out, "audit"))
 
 
 def refuse(broken: list[str], report: Path) -> None:

@@ -37,7 +37,12 @@ Workers = Annotated[
     Optional[int], typer.Option("--workers", min=1, help="Worker processes. The result does not depend on it.")
 ]
 Previous = Annotated[
-    Optional[Path], typer.Option("--previous", help="Earlier release folder: its held-out facts never enter train.")
+    Optional[Path],
+    typer.Option(
+        "--previous",
+        help="Earlier release, a folder or owner/name@tag on the Hub: its held-out facts never enter train, "
+        "and version and change log follow from it.",
+    ),
 ]
 Backfill = Annotated[
     Optional[bool],
@@ -249,16 +254,127 @@ def status_command(
     commands.status(out, previous, objections, model_cache)
 
 
+Release = Annotated[str, typer.Argument(help="Release folder, or owner/name[@revision] on the Hub.")]
+Folder = Annotated[Path, typer.Argument(help="Release folder.")]
+Languages = Annotated[
+    Optional[list[str]], typer.Option("--lang", help="Language code; may be repeated. Default: all languages.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PANEL = "Releases"
+
+
+@app.command("card", rich_help_panel=PANEL)
+def card_command(
+    release: Folder = Path("build/release"),
+    check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 when one differs.")] = False,
+) -> None:
+    """Render card, datasheet, Croissant metadata and figures of a release anew, or check them against the data."""
+    from polyfact_dataset.release import documents
+
+    manifest = documents.check(release) if check else documents.render_again(release)
+    said = "every document matches" if check else "documents rendered from"
+    typer.echo(f"{release}: {said} content {manifest['content'][:16]}")
+
+
+@app.command("stats", rich_help_panel=PANEL)
+def stats_command(release: Release = "build/release", as_json: AsJson = False) -> None:
+    """Show the figures of a release: relations, configs, tiers, labels, popularity."""
+    from polyfact_dataset.release import browse, show, source
+
+    figures = browse.read_statistics(source.locate(release))
+    show.as_json(figures) if as_json else show.stats(figures)
+
+
+@app.command("show", rich_help_panel=PANEL)
+def show_command(
+    fact_id: Annotated[str, typer.Argument(help="Such as 'Q480|P50|Q5682' (in quotes).")],
+    release: Annotated[str, typer.Option("--release", help="Folder, or owner/name[@revision].")] = "build/release",
+    lang: Languages = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one fact in every language, or in those named."""
+    from polyfact_dataset.release import browse, show, source
+
+    row = browse.fact(source.locate(release), fact_id, lang or [])
+    show.as_json(row) if as_json else show.fact(row)
+
+
+@app.command("search", rich_help_panel=PANEL)
+def search_command(
+    text: Annotated[str, typer.Argument(help="Part of a question or an option, in any language.")],
+    release: Annotated[str, typer.Option("--release", help="Folder, or owner/name[@revision].")] = "build/release",
+    lang: Languages = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Items shown at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Find items by their text, whatever its case; exit code 1 when there is none."""
+    from polyfact_dataset.release import browse, show, source
+
+    found, total = browse.search(source.locate(release), text, lang or [], limit)
+    show.as_json(found) if as_json else show.hits(found, total)
+    if not total:
+        raise typer.Exit(1)
+
+
+@app.command("diff", rich_help_panel=PANEL)
+def diff_command(
+    old: Release,
+    new: Release,
+    changelog: Annotated[
+        Optional[Path], typer.Option("--changelog", help="Write the entry for the change log into this file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two releases; exit code 1 when a held-out subject entered train."""
+    from polyfact_dataset.release import versions
+
+    versions.report(old, new, changelog, as_json)
+
+
+@app.command("rebuild", rich_help_panel=PANEL)
+def rebuild_command(
+    manifest: Annotated[Path, typer.Argument(help="manifest.json of a release, or its folder.")],
+    dump: Dump = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the new build.")] = Path("rebuild"),
+    previous: Previous = None,
+    quiet: Quiet = False,
+) -> None:
+    """Build a release again from its manifest and compare every file; exit code 1 when one differs."""
+    from polyfact_dataset.progress import Log
+    from polyfact_dataset.release.rebuild import rebuild
+
+    made = rebuild(manifest, dump, previous, out, Log(quiet=quiet))
+    typer.echo(f"{out / 'release'}: content {made['content'][:16]}, equal to the byte in {len(made['files'])} files")
+
+
+@app.command("push", rich_help_panel=PANEL)
+def push_command(
+    release: Folder,
+    repo: Annotated[str, typer.Option("--repo", help="owner/name on the Hub; made when it is not there.")],
+    tag: Annotated[
+        Optional[str], typer.Option("--tag", help="Must be v and the version, which is the default.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show each file and its size; send nothing.")] = False,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead; no tag.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+) -> None:
+    """Push a release to the Hub in one commit, tag it, and load it back; refuses what does not prove itself."""
+    from polyfact_dataset.release import show
+    from polyfact_dataset.release.push import push
+
+    show.pushed(push(release, repo, tag, dry_run=dry_run, create_pr=create_pr, private=private), repo)
+
+
 def _register_stages() -> None:
     from polyfact_dataset.pipeline import LAST, STAGES
 
     app.command("build", help="Build a release from a Wikidata JSON dump, going on where an earlier run stopped.")(
         _command(LAST)
     )
-    # `extract` has arguments of its own; the last stage, `audit`, is a whole build, and its name is the command for
-    # any release.
+    # Stages that work on a finished release as well, and `extract`, have a command of their own.
+    own = {command.name for command in app.registered_commands}
     panel = "Stages of a build"
-    for stage in STAGES[1:-1]:
+    for stage in (stage for stage in STAGES if stage.name not in own):
         text = f"Run the build up to stage `{stage.name}`: {stage.doc}."
         if stage.name == "questions":
             _questions.callback()(_command(stage.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import tomllib
@@ -226,7 +227,29 @@ class ExportConfig(_Section):
     """Parquet layout. Rows per group are fixed, so that the files do not depend on the machine."""
 
     row_group_rows: int = Field(default=1000, ge=1)
-    shard_rows: int = Field(default=100_000, ge=1)
+    # No file holds more than this in memory, so that on disk, compressed, it is well below the Hub's 500 MB.
+    shard_bytes: int = Field(default=450_000_000, ge=1)
+
+
+# Semantic version, without pre-release parts: a released version is final.
+VERSION = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
+
+
+class ReleaseConfig(_Section):
+    """What a release says of itself. None of it changes the data."""
+
+    # Where it is published; the card's examples load from there.
+    repository: str = Field(default="jvonrad/PolyFact", pattern=r"^[\w.\-]+/[\w.\-]+$")
+    # By default 1.0.0, or what follows from the changes since `--previous`.
+    version: str | None = Field(default=None, pattern=VERSION)
+    # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
+    dump_date: datetime.date | None = None
+    # Day of publication, if it shall be told.
+    published: datetime.date | None = None
+    # An e-mail address or URL for questions; by default the discussions of the repository.
+    contact: str = ""
+    # Of the question wordings; the facts are Wikidata's, under CC0.
+    questions_licence: Literal["cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0"] = "cc0-1.0"
 
 
 class Gate(_Section):
@@ -359,11 +382,18 @@ class Config(_Section):
     tiers: TiersConfig = TiersConfig()
     export: ExportConfig = ExportConfig()
     audit: AuditConfig = AuditConfig()
+    release: ReleaseConfig = ReleaseConfig()
 
     def identity(self) -> dict[str, Any]:
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
-        unheard: Any = {"extract": {"workers", "memory_mb"}, "backfill": backfill, "llm": True, "audit": True}
+        unheard: Any = {
+            "extract": {"workers", "memory_mb"},
+            "backfill": backfill,
+            "llm": True,
+            "audit": True,
+            "release": True,
+        }
         return self.model_dump(mode="json", exclude=unheard)
 
     @property

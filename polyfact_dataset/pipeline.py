@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
 from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.parallel import MANY_ROWS, Workers
 from polyfact_dataset.progress import Log
 from polyfact_dataset.storage import (
     digest,
@@ -59,7 +60,8 @@ _OWN_SOURCES = {
         for name in ("bzip2", "chunks", "dump", "entities", "extract", "lines", "merge", "parts", "workers")
     ),
     "questions": ("questions", "llm", "facts", "wikidata/localise.py"),
-    "export": ("release", "../dataset_card"),
+    "export": tuple(f"release/{name}.py" for name in ("content", "export", "rows")),
+    "card": ("release", "../dataset_card", "../loading_script"),
 }
 # What every stage depends on.
 _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
@@ -69,7 +71,8 @@ _COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "
 class Stage:
     """One step: its module has `settings(config)` and `run(context)`. `reads` are stages whose tables it uses.
 
-    One that `resumes` finds in its folder what an interrupted run of the same key left there.
+    One that `resumes` finds in its folder what an interrupted run of the same key left there. The files of a stage
+    `beside` another stand among that stage's files, in its folder.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Stage:
     reads: tuple[str, ...]
     doc: str
     resumes: bool = False
+    beside: str | None = None
 
     def load(self) -> ModuleType:
         return importlib.import_module(f"polyfact_dataset.{self.module}")
@@ -85,7 +89,7 @@ class Stage:
     def sources(self) -> tuple[Path, ...]:
         """The files whose change makes the stage run again: its package, and what all stages share.
 
-        The extraction, which may take hours, depends on its own modules alone; the card's template is part of `export`.
+        The extraction, which may take hours, depends on its own modules alone, and the card on its templates as well.
         """
         own = _OWN_SOURCES.get(self.name, (self.module.split(".")[0],))
         return (*(PACKAGE / name for name in own), *(PACKAGE / name for name in _COMMON))
@@ -121,6 +125,13 @@ STAGES: tuple[Stage, ...] = (
         "export", "release.export", ("extract", "localise", "questions", "items", "tier"), "write the release folder"
     ),
     Stage("audit", "quality.audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
+    Stage(
+        "card",
+        "release.documents",
+        ("export", "audit"),
+        "describe the release: card, figures, version",
+        beside="export",
+    ),
 )
 LAST = STAGES[-1].name
 BY_NAME = {stage.name: stage for stage in STAGES}
@@ -142,6 +153,21 @@ class Tally:
                 raise AssertionError(
                     f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected, not {self.input[relation]}"
                 )
+
+    def count(self, relation: str, reason: str | None) -> None:
+        """Counts a fact: kept, or rejected for a reason."""
+        self.input[relation] += 1
+        if reason is None:
+            self.kept[relation] += 1
+        else:
+            self.rejected.setdefault(relation, Counter())[reason] += 1
+
+    def add(self, other: Tally) -> None:
+        """Adds the counts of another part of the facts."""
+        self.input += other.input
+        self.kept += other.kept
+        for relation, reasons in other.rejected.items():
+            self.rejected.setdefault(relation, Counter()).update(reasons)
 
     def as_json(self) -> dict[str, Any]:
         relations = sorted(self.input, key=lambda relation: int(relation[1:]))
@@ -167,10 +193,16 @@ class Report:
     pending: int = 0
 
 
+def _named(release: Path) -> dict[str, str]:
+    """Version and content of a release."""
+    about = read_json(release / "release.json")
+    return {name: about[name] for name in ("version", "content")}
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """What a build is made from. `previous` maps subjects to their split in an earlier release; `objections` facts to
-    the languages in which a model's question was objected to (an empty set: in all).
+    """What a build is made from. `previous` maps subjects to their split in `previous_release`, an earlier release;
+    `objections` facts to the languages in which a model's question was objected to (an empty set: in all).
 
     `part` is (i, n) where only the i-th of n parts of the dump is extracted. `source` identifies the dump where it is
     not at hand any more: its extraction is in the build folder, or is merged from others.
@@ -182,6 +214,7 @@ class Inputs:
     objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
     part: tuple[int, int] | None = None
     source: str = ""
+    previous_release: Path | None = None
 
     @property
     def dump_identity(self) -> str:
@@ -194,6 +227,7 @@ class Inputs:
             "dump": self.dump_identity,
             "config": self.config.identity(),
             **self.digests(),
+            "previous_release": _named(self.previous_release) if self.previous_release else None,
             **({"part": list(self.part)} if self.part else {}),
         }
 
@@ -209,10 +243,14 @@ class Inputs:
 class Context:
     """What a stage's `run` may touch: configuration, the tables of earlier stages, its own folder, the log."""
 
-    def __init__(self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any]) -> None:
+    def __init__(
+        self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any], workers: Workers
+    ) -> None:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
         self.objections = inputs.objections
+        self.previous_release = inputs.previous_release
         self.out, self.log, self._target = out, log, target
+        self.workers = workers
         # The entries of the finished stages, for those that report on the build.
         self.manifest = manifest
 
@@ -243,7 +281,7 @@ Supply = Callable[[Context], Report]
 
 def stage_folder(out: Path, stage: str) -> Path:
     """Where a finished stage's tables are."""
-    if stage == "export":
+    if stage in ("export", "card"):
         return out / "release"
     if stage == "audit":
         # Beside the data it speaks of, and no part of the content that it names.
@@ -312,6 +350,7 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
             "dump": [manifest["build"]["dump"], manifest["build"].get("part")] if not stage.reads else None,
             "previous": manifest["build"]["previous"] if stage.name in ("questions", "sample") else None,
             "objections": manifest["build"]["objections"] if stage.name == "questions" else None,
+            "previous_release": manifest["build"]["previous_release"] if stage.name == "card" else None,
         }
     )
 
@@ -353,7 +392,7 @@ def run(
         (out / "stages").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
-    with locked(out):
+    with locked(out), Workers(inputs.config.extract.workers) as workers:
         manifest = {**_open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
         timings: dict[str, float] = read_json(out / "timings.json") if (out / "timings.json").exists() else {}
         redo = False
@@ -367,12 +406,15 @@ def run(
             if not done:
                 # What was made from another version of this stage must not stand beside it.
                 for later in STAGES[STAGES.index(stage) + 1 :]:
-                    remove(stage_folder(out, later.name))
+                    _withdraw(out, later, manifest["stages"].get(later.name))
             before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
             work = supply if supply and not stage.reads else stage.load().run
-            made = _execute(stage, key, work, inputs, out, log, folder, manifest)
+            if any(rows >= MANY_ROWS for name in stage.reads for rows in _rows(manifest["stages"][name])):
+                workers.start()
+            context = Context(inputs, out, log, _working_folder(out, stage), manifest, workers)
+            made = _execute(stage, key, work, context, folder)
             manifest["stages"][stage.name] = made
             # What was pending may be so still: then nothing that was made from it is made again.
             redo = not (done and made["files"] == entry["files"])
@@ -384,6 +426,34 @@ def run(
             _tidy(folder)
             log.line(f"{stage.name}: {timings[stage.name]:.1f} s")
     return manifest
+
+
+def _withdraw(out: Path, stage: Stage, entry: Mapping[str, Any] | None) -> None:
+    """Removes what a stage made; of one beside another, the files that its manifest entry names."""
+    folder = stage_folder(out, stage.name)
+    if not stage.beside:
+        remove(folder)
+    for name in (entry or {}).get("files", {}):
+        remove(folder / name)
+
+
+def _settle(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
+    """Moves the files of `target` among those of `folder`."""
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(target / name, folder / name)
+        sync((folder / name).parent)
+    remove(target)
+
+
+def _working_folder(out: Path, stage: Stage) -> Path:
+    """Where a stage writes until it is done."""
+    return out / "stages" / f".{stage.name}.part"
+
+
+def _rows(entry: dict[str, Any]) -> Iterator[int]:
+    """The numbers of rows of a finished stage's files."""
+    yield from (info.get("rows", 0) for info in entry["files"].values())
 
 
 def _prepare(target: Path, folder: Path, key: str | None) -> None:
@@ -405,21 +475,13 @@ def _tidy(folder: Path) -> None:
         remove(path)
 
 
-def _execute(
-    stage: Stage,
-    key: str,
-    work: Supply,
-    inputs: Inputs,
-    out: Path,
-    log: Log,
-    folder: Path,
-    manifest: dict[str, Any],
-) -> dict[str, Any]:
-    target = out / "stages" / f".{stage.name}.part"
+def _execute(stage: Stage, key: str, work: Supply, context: Context, folder: Path) -> dict[str, Any]:
+    """Does a stage's work in a folder of its own, which then takes the place of `folder`; its manifest entry."""
+    target, out = context.folder, context.out
     _prepare(target, folder, key if stage.resumes else None)
-    log.line(f"{stage.name}: {stage.doc}")
+    context.log.line(f"{stage.name}: {stage.doc}")
     try:
-        report = work(Context(inputs, out, log, target, manifest))
+        report = work(context)
     except (OSError, duckdb.Error, BrokenProcessPool) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RetryableError(f"stage {stage.name} in {out}: {reason}; free disk or memory, then run again") from error
@@ -428,10 +490,13 @@ def _execute(
     files = _files(target)
     sync(target)
     # The manifest must not name what is about to be replaced.
-    write_json(out / "manifest.json", manifest)
-    remove(folder)
-    os.replace(target, folder)
-    sync(folder.parent)
+    write_json(out / "manifest.json", context.manifest)
+    if stage.beside:
+        _settle(target, folder, files)
+    else:
+        remove(folder)
+        os.replace(target, folder)
+        sync(folder.parent)
     return {
         "key": key,
         "counts": report.counts,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,25 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         ) as writer,
     ):
         yield writer
+
+
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """A Parquet file from tables of any size: its row groups have `ROW_GROUP_ROWS` rows however they come in."""
+    kept: list[pa.Table] = []
+    with parquet_writer(path, schema) as writer:
+
+        def write(table: pa.Table) -> None:
+            kept.append(table)
+            rows = sum(map(len, kept))
+            if rows >= ROW_GROUP_ROWS:
+                whole, full = pa.concat_tables(kept), rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS
+                writer.write_table(whole.slice(0, full).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+                kept[:] = [whole.slice(full)]
+
+        yield write
+        if any(map(len, kept)):
+            writer.write_table(pa.concat_tables(kept).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
 
 
 def write_parquet(path: Path, table: pa.Table, row_group_rows: int = ROW_GROUP_ROWS) -> None:

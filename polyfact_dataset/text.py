@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-_SPACE = re.compile(r"\s+")
 # Never carry meaning in a label: soft hyphen, grapheme joiner, zero-width space, direction marks, word joiner and
 # invisible operators, byte-order mark, variation selectors.
 _INVISIBLE = "\u00ad\u034f\u061c\u180b-\u180f\u200b\u200e\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef"
@@ -21,9 +20,24 @@ _IDLE = re.compile(f"[{_INVISIBLE}]+|(?<![{_JOINING}])[{_JOINERS}]+|[{_JOINERS}]
 _REPEATED_JOINER = re.compile(f"([{_JOINERS}])[{_JOINERS}]+")
 _UNSEEN = re.compile(f"[{_INVISIBLE}{_JOINERS}]+")
 # Overrides, deprecated format characters, tags, annotations and blank letters show something else than they hold.
-_HIDING = re.compile("[\u115f\u1160\u202d\u202e\u206a-\u206f\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]")
+_HIDING_CHARACTERS = "\u115f\u1160\u202d\u202e\u206a-\u206f\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e007f"
+_HIDING = re.compile(f"[{_HIDING_CHARACTERS}]")
 # Embeddings and isolates re-order what a reader sees where two directions meet; elsewhere they do nothing.
-_EMBEDDING = re.compile("[\u202a-\u202c\u2066-\u2069]+")
+_EMBEDDINGS = "\u202a-\u202c\u2066-\u2069"
+_EMBEDDING = re.compile(f"[{_EMBEDDINGS}]+")
+
+
+def _members(characters: str) -> frozenset[str]:
+    """The characters of a class as regular expressions write it, with its ranges."""
+    found = set()
+    for first, last, single in re.findall("(.)-(.)|(.)", characters, re.DOTALL):
+        found |= {single} if single else set(map(chr, range(ord(first), ord(last) + 1)))
+    return frozenset(found)
+
+
+# Most texts hold none of these: asking that first is several times faster than the patterns.
+_UNSEEN_CHARACTERS = _members(_INVISIBLE + _JOINERS)
+_CONTROLS = _UNSEEN_CHARACTERS | _members(_HIDING_CHARACTERS + _EMBEDDINGS)
 _RANGES: tuple[tuple[int, int, str], ...] = (
     (0x0041, 0x024F, "Latn"),
     (0x0250, 0x02AF, "Latn"),
@@ -63,17 +77,17 @@ _RANGES: tuple[tuple[int, int, str], ...] = (
     (0x20000, 0x3134F, "Hani"),
 )
 # Symbols that compatibility forms would turn into letters, such as U+2116 or U+33C0 (Latin and Greek in one sign).
-_SYMBOLS = re.compile(
-    "["
-    + "".join(
-        char
-        for block in ((0x20A0, 0x214F), (0x2460, 0x24FF), (0x2E80, 0x2FDF), (0x3190, 0x33FF), (0x1F100, 0x1F2FF))
-        for char in map(chr, range(block[0], block[1] + 1))
-        if unicodedata.category(char) in ("Sc", "So", "No")
-        and any(form.isalpha() for form in unicodedata.normalize("NFKC", char))
-    )
-    + "\ufdfc]+"
-)
+_SYMBOL_CHARACTERS = frozenset(
+    char
+    for block in ((0x20A0, 0x214F), (0x2460, 0x24FF), (0x2E80, 0x2FDF), (0x3190, 0x33FF), (0x1F100, 0x1F2FF))
+    for char in map(chr, range(block[0], block[1] + 1))
+    if unicodedata.category(char) in ("Sc", "So", "No")
+    and any(form.isalpha() for form in unicodedata.normalize("NFKC", char))
+) | {"\ufdfc"}
+_SYMBOLS = re.compile(f"[{''.join(sorted(_SYMBOL_CHARACTERS))}]+")
+# With these a text is folded step by step; all others are the same whether they are decomposed first or not (the iota
+# subscript, which becomes a letter, is why D146 decomposes).
+_FOLDED_WITH_CARE = _UNSEEN_CHARACTERS | _SYMBOL_CHARACTERS | _members("\u0345\u037a\u1f80-\u1fff")
 # Letters to Unicode, yet used like punctuation in several scripts: apostrophes and the Japanese length mark.
 _SHARED = "ʻʼʽʾʿˈ\u30fc"
 _GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
@@ -93,6 +107,7 @@ def script_of(character: str) -> str:
     return next((script for low, high, script in _RANGES if low <= code <= high), "Zzzz")
 
 
+@lru_cache(maxsize=1 << 16)
 def scripts_of(text: str) -> frozenset[str]:
     """All scripts of the letters of `text`, without `Zyyy`."""
     return frozenset(script_of(char) for char in set(text)) - {"Zyyy"}
@@ -117,6 +132,8 @@ def mixes_scripts(text: str) -> bool:
     so only alphabets that are never joined inside a word count.
     """
     alphabets = {"Latn", "Grek", "Cyrl", "Arab", "Beng", "Hebr", "Deva", "Armn", "Geor", "Thai"}
+    if len(scripts_of(text) & alphabets) < 2:
+        return False
     return any(len(scripts_of(word) & alphabets) > 1 for word in re.split(r"[\s\-‐-―·・/.,:()'’\d]+", text))
 
 
@@ -157,13 +174,15 @@ def clean(text: str) -> str | None:
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.split()) if any(map(str.isalnum, text)) else None
-    if _HIDING.search(text) or (_EMBEDDING.search(text) and not _one_direction(text)):
-        return None
-    seen = _without(_IDLE, _REPEATED_JOINER.sub(r"\1", _EMBEDDING.sub("\u200b", text)))
+    seen: str | None = text
+    if not _CONTROLS.isdisjoint(text):
+        if _HIDING.search(text) or (_EMBEDDING.search(text) and not _one_direction(text)):
+            return None
+        seen = _without(_IDLE, _REPEATED_JOINER.sub(r"\1", _EMBEDDING.sub("\u200b", text)))
     if seen is None:
         return None
-    seen = _SPACE.sub(" ", unicodedata.normalize("NFC", seen)).strip()
-    if any(unicodedata.category(char) in ("Cc", "Co", "Cn", "Cs") for char in seen):
+    seen = " ".join(unicodedata.normalize("NFC", seen).split())
+    if not seen.isprintable() and any(unicodedata.category(char) in ("Cc", "Co", "Cn", "Cs") for char in seen):
         return None
     if seen != text:
         # What was removed can have kept marks apart that now change places.
@@ -173,9 +192,9 @@ def clean(text: str) -> str | None:
 
 def _compatible(text: str) -> str:
     """NFKC, except that a symbol is not spelt out in letters."""
-    kept = _SYMBOLS.findall(text)
-    if not kept:
+    if _SYMBOL_CHARACTERS.isdisjoint(text):
         return unicodedata.normalize("NFKC", text)
+    kept = _SYMBOLS.findall(text)
     parts = [unicodedata.normalize("NFKC", part) for part in _SYMBOLS.split(text)]
     return parts[0] + "".join(symbols + part for symbols, part in zip(kept, parts[1:]))
 
@@ -188,13 +207,17 @@ def normalise(text: str) -> str:
     are joined in a word that did not join them before. `normalise(normalise(x)) == normalise(x)`.
     """
     if text.isascii():
-        return _SPACE.sub(" ", text.casefold()).strip()
+        return " ".join(text.casefold().split())
+    if _FOLDED_WITH_CARE.isdisjoint(text):
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        return " ".join(unicodedata.normalize("NFKC", folded.casefold()).split())
     # U+0345 alone would become a Greek letter.
     folded = _compatible(text).replace("\u0345", "")
-    seen = _without(_UNSEEN, folded)
-    folded = _UNSEEN.sub(" ", folded) if seen is None else seen
+    if not _UNSEEN_CHARACTERS.isdisjoint(folded):
+        seen = _without(_UNSEEN, folded)
+        folded = _UNSEEN.sub(" ", folded) if seen is None else seen
     folded = _compatible(unicodedata.normalize("NFD", folded).casefold())
-    return _SPACE.sub(" ", _compatible(folded.casefold())).strip()
+    return " ".join(_compatible(folded.casefold()).split())
 
 
 def _is_word(character: str) -> bool:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+
+from tests.hub import TOKEN, Hub, running
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -40,6 +44,33 @@ def sample_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sample") / "build"
     polyfact("build", "--out", out, "--facts", 2000)
     return out
+
+
+_HUB = pytest.StashKey[tuple[Hub, ExitStack]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Points the Hub's clients, which read their address once, to a local Hub: no test can reach the real one."""
+    stack = ExitStack()
+    hub = stack.enter_context(running())
+    home = stack.enter_context(TemporaryDirectory())
+    os.environ |= {"HF_ENDPOINT": hub.url, "HF_HOME": home, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+        os.environ.pop(name, None)
+    config.stash[_HUB] = (hub, stack)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_HUB][1].close()
+
+
+@pytest.fixture
+def hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """An empty local Hub, with a token that may write; its address is that of the Hub for all clients."""
+    found = request.config.stash[_HUB][0]
+    found.reset()
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return found
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,8 +73,9 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             self._evaluate(state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """One line of `log.jsonl`."""
+        """One line of `log.jsonl`, and a shorter one for whoever watches."""
         if self.main and logs:
+            print(self._line(state, logs), file=sys.stderr, flush=True)
             with (self.run.folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}, ensure_ascii=False) + "\n")
 
@@ -88,6 +90,15 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self._evaluate(state.global_step)
 
     # ------------------------------------------------------------ parts
+
+    def _line(self, state: Any, logs: dict[str, Any]) -> str:
+        """Figures of all languages together, the rest is in the file."""
+        values = (
+            f"{name} {value:.4g}"
+            for name, value in logs.items()
+            if isinstance(value, int | float) and "accuracy_" not in name and not name.startswith("train_")
+        )
+        return f"{self.run.config.method} step {state.global_step}/{state.max_steps}: {', '.join(values)}"
 
     def _evaluate(self, step: int) -> None:
         """Runs what is due at this step and not yet there, and logs it."""

@@ -13,12 +13,14 @@ same command goes on with a killed run from its last whole checkpoint, bit by bi
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from baselines.cli import need
 from baselines.data import Fact, Rows, load
@@ -26,7 +28,7 @@ from baselines.evaluate import common, results
 from baselines.models import identify, loading, processes
 from baselines.training.config import TrainingConfig
 from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import digest_json, read_json, remove, write_json
+from polyfact_dataset.storage import digest_json, read_json, read_parquet, remove, write_json, write_parquet
 
 Evaluator = Callable[[int], dict[str, float]]
 
@@ -67,7 +69,9 @@ class Run:
         need("train", "torch", "transformers", "trl", "peft", "accelerate")
         from transformers import set_seed
 
-        _prepare(config.output.folder, overwrite)
+        # Its new name, activation_checkpointing, is not in all versions of Transformers that we support.
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
+        _prepare(config, overwrite)
         set_seed(config.seed)
         network, tokenizer, identity = load_trainable(config)
         return cls(config, network, tokenizer, identity)
@@ -103,6 +107,25 @@ class Run:
     def note_data(self, name: str, description: dict[str, Any]) -> None:
         """Adds to what `run.json` says about the data; a resumed run must find the same."""
         self._data[name] = description
+
+    def made_once(self, name: str, identity: Any, make: Callable[[], pa.Table | None]) -> pa.Table:
+        """The table `<folder>/<name>`, written by the main process unless it is there; `make` is called in all.
+
+        Raises `ConfigError` when it was made from another `identity`, which is kept with it.
+        """
+        path, key = self.folder / name, {b"made_from": digest_json(identity).encode()}
+        there = path.is_file()
+        processes().wait_for_everyone()  # or a slow process would find what the main one just wrote
+        if not there:
+            table = make()
+            if processes().is_main_process:
+                assert table is not None
+                write_parquet(path, table.replace_schema_metadata(key))
+        processes().wait_for_everyone()
+        table = read_parquet(path)
+        if table.schema.metadata != key:
+            raise ConfigError(f"{path} was made with other settings; choose another output.folder or add --overwrite")
+        return table
 
     # ------------------------------------------------------------ training
 
@@ -155,11 +178,14 @@ class Run:
         Raises `ConfigError` when the folder holds part of a run with other settings, data or versions of a model, and
         `DataError` when there is less than one batch.
         """
+        from transformers import PrinterCallback
+
         from baselines.training.hooks import Hooks
 
         if not len(trainer.get_train_dataloader()):
             raise DataError(f"{self.folder}: the training data are less than one batch (optimisation.batch)")
         hooks = Hooks(self, trainer, self._open_record())
+        trainer.remove_callback(PrinterCallback)
         # First of all: others log and report what ours add.
         trainer.callback_handler.callbacks.insert(0, hooks)
         checkpoint = hooks.checkpoint
@@ -185,8 +211,8 @@ class Run:
             "processes": state.num_processes,
         }
         path = self.folder / "run.json"
-        if path.is_file():
-            record: dict[str, Any] = read_json(path)
+        record: dict[str, Any] = read_json(path)
+        if record["status"] != "preparing":
             if record["identity"] != digest_json(identity):
                 changed = [name for name in identity if record["compared"].get(name) != identity[name]]
                 raise ConfigError(
@@ -214,18 +240,20 @@ class Run:
         return record
 
 
-def _prepare(folder: Path, overwrite: bool) -> None:
-    """Refuses a finished run's folder, or empties it."""
-    state = processes()
+def _prepare(config: TrainingConfig, overwrite: bool) -> None:
+    """Makes the folder one of a run that is not finished; with `overwrite` an empty one, if it was a run's."""
+    state, folder = processes(), config.output.folder
     path = folder / "run.json"
-    finished = path.is_file() and read_json(path)["status"] == "finished"
-    if finished and not overwrite:
+    if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} holds something that is no run; choose another output.folder")
+    if path.is_file() and not overwrite and read_json(path)["status"] == "finished":
         raise ConfigError(f"{folder} holds a finished run; choose another output.folder or add --overwrite")
-    if folder.is_dir() and not path.is_file() and any(folder.iterdir()) and not overwrite:
-        raise ConfigError(f"{folder} holds something that is no run; choose another output.folder or add --overwrite")
     state.wait_for_everyone()
-    if overwrite and state.is_main_process:
-        remove(folder)
+    if state.is_main_process:
+        if overwrite:
+            remove(folder)
+        if not path.is_file():
+            write_json(path, {"status": "preparing", "method": config.method})
     state.wait_for_everyone()
 
 

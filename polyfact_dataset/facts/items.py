@@ -11,14 +11,16 @@ from hashlib import blake2b
 from itertools import permutations
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect, stream
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.records import items
-from polyfact_dataset.storage import parquet_writer
+from polyfact_dataset.storage import table_writer
 from polyfact_dataset.text import mentions, normalise
 
 _ORDERS = tuple(permutations(range(4)))
@@ -46,16 +48,14 @@ def check(code: str, question: str, options: Sequence[str], fact_id: str) -> Non
         raise AssertionError(f"{fact_id} {code}: option {named[0]!r} stands in the question {question!r}")
 
 
-def lay_out(
-    row: dict[str, Any], labels: dict[str, dict[str, str]], seed: int, languages: Sequence[str]
-) -> dict[str, Any]:
-    """One row of the items table. `labels` maps an entity and a language to the text shown."""
+def lay_out(row: dict[str, Any], seed: int, languages: Sequence[str]) -> dict[str, Any]:
+    """One row of the items table. `options:<code>` of the row are the texts of gold and distractors."""
     entities = [row["object_id"], *row["distractor_ids"]]
     result = dict(row)
     for code in languages:
         order = order_of(seed, row["fact_id"], code)
+        check(code, row[code], row[f"options:{code}"], row["fact_id"])
         ids = [entities[position] for position in order]
-        check(code, row[code], [labels[qid][code] for qid in ids], row["fact_id"])
         result[code] = {
             "question": row[code],
             "question_source": row["sources"][code],
@@ -65,18 +65,33 @@ def lay_out(
     return result
 
 
+def lay_out_batch(rows: pa.RecordBatch, seed: int, languages: Sequence[str]) -> pa.Table:
+    """Rows of the items table."""
+    laid = [lay_out(row, seed, languages) for row in rows.to_pylist()]
+    return pa.Table.from_pylist(laid, schema=items(languages).schema)
+
+
+def with_options(rows: pa.RecordBatch, localised: pa.Table, languages: Sequence[str]) -> pa.RecordBatch:
+    """Sampled rows with the texts of their options in each language, gold first, as `options:<code>`."""
+    ids = localised.column("entity_id").combine_chunks()
+    golds = pc.index_in(rows.column("object_id"), value_set=ids).to_numpy()
+    others = pc.index_in(rows.column("distractor_ids").flatten(), value_set=ids).to_numpy()
+    places = pa.array(np.column_stack([golds, others.reshape(-1, 3)]).ravel())
+    ends = pa.array(np.arange(len(golds) + 1) * 4, pa.int32())
+    for code in languages:
+        texts = pc.struct_field(localised.column(code).combine_chunks(), "text").take(places)
+        rows = rows.append_column(f"options:{code}", pa.ListArray.from_arrays(ends, texts))
+    return rows
+
+
 def run(context: Context) -> Report:
     """Writes `items`."""
     languages, table = context.config.languages, items(context.config.languages)
     answers = context.read("sample", "sampled", ["object_id"]).column("object_id").unique()
     localised = context.read("questions", "localised")
-    localised = localised.filter(pa.compute.is_in(localised.column("entity_id"), answers))
-    texts = [pa.compute.struct_field(localised.column(code), "text").to_pylist() for code in languages]
-    labels = {
-        qid: dict(zip(languages, shown)) for qid, shown in zip(localised.column("entity_id").to_pylist(), zip(*texts))
-    }
+    localised = localised.filter(pc.is_in(localised.column("entity_id"), answers))
     rows = 0
-    with connect(context.folder) as connection, parquet_writer(context.target("items"), table.schema) as writer:
+    with connect(context.folder) as connection, table_writer(context.target("items"), table.schema) as write:
         columns = ", ".join(f'q."{code}"' for code in languages)
         query = f"""
             SELECT s.*, q.sources, {columns}
@@ -87,8 +102,8 @@ def run(context: Context) -> Report:
             "sampled": str(context.path("sample", "sampled")),
             "questions": str(context.path("questions", "questions")),
         }
-        for batch in stream(connection, query, parameters):
-            laid = [lay_out(row, labels, context.config.seed, languages) for row in batch.to_pylist()]
+        batches = (with_options(batch, localised, languages) for batch in stream(connection, query, parameters))
+        for laid in context.workers.map(lay_out_batch, batches, context.config.seed, languages):
             rows += len(laid)
-            writer.write_table(pa.Table.from_pylist(laid, schema=table.schema))
+            write(laid)
     return Report({"items": rows * len(languages), "facts": rows})

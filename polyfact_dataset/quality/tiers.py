@@ -65,6 +65,23 @@ def rows(facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], config
     return result
 
 
+def attested_counts(
+    facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], languages: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Language -> number of facts whose subject, answer, and `whole` item (subject and four options) is attested."""
+    counts = {code: {"subjects": 0, "answers": 0, "whole": 0} for code in languages}
+    for fact in facts:
+        subject, answer = masks[str(fact["subject_id"])], masks[str(fact["object_id"])]
+        whole = subject & answer
+        for entity in fact["distractor_ids"]:  # type: ignore[attr-defined]
+            whole &= masks[entity]
+        for position, own in enumerate(counts.values()):
+            own["subjects"] += subject >> position & 1
+            own["answers"] += answer >> position & 1
+            own["whole"] += whole >> position & 1
+    return counts
+
+
 def run(context: Context) -> Report:
     """Writes `tiers`, in the order of the items."""
     config = context.config
@@ -73,4 +90,9 @@ def run(context: Context) -> Report:
     masks = attested_languages(context.read("questions", "localised"), config.languages)
     found = rows(facts, masks, config)
     context.write("tiers", pa.Table.from_pylist(found, schema=TIERED.schema))
-    return Report({"tiers": dict(sorted(Counter(str(row["quality_tier"]) for row in found).items()))})
+    return Report(
+        {
+            "tiers": dict(sorted(Counter(str(row["quality_tier"]) for row in found).items())),
+            "attested": attested_counts(facts, masks, config.languages),
+        }
+    )

@@ -26,11 +26,13 @@ from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.llm.batch import Shards, read_answers
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
+from polyfact_dataset.parallel import Workers
 from polyfact_dataset.pipeline import BY_NAME, Context, Inputs, locked
 from polyfact_dataset.progress import Log
 from polyfact_dataset.questions.asking import Asking
 from polyfact_dataset.questions.live import CACHE_NAME, cache_path, counts, settle_cached
 from polyfact_dataset.questions.model import Writing
+from polyfact_dataset.release.source import locate
 from polyfact_dataset.storage import read_json
 
 
@@ -60,14 +62,14 @@ def _writing(
     inputs = Inputs(
         config=config.model_copy(update={"llm": config.llm.model_copy(update={"cache": model_cache})}),
         dump=out,
-        previous=previous_splits(previous) if previous is not None else {},
+        previous=previous_splits(locate(str(previous))) if previous is not None else {},
         objections=read_objections(objections) if objections is not None else {},
     )
     for name, digest in inputs.digests().items():
         if manifest["build"][name] != digest:
             raise ConfigError(f"the build in {out} was begun with another --{name}; give the same here")
     with tempfile.TemporaryDirectory(prefix=".questions.", dir=out / "stages") as folder:
-        context = Context(inputs, out, Log(quiet=True), Path(folder), manifest)
+        context = Context(inputs, out, Log(quiet=True), Path(folder), manifest, Workers(1))
         asking = Asking(context.config, context.objections)
         with Cache(cache_path(context)) as cache, connect(context.folder) as connection:
             yield Writing(context, asking, connection), asking, cache

@@ -23,7 +23,7 @@ from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context
 from polyfact_dataset.questions.asking import Asking, Fact, Settled
 from polyfact_dataset.questions.need import Candidate, Need
-from polyfact_dataset.questions.validate import ambiguous, fault
+from polyfact_dataset.questions.validate import fault, mark_ambiguous
 from polyfact_dataset.questions.write import FACTS, both_ends, inputs
 from polyfact_dataset.records import CANDIDATES, questions
 from polyfact_dataset.relations import kind_of
@@ -182,8 +182,9 @@ class Writing:
         path = self._context.target("questions")
         table = pa.Table.from_pylist(rows, schema=questions(self._languages).schema)
         write_parquet(path, table)
-        doubtful = ambiguous(self._connection, str(path), self._languages)
-        sure = pc.invert(pc.is_in(table.column("fact_id"), pa.array(sorted(doubtful), pa.string())))
+        mark_ambiguous(self._connection, str(path), self._languages)
+        doubtful = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
+        sure = pc.invert(pc.is_in(table.column("fact_id"), pa.array(doubtful, pa.string())))
         survivors = table.filter(sure).select(CANDIDATES.schema.names)
         pool = Pool(survivors, self.localised(rows), table, self._true_objects, self._languages)
         try:

@@ -6,8 +6,7 @@ in `facts/distract.py`.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -19,7 +18,7 @@ from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.questions.write import both_ends
 from polyfact_dataset.records import REJECTS, SURVIVORS
-from polyfact_dataset.storage import parquet_writer
+from polyfact_dataset.storage import table_writer
 from polyfact_dataset.text import mentions, normalise
 
 
@@ -43,8 +42,8 @@ def fault(question: str, subject: str, gold: str, code: str) -> str | None:
     return None
 
 
-def ambiguous(connection: duckdb.DuckDBPyConnection, questions: str, languages: Sequence[str]) -> dict[str, str]:
-    """Fact -> a language in which its question is also asked of another subject.
+def mark_ambiguous(connection: duckdb.DuckDBPyConnection, questions: str, languages: Sequence[str]) -> None:
+    """Makes a temporary table `ambiguous`: facts whose question, in language `code`, is also asked of another subject.
 
     `questions` is the path of a questions table.
     """
@@ -54,14 +53,16 @@ def ambiguous(connection: duckdb.DuckDBPyConnection, questions: str, languages: 
             QUALIFY min(subject_id) OVER asked <> max(subject_id) OVER asked"""
         for code in languages
     )
-    query = f"SELECT fact_id, min(code) FROM ({parts}) GROUP BY fact_id ORDER BY fact_id"
-    return dict(connection.execute(query, {"questions": questions}).fetchall())
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE ambiguous AS SELECT fact_id, min(code) AS code FROM ({parts}) GROUP BY fact_id",
+        {"questions": questions},
+    )
 
 
-def verdict(row: dict[str, Any], languages: Sequence[str], doubtful: Mapping[str, str]) -> str | None:
-    """The reason code of the first language in which the fact is unsound, or None. `doubtful`: see `ambiguous`."""
-    if row["fact_id"] in doubtful:
-        return f"ambiguous_subject:{doubtful[row['fact_id']]}"
+def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
+    """The reason code of the first language in which the fact is unsound, or None."""
+    if row["ambiguous"] is not None:
+        return f"ambiguous_subject:{row['ambiguous']}"
     for code in languages:
         reason = fault(row[code], row[f"subject:{code}"], row[f"object:{code}"], code)
         if reason is not None:
@@ -69,39 +70,47 @@ def verdict(row: dict[str, Any], languages: Sequence[str], doubtful: Mapping[str
     return None
 
 
+def judge_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
+    """Joined rows to rows of `records.SURVIVORS` and of `records.REJECTS`."""
+    good, bad, tally = [], [], Tally()
+    for row in rows.to_pylist():
+        reason = verdict(row, languages)
+        tally.count(row["property_id"], reason)
+        if reason is None:
+            good.append(row)
+        else:
+            bad.append({**row, "reason": reason})
+    return (
+        pa.Table.from_pylist(good, schema=SURVIVORS.schema),
+        pa.Table.from_pylist(bad, schema=REJECTS.schema),
+        tally,
+    )
+
+
 def run(context: Context) -> Report:
     """Writes `survivors` and `rejects`."""
     languages, tally = context.config.languages, Tally()
     with (
         connect(context.folder) as connection,
-        parquet_writer(context.target("survivors"), SURVIVORS.schema) as kept,
-        parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
+        table_writer(context.target("survivors"), SURVIVORS.schema) as keep,
+        table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
-        doubtful = ambiguous(connection, str(context.path("questions", "questions")), languages)
+        mark_ambiguous(connection, str(context.path("questions", "questions")), languages)
         query = f"""
-            SELECT q.*, {both_ends(languages)}
+            SELECT q.*, a.code AS ambiguous, {both_ends(languages)}
             FROM read_parquet($questions) q
             JOIN read_parquet($localised) s ON s.entity_id = q.subject_id
             JOIN read_parquet($localised) o ON o.entity_id = q.object_id
+            LEFT JOIN ambiguous a USING (fact_id)
             ORDER BY q.property_id, q.priority
         """
         parameters = {
             "questions": str(context.path("questions", "questions")),
             "localised": str(context.path("questions", "localised")),
         }
-        for batch in stream(connection, query, parameters):
-            good, bad = [], []
-            for row in batch.to_pylist():
-                relation = row["property_id"]
-                tally.input[relation] += 1
-                reason = verdict(row, languages, doubtful)
-                if reason is None:
-                    good.append(row)
-                    tally.kept[relation] += 1
-                else:
-                    bad.append({**row, "reason": reason})
-                    tally.rejected.setdefault(relation, Counter())[reason] += 1
-            for rows, writer, target in ((good, kept, SURVIVORS), (bad, rejects, REJECTS)):
-                if rows:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=target.schema))
+        rows = stream(connection, query, parameters)
+        for good, bad, counts in context.workers.map(judge_batch, rows, languages):
+            keep(good)
+            reject(bad)
+            tally.add(counts)
     return Report({"survivors": sum(tally.kept.values())}, tally)

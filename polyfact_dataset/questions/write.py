@@ -7,7 +7,6 @@ every candidate; a model is asked only for what the sampler needs (see `model`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.records import REJECTS, localised, questions
 from polyfact_dataset.relations import kind_of
-from polyfact_dataset.storage import parquet_writer
+from polyfact_dataset.storage import table_writer
 
 SOURCE = "template"
 
@@ -72,6 +71,23 @@ def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
     }
 
 
+def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
+    """Joined rows to rows of `records.questions` and of `records.REJECTS`."""
+    good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
+    for row in rows.to_pylist():
+        asked = ask(row, languages)
+        if isinstance(asked, str):
+            bad.append({**row, "reason": asked})
+        else:
+            good.append({**row, **asked, "sources": sources})
+        tally.count(row["property_id"], asked if isinstance(asked, str) else None)
+    return (
+        pa.Table.from_pylist(good, schema=questions(languages).schema),
+        pa.Table.from_pylist(bad, schema=REJECTS.schema),
+        tally,
+    )
+
+
 def run(context: Context) -> Report:
     """Writes `questions`, `localised` (the labels of their ends, also those that a model gave) and `rejects`."""
     if context.config.questions.source == "model":
@@ -85,29 +101,18 @@ def _write_templates(context: Context) -> Report:
     """Questions of all candidates that are labelled in all languages."""
     languages = context.config.languages
     table, tally = questions(languages), Tally()
-    sources = dict.fromkeys(languages, SOURCE)
     with connect(context.folder) as connection:
         with (
-            parquet_writer(context.target("questions"), table.schema) as kept,
-            parquet_writer(context.target("rejects"), REJECTS.schema) as rejects,
+            table_writer(context.target("questions"), table.schema) as keep,
+            table_writer(context.target("rejects"), REJECTS.schema) as reject,
         ):
             descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
             columns = f"c.*, s.types AS subject_types, {both_ends(languages)}, d.fault, {descriptions}"
-            query = f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority"
-            for batch in stream(connection, query, inputs(context)):
-                good, bad = [], []
-                for row in batch.to_pylist():
-                    tally.input[row["property_id"]] += 1
-                    asked = ask(row, languages)
-                    if isinstance(asked, str):
-                        bad.append({**row, "reason": asked})
-                        tally.rejected.setdefault(row["property_id"], Counter())[asked] += 1
-                    else:
-                        good.append({**row, **asked, "sources": sources})
-                        tally.kept[row["property_id"]] += 1
-                for rows, writer, target in ((good, kept, table), (bad, rejects, REJECTS)):
-                    if rows:
-                        writer.write_table(pa.Table.from_pylist(rows, schema=target.schema))
+            rows = stream(connection, f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority", inputs(context))
+            for good, bad, counts in context.workers.map(ask_batch, rows, languages):
+                keep(good)
+                reject(bad)
+                tally.add(counts)
         ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
         write_query(
             connection,

@@ -1,106 +1,129 @@
-"""The dataset card: rendered from the manifest, the records and the files; no number is typed."""
+"""The dataset card, the datasheet and the licence: templates of `dataset_card`, filled from a release.
+
+No number is typed, and a number that the release lacks is an error: undefined and null values stop the rendering.
+"""
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, UndefinedError
 
+from polyfact_dataset.errors import DataError
 from polyfact_dataset.languages import language
-from polyfact_dataset.records import _ITEM, OPEN_ITEM, OPTIONS, SPLITS, TIERS, parallel_rows
+from polyfact_dataset.pipeline import STAGES
+from polyfact_dataset.records import _ITEM, FLAT_ROWS, OPEN_ITEM, OPTIONS, SPLITS, Column, parallel_rows
 from polyfact_dataset.relations import all_relations
+from polyfact_dataset.release.metadata import block
+from polyfact_dataset.release.source import Release, config_files
+from polyfact_dataset.release.stats import file_list
 
 _EXAMPLE_LANGUAGES = ("en", "sw", "bn", "ja", "ar", "ru")
+_LICENCES = {
+    "cc0-1.0": ("CC0 1.0", "CC0-1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),
+    "cc-by-4.0": ("CC BY 4.0", "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"),
+    "cc-by-sa-4.0": ("CC BY-SA 4.0", "CC-BY-SA-4.0", "https://creativecommons.org/licenses/by-sa/4.0/"),
+}
+_TIERS = {
+    "gold": "a Clean relation, every label of the item attested in Wikidata in all languages",
+    "silver": "a Clean relation, with labels that Wikidata does not attest",
+    "bronze": "a relation with judged ambiguity above {limit}",
+}
 
 
-def _info(folder: Path, name: str, splits: dict[str, list[str]], schema: pa.Schema) -> dict[str, Any]:
-    """One entry of `dataset_info`: features, and per split the rows and bytes of its files."""
-    from datasets import Features
-
-    entries = []
-    for split in (split for split in SPLITS if split in splits):
-        metadata = [pq.read_metadata(folder / path) for path in splits[split]]
-        entries.append(
-            {
-                "name": split,
-                "num_bytes": sum(m.row_group(g).total_byte_size for m in metadata for g in range(m.num_row_groups)),
-                "num_examples": sum(m.num_rows for m in metadata),
-            }
-        )
-    return {
-        "config_name": name,
-        "features": Features.from_arrow_schema(schema)._to_yaml_list(),
-        "splits": entries,
-        "download_size": sum((folder / path).stat().st_size for paths in splits.values() for path in paths),
-        "dataset_size": sum(entry["num_bytes"] for entry in entries),
-    }
+def licences(release: Release) -> list[dict[str, str]]:
+    """The licence of the facts, then that of the questions: `id` on the Hub, `name`, `spdx`, `url`."""
+    ids = ("cc0-1.0", str(release.about["release"]["questions_licence"]))
+    return [{"id": key, **dict(zip(("name", "spdx", "url"), _LICENCES[key]))} for key in ids]
 
 
-def metadata(folder: Path, manifest: dict[str, Any], schemas: dict[str, pa.Schema]) -> str:
-    """The card's YAML block."""
-    from huggingface_hub import DatasetCardData
+def citation() -> dict[str, Any]:
+    """Whom to cite: `dataset_card/citation.toml`."""
+    return tomllib.loads(files("dataset_card").joinpath("citation.toml").read_text(encoding="utf-8"))
 
-    listed: dict[str, dict[str, list[str]]] = manifest["configs"]
-    total = sum(manifest["sizes"]["parallel"].values())
-    size = next(
-        name
-        for limit, name in ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e9, "100K<n<1M"))
-        if total < limit
+
+def contact(release: Release) -> str:
+    """Where to write: the configured address, or the discussions of the repository."""
+    settings = release.about["release"]
+    return settings["contact"] or f"https://huggingface.co/datasets/{settings['repository']}/discussions"
+
+
+# -------------------------------------------------------------------- text
+def escape(text: str) -> str:
+    """A label or question inside Markdown: no markup of its own, one line."""
+    for char in "\\`*_[]<>|#~$":
+        text = text.replace(char, f"\\{char}")
+    return " ".join(text.split())
+
+
+def _cell(text: str) -> str:
+    """Our own Markdown inside a table."""
+    return text.replace("|", "\\|")
+
+
+def percent(value: float) -> str:
+    """A share as a reader writes it."""
+    return f"{100 * value:.1f} %"
+
+
+def _required(value: Any) -> Any:
+    """The value itself. Raises `UndefinedError` when there is none."""
+    if value is None:
+        raise UndefinedError("a value is null")
+    str(value)  # an undefined one raises, and names itself
+    return value
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        undefined=StrictUndefined,
+        finalize=_required,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
     )
-    data = DatasetCardData(
-        pretty_name="PolyFact",
-        language=list(manifest["build"]["config"]["languages"]),
-        license="cc0-1.0",
-        task_categories=["question-answering", "multiple-choice"],
-        multilinguality="multilingual",
-        size_categories=[size],
-        source_datasets=["original"],
-        tags=["wikidata", "factual-recall", "cross-lingual-consistency", "parallel"],
-        configs=[
-            {
-                "config_name": name,
-                **({"default": True} if name == "parallel" else {}),
-                "data_files": [{"split": split, "path": splits[split]} for split in SPLITS if split in splits],
-            }
-            for name, splits in listed.items()
-        ],
-        dataset_info=[
-            _info(
-                folder,
-                name,
-                splits,
-                schemas["parallel" if name in ("parallel", "clean") else name.removeprefix("clean_")],
-            )
-            for name, splits in listed.items()
-        ],
+    environment.filters.update(
+        number=lambda value: f"{_required(value):,}",
+        percent=percent,
+        escape=escape,
+        cell=_cell,
+        of=lambda key, counts: counts.get(key, 0),
     )
-    return str(data.to_yaml())
+    return environment
 
 
-def _escape(text: str) -> str:
-    """Text of a label or question inside a Markdown table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+def render(name: str, values: Mapping[str, Any]) -> str:
+    """A template of `dataset_card`. Raises `DataError` naming what the release lacks."""
+    template = files("dataset_card").joinpath(name).read_text(encoding="utf-8")
+    try:
+        return _environment().from_string(template).render(values)
+    except (UndefinedError, TypeError, ZeroDivisionError) as error:
+        raise DataError(f"{name} needs a number that the release does not have: {error}; build it again") from error
 
 
-def _example(folder: Path, splits: dict[str, list[str]], codes: list[str]) -> dict[str, Any]:
-    """The item of the most widely known subject of the test split, in several languages."""
-    path = next(splits[split][0] for split in ("test", "validation", "train") if split in splits)
-    rows = pq.read_table(folder / path).to_pylist()
-    row = min(rows, key=lambda r: (-r["popularity"], r["fact_id"]))
+# -------------------------------------------------------------------- values
+def _example(release: Release) -> dict[str, Any]:
+    """The clean test item of the most widely known subject, in several languages."""
+    config = "clean" if "clean" in release.manifest["configs"] else "parallel"
+    splits = config_files(release.folder, config, release.manifest)
+    paths = next(splits[split] for split in ("test", "validation", "train") if split in splits)
+    with duckdb.connect() as connection:
+        query = f"SELECT * FROM read_parquet({file_list(paths)}) ORDER BY popularity DESC, fact_id LIMIT 1"
+        (row,) = connection.sql(query).to_arrow_table().to_pylist()
     shown = []
-    for code in codes:
+    for code in (code for code in _EXAMPLE_LANGUAGES if code in release.languages):
         item = row["translations"][code]
-        options = [
-            f"**{_escape(item[name])}**" if position == item["answer_index"] else _escape(item[name])
-            for position, name in enumerate(OPTIONS)
-        ]
+        options = [escape(item[name]) for name in OPTIONS]
+        options[item["answer_index"]] = f"**{options[item['answer_index']]}**"
         shown.append(
-            {"name": language(code).name, "question": _escape(item["question"]), "options": " · ".join(options)}
+            {"name": language(code).name, "question": escape(item["question"]), "options": " · ".join(options)}
         )
     return {**row, "rows": shown}
 
@@ -109,61 +132,182 @@ def _type(kind: pa.DataType) -> str:
     return "struct" if pa.types.is_struct(kind) else "list of string" if pa.types.is_list(kind) else str(kind)
 
 
-def _provenance(counts: dict[str, dict[str, int]], languages: list[str]) -> dict[str, Any]:
-    """The kinds of provenance that occur, the commonest first, and how many labels of each a language has."""
-    total = Counter[str]()
-    for code in languages:
-        total.update(counts[code])
-    kinds = sorted(total, key=lambda kind: (kind == "missing", -total[kind], kind))
-    rows = [{"code": code, "counts": [f"{counts[code].get(kind, 0):,}" for kind in kinds]} for code in languages]
-    return {"kinds": kinds, "rows": rows}
+def _columns(columns: Iterable[Column]) -> list[dict[str, str]]:
+    return [{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in columns]
 
 
-def _relations(counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
-    """Facts per relation and split, with the judged ambiguity."""
+def _tables(release: Release) -> list[dict[str, Any]]:
+    """The schema, from the records: shared columns, and those of an item."""
+    shared = parallel_rows(release.languages).columns
+    own = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *_ITEM)}]
+    return [
+        {"doc": "A row of `parallel` and `clean` is a fact:", "columns": _columns(shared)},
+        {
+            "doc": "Each language in `translations` holds an item. The rows of a language's config have the shared "
+            "columns above, and at top level `language` and the same item:",
+            "columns": _columns([*own, *_ITEM]),
+        },
+        {
+            "doc": "The rows of `open` have the shared columns, and in `translations`, for each language, what scoring "
+            "a generated answer takes:",
+            "columns": _columns(OPEN_ITEM),
+        },
+    ]
+
+
+def _reasons(tally: Mapping[str, Mapping[str, Any]]) -> str:
+    """Rejected facts by reason code, over all relations and languages, the commonest first."""
+    reasons: Counter[str] = Counter()
+    for entry in tally.values():
+        for reason, number in entry["rejected"].items():
+            reasons[reason.partition(":")[0]] += number
+    return ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
+
+
+def _funnel(stages: Mapping[str, Any], statements: int) -> list[dict[str, Any]]:
+    """Every stage that decides about facts, in their order: how many it kept, and why it dropped the rest."""
+    rows = [{"stage": "statements read", "kept": statements, "rejected": ""}]
+    for name in (stage.name for stage in STAGES if stages.get(stage.name, {}).get("tally")):
+        tally = stages[name]["tally"]
+        rows.append({"stage": name, "kept": sum(e["kept"] for e in tally.values()), "rejected": _reasons(tally)})
+    return rows
+
+
+def _relations(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Facts per relation, with the judged ambiguity."""
     rows = []
-    for relation in (entry for entry in all_relations().values() if entry.id in counts):
-        own = [counts[relation.id].get(split, 0) for split in SPLITS]
-        ambiguity = "–" if relation.ambiguity is None else f"{100 * relation.ambiguity:.0f} %"
+    for key, entry in statistics["relations"].items():
+        known = all_relations().get(key)
+        judged = known is not None and known.ambiguity is not None
         rows.append(
-            {"id": relation.id, "label": relation.label, "facts": sum(own), "splits": own, "ambiguity": ambiguity}
+            {
+                "id": key,
+                "label": entry["label"],
+                "facts": sum(entry["splits"].values()),
+                "answers": entry["answers"],
+                "splits": [entry["splits"][split] for split in SPLITS],
+                "tiers": ", ".join(tier for tier, number in entry["tiers"].items() if number),
+                "ambiguity": f"{100 * known.ambiguity:.0f} %" if judged else "–",  # type: ignore[union-attr, operator]
+                "judged": known.judged if judged else "–",  # type: ignore[union-attr]
+            }
         )
     return rows
 
 
-def render(folder: Path, manifest: dict[str, Any], schemas: dict[str, pa.Schema]) -> str:
-    """The whole card: YAML block and text. A number the template needs and the manifest lacks is an error."""
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    template = environment.from_string(files("dataset_card").joinpath("card.md.j2").read_text(encoding="utf-8"))
-    config, stages, sizes = manifest["build"]["config"], manifest["stages"], manifest["sizes"]
-    columns = [
-        {"name": c.name, "type": _type(c.type), "doc": c.doc} for c in parallel_rows(config["languages"]).columns
+def _shortcuts(audit: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """The audit's rules on a split (or `all`), over all languages together."""
+    tables = [table for entry in audit["audits"] if entry["name"] == "shortcuts" for table in entry["tables"]]
+    found = []
+    for table in (table for table in tables if "what it takes" in table["columns"]):
+        for row in (dict(zip(table["columns"], cells)) for cells in table["rows"]):
+            if row["split"] == split:
+                keys = {"accuracy": "accuracy", "expected": "expected", "error": "standard_error"}
+                found.append({"what": row["what it takes"], **{key: row[name] for key, name in keys.items()}})
+    if not found:
+        raise DataError(f"the audit has no shortcut rules for split {split}; run `polyfact audit` again")
+    return found
+
+
+def _attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The kinds of provenance that occur, the commonest first; and per language shares and counts."""
+    own = {code: entry["answer_provenance"] for code, entry in statistics["languages"].items()}
+    total: Counter[str] = Counter()
+    for counts in own.values():
+        total.update(counts)
+    kinds = [kind for kind, _ in sorted(total.items(), key=lambda entry: (-entry[1], entry[0]))]
+    attested = release.manifest["stages"]["tier"]["counts"]["attested"]
+    rows = [
+        {
+            "name": f"{language(code).name} (`{code}`)",
+            **{key: number / statistics["facts"] for key, number in attested[code].items()},
+            "provenance": [counts.get(kind, 0) for kind in kinds],
+        }
+        for code, counts in own.items()
     ]
-    codes = [code for code in _EXAMPLE_LANGUAGES if code in config["languages"]]
-    body = template.render(
-        languages=config["languages"],
-        total=sum(sizes["parallel"].values()),
-        relations=_relations(manifest["relations"]),
-        tiers={tier: stages["tier"]["counts"]["tiers"].get(tier, 0) for tier in TIERS},
-        splits=SPLITS,
-        sizes={
-            name: [{"what": split, "size": f"{by_split.get(split, 0):,}"} for split in SPLITS]
-            for name, by_split in sizes.items()
-        },
-        max_ambiguity=f"{100 * config['tiers']['max_ambiguity']:.0f} %",
-        parallel_columns=columns,
-        item_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in _ITEM],
-        open_columns=[{"name": c.name, "type": _type(c.type), "doc": c.doc} for c in OPEN_ITEM],
-        provenance=_provenance(stages["localise"]["counts"]["languages"], config["languages"]),
-        entities=stages["localise"]["counts"]["entities"],
-        example=_example(folder, manifest["configs"]["parallel"], codes),
-        version=manifest["polyfact"],
-        seed=config["seed"],
-        model=config["questions"]["model"],
-        dump=manifest["build"]["dump"],
-        statements=stages["extract"]["counts"]["statements"],
-        candidates=stages["candidates"]["counts"]["candidates"],
-        survivors=stages["validate"]["counts"]["survivors"],
-        content=manifest["content"],
+    return kinds, rows
+
+
+def _verification(counts: Mapping[str, int]) -> str:
+    """What is known of judged facts, in a sentence."""
+    judged = {kind: number for kind, number in counts.items() if kind != "unverified"}
+    if not judged:
+        return "No item of this version was judged one by one."
+    said = ", ".join(f"{number:,} {kind}" for kind, number in judged.items())
+    return f"Of the facts judged one by one, {said}; {counts.get('unverified', 0):,} were not judged."
+
+
+def _sources(statistics: Mapping[str, Any]) -> str:
+    """Where the questions are from, in words."""
+    kinds = sorted({kind for own in statistics["languages"].values() for kind in own["question_source"]})
+    templates = "one template per relation, language and kind of subject"
+    model = "the model `{}`, which saw subject, relation and answer, but no other option"
+    return " and ".join(templates if k == "template" else model.format(k.partition(":")[2]) for k in kinds)
+
+
+def _bibtex(cited: Mapping[str, Any]) -> str:
+    names = (f"{a['particle']} {a['family']}" if "particle" in a else a["family"] for a in cited["authors"])
+    authors = " and ".join(f"{name}, {a['given']}" for name, a in zip(names, cited["authors"]))
+    return (
+        f"@article{{polyfact{cited['year']},\n  title = {{{cited['title']}}},\n  author = {{{authors}}},\n"
+        f"  journal = {{arXiv preprint arXiv:{cited['arxiv']}}},\n  year = {{{cited['year']}}}\n}}"
     )
-    return f"---\n{metadata(folder, manifest, schemas)}\n---\n\n{body}"
+
+
+def _listed(counts: Mapping[str, int], order: Sequence[str]) -> str:
+    return ", ".join(f"{counts[name]:,} {name}" for name in order)
+
+
+def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the templates name. Raises `DataError` when the release lacks a number."""
+    manifest, about = release.manifest, release.about
+    config, stages = manifest["build"]["config"], manifest["stages"]
+    measured = "test" if statistics["splits"]["test"] else "all"
+    limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
+    try:
+        provenances, attestation = _attestation(release, statistics)
+        counts = {
+            "statements": stages["extract"]["counts"]["statements"],
+            "candidates": stages["candidates"]["counts"]["candidates"],
+            "survivors": stages["validate"]["counts"]["survivors"],
+        }
+    except KeyError as error:
+        raise DataError(f"{release.folder / 'manifest.json'} lacks {error}, which the card states") from error
+    found = {
+        "about": about,
+        "audit": release.audit,
+        "attestation": attestation,
+        "bibtex": _bibtex(citation()),
+        "changes": release.changes.partition("\n")[2].strip().replace("\n## ", "\n### ").replace("## ", "### ", 1),
+        "citation": citation(),
+        "config": config,
+        "contact": contact(release),
+        "counts": counts,
+        "dump_date": about["dump_date"] or "unstated date",
+        "example": _example(release),
+        "funnel": _funnel(stages, counts["statements"]),
+        "languages": release.languages,
+        "licences": licences(release),
+        "manifest": manifest,
+        "max_ambiguity": limit,
+        "provenances": provenances,
+        "question_sources": _sources(statistics),
+        "relation_rows": _relations(statistics),
+        "relations": statistics["relations"],
+        "repository": about["release"]["repository"],
+        "shortcuts": _shortcuts(release.audit, measured),
+        "shortcut_split": "the test split" if measured == "test" else "all splits",
+        "sizes": manifest["sizes"],
+        "split_sizes": _listed(statistics["splits"], SPLITS),
+        "splits": SPLITS,
+        "stats": statistics,
+        "tables": _tables(release),
+        "tiers": {tier: meaning.format(limit=limit) for tier, meaning in _TIERS.items()},
+        "verification": _verification(statistics["verification"]),
+    }
+    return {**found, "statements": tomllib.loads(render("statements.toml.j2", found))}
+
+
+def card(release: Release, named: Mapping[str, Any]) -> str:
+    """The whole card: YAML block and text."""
+    yaml = block(release, [entry["id"] for entry in licences(release)])
+    return f"---\n{yaml}\n---\n\n{render('card.md.j2', named)}"

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
-from polyfact_dataset.pipeline import Context, Report
+from polyfact_dataset.pipeline import PACKAGE, Context, Report
 from polyfact_dataset.records import SPLITS, SUBJECT_SPLITS, TIERS
-from polyfact_dataset.release.card import render
+from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.release.rows import tables
-from polyfact_dataset.storage import digest, digest_json, write_json, write_parquet, write_text
+from polyfact_dataset.storage import digest_sources, write_json, write_parquet
 
 CLEAN_TIERS = ("gold", "silver")
 
@@ -29,16 +29,19 @@ def settings(config: Config) -> dict[str, object]:
     return {"languages": config.languages, "export": config.export.model_dump(), "version": __version__}
 
 
-def write_partition(folder: Path, name: str, rows: pa.Table, config: Config) -> list[str]:
-    """Writes one config, split and tier in shards of a fixed number of rows; returns their names in the release."""
-    size = config.export.shard_rows
+def write_partition(folder: Path, name: str, rows: pa.Table, config: Config) -> dict[str, int]:
+    """Writes one table, split and tier in shards of as many rows; returns their names in the release and their rows.
+
+    Their number follows from the size of the rows in memory, which compression only makes smaller.
+    """
+    size = -(-len(rows) // max(-(-rows.nbytes // config.export.shard_bytes), 1))
     shards = -(-len(rows) // size)
-    names = []
-    for shard in range(shards):
-        path = f"data/{name}-{shard:05}-of-{shards:05}.parquet"
-        write_parquet(folder / path, rows.slice(shard * size, size), config.export.row_group_rows)
-        names.append(path)
-    return names
+    written = {}
+    for shard, first in enumerate(range(0, len(rows), size)):
+        path, part = f"data/{name}-{shard:05}-of-{shards:05}.parquet", rows.slice(first, size)
+        write_parquet(folder / path, part, config.export.row_group_rows)
+        written[path] = len(part)
+    return written
 
 
 def configs(files: dict[str, dict[str, dict[str, list[str]]]]) -> dict[str, dict[str, list[str]]]:
@@ -93,14 +96,15 @@ def release_manifest(
     context: Context, folder: Path, listed: dict[str, Any], sizes: dict[str, Any], relations: dict[str, Any]
 ) -> dict[str, Any]:
     """What was built, from what, and the digest of the content; no path and no time of day."""
-    data = {path.relative_to(folder).as_posix(): digest(path) for path in sorted(folder.rglob("*.parquet"))}
+    data = data_files(folder)
     stages = {
         name: {"counts": entry["counts"], "tally": entry["tally"]} for name, entry in context.manifest["stages"].items()
     }
     return {
         "polyfact": __version__,
+        "code": digest_sources([PACKAGE]),
         "build": context.manifest["build"],
-        "content": digest_json(data),
+        "content": content_of(data),
         "files": data,
         "configs": listed,
         "sizes": sizes,
@@ -117,7 +121,7 @@ def subject_splits(previous: Mapping[str, str], items: pa.Table) -> pa.Table:
 
 
 def run(context: Context) -> Report:
-    """Writes the release folder: `data/`, `README.md`, `manifest.json`, `splits.parquet`."""
+    """Writes the data of the release folder: `data/`, `manifest.json`, `splits.parquet`."""
     config, folder = context.config, context.folder
     languages: Sequence[str] = config.languages
     items = context.read("items", "items")
@@ -125,20 +129,16 @@ def run(context: Context) -> Report:
     partitions = _partitions(items, tiers)
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
-    schemas: dict[str, pa.Schema] = {}
     localised, accepted = context.read("questions", "localised"), context.read("localise", "accepted")
     for table, content in tables(items, _aligned(items, tiers), localised, accepted, languages):
-        schemas[table] = content.schema
         for (split, tier), numbers in partitions.items():
             part = content.take(numbers)
-            names = write_partition(folder, f"{table}/{split}-{tier}", part, config)
-            files.setdefault(table, {}).setdefault(split, {})[tier] = names
-            for position, name in enumerate(names):
-                rows[name] = min(config.export.shard_rows, len(part) - position * config.export.shard_rows)
+            written = write_partition(folder, f"{table}/{split}-{tier}", part, config)
+            files.setdefault(table, {}).setdefault(split, {})[tier] = list(written)
+            rows |= written
     listed = configs(files)
     sizes = split_sizes(folder, listed, rows)
     manifest = release_manifest(context, folder, listed, sizes, by_relation(items))
     write_json(folder / "manifest.json", manifest)
     write_parquet(folder / "splits.parquet", subject_splits(context.previous, items))
-    write_text(folder / "README.md", render(folder, manifest, schemas))
     return Report({"content": manifest["content"], "configs": len(listed), "facts": len(items)})

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.config import Config
-from polyfact_dataset.engine import BATCH_ROWS, connect, one_row_per_id, stream
+from polyfact_dataset.engine import connect, one_row_per_id, stream
 from polyfact_dataset.languages import Language, language
 from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.records import CONVERTED, accepted, localised
-from polyfact_dataset.storage import parquet_writer
+from polyfact_dataset.storage import table_writer
 from polyfact_dataset.text import clean, in_scripts, mixes_scripts, normalise
 
 _DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
@@ -141,6 +141,11 @@ def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING) -> dict[str, An
     return None
 
 
+def localise_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """`localise_rows` of joined rows as Arrow has them."""
+    return localise_rows(rows.to_pylist(), languages)
+
+
 def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
     """Joined rows of dump and API to rows of `records.localised`, and of `records.accepted` for the objects."""
     entries = [language(code) for code in languages]
@@ -202,16 +207,15 @@ def run(context: Context) -> Report:
     tables = localised(languages), accepted(languages)
     with (
         connect(context.folder) as connection,
-        parquet_writer(context.target("localised"), tables[0].schema) as labels,
-        parquet_writer(context.target("accepted"), tables[1].schema) as answers,
+        table_writer(context.target("localised"), tables[0].schema) as write_labels,
+        table_writer(context.target("accepted"), tables[1].schema) as write_answers,
     ):
-        for batch in stream(connection, _QUERY, parameters):
-            shown, accept = localise_rows(batch.to_pylist(), languages)
+        rows = stream(connection, _QUERY, parameters)
+        for shown, accept in context.workers.map(localise_batch, rows, languages):
             rows_written += shown.num_rows
             for code in languages:
                 found = pc.struct_field(shown.column(code), "provenance")
                 counts[code].update(str(provenance or "missing") for provenance in found.to_pylist())
-            labels.write_table(shown, row_group_size=BATCH_ROWS)
-            if accept.num_rows:
-                answers.write_table(accept, row_group_size=BATCH_ROWS)
+            write_labels(shown)
+            write_answers(accept)
     return Report({"entities": rows_written, "languages": {code: dict(counts[code]) for code in languages}})

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import gc
 import mmap
-import multiprocessing
 import os
-import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.abc import MetaPathFinder
-from multiprocessing.context import BaseContext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from polyfact_dataset.errors import RetryableError
+from polyfact_dataset.parallel import start_processes
 from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.storage import disk_errors, write_parquet
 from polyfact_dataset.wikidata.chunks import Chunk
@@ -145,19 +140,10 @@ def renumbered(quarantine: pa.Table, lines_before: int) -> pa.Table:
 _worker: Worker | None = None
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Arrow imports pandas, half a second of work, when it is given a list; there is no use for it in a worker."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ImportError("pandas is not needed here")
-
-
 def _start(task: Task) -> None:
     global _worker
     with task.slots.open("rb") as handle:
         _worker = Worker(task, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
-    sys.meta_path.insert(0, _WithoutPandas())
     # Rows hold no cycles; looking for some takes a tenth of the time.
     gc.disable()
 
@@ -180,7 +166,6 @@ class Pool:
     slot_count: int
     parse: Callable[[Chunk, int, Path], Callable[[], Parsed]]
     write: Callable[[Sequence[Piece], Sequence[Path]], Callable[[], dict[str, int]]]
-    free: list[int] = field(default_factory=list)
 
 
 @contextmanager
@@ -200,26 +185,17 @@ def in_this_process(task: Task) -> Iterator[Pool]:
     yield Pool(memoryview(memory), 1, parse, write)
 
 
-def _context() -> BaseContext:
-    """Forking spares each worker the imports, half a second; with other threads about, it is not safe."""
-    if sys.platform == "linux" and threading.active_count() == 1:
-        return multiprocessing.get_context("fork")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
 @contextmanager
 def in_processes(task: Task, workers: int) -> Iterator[Pool]:
     """`workers` processes and slots for two chunks of each. They end when the block does."""
     count = 2 * workers + 2
     with disk_errors(task.slots), task.slots.open("w+b") as handle:
-        # Reserved, not only named: writing to memory without a disk behind it would end the process.
-        os.posix_fallocate(handle.fileno(), 0, count * task.slot_bytes)
+        handle.truncate(count * task.slot_bytes)
+        if hasattr(os, "posix_fallocate"):
+            # Writing to mapped memory without a disk behind it would end the process.
+            os.posix_fallocate(handle.fileno(), 0, count * task.slot_bytes)
         memory = mmap.mmap(handle.fileno(), 0)
-    executor = ProcessPoolExecutor(workers, _context(), _start, (task,))
-    # The processes start now, before this one has threads.
-    executor.submit(os.getpid)
+    executor = start_processes(workers, _start, task)
 
     def parse(chunk: Chunk, slot: int, target: Path) -> Callable[[], Parsed]:
         return executor.submit(_parse, chunk, slot, target).result

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from polyfact_dataset.config import load_config
 from polyfact_dataset.languages import PAPER_LANGUAGES, language
 from polyfact_dataset.records import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
-from polyfact_dataset.release.export import configs
+from polyfact_dataset.release.export import configs, write_partition
 from polyfact_dataset.release.rows import accepted_answers
 from polyfact_dataset.storage import digest, read_json
 from polyfact_dataset.text import normalise
 from polyfact_dataset.wikidata.localise import usable
+from tests.environments.run import readers
 
 
 def parallel(out: Path) -> list[dict]:
@@ -115,11 +118,52 @@ def test_the_card_lists_configs_and_sizes(sample_build: Path) -> None:
         assert sizes == manifest["sizes"][entry["config_name"]]
     for column in (*parallel_rows(PAPER_LANGUAGES).columns, *OPEN_ITEM):
         assert f"| `{column.name}` |" in body
-    counts = manifest["stages"]["localise"]["counts"]
-    assert f"{counts['entities']:,} subjects and answers" in body
-    assert f"| sw | {counts['languages']['sw']['label']:,} |" in body
+    attested = manifest["stages"]["tier"]["counts"]["attested"]["sw"]
     total = sum(manifest["sizes"]["parallel"].values())
+    shares = (f"{100 * attested[key] / total:.1f} %" for key in ("subjects", "answers", "whole"))
+    assert f"| Swahili (`sw`) | {' | '.join(shares)} |" in body
     assert f"{total:,} facts, 22 relations, 12 languages" in body
+
+
+def test_parquet_is_written_for_the_hub(sample_build: Path) -> None:
+    for path in sorted((sample_build / "release" / "data").rglob("train-*.parquet")):
+        metadata = pq.read_metadata(path)
+        assert metadata.format_version == "2.6"
+        # Arrow's own schema and nothing else: what `datasets` embeds, older versions cannot read.
+        assert set(pq.read_schema(path).metadata or {}) == set()
+        sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        assert sizes == [1000] * (metadata.num_rows // 1000) + [metadata.num_rows % 1000]
+        for number in range(metadata.num_row_groups):
+            for place in range(metadata.num_columns):
+                column = metadata.row_group(number).column(place)
+                assert column.compression == "ZSTD" and column.is_stats_set
+                assert column.has_column_index and column.has_offset_index
+
+
+def test_shards_stay_below_their_bound_and_hold_the_rows_in_order(tmp_path: Path) -> None:
+    rows = pa.table({"text": [f"row {number:06}" * 10 for number in range(5000)]})
+    bound = rows.nbytes // 7 * 2
+    config = load_config(export={"shard_bytes": bound, "row_group_rows": 500})
+    written = write_partition(tmp_path, "parallel/train-gold", rows, config)
+    assert list(written) == [f"data/parallel/train-gold-{number:05}-of-00004.parquet" for number in range(4)]
+    assert list(written.values()) == [1250] * 4
+    parts = [pq.read_table(tmp_path / name) for name in written]
+    assert pa.concat_tables(parts).equals(rows)
+    assert all(part.nbytes <= bound and (tmp_path / name).stat().st_size <= bound for name, part in zip(written, parts))
+
+
+def test_a_row_larger_than_the_bound_has_a_shard_of_its_own(tmp_path: Path) -> None:
+    rows = pa.table({"text": ["x" * 100] * 5})
+    written = write_partition(tmp_path, "en/test-gold", rows, load_config(export={"shard_bytes": 10}))
+    assert list(written.values()) == [1] * 5 and len({name[-16:] for name in written}) == 1
+
+
+def test_the_usual_bound_is_below_what_the_hub_recommends() -> None:
+    assert load_config().export.shard_bytes < 500_000_000
+
+
+def test_pandas_polars_and_duckdb_read_the_same_rows(small: Path) -> None:
+    assert set(readers(small).values()) == {"same"} and len(readers(small)) == 3
 
 
 def test_nothing_of_the_machine_is_in_a_release(sample_build: Path) -> None:

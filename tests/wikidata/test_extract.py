@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -219,7 +218,7 @@ def test_a_dead_worker_is_an_error_that_may_pass(
     with monkeypatch.context() as patch, pytest.raises(RetryableError, match="ended abruptly"):
         patch.setattr("polyfact_dataset.wikidata.workers.Worker.parse", lambda *_: os._exit(9))
         # A forked worker has the patch, whatever threads earlier tests left in this process.
-        patch.setattr("polyfact_dataset.wikidata.workers._context", lambda: multiprocessing.get_context("fork"))
+        patch.setattr("polyfact_dataset.parallel.threading.active_count", lambda: 1)
         extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))
     assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))) == whole["bz2"]
 

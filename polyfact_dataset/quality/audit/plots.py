@@ -308,7 +308,7 @@ def draw(section: Section) -> list[dict[str, str]]:
         "xtick.labelcolor": _HEX["muted"],
         "ytick.labelcolor": _HEX["ink"],
     }
-    with matplotlib.rc_context(settings):  # type: ignore[arg-type]
+    with matplotlib.rc_context(settings):
         drawn = [(title, draw(section)) for title, draw in _DRAWN.get(section.name, ())]
         return [
             {"title": title, "svg": _svg(figure, title), "note": _NOTES.get(title, "")}

@@ -1,0 +1,107 @@
+"""Worker processes, and work on batches of rows with results in the order of the batches.
+
+A batch is cut into tasks of a fixed number of rows, whoever works on them: results do not depend on the workers.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from importlib.abc import MetaPathFinder
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+R = TypeVar("R")
+_TASK_ROWS = 5_000
+# Fewer rows are worked on where they are: handing them on would take longer.
+MANY_ROWS = 4 * _TASK_ROWS
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Arrow imports pandas, half a second of work, when it is given a list; there is no use for it in a worker."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ImportError("pandas is not needed here")
+
+
+def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    sys.meta_path.insert(0, _WithoutPandas())
+    if initializer is not None:
+        initializer(*arguments)
+
+
+def start_processes(count: int, initializer: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """A pool whose processes have started. Forking spares them the imports; with other threads about it is not safe."""
+    if sys.platform == "linux" and threading.active_count() == 1:
+        context: Any = multiprocessing.get_context("fork")
+    else:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(count, context, _start, (initializer, arguments))
+    # At the first task all of them start: now, before this process has threads.
+    pool.submit(os.getpid)
+    return pool
+
+
+class Workers:
+    """Processes that stay from one stage to the next. Use as a context manager; work is done here until `start`."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def start(self) -> None:
+        """Starts the processes, unless there is only one to do the work."""
+        if self._pool is None and self.count > 1:
+            self._pool = start_processes(self.count)
+
+    def map(self, function: Callable[..., R], batches: Iterable[pa.RecordBatch], *arguments: Any) -> Iterator[R]:
+        """`function(rows, *arguments)` for every task of the batches; `function` is one of a module.
+
+        Arguments travel with every task: keep them small.
+        """
+        tasks = (part for batch in batches for part in _tasks(batch))
+        if self._pool is None:
+            yield from (function(rows, *arguments) for rows in tasks)
+            return
+        flying: deque[Future[R]] = deque()
+        for rows in tasks:
+            flying.append(self._pool.submit(_call, function, _encode(rows), arguments))
+            if len(flying) > 2 * self.count:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+
+
+def _tasks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    for start in range(0, batch.num_rows, _TASK_ROWS):
+        yield batch.slice(start, _TASK_ROWS)
+
+
+def _encode(rows: pa.RecordBatch) -> bytes:
+    """The rows alone: pickling a slice would take all of its batch along."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_batch(rows)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _call(function: Callable[..., R], rows: bytes, arguments: tuple[Any, ...]) -> R:
+    with pa.ipc.open_stream(rows) as reader:
+        return function(reader.read_next_batch(), *arguments)

@@ -1,0 +1,130 @@
+"""Croissant metadata of a release, with the responsible-AI fields: files, record sets, and what a user should know.
+
+Made with the reference library, which refuses what is not valid. A file set per config, and a record set with its
+columns; the columns come from the files' schemas and their meaning from the records.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from polyfact_dataset.errors import DataError
+from polyfact_dataset.records import FLAT_ROWS, OPEN_ITEM, Column, parallel_rows
+from polyfact_dataset.release.source import Release
+
+
+def _docs(columns: Iterable[Column]) -> dict[str, str]:
+    return {column.name: column.doc for column in columns}
+
+
+class _Fields:
+    """The fields of one record set, as the library's objects."""
+
+    def __init__(self, config: str, files: str, docs: Mapping[str, str]) -> None:
+        self._config, self._files, self._docs = config, files, docs
+
+    def of(self, column: pa.Field, path: tuple[str, ...] = ()) -> Any:
+        """The field of a column, with sub-fields for a struct. `path` leads to it from the top."""
+        import mlcroissant as mlc
+
+        place = (*path, column.name)
+        name = "/".join((self._config, *place))
+        shared = {"id": name, "name": name, "description": self._docs.get(column.name, f"item in {column.name}")}
+        if pa.types.is_struct(column.type):
+            return mlc.Field(**shared, sub_fields=[self.of(inner, place) for inner in column.type])
+        repeated = pa.types.is_list(column.type)
+        kind = column.type.value_type if repeated else column.type
+        # Inside a struct, the value is reached from the column at the top.
+        transforms = [mlc.Transform(json_path=part) for part in place[1:]]
+        return mlc.Field(
+            **shared,
+            data_types=[mlc.DataType.INT32 if pa.types.is_integer(kind) else mlc.DataType.TEXT],
+            repeated=repeated or None,
+            source=mlc.Source(
+                file_set=self._files, extract=mlc.Extract(column=place[0]), transforms=transforms or None
+            ),
+        )
+
+
+def croissant(release: Release, named: Mapping[str, Any]) -> str:
+    """The JSON-LD of a release; `named` are the values of the card. Raises `DataError` when it is not valid."""
+    import mlcroissant as mlc
+
+    about, statements, cited = release.about, named["statements"], named["citation"]
+    repository = about["release"]["repository"]
+    url = f"https://huggingface.co/datasets/{repository}"
+    docs = _docs((*OPEN_ITEM, *parallel_rows(release.languages).columns, *FLAT_ROWS.columns))
+    day = about["release"]["published"] or about["dump_date"]
+    authors = [
+        mlc.Person(name=" ".join(a[key] for key in ("given", "particle", "family") if key in a))
+        for a in cited["authors"]
+    ]
+    distribution: list[Any] = [
+        mlc.FileObject(
+            id="repository",
+            name="repository",
+            description="The repository on the Hugging Face Hub, at the tag of this version.",
+            content_url=f"{url}/tree/v{about['version']}",
+            encoding_formats=["git+https"],
+            sha256=about["content"],
+        )
+    ]
+    records = []
+    for config, splits in release.manifest["configs"].items():
+        distribution.append(
+            mlc.FileSet(
+                id=f"{config}-files",
+                name=f"{config}-files",
+                description=f"The Parquet files of config {config}.",
+                contained_in=["repository"],
+                encoding_formats=["application/x-parquet"],
+                includes=[path for paths in splits.values() for path in paths],
+            )
+        )
+        fields = _Fields(config, f"{config}-files", docs)
+        records.append(
+            mlc.RecordSet(
+                id=config,
+                name=config,
+                description=f"Config {config}: {release.rows(config):,} rows.",
+                fields=[fields.of(column) for column in release.schema(config)],
+            )
+        )
+    try:
+        metadata = mlc.Metadata(
+            name="PolyFact",
+            description=" ".join(statements["use_cases"].split()),
+            url=url,
+            version=about["version"],
+            date_published=datetime.datetime.fromisoformat(day) if day else None,
+            license=[entry["url"] for entry in {e["id"]: e for e in named["licences"]}.values()],
+            cite_as=named["bibtex"],
+            creators=authors,
+            in_language=release.languages,
+            keywords=["wikidata", "factual recall", "multilingual", "multiple choice"],
+            conforms_to=["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"],
+            distribution=distribution,
+            record_sets=records,
+            data_collection=_plain(statements["collection"]),
+            data_collection_type=["Secondary data analysis", "Software collection"],
+            data_preprocessing_protocol=[_plain(statements["preprocessing"])],
+            data_annotation_protocol=[_plain(statements["annotation"])],
+            data_biases=[_plain(text) for text in statements["biases"]],
+            data_limitations=[_plain(text) for text in statements["limits"]],
+            data_use_cases=[_plain(statements["use_cases"])],
+            data_social_impact=_plain(statements["social_impact"]),
+            personal_sensitive_information=[_plain(statements["personal"])],
+            data_release_maintenance_plan=_plain(statements["maintenance"]),
+        )
+        return json.dumps(metadata.to_json(), ensure_ascii=False, indent=1) + "\n"
+    except mlc.ValidationError as error:
+        raise DataError(f"the Croissant metadata of {release.folder} is not valid: {error}") from error
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("`", "").split())

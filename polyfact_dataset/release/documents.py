@@ -1,0 +1,175 @@
+"""Stage `card`: all that a release says about its data, and the check that it is still true.
+
+Everything is a function of what stands in the release: manifest, audit, change log, `release.json`, and the rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polyfact_dataset import __version__
+from polyfact_dataset.config import Config
+from polyfact_dataset.errors import DataError
+from polyfact_dataset.pipeline import Context, Report, stage_folder
+from polyfact_dataset.release import card, figures
+from polyfact_dataset.release.croissant import croissant
+from polyfact_dataset.release.source import Release, check_content, read_audit, read_manifest, read_release
+from polyfact_dataset.release.stats import statistics
+from polyfact_dataset.release.versions import about, version_and_changes
+from polyfact_dataset.storage import atomic, write_json, write_text
+
+# What is written beside the documents that are rendered.
+_WRITTEN = ("manifest.json", "splits.parquet", "release.json", "CHANGELOG.md")
+SCRIPT = "loading_script/PolyFact.py"
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {"release": config.release.model_dump(mode="json"), "version": __version__}
+
+
+def citation_file(release: Release) -> str:
+    """`CITATION.cff` (format 1.2.0)."""
+    cited, own = card.citation(), release.about["release"]
+    keys = {"given": "given-names", "particle": "name-particle", "family": "family-names"}
+    people = [{keys[key]: person[key] for key in keys if key in person} for person in cited["authors"]]
+    content = {
+        "cff-version": "1.2.0",
+        "message": "If you use this dataset, cite the paper, and name the version of the dataset.",
+        "type": "dataset",
+        "title": "PolyFact",
+        "abstract": cited["abstract"],
+        "version": release.about["version"],
+        **({"date-released": own["published"]} if own["published"] else {}),
+        "license": list(dict.fromkeys(entry["spdx"] for entry in card.licences(release))),
+        "url": f"https://huggingface.co/datasets/{own['repository']}",
+        "identifiers": [
+            {
+                "type": "other",
+                "value": f"sha256:{release.about['content']}",
+                "description": "digest of the content of this version",
+            }
+        ],
+        "authors": [{**person, "affiliation": cited["affiliation"]} for person in people],
+        "preferred-citation": {
+            "type": "article",
+            "title": cited["title"],
+            "year": cited["year"],
+            "url": f"https://arxiv.org/abs/{cited['arxiv']}",
+            "identifiers": [{"type": "other", "value": f"arXiv:{cited['arxiv']}"}],
+            "authors": people,
+        },
+    }
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+
+
+def loading_script(release: Release) -> str:
+    """The script for datasets 2.x and 3.x, with the configs of this release and the tag of its version."""
+    script = files("loading_script").joinpath("PolyFact.py").read_text(encoding="utf-8")
+    listed = json.dumps(list(release.manifest["configs"]), indent=4).replace('"\n]', '",\n]')
+    place = f"hf://datasets/{release.about['release']['repository']}@v{release.about['version']}"
+    for name, old, new in (("CONFIGS", r"\[.*?^\]", listed), ("REPOSITORY", '".*?"', f'"{place}"')):
+        found = re.findall(rf"^{name} = {old}", script, flags=re.M | re.S)
+        if len(found) != 1:
+            raise AssertionError(f"loading_script/PolyFact.py sets {name} {len(found)} times")
+        script = script.replace(found[0], f"{name} = {new}")
+    return script
+
+
+def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
+    """Path in the release -> text, of every document that is rendered."""
+    named = card.values(release, counted)
+    return {
+        "README.md": card.card(release, named),
+        "DATASHEET.md": card.render("datasheet.md.j2", named),
+        "LICENSE.md": card.render("licence.md.j2", named),
+        "CITATION.cff": citation_file(release),
+        "croissant.json": croissant(release, named),
+        "statistics.json": json.dumps(counted, ensure_ascii=False, indent=1) + "\n",
+        SCRIPT: loading_script(release),
+    }
+
+
+def write(release: Release, target: Path) -> None:
+    """Renders all documents of a release into `target`."""
+    counted = statistics(release.folder)
+    for name, text in texts(release, counted).items():
+        write_text(target / name, text)
+    for name, picture in figures.draw(counted, release.manifest).items():
+        with atomic(target / name) as temporary:
+            temporary.write_bytes(picture)
+
+
+def render_again(folder: Path) -> dict[str, Any]:
+    """Renders the documents of a finished release anew, and returns its manifest; version and change log stay."""
+    manifest = check_content(folder)
+    write(read_release(folder), folder)
+    return manifest
+
+
+def run(context: Context) -> Report:
+    """Writes the documents into the release folder, beside the data."""
+    folder, own = stage_folder(context.out, "export"), context.config.release
+    manifest = read_manifest(folder)
+    versioned, changes = version_and_changes(folder, context.previous_release, own)
+    said = about(manifest, versioned, own, __version__)
+    write_json(context.folder / "release.json", said)
+    write_text(context.folder / "CHANGELOG.md", changes)
+    write(Release(folder, manifest, said, read_audit(folder), changes), context.folder)
+    return Report({name: said[name] for name in ("version", "change", "content")})
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The manifest of a release whose every document is what its data and numbers make it.
+
+    Raises `DataError` that names the first file that differs, with the lines.
+    """
+    manifest = check_content(folder)
+    release = read_release(folder)
+    if release.about["content"] != manifest["content"]:
+        raise DataError(f"{folder / 'release.json'} speaks of other content; build the release again")
+    _check_changes(release)
+    counted = statistics(folder)
+    rendered = texts(release, counted)
+    for name, text in rendered.items():
+        path = folder / name
+        found = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if found != text:
+            raise DataError(_difference(path, found, text))
+    for name in figures.FIGURES:
+        path = folder / name
+        # Not to the byte: another release of the drawing library may draw another pixel.
+        if not path.is_file() or figures.content_shown(path.read_bytes(), name) != manifest["content"]:
+            raise DataError(f"{path} is missing or shows other content; render it again: polyfact card")
+    _check_strangers(folder, {*rendered, *figures.FIGURES, *manifest["files"], *_WRITTEN})
+    return manifest
+
+
+def _check_strangers(folder: Path, known: set[str]) -> None:
+    """Raises `DataError` for a file that is no part of a release: what is pushed is what was built."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name not in known and not name.startswith("audit/"):
+            raise DataError(f"{path} is no part of the release; move it elsewhere")
+
+
+def _check_changes(release: Release) -> None:
+    first = next((part for part in re.split(r"^## ", release.changes, flags=re.M)[1:]), "")
+    version, content = release.about["version"], release.about["content"]
+    if not re.match(rf"{re.escape(version)}\s", first) or content[:16] not in first:
+        raise DataError(f"{release.folder / 'CHANGELOG.md'}: its first entry is not about {version} with its content")
+
+
+def _difference(path: Path, found: str, expected: str) -> str:
+    if not found:
+        return f"{path} is missing; render it again: polyfact card"
+    lines = difflib.unified_diff(found.splitlines(), expected.splitlines(), "there", "expected", n=0, lineterm="")
+    shown = "\n  ".join(line[:160] for line in list(lines)[2:10])
+    return f"{path} does not match the release:\n  {shown}\nrender it again: polyfact card"

@@ -1,0 +1,76 @@
+"""Building a release again from its manifest, and comparing what comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from polyfact_dataset import __version__, pipeline
+from polyfact_dataset.build import settle
+from polyfact_dataset.config import Config, load_config
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.progress import Log
+from polyfact_dataset.release.source import read_manifest
+from polyfact_dataset.storage import read_json
+
+
+def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
+    """The manifest of a release and the configuration that it was built with.
+
+    The section `release` is taken from `release.json` beside it, where that is. Raises `ConfigError` when this version
+    of the factory does not know a setting.
+    """
+    if manifest_file.is_dir():
+        manifest_file = manifest_file / "manifest.json"
+    manifest = read_manifest(manifest_file.parent) if manifest_file.name == "manifest.json" else None
+    if manifest is None:
+        raise ConfigError(f"{manifest_file}: give the manifest.json of a release, or its folder")
+    about = manifest_file.parent / "release.json"
+    settings = dict(manifest["build"]["config"])
+    if about.is_file():
+        settings["release"] = read_json(about)["release"]
+    return manifest, load_config(None, **settings)
+
+
+def rebuild(manifest_file: Path, dump: Path | None, previous: Path | None, out: Path, log: Log) -> dict[str, Any]:
+    """Builds into `out` what the manifest describes, and returns the new manifest of the release.
+
+    Raises `ConfigError` when the dump or the earlier release is not the one it was built from, `DataError` when the
+    files that come out differ, naming them.
+    """
+    manifest, config = configuration(manifest_file)
+    inputs = settle(config, dump, out, previous)
+    made_from, found = manifest["build"], inputs.identity()
+    if found["dump"] != made_from["dump"]:
+        raise ConfigError(
+            f"{dump or 'the sample dump'} is {found['dump'][:16]}, the release was built from "
+            f"{made_from['dump'][:16]}; give that dump by --dump"
+        )
+    wanted = made_from.get("previous_release")
+    if found["previous_release"] != wanted or found["previous"] != made_from["previous"]:
+        raise ConfigError(f"the release was built on {_said(wanted)}; give it by --previous")
+    pipeline.run(inputs, out, log)
+    made = read_manifest(out / "release")
+    _compare(manifest, made)
+    return made
+
+
+def _said(release: dict[str, str] | None) -> str:
+    return f"version {release['version']} (content {release['content'][:16]})" if release else "no earlier release"
+
+
+def _compare(manifest: dict[str, Any], made: dict[str, Any]) -> None:
+    """Raises `DataError` when two releases differ in their data."""
+    if manifest["content"] == made["content"]:
+        return
+    names = sorted(manifest["files"].keys() | made["files"].keys())
+    differing = [name for name in names if manifest["files"].get(name) != made["files"].get(name)]
+    same_code = manifest["code"] == made["code"]
+    reason = (
+        "the code is the same, so a library differs: install the versions of that time"
+        if same_code
+        else f"the code differs (polyfact {manifest['polyfact']} then, {__version__} now): use the code of that time"
+    )
+    raise DataError(
+        f"the rebuilt release differs in {len(differing)} of {len(names)} files ({', '.join(differing[:3])}); {reason}"
+    )

@@ -1,0 +1,163 @@
+"""Where a release is, and what stands in it: a folder, or a dataset on the Hugging Face Hub at a revision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from polyfact_dataset.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.records import SPLITS
+from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.storage import read_json
+
+_REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
+# What is fetched from the Hub beside the data: everything that describes it.
+_DESCRIPTION = ("*.json", "*.md", "*.cff", "splits.parquet")
+
+
+def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
+    """The folder of a release: a local one, or `owner/name[@revision]` fetched from the Hub into its cache.
+
+    Of one on the Hub, only the description and the data of `tables` are fetched. Raises `ConfigError` when there is
+    neither, `RetryableError` when the Hub cannot be reached.
+    """
+    folder = Path(release)
+    if folder.is_dir():
+        return folder
+    match = _REPOSITORY.fullmatch(release)
+    if match is None or folder.exists():
+        raise ConfigError(f"{release}: neither a folder nor owner/name[@revision] on the Hub")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    wanted = [*_DESCRIPTION, *(f"data/{table}/*.parquet" for table in tables)]
+    try:
+        return Path(
+            snapshot_download(match["repo"], repo_type="dataset", revision=match["revision"], allow_patterns=wanted)
+        )
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise ConfigError(f"{release}: no such dataset or revision on the Hub, or no access to it") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise RetryableError(f"{release}: the Hub cannot be reached ({type(error).__name__}); try again") from error
+
+
+def _ordered(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with configs as a reader expects them: `parallel`, `clean`, then by table, the clean ones last."""
+    languages = list(manifest["build"]["config"]["languages"])
+
+    def place(config: str) -> tuple[int, int, int, str]:
+        table = config.removeprefix("clean_")
+        first = ["parallel", "clean"].index(config) if config in ("parallel", "clean") else 2
+        return first, config.startswith("clean_"), languages.index(table) if table in languages else -1, table
+
+    order = sorted(manifest["configs"], key=place)
+    for name in ("configs", "sizes"):
+        splits = manifest[name]
+        manifest[name] = {key: {split: splits[key][split] for split in SPLITS if split in splits[key]} for key in order}
+    return manifest
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a release. Raises `ConfigError` when there is none, `DataError` when it is no manifest."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ConfigError(f"{folder} holds no manifest.json: it is no release that `polyfact build` wrote")
+    manifest: dict[str, Any] = read_json(path)
+    missing = [name for name in ("build", "configs", "content", "files", "sizes", "stages") if name not in manifest]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; build the release again")
+    return _ordered(manifest)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a finished release says of itself: `release.json`. Raises `ConfigError` when the release has none."""
+    path = folder / "release.json"
+    if not path.is_file():
+        raise ConfigError(f"{folder} has no release.json; finish it with `polyfact build`")
+    about: dict[str, Any] = read_json(path)
+    missing = [name for name in ("version", "content", "release") if name not in about]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; render it again: polyfact build")
+    return about
+
+
+def config_files(folder: Path, config: str, manifest: dict[str, Any] | None = None) -> dict[str, list[Path]]:
+    """Split -> Parquet files of a config, as the release's manifest lists them.
+
+    Raises `DataError` when it names a file that is missing or outside the folder, `ConfigError` for an unknown config.
+    """
+    listed: dict[str, dict[str, list[str]]] = (manifest or read_manifest(folder))["configs"]
+    if config not in listed:
+        raise ConfigError(f"{folder} has no config {config!r}; it has {', '.join(listed)}")
+    for path in (path for paths in listed[config].values() for path in paths):
+        # Of plain parts alone: what the manifest names stays inside, whatever it leads to (the Hub's cache has links).
+        if not re.fullmatch(r"data/[\w\-]+/[\w\-]+\.parquet", path):
+            raise DataError(f"{folder / 'manifest.json'} names {path!r}, which is no data file of a release")
+        if not (folder / path).is_file():
+            raise DataError(f"{folder / path} is missing; build or fetch the release again")
+    return {split: [folder / path for path in paths] for split, paths in listed[config].items()}
+
+
+def check_content(folder: Path) -> dict[str, Any]:
+    """The manifest of a release whose data files are exactly those it lists. Raises `DataError` naming what differs."""
+    manifest = read_manifest(folder)
+    found = data_files(folder)
+    for name in sorted(found.keys() | manifest["files"].keys()):
+        if found.get(name) != manifest["files"].get(name):
+            state = "missing" if name not in found else "not listed" if name not in manifest["files"] else "changed"
+            raise DataError(f"{folder / name} is {state} since the build; build the release again")
+    if content_of(found) != manifest["content"]:
+        raise DataError(f"{folder / 'manifest.json'}: its content digest is not that of its files; build again")
+    return manifest
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release read from its folder. `audit` is its report, `changes` its change log in Markdown."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    about: dict[str, Any]
+    audit: dict[str, Any]
+    changes: str
+
+    @property
+    def languages(self) -> list[str]:
+        """The language codes, in the order of the configuration."""
+        return list(self.manifest["build"]["config"]["languages"])
+
+    def rows(self, config: str) -> int:
+        """The number of rows of a config."""
+        return sum(self.manifest["sizes"][config].values())
+
+    def schema(self, config: str) -> Any:
+        """The Arrow schema of a config's files."""
+        return pq.read_schema(next(paths[0] for paths in config_files(self.folder, config, self.manifest).values()))
+
+
+def read_release(folder: Path) -> Release:
+    """A finished release. Raises `ConfigError` or `DataError` naming what it lacks."""
+    changes = folder / "CHANGELOG.md"
+    if not changes.is_file():
+        raise DataError(f"{changes} is missing; finish the release with `polyfact build`")
+    return Release(
+        folder=folder,
+        manifest=read_manifest(folder),
+        about=read_about(folder),
+        audit=read_audit(folder),
+        changes=changes.read_text(encoding="utf-8"),
+    )
+
+
+def read_audit(folder: Path) -> dict[str, Any]:
+    """The report of a release's audit. Raises `DataError` when there is none."""
+    path = folder / "audit" / "report.json"
+    if not path.is_file():
+        raise DataError(f"{folder} has no audit; run `polyfact audit {folder}`")
+    report: dict[str, Any] = read_json(path)
+    return report

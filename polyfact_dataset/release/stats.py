@@ -1,0 +1,154 @@
+"""The figures of a release, counted from its `parallel` rows: all of them whole numbers, equal on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from polyfact_dataset.records import SPLITS, TIERS
+from polyfact_dataset.relations import all_relations
+from polyfact_dataset.release.source import config_files, read_manifest
+
+_FACT_COLUMNS = (
+    "fact_id",
+    "subject_id",
+    "property_id",
+    "object_id",
+    "relation",
+    "domain",
+    "quality_tier",
+    "n_langs_attested",
+    "n_langs_subject_attested",
+    "popularity",
+    "verification",
+)
+_ITEM_COLUMNS = (
+    "question",
+    "answer_index",
+    "option_provenance",
+    "subject_provenance",
+    "question_source",
+)
+PERCENTILES = (5, 25, 50, 75, 95)
+# Bins of popularity: from one edge up to the next, the last one open.
+POPULARITY_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200)
+
+
+def file_list(paths: Sequence[Path]) -> str:
+    """Paths as a DuckDB list literal."""
+    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+
+
+@contextmanager
+def opened(folder: Path, config: str, columns: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the rows of a config as table `facts`: the named columns, and `split`."""
+    named = ", ".join(columns)
+    parts = " UNION ALL ".join(
+        f"SELECT {named}, '{split}' AS split FROM read_parquet({file_list(paths)})"
+        for split, paths in config_files(folder, config).items()
+    )
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute(f"CREATE TEMP TABLE facts AS {parts}")
+        yield connection
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, expression: str) -> dict[Any, int]:
+    """Value of an expression -> number of facts, sorted by value."""
+    query = f"SELECT {expression} AS value, count(*) FROM facts GROUP BY value ORDER BY value"
+    return dict(connection.execute(query).fetchall())
+
+
+def _relations(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Relation -> label, domain, answers, and facts by split and tier, in the order of `relations.toml`."""
+    found: dict[str, Any] = {}
+    for relation, label, domain, answers in connection.execute(
+        "SELECT property_id, any_value(relation), any_value(domain), count(DISTINCT object_id) "
+        "FROM facts GROUP BY property_id ORDER BY property_id"
+    ).fetchall():
+        found[relation] = {"label": label, "domain": domain, "answers": answers, "splits": {}, "tiers": {}}
+    for key, column, order in (("splits", "split", SPLITS), ("tiers", "quality_tier", TIERS)):
+        query = f"SELECT property_id, {column}, count(*) FROM facts GROUP BY ALL"
+        counts = {(relation, value): number for relation, value, number in connection.execute(query).fetchall()}
+        for relation, entry in found.items():
+            entry[key] = {value: counts.get((relation, value), 0) for value in order}
+    known = list(all_relations())
+    return dict(sorted(found.items(), key=lambda item: (known.index(item[0]) if item[0] in known else 1000, item[0])))
+
+
+def _popularity(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Percentiles of the subjects' sitelinks, and facts by bin and tier."""
+    shares = ", ".join(str(percentile / 100) for percentile in PERCENTILES)
+    row = connection.execute(f"SELECT quantile_disc(popularity, [{shares}]) FROM facts").fetchone()
+    bins = " ".join(f"WHEN popularity < {edge} THEN {place}" for place, edge in enumerate(POPULARITY_EDGES[1:]))
+    query = f"SELECT CASE {bins} ELSE {len(POPULARITY_EDGES) - 1} END, quality_tier, count(*) FROM facts GROUP BY ALL"
+    counts = {(place, tier): number for place, tier, number in connection.execute(query).fetchall()}
+    return {
+        "percentiles": dict(zip(map(str, PERCENTILES), row[0] if row else [])),
+        "bins": {tier: [counts.get((p, tier), 0) for p in range(len(POPULARITY_EDGES))] for tier in TIERS},
+    }
+
+
+def _language(folder: Path, code: str) -> dict[str, Any]:
+    """What the items of one language look like: provenance of labels, positions of the answer, lengths."""
+    with opened(folder, code, _ITEM_COLUMNS) as connection:
+        options = connection.execute(
+            "SELECT value, count(*) FROM (SELECT unnest(option_provenance) AS value FROM facts) "
+            "GROUP BY value ORDER BY value"
+        ).fetchall()
+        row = connection.execute(
+            "SELECT count(DISTINCT question), coalesce(sum(length(question)), 0)::BIGINT FROM facts"
+        ).fetchone()
+        positions = _counts(connection, "answer_index")
+        return {
+            "subject_provenance": _counts(connection, "subject_provenance"),
+            "answer_provenance": _counts(connection, "option_provenance[answer_index + 1]"),
+            "option_provenance": dict(options),
+            "question_source": _counts(connection, "question_source"),
+            "answer_index": [positions.get(position, 0) for position in range(4)],
+            "questions": row[0] if row else 0,
+            "question_characters": row[1] if row else 0,
+        }
+
+
+def statistics(folder: Path) -> dict[str, Any]:
+    """All figures of a release folder, as JSON."""
+    manifest = read_manifest(folder)
+    languages = manifest["build"]["config"]["languages"]
+    with opened(folder, "parallel", _FACT_COLUMNS) as connection:
+        row = connection.execute(
+            "SELECT count(*), count(DISTINCT subject_id), count(DISTINCT object_id) FROM facts"
+        ).fetchone()
+        facts, subjects, answers = row or (0, 0, 0)
+        splits, tiers = _counts(connection, "split"), _counts(connection, "quality_tier")
+        return {
+            "content": manifest["content"],
+            "facts": facts,
+            "items": facts * len(languages),
+            "subjects": subjects,
+            "answers": answers,
+            "sizes": manifest["sizes"],
+            "splits": {split: splits.get(split, 0) for split in SPLITS},
+            "tiers": {tier: tiers.get(tier, 0) for tier in TIERS},
+            "relations": _relations(connection),
+            "domains": _counts(connection, "domain"),
+            "verification": _counts(connection, "verification"),
+            "languages_attesting": {
+                "answer": {str(key): n for key, n in _counts(connection, "n_langs_attested").items()},
+                "subject": {str(key): n for key, n in _counts(connection, "n_langs_subject_attested").items()},
+            },
+            "popularity": _popularity(connection),
+            "languages": {code: _language(folder, code) for code in languages},
+        }
+
+
+def popularity_names() -> list[str]:
+    """The bins of popularity as a reader names them."""
+    spans = [
+        f"{low}–{high - 1}" if high - low > 1 else str(low) for low, high in zip(POPULARITY_EDGES, POPULARITY_EDGES[1:])
+    ]
+    return [*spans, f"{POPULARITY_EDGES[-1]}+"]

@@ -1,0 +1,58 @@
+"""Loads every config of a release with the `datasets` at hand, plain and streamed, and prints what came as JSON.
+
+Runs in environments of its own that hold nothing but `datasets`: python check.py SOURCE MODE [REVISION], where MODE is
+`name` (a folder or a Hub id, no script) or `script` (the loading script of a folder, with `trust_remote_code`).
+"""
+
+import hashlib
+import json
+import sys
+from importlib.metadata import version
+
+import datasets
+
+FIRST_ROWS = 5
+
+
+def digest(rows):
+    """A digest of rows that does not depend on the version."""
+    text = json.dumps(rows, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def schema(features):
+    """The Arrow schema of features as text, without what versions write differently."""
+    fields = [f"{field.name}: {field.type}" for field in features.arrow_schema]
+    return "\n".join(fields).replace("<element: ", "<item: ").replace(" not null", "")
+
+
+def main(source, mode, revision=None):
+    path = f"{source}/loading_script/PolyFact.py" if mode == "script" else source
+    options = {"trust_remote_code": True} if mode == "script" else {}
+    if revision:
+        options["revision"] = revision
+    if mode == "script" and int(datasets.__version__.split(".")[0]) >= 4:
+        datasets.load_dataset(path, "clean")  # refuses
+    found = {}
+    for name in datasets.get_dataset_config_names(path, **options):
+        plain = datasets.load_dataset(path, name, **options)
+        streamed = datasets.load_dataset(path, name, streaming=True, **options)
+        found[name] = {
+            split: {
+                "rows": len(rows),
+                "schema": schema(rows.features),
+                "first": digest([rows[place] for place in range(min(FIRST_ROWS, len(rows)))]),
+                "last": digest(rows[len(rows) - 1]),
+                "streamed_schema": schema(streamed[split].features),
+                "streamed_first": digest(list(streamed[split].take(FIRST_ROWS))),
+            }
+            for split, rows in plain.items()
+        }
+    default = datasets.load_dataset(path, **options)
+    sizes = {split: len(rows) for split, rows in default.items()}
+    libraries = {name: version(name) for name in ("huggingface_hub", "pyarrow", "fsspec")}
+    print(json.dumps({"version": datasets.__version__, "libraries": libraries, "default": sizes, "configs": found}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,281 @@
+"""The documents of a release say what its data say, and the check finds where they do not."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from polyfact_dataset.errors import DataError, PolyFactError
+from polyfact_dataset.records import FLAT_ROWS, parallel_rows
+from polyfact_dataset.release import card, documents, figures
+from polyfact_dataset.release.source import read_release
+from polyfact_dataset.release.stats import statistics
+from polyfact_dataset.storage import read_json
+from tests.conftest import polyfact
+from tests.release.planted import copy_of, parallel_rows_of
+
+
+@pytest.fixture(scope="module")
+def text(small: Path) -> str:
+    return (small / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+
+
+def test_the_check_passes_and_rendering_again_changes_nothing(small: Path, tmp_path: Path) -> None:
+    copy = copy_of(small, tmp_path / "copy")
+    documents.check(copy)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    (copy / "README.md").unlink()
+    documents.render_again(copy)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_the_card_has_its_parts(text: str, small: Path) -> None:
+    titles = re.findall(r"^## (.+)", text, re.M)
+    assert titles == [
+        "One item",
+        "Use",
+        "Configs",
+        "Columns",
+        "Construction",
+        "Shortcuts",
+        "Quality tiers",
+        "Attestation",
+        "Limits and biases",
+        "Licence",
+        "Citation",
+        "Changes",
+    ]
+    for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)|\[[^\]]*\]\(([A-Z][^)]+)\)", text):
+        assert (small / (name[0] or name[1])).is_file(), name
+
+
+def test_the_numbers_of_the_card_are_those_of_the_rows(text: str, small: Path) -> None:
+    rows = parallel_rows_of(small)
+    tiers = [row["quality_tier"] for row in rows]
+    assert f"{len(rows)} facts, 4 relations, 2 languages: {2 * len(rows)} items" in text
+    for tier in ("gold", "silver", "bronze"):
+        assert f"| {tier} | {tiers.count(tier)} | {100 * tiers.count(tier) / len(rows):.1f} % |" in text
+    for name, keep in (("parallel", ("gold", "silver", "bronze")), ("clean_sw", ("gold", "silver"))):
+        sizes = [
+            sum(row["split"] == split and row["quality_tier"] in keep for row in rows)
+            for split in ("train", "validation", "test")
+        ]
+        assert f"| `{name}` | {sizes[0]} | {sizes[1]} | {sizes[2]} |" in text
+    births = [row for row in rows if row["property_id"] == "P19"]
+    answers = len({row["object_id"] for row in births})
+    assert f"| place of birth (P19) | {len(births)} | {answers} |" in text and "| bronze | 25 % | 216 |" in text
+    for column in (*parallel_rows(["en", "sw"]).columns, *FLAT_ROWS.columns):
+        assert f"| `{column.name}` |" in text
+
+
+def test_the_shortcut_floor_is_the_audits(text: str, small: Path) -> None:
+    report = read_json(small / "audit" / "report.json")
+    (table,) = [
+        table
+        for audit in report["audits"]
+        for table in audit["tables"]
+        if audit["name"] == "shortcuts" and "what it takes" in table["columns"]
+    ]
+    row = next(dict(zip(table["columns"], cells)) for cells in table["rows"] if cells[2] == "test")
+    assert f"| {row['what it takes']} | {100 * row['accuracy']:.1f} % | {100 * row['expected']:.1f} % |" in text
+
+
+def test_configs_come_in_the_order_of_a_reader(small: Path) -> None:
+    block = yaml.safe_load((small / "README.md").read_text(encoding="utf-8").split("---\n", 2)[1])
+    assert [entry["config_name"] for entry in block["configs"]] == [
+        "parallel",
+        "clean",
+        "en",
+        "sw",
+        "clean_en",
+        "clean_sw",
+    ]
+    assert [split["name"] for split in block["dataset_info"][0]["splits"]] == ["train", "validation", "test"]
+    assert block["license"] == "cc0-1.0" and block["size_categories"] == ["n<1K"]
+
+
+def test_croissant_is_valid_and_reads_the_rows(small: Path) -> None:
+    import mlcroissant
+
+    content = read_json(small / "croissant.json")
+    assert set(content["conformsTo"]) == {
+        "http://mlcommons.org/croissant/1.0",
+        "http://mlcommons.org/croissant/RAI/1.0",
+    }
+    for name in (
+        "dataCollection",
+        "dataCollectionType",
+        "dataBiases",
+        "dataLimitations",
+        "dataUseCases",
+        "dataSocialImpact",
+        "personalSensitiveInformation",
+        "dataReleaseMaintenancePlan",
+        "dataAnnotationProtocol",
+        "dataPreprocessingProtocol",
+    ):
+        assert content[f"rai:{name}"], name
+    data = mlcroissant.Dataset(str(small / "croissant.json"), mapping={"repository": str(small)})
+    assert not data.metadata.ctx.issues.errors and not data.metadata.ctx.issues.warnings
+    wide = {row["fact_id"]: row for row in parallel_rows_of(small)}
+    record = next(iter(data.records("clean_sw")))
+    row = wide[record["clean_sw/fact_id"].decode()]
+    assert record["clean_sw/question"].decode() == row["translations"]["sw"]["question"]
+    assert [part.decode() for part in record["clean_sw/option_ids"]] == row["translations"]["sw"]["option_ids"]
+    record = next(iter(data.records("parallel")))
+    row = wide[record["parallel/fact_id"].decode()]
+    item = record["parallel/translations/sw"]
+    assert item["parallel/translations/sw/answer_text"].decode() == row["translations"]["sw"]["answer_text"]
+
+
+def test_citation_file(small: Path) -> None:
+    content = yaml.safe_load((small / "CITATION.cff").read_text(encoding="utf-8"))
+    about = read_json(small / "release.json")
+    assert content["cff-version"] == "1.2.0" and content["type"] == "dataset" and content["title"] == "PolyFact"
+    assert content["version"] == about["version"] and about["content"] in content["identifiers"][0]["value"]
+    assert content["authors"][0]["family-names"] == "Rad" and content["authors"][0]["name-particle"] == "von"
+    assert len(content["authors"]) == len(content["preferred-citation"]["authors"]) == 9
+
+
+def test_the_datasheet_answers_every_group_of_questions(small: Path) -> None:
+    sheet = (small / "DATASHEET.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)", sheet, re.M) == [
+        "Motivation",
+        "Composition",
+        "Collection",
+        "Preprocessing, cleaning, labelling",
+        "Uses",
+        "Distribution",
+        "Maintenance",
+    ]
+    assert "maintainer@example.org" in sheet and "2026-01-05" in sheet
+
+
+def replaced(path: Path, old: str, new: str) -> None:
+    content = path.read_text(encoding="utf-8")
+    assert old in content
+    path.write_text(content.replace(old, new, 1), encoding="utf-8")
+
+
+def damage(kind: str, release: Path) -> None:
+    """Makes one thing of a release untrue."""
+    parquet = next((release / "data" / "en").glob("*.parquet"))
+    if kind == "number in the card":
+        replaced(release / "README.md", "200 facts, 4 relations", "201 facts, 4 relations")
+    elif kind == "number in the YAML":
+        replaced(release / "README.md", "num_examples: ", "num_examples: 9")
+    elif kind == "other document":
+        replaced(release / "DATASHEET.md", "400 items", "401 items")
+    elif kind == "croissant":
+        replaced(release / "croissant.json", "clean_sw", "clean_xx")
+    elif kind == "script":
+        replaced(release / "loading_script" / "PolyFact.py", '"clean_sw"', '"clean_xx"')
+    elif kind == "data":
+        content = bytearray(parquet.read_bytes())
+        content[len(content) // 2] ^= 1
+        parquet.write_bytes(content)
+    elif kind == "missing data":
+        parquet.unlink()
+    elif kind == "more data":
+        (parquet.parent / "more.parquet").write_bytes(parquet.read_bytes())
+    elif kind == "missing figure":
+        (release / "figures" / "relations.png").unlink()
+    elif kind == "no figure":
+        (release / "figures" / "relations.png").write_text("a picture")
+    elif kind == "stranger":
+        (release / "notes.txt").write_text("mine")
+    elif kind == "change log":
+        replaced(release / "CHANGELOG.md", "## 1.0.0", "## 1.0.1")
+    elif kind == "audit":
+        (release / "audit" / "report.json").unlink()
+    elif kind == "version":
+        replaced(release / "release.json", '"version": "1.0.0"', '"version": "1.1.0"')
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("number in the card", "README.md does not match"),
+        ("number in the YAML", "README.md does not match"),
+        ("other document", "DATASHEET.md does not match"),
+        ("croissant", "croissant.json does not match"),
+        ("script", "PolyFact.py does not match"),
+        ("data", "is changed since the build"),
+        ("missing data", "is missing since the build"),
+        ("more data", "is not listed since the build"),
+        ("missing figure", "relations.png is missing"),
+        ("no figure", "relations.png is no PNG"),
+        ("stranger", "notes.txt is no part of the release"),
+        ("change log", "first entry is not about 1.0.0"),
+        ("audit", "has no audit"),
+        ("version", "first entry is not about 1.1.0"),
+    ],
+)
+def test_the_check_finds_what_is_untrue(kind: str, said: str, small: Path, tmp_path: Path) -> None:
+    copy = copy_of(small, tmp_path / "copy")
+    damage(kind, copy)
+    with pytest.raises(DataError, match=said):
+        documents.check(copy)
+
+
+def test_the_command_checks(small: Path, tmp_path: Path) -> None:
+    assert "every document matches content" in polyfact("card", "--check", small).stdout
+    copy = copy_of(small, tmp_path / "copy")
+    damage("number in the card", copy)
+    result = polyfact("card", "--check", copy, check=False)
+    assert result.returncode == 1 and "-201 facts" in result.stderr and "+200 facts" in result.stderr
+
+
+def test_a_figure_of_other_content_is_found(small: Path, tmp_path: Path) -> None:
+    copy = copy_of(small, tmp_path / "copy")
+    manifest = {**read_json(small / "manifest.json"), "content": "0" * 64}
+    picture = figures.draw(statistics(small), manifest)["figures/relations.png"]
+    (copy / "figures" / "relations.png").write_bytes(picture)
+    with pytest.raises(DataError, match="shows other content"):
+        documents.check(copy)
+
+
+@pytest.mark.parametrize("path", ["candidates.counts.candidates", "tier.counts.attested", "validate.counts"])
+def test_a_number_that_the_manifest_lacks_is_an_error(path: str, small: Path) -> None:
+    release = read_release(small)
+    *above, last = path.split(".")
+    part = release.manifest["stages"]
+    for name in above:
+        part = part[name]
+    del part[last]
+    with pytest.raises(DataError, match="lacks"):
+        card.values(release, statistics(small))
+
+
+@pytest.mark.parametrize(
+    "gone", [("stats", "facts"), ("audit", "gates"), ("about", "version"), ("counts", "survivors")]
+)
+def test_a_number_that_the_card_lacks_is_an_error(gone: tuple[str, str], small: Path) -> None:
+    named = card.values(read_release(small), statistics(small))
+    named = json.loads(json.dumps(named, default=str))
+    name, key = gone
+    for broken in ({k: v for k, v in named[name].items() if k != key}, {**named[name], key: None}):
+        with pytest.raises(PolyFactError, match="does not have"):
+            for template in ("card.md.j2", "statements.toml.j2"):
+                card.render(template, {**named, name: broken})
+
+
+def test_text_of_wikidata_is_no_markup() -> None:
+    assert card.escape("<b>a|b</b> `x` [y](z)\n# *h*") == r"\<b\>a\|b\</b\> \`x\` \[y\](z) \# \*h\*"
+
+
+def test_the_script_of_a_release_names_its_configs_and_tag(small: Path, sample_build: Path) -> None:
+    script = (small / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
+    found: dict[str, object] = {}
+    exec(script.partition("CONFIGS = ")[1] + script.partition("CONFIGS = ")[2].partition("\n]")[0] + "\n]", found)
+    assert found["CONFIGS"] == ["parallel", "clean", "en", "sw", "clean_en", "clean_sw"]
+    assert 'REPOSITORY = "hf://datasets/jvonrad/PolyFact@v1.0.0"' in script
+    compile(script, "PolyFact.py", "exec")
+    # A release of all languages carries the script as it stands in the repository, but for the tag.
+    own = (Path(__file__).parents[2] / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
+    shipped = (sample_build / "release" / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
+    assert shipped.replace("@v1.0.0", "") == own

@@ -1,0 +1,102 @@
+"""A build that differs by one fact gives the expected diff, change log and version."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from polyfact_dataset.config import ReleaseConfig
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.release.diff import compare
+from polyfact_dataset.release.source import read_about
+from polyfact_dataset.release.versions import version_and_changes
+from tests.conftest import polyfact
+from tests.release.planted import Rows, edited, parallel_rows_of
+
+
+def test_a_fact_that_is_no_longer_stated(small: Path, following: Path, dropped_fact: str) -> None:
+    diff = compare(small, following)
+    assert diff.removed[dropped_fact] == "not stated in the dump"
+    assert set(diff.added.values()) <= {"not_sampled"} and len(diff.added) == len(diff.removed)
+    assert diff.level == "minor" and not diff.leaked and not diff.splits and not diff.questions
+    about = read_about(following)
+    assert (about["version"], about["change"]) == ("1.1.0", "minor")
+    assert about["previous"] == {"version": "1.0.0", "content": read_about(small)["content"]}
+    changes = (following / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (\S+)", changes, re.M) == ["1.1.0", "1.0.0"]
+    assert f"- Facts removed: {len(diff.removed)} (in the new build: not stated in the dump 1" in changes
+    assert f"- Content `{about['content'][:16]}`." in changes
+    assert "### 1.1.0" in (following / "README.md").read_text()
+
+
+def test_the_dump_date_is_read_from_the_name_where_it_is_not_configured(
+    next_dump: Path, small: Path, following: Path
+) -> None:
+    from polyfact_dataset.build import settle
+    from polyfact_dataset.config import load_config
+
+    assert read_about(following)["dump_date"] == "2026-01-05", "the configuration wins"
+    dated = settle(load_config(), next_dump, None).config.release.dump_date
+    assert dated is not None and dated.isoformat() == "2026-02-02"
+    assert settle(load_config(), Path("latest-all.json.bz2"), None).config.release.dump_date is None
+    assert settle(load_config(), Path("dump-20261399-12345678901.json"), None).config.release.dump_date is None
+
+
+def test_the_command_says_what_follows_and_writes_the_entry(small: Path, following: Path, tmp_path: Path) -> None:
+    result = polyfact("diff", small, following, "--changelog", tmp_path / "entry.md")
+    assert "1.0.0 -> 1.1.0: minor change; the version after 1.0.0 is 1.1.0" in result.stdout
+    assert "not stated in the dump" in result.stdout
+    entry = (tmp_path / "entry.md").read_text()
+    assert entry.startswith("## 1.1.0\n") and entry.strip() in (following / "CHANGELOG.md").read_text()
+    found = json.loads(polyfact("diff", small, following, "--json").stdout)
+    assert found["level"] == "minor" and found["removed"] == compare(small, following).removed
+
+
+def test_a_first_release_takes_the_configured_version_and_day(small: Path) -> None:
+    settings = ReleaseConfig(version="0.3.0", published="2026-03-01")
+    about, changes = version_and_changes(small, None, settings)
+    assert about == {"version": "0.3.0", "change": "first", "previous": None}
+    assert changes.startswith("# Changes\n\n## 0.3.0 (2026-03-01)\n\n- First release: ")
+
+
+@pytest.mark.parametrize(("wanted", "taken"), [(None, "1.1.0"), ("1.1.0", "1.1.0"), ("2.0.0", "2.0.0")])
+def test_a_version_may_be_higher_than_the_changes_ask(
+    small: Path, following: Path, wanted: str | None, taken: str
+) -> None:
+    about, _ = version_and_changes(following, small, ReleaseConfig(version=wanted))
+    assert about["version"] == taken
+
+
+@pytest.mark.parametrize("wanted", ["1.0.0", "1.0.1", "0.9.0"])
+def test_a_version_too_low_for_the_changes_is_refused(small: Path, following: Path, wanted: str) -> None:
+    with pytest.raises(ConfigError, match=r"minor change of 1.0.0 makes at least 1.1.0"):
+        version_and_changes(following, small, ReleaseConfig(version=wanted))
+
+
+def test_the_same_content_keeps_version_and_changes(small: Path) -> None:
+    about, changes = version_and_changes(small, small, ReleaseConfig())
+    assert about == {"version": "1.0.0", "change": "first", "previous": None}
+    assert changes == (small / "CHANGELOG.md").read_text()
+    with pytest.raises(ConfigError, match="none change"):
+        version_and_changes(small, small, ReleaseConfig(version="1.0.1"))
+
+
+def test_a_leak_stops_the_card(small: Path, tmp_path: Path) -> None:
+    def release_held_out(rows: Rows) -> None:
+        next(row for row in rows if row["split"] == "test")["split"] = "train"
+
+    leaking = edited(small, tmp_path / "leaking", release_held_out)
+    subject = next(row["subject_id"] for row in parallel_rows_of(small) if row["split"] == "test")
+    with pytest.raises(DataError, match=rf"\({subject}\|"):
+        version_and_changes(leaking, small, ReleaseConfig())
+
+
+def test_a_build_on_an_unfinished_release_is_refused_at_once(small: Path, small_config: Path, tmp_path: Path) -> None:
+    shutil.copytree(small, tmp_path / "unfinished", ignore=shutil.ignore_patterns("release.json"))
+    arguments = ("--out", tmp_path / "build", "--config", small_config, "--previous", tmp_path / "unfinished")
+    result = polyfact("build", *arguments, check=False)
+    assert result.returncode == 2 and "release.json" in result.stderr and not (tmp_path / "build").exists()
