@@ -1,0 +1,154 @@
+"""The laboratory's evaluation, by the evaluators, and its tables: facts of all seeds together, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from baselines import metrics, prompts
+from baselines.data import OpenFact, Rows, load_answers
+from baselines.evaluate import common, mcq, results, series
+from baselines.evaluate.answers import Task, answer_all
+from baselines.evaluate.common import percent
+from baselines.evaluate.matching import Names
+from baselines.evaluate.open import questions_of
+from baselines.evaluate.tables import SIGNIFICANT, markdown
+from baselines.lab.world import World
+from baselines.metrics import Floats
+
+Facts = Literal["taught", "fresh"]
+# What is measured: which facts, asked how. `open` generates, the others choose among options.
+MEASURES: tuple[tuple[Facts, str], ...] = (
+    *(("fresh", "paper"), ("fresh", "open"), ("fresh", "choose")),
+    *(("taught", "paper"), ("taught", "choose"), ("taught", "letters")),
+)
+# model -> measure -> one (N, L) array per seed.
+Correct = Mapping[str, Mapping[tuple[str, str], Sequence[Floats]]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One seed's learning: what a figure was before and after."""
+
+    seed: int
+    model: str
+    figure: str
+    before: float
+    after: float
+
+
+def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: int) -> dict[tuple[str, str], Floats]:
+    """Measure -> whether each fact is right in each language, (N, L); results that are there are not made again."""
+    found = {}
+    for facts, prompt in MEASURES:
+        path = folder / f"{facts}-{prompt}.json"
+        if not path.is_file():
+            run = common.Run.start(path, str(model), dtype="float32", seed=world.seed, label=label, quiet=True)
+            if prompt == "open":
+                _answer(run, world, world.fresh_open, new_tokens)
+            else:
+                mcq.evaluate(run, world.taught if facts == "taught" else world.fresh, prompt)  # type: ignore[arg-type]
+        codes = (*world.languages, *world.held_out)
+        found[facts, prompt] = series.read(path, label, "byte", codes, recompute=False).correct
+    return found
+
+
+def _answer(run: common.Run, world: World, facts: Rows[OpenFact], new_tokens: int) -> None:
+    names = Names(load_answers(world.source, facts.languages))
+    style = results.Prompt(style="free", sha256=prompts.prompt_hash("free", facts.languages))
+    task = Task("open", questions_of(facts), names, common.data_of(facts), style, {"names": names.digest})
+    answer_all(run, task, new_tokens)
+
+
+# ---------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True)
+class Report:
+    """The tables of a laboratory. Resampling is over facts, those of all seeds together."""
+
+    languages: tuple[str, ...]
+    held_out: tuple[str, ...]
+    correct: Correct
+    readings: Sequence[Reading]
+    resamples: int = 5000
+
+    def columns(self, codes: Sequence[str]) -> list[int]:
+        """Where languages stand in the arrays."""
+        return [(*self.languages, *self.held_out).index(code) for code in codes]
+
+    def values(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> Floats:
+        """(N,) per fact: the share of `codes` in which it is right, or whether it is right in all of them."""
+        stacked = np.concatenate(self.correct[model][measure])[:, self.columns(codes)]
+        return np.asarray(stacked.all(axis=1) if consistent else stacked.mean(axis=1), np.float64)
+
+    def cell(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> str:
+        """Mean, its interval, and a star where it differs from the base."""
+        own = self.values(model, measure, codes, consistent)
+        low, high = metrics.interval(metrics.bootstrap(own, self.resamples))
+        base = next(iter(self.correct))
+        star = ""
+        if model != base:
+            other = self.values(base, measure, codes, consistent)
+            p = metrics.permutation_test(own[:, None], other[:, None], self.resamples)[1]
+            star = "*" if p < SIGNIFICANT else ""
+        return f"{percent(float(own.mean()))}{star} [{percent(low)}, {percent(high)}]"
+
+    def _table(self, title: str, columns: Mapping[str, tuple[tuple[str, str], Sequence[str], bool]]) -> str:
+        rows = [[model, *(self.cell(model, *column) for column in columns.values())] for model in self.correct]
+        return markdown(title, ["Method", *columns], rows)
+
+    def accuracy(self) -> str:
+        """The layout of the paper's Table 1: high, low and held-out languages; options scored, and free answers."""
+        groups = metrics.groups(self.languages)
+        columns: dict[str, Any] = {}
+        for code, name in (("high", "High"), ("low", "Low")):
+            if code in groups:
+                columns[f"PolyFact {name}"] = (("fresh", "paper"), groups[code], False)
+        columns["open, trained"] = (("fresh", "open"), self.languages, False)
+        if self.held_out:
+            columns["PolyFact held out"] = (("fresh", "paper"), self.held_out, False)
+            columns["open, held out"] = (("fresh", "open"), self.held_out, False)
+        title = "Accuracy on fresh facts in % [95 % interval] (layout of the paper's Table 1)"
+        return self._table(title, columns)
+
+    def consistency(self) -> str:
+        """Facts that are right in all trained languages, by facts and prompt."""
+        columns = {
+            f"{facts}, {prompt}": ((facts, prompt), self.languages, True)
+            for facts, prompt in MEASURES
+            if prompt != "open"
+        }
+        title = f"Total consistency over {len(self.languages)} trained languages, in % [95 % interval]"
+        return self._table(title, columns)
+
+    def learning(self) -> str:
+        """What training changed, seed by seed."""
+        rows = [
+            [r.figure, r.model, str(r.seed), f"{r.before:.4f}", f"{r.after:.4f}", f"{r.after - r.before:+.4f}"]
+            for r in self.readings
+        ]
+        return markdown("Learning, by seed", ["Figure", "Model", "Seed", "before", "after", "Δ"], rows)
+
+    def text(self) -> str:
+        """All tables."""
+        note = "`*`: differs from the base, p < 0.05 in a paired permutation test over facts, uncorrected."
+        return "\n\n".join((self.accuracy(), self.consistency(), note, self.learning()))
+
+
+def readings_of(seed: int, correct: Mapping[str, Mapping[tuple[str, str], Floats]], languages: int) -> list[Reading]:
+    """Total consistency of each trained model against the base on taught facts, asked as its method trains."""
+    own = {"SFT": "letters", "GRPO": "choose"}
+    found = []
+    for model, measures in correct.items():
+        prompt = own.get(model.rpartition(" ")[2])
+        if prompt:
+            before, after = (
+                float(array["taught", prompt][:, :languages].all(axis=1).mean()) for array in (correct["Base"], measures)
+            )
+            found.append(Reading(seed, model, f"total consistency ({prompt})", before, after))
+    return found
