@@ -1,4 +1,4 @@
-"""A small Hugging Face Hub on 127.0.0.1 for the real clients: datasets only, in memory, with faults on demand."""
+"""A small Hugging Face Hub on 127.0.0.1 for the real clients: datasets and models, in memory, with faults on demand."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _may(self, path: str) -> bool:
         """Whether the token allows the request, as on the real Hub: a wrong one is always refused."""
         given = self.headers.get("Authorization")
-        match = re.match(f"(?:/api)?/datasets/{_REPO}(?:\\.git)?(?:/|$)", path)
+        match = re.match(f"(?:/api)?(?:/datasets|/models)?/{_REPO}(?:\\.git)?(?:/|$)", path)
         repo = self.hub.repos.get(match["repo"].removesuffix(".git")) if match else None
         writes = self.command in ("POST", "PUT") and not path.startswith("/lfs/") and not path.endswith("validate-yaml")
         reads_openly = not writes and not (repo and repo.private)
@@ -259,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         existing, modes = found[0].commits[found[1]], []
         for entry in json.loads(body)["files"]:
-            is_lfs = entry["path"].endswith((".parquet", ".png"))
+            is_lfs = entry["path"].endswith((".parquet", ".png", ".safetensors"))
             old = existing.get(entry["path"])
             oid = (hashlib.sha256(old[0]).hexdigest() if is_lfs else blob_id(old[0])) if old else None
             mode = "lfs" if is_lfs else "regular"
@@ -327,17 +327,17 @@ _ROUTES: tuple[tuple[tuple[str, ...], str, Any], ...] = (
     (("GET",), "/api/whoami-v2", _H.whoami),
     (("POST",), "/api/repos/create", _H.create),
     (("POST",), "/api/validate-yaml", _H.validate),
-    (("GET",), f"/api/datasets/{_REPO}", _H.info),
-    (("GET",), f"/api/datasets/{_REPO}/revision/(?P<revision>[^/]+)", _H.info),
-    (("GET",), f"/api/datasets/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", _H.tree),
-    (("POST",), f"/api/datasets/{_REPO}/paths-info/(?P<revision>[^/]+)", _H.paths_info),
-    (("GET",), f"/api/datasets/{_REPO}/refs", _H.refs),
-    (("POST",), f"/api/datasets/{_REPO}/preupload/(?P<revision>[^/]+)", _H.preupload),
-    (("POST",), f"/api/datasets/{_REPO}/commit/(?P<revision>[^/]+)", _H.commit),
-    (("POST",), f"/api/datasets/{_REPO}/tag/(?P<revision>[^/]+)", _H.tag),
-    (("POST",), f"/datasets/{_REPO}\\.git/info/lfs/objects/batch", _H.lfs_batch),
+    (("GET",), f"/api/(?:datasets|models)/{_REPO}", _H.info),
+    (("GET",), f"/api/(?:datasets|models)/{_REPO}/revision/(?P<revision>[^/]+)", _H.info),
+    (("GET",), f"/api/(?:datasets|models)/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", _H.tree),
+    (("POST",), f"/api/(?:datasets|models)/{_REPO}/paths-info/(?P<revision>[^/]+)", _H.paths_info),
+    (("GET",), f"/api/(?:datasets|models)/{_REPO}/refs", _H.refs),
+    (("POST",), f"/api/(?:datasets|models)/{_REPO}/preupload/(?P<revision>[^/]+)", _H.preupload),
+    (("POST",), f"/api/(?:datasets|models)/{_REPO}/commit/(?P<revision>[^/]+)", _H.commit),
+    (("POST",), f"/api/(?:datasets|models)/{_REPO}/tag/(?P<revision>[^/]+)", _H.tag),
+    (("POST",), f"(?:/datasets)?/{_REPO}\\.git/info/lfs/objects/batch", _H.lfs_batch),
     (("PUT",), "/lfs/(?P<oid>[0-9a-f]{64})", _H.lfs_put),
-    (("GET", "HEAD"), f"/datasets/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.*)", _H.resolve),
+    (("GET", "HEAD"), f"(?:/datasets)?/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.*)", _H.resolve),
 )
 
 

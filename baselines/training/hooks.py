@@ -144,10 +144,11 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             "peak_memory_bytes": peak,
         }
 
-    def finish(self) -> None:
-        """Says in `run.json` that the run is finished, with its last figures."""
+    def finish(self, copy: Path) -> None:
+        """Says in `run.json`, and in its copy beside the model, that the run is finished, with its last figures."""
         self._count(self.trainer.state)
         found = sorted((self.run.folder / "evaluations").glob("step-??????.json"))
         self.record["evaluation"] = read_json(found[-1]) if found else {}
         self.record["status"] = "finished"
+        write_json(copy, {name: value for name, value in self.record.items() if name != "output"})
         write_json(self.run.folder / "run.json", self.record)

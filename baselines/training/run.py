@@ -30,6 +30,8 @@ from baselines.training.config import TrainingConfig
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.storage import digest_json, read_json, read_parquet, remove, write_json, write_parquet
 
+# The record of a run beside its model.
+TRAINING = "training.json"
 Evaluator = Callable[[int], dict[str, float]]
 
 
@@ -195,7 +197,9 @@ class Run:
         trainer.save_model(str(final))
         if processes().is_main_process:
             self.tokenizer.save_pretrained(final)
-            hooks.finish()
+            # Pickled arguments, with paths of this machine in them.
+            remove(final / "training_args.bin")
+            hooks.finish(final / TRAINING)
         processes().wait_for_everyone()
         return final
 

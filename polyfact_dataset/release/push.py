@@ -95,7 +95,7 @@ def _blob_id(path: Path) -> str:
     return str(git_hash(path.read_bytes()))
 
 
-def _explain(error: HfHubHTTPError, repo: str) -> PolyFactError:
+def explain(error: HfHubHTTPError, repo: str) -> PolyFactError:
     """The Hub's answer as one of our errors, without the request and its headers."""
     status = error.response.status_code if error.response is not None else 0
     if status in (401, 403):
@@ -171,7 +171,7 @@ def push(
     try:
         done = _push(HfApi(), folder, repo, tag, about, dry_run, create_pr, private)
     except HfHubHTTPError as error:
-        raise _explain(error, repo) from None
+        raise explain(error, repo) from None
     except transport as error:
         raise RetryableError(
             f"{repo}: the Hub cannot be reached ({type(error).__name__}); run the command again, it goes on"

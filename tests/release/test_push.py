@@ -315,7 +315,7 @@ def test_hub_errors_are_told_apart() -> None:
     def explained(status: int) -> Exception:
         error = HfHubHTTPError.__new__(HfHubHTTPError)
         error.response, error.server_message = Answer(status), "because"
-        return pushing._explain(error, REPO)
+        return pushing.explain(error, REPO)
 
     assert isinstance(explained(500), RetryableError) and isinstance(explained(429), RetryableError)
     for status, said in ((403, "token"), (409, "already"), (412, "has changed"), (422, "because")):

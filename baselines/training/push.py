@@ -1,0 +1,121 @@
+"""Pushing a trained model or adapter to the Hub, with a model card made from the record of its run.
+
+    python -m baselines.training.push --model runs/olmo2_7b_sft/final --repo USER/olmo2-7b-polyfact-sft
+
+The card is written to the folder as README.md. No number in it is typed: all come from `training.json`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from jinja2 import Environment, StrictUndefined
+
+from baselines.training.run import TRAINING
+from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.languages import known, language
+from polyfact_dataset.release.push import explain
+from polyfact_dataset.storage import read_json, write_text
+
+# What a model is; neither optimiser states nor pickled arguments.
+PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md")
+_PARTS = {"cpt": "continual pretraining", "sft": "supervised fine-tuning with a consistency term", "grpo": "GRPO"}
+_PARTS |= {"rft": "rejection fine-tuning", "dco": "direct consistency optimisation", "cm_align": "CM-Align (DPO)"}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """(dotted name, value) of all settings."""
+    found: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        found += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return found
+
+
+def render(folder: Path, base: str | None = None) -> str:
+    """The model card of a folder that a run wrote.
+
+    Raises `ConfigError` for a folder without a record, and when a base that is a local folder would be named.
+    """
+    from huggingface_hub import ModelCardData
+
+    if not (folder / TRAINING).is_file():
+        raise ConfigError(f"{folder} has no {TRAINING}; give the folder `final` of a run, or one merged from it")
+    record = read_json(folder / TRAINING)
+    config = record["compared"]["config"]
+    base = base or config["model"]["name"]
+    if Path(base).is_dir():
+        raise ConfigError(f"the run started from the local folder {base}; name its model on the Hub with --base")
+    train = record["compared"]["data"].get("train", {})
+    languages = train.get("languages") or config["dataset"]["languages"] or []
+    adapter = (folder / "adapter_config.json").is_file()
+    data = ModelCardData(
+        base_model=base,
+        base_model_relation="adapter" if adapter else "finetune",
+        datasets=[] if Path(config["dataset"]["source"]).is_dir() else [config["dataset"]["source"]],
+        language=list(languages) or None,
+        library_name="peft" if adapter else "transformers",
+        pipeline_tag="text-generation",
+        tags=["polyfact", record["method"]],
+    )
+    source = files("baselines.training").joinpath("model_card.md.j2").read_text(encoding="utf-8")
+    template = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    return template.render(
+        metadata=data.to_yaml(),
+        name=folder.resolve().parent.name if folder.name == "final" else folder.name,
+        base=base,
+        adapter=adapter,
+        method=_PARTS.get(record["method"], record["method"]),
+        languages=[language(code).name if code in known() else code for code in languages],
+        settings=_flat({name: value for name, value in config.items() if name != "model"}),
+        train=train,
+        record=record,
+        evaluation={name: value for name, value in record["evaluation"].items() if "accuracy_" not in name},
+    )
+
+
+def push(folder: Path, repo: str, base: str | None = None, private: bool = False) -> str:
+    """Writes the card, pushes the folder in one commit and returns its address.
+
+    Raises `ConfigError` when the Hub refuses, `RetryableError` when it cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    transport: Any = HfHubHTTPError.__bases__
+    write_text(folder / "README.md", render(folder, base))
+    api = HfApi()
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=repo, folder_path=folder, allow_patterns=list(PATTERNS), commit_message="Trained by PolyFact"
+        )
+    except HfHubHTTPError as error:
+        raise explain(error, repo) from None
+    except transport as error:
+        raise RetryableError(
+            f"{repo}: the Hub cannot be reached ({type(error).__name__}); run the command again"
+        ) from None
+    return str(done.commit_url)
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="Folder `final` of a run, or a merged model.")],
+    repo: Annotated[str, typer.Option(help="Model repository on the Hub, USER/NAME; made if it is not there.")],
+    base: Annotated[
+        str | None, typer.Option(help="The base model's id on the Hub, where the run had a folder.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
+    card_only: Annotated[bool, typer.Option("--card-only", help="Print the card and send nothing.")] = False,
+) -> None:
+    """Push a model with its card to the Hub."""
+    print(render(model, base) if card_only else push(model, repo, base, private))
+
+
+if __name__ == "__main__":
+    from baselines.cli import run
+
+    sys.exit(run(main))
