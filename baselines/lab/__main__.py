@@ -32,7 +32,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"hidden": 48, "vocabulary": 1500, "epochs": 30},
         "steps": {"cpt": 5, "sft": 40, "sft_facts": 8, "grpo": 40, "grpo_facts": 2, "new_tokens": 8},
     },
-    "default": {"world": {"taught": 64, "fresh": 64}, "model": {}, "steps": {}},
+    "default": {"world": {"taught": 32, "fresh": 32}, "model": {}, "steps": {}},
     # For a GPU.
     "large": {
         "world": {"taught": 1000, "fresh": 200},
@@ -90,7 +90,8 @@ def main(
     languages: Annotated[str, typer.Option(help="Languages to train on; en is among them.")] = "en,de,id",
     held_out: Annotated[str, typer.Option(help="Languages that are only read and evaluated.")] = "es",
     stated_share: Annotated[float, typer.Option(min=0, max=1, help="Facts stated in a language but English.")] = 0.5,
-    seeds: Annotated[int, typer.Option(min=1, help="So many worlds and models, with the seeds 0, 1, ...")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="So many worlds and models, each with a seed.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, help="Or from this one on.")] = 0,
     taught: Annotated[int | None, typer.Option(min=4, help="Facts that the methods train on.")] = None,
     fresh: Annotated[int | None, typer.Option(min=4, help="Facts to evaluate on, read about but not trained on.")] = None,
     hidden: Annotated[int | None, typer.Option(min=8, help="Width of the model.")] = None,
@@ -142,7 +143,7 @@ def main(
 
     correct: dict[str, dict[tuple[str, str], list[Any]]] = {}
     readings: list[Any] = []
-    for seed in range(seeds):
+    for seed in range(first_seed, first_seed + seeds):
         world = make_world(dataset, trained, others, **parts["world"], stated_share=stated_share, seed=seed)
         found, more = one_seed(world, output / f"seed-{seed}", family, model_size, steps, tell)
         readings += more

@@ -45,8 +45,8 @@ class Steps:
     """How long the methods train. All weights are trained: an adapter on a tiny model learns little."""
 
     cpt: int = 40
-    sft: int = 200
-    grpo: int = 120
+    sft: int = 100
+    grpo: int = 100
     # Facts in a step of SFT and of GRPO, and chunks in one of CPT.
     sft_facts: int = 16
     grpo_facts: int = 4
@@ -55,7 +55,7 @@ class Steps:
     new_tokens: int = 10
     cpt_rate: float = 5e-4
     sft_rate: float = 1e-3
-    grpo_rate: float = 1e-3
+    grpo_rate: float = 5e-4
 
 
 def folder_of(name: str) -> str:
@@ -101,7 +101,7 @@ def config_of(method: str, world: World, model: Path, output: Path, steps: Steps
     batch = steps.grpo_facts * len(world.languages) * steps.generations
     rollouts = RolloutConfig(
         generations=steps.generations,
-        # The paper's penalties keep a tiny model from repeating what its names consist of.
+        # The paper's penalties would keep a tiny model from the short tokens that its names consist of.
         repetition_penalty=1.0,
         no_repeat_ngram=None,
         temperature=1.0,

@@ -9,22 +9,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from baselines import metrics, prompts
-from baselines.data import OpenFact, Rows, load_answers
+from baselines import metrics
+from baselines.data import Fact, Rows
 from baselines.evaluate import common, mcq, results, series
-from baselines.evaluate.answers import Task, answer_all
+from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import percent
-from baselines.evaluate.matching import Names
-from baselines.evaluate.open import questions_of
 from baselines.evaluate.tables import SIGNIFICANT, markdown
 from baselines.lab.world import World
 from baselines.metrics import Floats
+from baselines.prompts import free_prompt, item_prompt, prompt_hash
 
 Facts = Literal["taught", "fresh"]
-# What is measured: which facts, asked how. `open` generates, the others choose among options.
+# What is measured: which facts, asked how. The first two generate, without options (`open`) and with options shown
+# (`answer`, the prompt of GRPO); the others choose the most likely option.
+GENERATED = ("open", "answer")
 MEASURES: tuple[tuple[Facts, str], ...] = (
-    *(("fresh", "paper"), ("fresh", "open"), ("fresh", "choose")),
-    *(("taught", "paper"), ("taught", "choose"), ("taught", "letters")),
+    *(("fresh", "paper"), ("fresh", "open"), ("fresh", "answer")),
+    *(("taught", "paper"), ("taught", "answer"), ("taught", "letters")),
 )
 # model -> measure -> one (N, L) array per seed.
 Correct = Mapping[str, Mapping[tuple[str, str], Sequence[Floats]]]
@@ -48,19 +49,33 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
         path = folder / f"{facts}-{prompt}.json"
         if not path.is_file():
             run = common.Run.start(path, str(model), dtype="float32", seed=world.seed, label=label, quiet=True)
-            if prompt == "open":
-                _answer(run, world, world.fresh_open, new_tokens)
+            asked = world.taught if facts == "taught" else world.fresh
+            if prompt in GENERATED:
+                _generate(run, world, asked, prompt == "answer", new_tokens)
             else:
-                mcq.evaluate(run, world.taught if facts == "taught" else world.fresh, prompt)  # type: ignore[arg-type]
+                mcq.evaluate(run, asked, prompt)  # type: ignore[arg-type]
         codes = (*world.languages, *world.held_out)
         found[facts, prompt] = series.read(path, label, "byte", codes, recompute=False).correct
     return found
 
 
-def _answer(run: common.Run, world: World, facts: Rows[OpenFact], new_tokens: int) -> None:
-    names = Names(load_answers(world.source, facts.languages))
-    style = results.Prompt(style="free", sha256=prompts.prompt_hash("free", facts.languages))
-    task = Task("open", questions_of(facts), names, common.data_of(facts), style, {"names": names.digest})
+def _generate(run: common.Run, world: World, facts: Rows[Fact], shown: bool, new_tokens: int) -> None:
+    """Greedy answers to the questions, with the options shown or without; the label or an alias is right."""
+    accepted = world.accepted
+    questions = [
+        Question(
+            fact.fact_id,
+            fact.property_id,
+            code,
+            (item_prompt("choose", code, item) if shown else free_prompt(code, item.question)).text,
+            {name: accepted[name][fact.object_id] for name in fact.items},
+        )
+        for fact in facts
+        for code, item in fact.items.items()
+    ]
+    style: Any = "choose" if shown else "free"
+    prompt = results.Prompt(style=style, sha256=prompt_hash(style, facts.languages))
+    task = Task("open", questions, world.names, common.data_of(facts), prompt, {"names": world.names.digest})
     answer_all(run, task, new_tokens)
 
 
@@ -142,7 +157,7 @@ class Report:
 
 def readings_of(seed: int, correct: Mapping[str, Mapping[tuple[str, str], Floats]], languages: int) -> list[Reading]:
     """Total consistency of each trained model against the base on taught facts, asked as its method trains."""
-    own = {"SFT": "letters", "GRPO": "choose"}
+    own = {"SFT": "letters", "GRPO": "answer"}
     found = []
     for model, measures in correct.items():
         prompt = own.get(model.rpartition(" ")[2])

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from baselines.data import Fact, OpenFact, Rows, load, load_open
+from baselines.data import Fact, Rows, accepted_names, load, load_open
+from baselines.evaluate.matching import Names
 from baselines.prompts import Prompt, free_prompt, item_prompt
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.storage import write_text
@@ -34,7 +35,9 @@ class World:
     seed: int
     taught: Rows[Fact]
     fresh: Rows[Fact]
-    fresh_open: Rows[OpenFact]
+    # Language -> entity -> its names, of all answers of both splits; and all of those names.
+    accepted: dict[str, dict[str, tuple[str, ...]]]
+    names: Names
 
     def states(self, fact_id: str, code: str) -> bool:
         """Whether the model reads the fact in that language."""
@@ -96,9 +99,10 @@ def make_world(
     for split, wanted in (("train", taught), ("test", fresh)):
         if len(rows[split]) < wanted:
             raise ConfigError(f"{source} has {len(rows[split])} facts in split {split}, the size needs {wanted}")
-    asked = load_open(source, OPEN_CONFIG, "test", codes)
-    chosen = rows["test"].sample(fresh, seed)
-    places = {fact_id: place for place, fact_id in enumerate(asked.table["fact_id"].to_pylist())}
+    accepted: dict[str, dict[str, tuple[str, ...]]] = {code: {} for code in codes}
+    for split in rows:
+        for code, entities in accepted_names(load_open(source, OPEN_CONFIG, split, codes)).items():
+            accepted[code] |= entities
     return World(
         source=source,
         languages=languages,
@@ -106,6 +110,7 @@ def make_world(
         stated_share=stated_share,
         seed=seed,
         taught=rows["train"].sample(taught, seed),
-        fresh=chosen,
-        fresh_open=asked.take([places[fact_id] for fact_id in chosen.table["fact_id"].to_pylist()]),
+        fresh=rows["test"].sample(fresh, seed),
+        accepted=accepted,
+        names=Names({code: [name for own in entities.values() for name in own] for code, entities in accepted.items()}),
     )
