@@ -92,7 +92,9 @@ class GrpoConfig(TrainingConfig):
         if reused % self.optimisation.accumulation:
             raise ValueError("rollouts: steps_per_generation * iterations must be a multiple of accumulation")
         if self.output.checkpoint_steps % (reused // self.optimisation.accumulation):
-            raise ValueError("output.checkpoint_steps must not part the steps of one generation: a resume would redo it")
+            raise ValueError(
+                "output.checkpoint_steps must not part the steps of one generation: a resume would redo it"
+            )
         return self
 
     @property

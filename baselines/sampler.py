@@ -21,9 +21,7 @@ class FactSampler:
     Facts that do not fill a last batch are left out in that epoch.
     """
 
-    def __init__(
-        self, facts: int, languages: int, generations: int, batch_facts: int, repeats: int, seed: int
-    ) -> None:
+    def __init__(self, facts: int, languages: int, generations: int, batch_facts: int, repeats: int, seed: int) -> None:
         if facts < batch_facts:
             raise ConfigError(f"{facts} facts do not fill a batch of {batch_facts}: use more facts or a smaller batch")
         self.facts = facts

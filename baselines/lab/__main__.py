@@ -23,7 +23,7 @@ import typer
 from baselines.cli import need
 from baselines.evaluate.common import split_list
 from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.storage import digest_json, read_json, remove, write_json, write_text
+from polyfact_dataset.storage import read_json, remove, write_json, write_text
 
 # Facts taught and fresh, the model and its reading, the steps of the methods.
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
@@ -63,9 +63,7 @@ def one_seed(world: Any, folder: Path, family: Any, model_size: Any, steps: Any,
             models[name] = train(method, world, models[start], run, steps)
             figure = {"cpt": "loss", "sft": "loss", "grpo": "reward"}[method]
             readings.append(Reading(world.seed, name, figure, *trend(run, figure)))
-        correct[name] = evaluate(
-            world, models[name], folder / "results" / folder_of(name), name, 2 * steps.new_tokens
-        )
+        correct[name] = evaluate(world, models[name], folder / "results" / folder_of(name), name, 2 * steps.new_tokens)
     return correct, readings + readings_of(world.seed, correct, len(world.languages))
 
 
@@ -93,7 +91,9 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="So many worlds and models, each with a seed.")] = 1,
     first_seed: Annotated[int, typer.Option(min=0, help="Or from this one on.")] = 0,
     taught: Annotated[int | None, typer.Option(min=4, help="Facts that the methods train on.")] = None,
-    fresh: Annotated[int | None, typer.Option(min=4, help="Facts to evaluate on, read about but not trained on.")] = None,
+    fresh: Annotated[
+        int | None, typer.Option(min=4, help="Facts to evaluate on, read about but not trained on.")
+    ] = None,
     hidden: Annotated[int | None, typer.Option(min=8, help="Width of the model.")] = None,
     layers: Annotated[int | None, typer.Option(min=1)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Of pretraining: how surely the model knows.")] = None,

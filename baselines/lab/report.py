@@ -163,7 +163,8 @@ def readings_of(seed: int, correct: Mapping[str, Mapping[tuple[str, str], Floats
         prompt = own.get(model.rpartition(" ")[2])
         if prompt:
             before, after = (
-                float(array["taught", prompt][:, :languages].all(axis=1).mean()) for array in (correct["Base"], measures)
+                float(array["taught", prompt][:, :languages].all(axis=1).mean())
+                for array in (correct["Base"], measures)
             )
             found.append(Reading(seed, model, f"total consistency ({prompt})", before, after))
     return found

@@ -17,7 +17,9 @@ pytest.importorskip("trl", reason="needs polyfact[train]")
 from baselines import grpo  # noqa: E402
 from baselines.data import load, load_open  # noqa: E402
 from baselines.grpo import GrpoConfig, build_rows, make_trainer, train  # noqa: E402
-from baselines.rewards import Verdict, answer_of, rollout_rewards  # noqa: E402
+from baselines.rewards import RewardConfig, Verdict, answer_of, rollout_rewards  # noqa: E402
+from baselines.sampler import batch_facts  # noqa: E402
+from baselines.training.config import load_config  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
 from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
 from tests.baselines.grpo_worker import HashJudge  # noqa: E402
@@ -145,8 +147,14 @@ def test_each_optimiser_step_of_a_reused_generation_sees_all_lengths() -> None:
 
     lengths = np.repeat([2, 9], 8)
     mask = torch.tensor([[int(9 - column <= length) for column in range(9)] for length in lengths])
-    batch = {"prompt_ids": mask * 7, "prompt_mask": mask, "completion_ids": mask[:, -2:], "completion_mask": mask[:, -2:]}
-    parts = micro_batches(batch, np.random.default_rng(0).permutation(16), 4, 2, True)
+    batch = {
+        "prompt_ids": mask * 7,
+        "prompt_mask": mask,
+        "completion_ids": mask[:, -2:],
+        "completion_mask": mask[:, -2:],
+    }
+    order = np.arange(16).reshape(2, 8).T.ravel()  # short and long rows by turns
+    parts = micro_batches(batch, order, 4, 2, True)
     # Each of the two optimiser steps has a first micro-batch of short rows and a last one with long rows.
     widths = [part["prompt_ids"].shape[1] for part in parts]
     assert widths[0] == widths[2] == 2 and widths[1] == widths[3] == 9
@@ -256,6 +264,27 @@ def test_a_fact_with_a_long_prompt_is_left_out_in_all_languages(release: Path) -
 def test_a_batch_must_hold_whole_facts(make: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="3 languages x 4 generations = 12"):
         train(GrpoConfig.model_validate(make(optimisation__batch=8)))
+
+
+CONFIGS = Path(grpo.__file__).parent / "configs"
+
+
+@pytest.mark.parametrize("name", ["olmo2_7b_grpo", "olmo2_7b_cpt_grpo", "qwen2.5_7b_grpo", "qwen2.5_7b_cpt_grpo"])
+def test_shipped_configurations_hold_the_values_of_table_4(name: str) -> None:
+    config = load_config(GrpoConfig, CONFIGS / f"{name}.yaml")
+    optimisation, rollouts = config.optimisation, config.rollouts
+    languages = config.dataset.languages
+    assert languages is not None and len(languages) == 12 and config.dataset.max_facts == 40000
+    assert (optimisation.learning_rate, optimisation.schedule, optimisation.warmup) == (1e-5, "cosine", 0.03)
+    assert (optimisation.weight_decay, optimisation.max_grad_norm, optimisation.epochs) == (0.01, 1.0, 1)
+    assert batch_facts(optimisation.batch, config.steps_per_generation, 1, 12, rollouts.generations) == 1
+    assert (rollouts.max_prompt_tokens, rollouts.max_new_tokens) == (512, 48)
+    assert (rollouts.temperature, rollouts.top_p) == (0.7, 0.95)
+    assert (rollouts.repetition_penalty, rollouts.no_repeat_ngram) == (1.5, 3)
+    assert config.reward == RewardConfig() and config.loss.beta == 0 and config.seed == 42
+    assert config.lora is not None and (config.lora.r, config.lora.alpha, config.lora.dropout) == (64, 128, 0.05)
+    assert config.evaluation.steps == 500 and config.output.folder == Path("runs") / name
+    assert config.model.name.startswith("runs/") == ("cpt" in name)
 
 
 @pytest.mark.parametrize(
