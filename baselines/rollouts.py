@@ -50,6 +50,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         self._start = time.perf_counter()
         self._flat = 0
         self._rows: list[int] = []
+        self._buffered_inputs: list[dict[str, Any]] | None = None
         super().__init__(*arguments, **named)
 
     # ------------------------------------------------------------ data
@@ -95,7 +96,8 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         """Generates fact by fact, each from random numbers of its own; vLLM has its own batching and seeds."""
         generate = super()._generate_single_turn
         if self.use_vllm or self.use_transformers_continuous_batching:
-            return generate(prompt_ids, images, multimodal_fields, *rest, **named)
+            found: tuple[list[list[int]], Any] = generate(prompt_ids, images, multimodal_fields, *rest, **named)
+            return found
         training = self.model.training
         self.model.eval()
         block = self._languages * self.num_generations

@@ -44,7 +44,7 @@ class Reading:
 
 def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: int) -> dict[tuple[str, str], Floats]:
     """Measure -> whether each fact is right in each language, (N, L); results that are there are not made again."""
-    found = {}
+    found: dict[tuple[str, str], Floats] = {}
     for facts, prompt in MEASURES:
         path = folder / f"{facts}-{prompt}.json"
         if not path.is_file():
