@@ -52,6 +52,8 @@ SCHEMA = pa.schema(
 )
 SPLITS = ("train", "validation")
 _ROWS = 1000
+# Of a tokenizer, what the last call set.
+_CALLS = ("truncation", "padding")
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,12 @@ def block(row: Row, source: str, seed: int) -> tuple[str, list[tuple[str, int, i
     return text.removesuffix("\n"), spans
 
 
+def tokenizer_digest(tokenizer: Any) -> str:
+    """SHA-256 of all that decides how a (fast) tokenizer cuts text: vocabulary, merges, patterns, end of sequence."""
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    return digest_json([tokenizer.eos_token_id, {name: parts[name] for name in parts if name not in _CALLS}])
+
+
 def _encode(
     rows: Sequence[Row], source: str, tokenizer: Any, seed: int
 ) -> Iterator[tuple[list[int], list[str | None]]]:
@@ -276,7 +284,7 @@ def build(
         "inputs": {path.name: digest(path) for path in (*inputs, *pairs)},
         "tokenizer": {
             "name": tokenizer.name_or_path,
-            "vocabulary": digest_json(sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])),
+            "sha256": tokenizer_digest(tokenizer),
         },
         "rows": {"read": counts.rows, "kept": counts.kept, "rejected": dict(sorted(counts.rejected.items()))},
         "cut_tokens": counts.cut_tokens,

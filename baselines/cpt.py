@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+from baselines.corpus import tokenizer_digest
 from baselines.training.config import ConfigFile, Overwrite, Section, Settings, TrainingConfig, load_config
 from baselines.training.run import Run
 from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import digest, digest_json, read_json
+from polyfact_dataset.storage import digest, read_json
 
 
 class CorpusConfig(Section):
@@ -51,8 +52,7 @@ def load_chunks(path: Path, limit: int | None = None) -> Any:
 def check_corpus(folder: Path, tokenizer: Any) -> dict[str, Any]:
     """The report of a corpus. Raises `ConfigError` when another tokenizer cut it, `DataError` when a file changed."""
     report: dict[str, Any] = read_json(folder / "report.json")
-    vocabulary = digest_json(sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]))
-    if report["tokenizer"]["vocabulary"] != vocabulary:
+    if report["tokenizer"]["sha256"] != tokenizer_digest(tokenizer):
         raise ConfigError(
             f"corpus {folder} was cut by the tokenizer of {report['tokenizer']['name']}, not by this model's; "
             "make it anew with python -m baselines.corpus --tokenizer"

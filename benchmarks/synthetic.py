@@ -117,7 +117,7 @@ def release(
     relations: Sequence[str] = tuple(all_relations()),
     varied: bool = False,
 ) -> dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]:
-    """`parallel` and each language -> the rows as shipped, and their splits.
+    """`parallel`, `open` and each language -> the rows as shipped, and their splits.
 
     `varied` words every question on its own, as a model would: a few words of the language stand before it.
     """
@@ -159,7 +159,7 @@ def release(
     answers = pa.table(
         [entities, *([[text] for text in texts[code]] for code in languages)], accepted(languages).schema
     )
-    return {name: (table, splits) for name, table in tables(laid, tiers, known, answers, languages) if name != "open"}
+    return {name: (table, splits) for name, table in tables(laid, tiers, known, answers, languages)}
 
 
 def write(folder: Path, made: dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]) -> None:

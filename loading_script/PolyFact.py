@@ -41,6 +41,8 @@ CONFIGS = [
     "clean_fr",
     "clean_ja",
     "clean_zh",
+    "open",
+    "clean_open",
 ]
 
 

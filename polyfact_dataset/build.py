@@ -93,7 +93,7 @@ def dump_date(dump: Path) -> datetime.date | None:
 
 
 def settle(
-    config: Config, dump: Path | None, out: Path, previous: Path | None, part: str | None = None
+    config: Config, dump: Path | None, out: Path, previous: Path | None = None, part: str | None = None
 ) -> pipeline.Inputs:
     """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
 

@@ -1,4 +1,4 @@
-"""Text rules that hold everywhere: normalisation, scripts, and whether a text mentions a name.
+"""Text rules that hold everywhere: normalisation, scripts, markup, and whether a text mentions a name.
 
 Scripts are ISO 15924 codes. `Jpan` covers kanji, hiragana and katakana, `Hans` covers Han characters.
 """
@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from html.entities import html5
 
 # Never carry meaning in a label: soft hyphen, grapheme joiner, zero-width space, direction marks, word joiner and
 # invisible operators, byte-order mark, variation selectors.
@@ -17,7 +18,10 @@ _JOINERS = "\u200c\u200d"
 # The scripts that need joiners: Arabic with its relatives, and those of India.
 _JOINING = "\u0600-\u0dff\ufb50-\ufdff\ufe70-\ufefc"
 _IDLE = re.compile(f"[{_INVISIBLE}]+|(?<![{_JOINING}])[{_JOINERS}]+|[{_JOINERS}]+(?![{_JOINING}{_JOINERS}])")
+# In Bengali a joiner says how a hasanta joins two letters; away from one, inside a word, it does nothing.
+_LONELY_JOINER = re.compile(f"(?<=[\u0980-\u09cc\u09ce-\u09ff])[{_JOINERS}](?=[\u0980-\u09cc\u09ce-\u09ff])")
 _REPEATED_JOINER = re.compile(f"([{_JOINERS}])[{_JOINERS}]+")
+_IDLE_JOINER = re.compile(f"(?<![{_JOINING}])[{_JOINERS}]|[{_JOINERS}](?![{_JOINING}])")
 _UNSEEN = re.compile(f"[{_INVISIBLE}{_JOINERS}]+")
 # Overrides, deprecated format characters, tags, annotations and blank letters show something else than they hold.
 _HIDING_CHARACTERS = "\u115f\u1160\u202d\u202e\u206a-\u206f\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e007f"
@@ -91,6 +95,19 @@ _FOLDED_WITH_CARE = _UNSEEN_CHARACTERS | _SYMBOL_CHARACTERS | _members("\u0345\u
 # Letters to Unicode, yet used like punctuation in several scripts: apostrophes and the Japanese length mark.
 _SHARED = "ʻʼʽʾʿˈ\u30fc"
 _GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
+# HTML, wiki text and web addresses: no name, and an answer nobody would give.
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&(?:#\w+|\w+);|\[\[|\]\]|\{\{|\}\}|''+|https?://")
+# A name parts its words by spaces or, in Chinese and Japanese, by dots.
+_BETWEEN_NAMES = re.compile(r"[\s・·＝=]+")
+_BRACKETS = re.compile(r"\s*[(（][^()（）]*[)）]")
+_GENERATION = re.compile(r"jr\.?|sr\.?|[ivx]+|младший|старший|filho|neto|júnior|hijo")
+_EPITHET = {"of", "the"}
+_HYPHENS = re.compile("[-\u2010-\u2015]")
+_AFTER_KANA = re.compile("[\u3041-\u30fa\u30fc]([a-z]{2,})")
+_AROUND = "()（）[]«»“”„\"'.,:;!?"
+# Alphabets into which a name is written out letter by letter.
+_LETTERED = {"Grek", "Cyrl", "Arab", "Beng", "Hebr", "Deva", "Armn", "Geor", "Thai"}
+Endings = tuple[tuple[str, tuple[str, ...]], ...]
 _COVERS = {"Jpan": {"Hani", "Hira", "Kana"}, "Hans": {"Hani"}, "Hant": {"Hani"}}
 
 
@@ -137,6 +154,49 @@ def mixes_scripts(text: str) -> bool:
     return any(len(scripts_of(word) & alphabets) > 1 for word in re.split(r"[\s\-‐-―·・/.,:()'’\d]+", text))
 
 
+def markup(text: str) -> str | None:
+    """The first HTML or wiki markup or web address in the text, or None. An unknown `&name;` is none."""
+    for found in _MARKUP.finditer(text):
+        sign = found[0]
+        if not sign.startswith("&") or sign[1] == "#" or sign[1:] in html5:
+            return sign
+    return None
+
+
+def idle_joiner(text: str) -> bool:
+    """Whether a zero-width joiner or non-joiner stands where it shapes no letter."""
+    return any(pattern.search(text) for pattern in (_IDLE_JOINER, _LONELY_JOINER))
+
+
+def _plain(word: str) -> bool:
+    """Whether a Latin word is spelt like a name or noun: not an abbreviation, a number or a brand such as iPhone."""
+    return len(word) >= 3 and word[1:].islower()
+
+
+def half_transliterated(label: str, person: bool = False) -> str | None:
+    """The part of a name that stayed in Latin letters inside a word of another script, or None.
+
+    Parts of a word are joined by a hyphen (Лос-Angeles), or follow kana in small letters (ロンdon); abbreviations
+    and brands do not count (USB, iPhone), nor do Latin words of their own (ядро Linux), unless they are all that
+    follows and in small letters (Гда ńsk). In a person's name no ordinary Latin word stands beside another script.
+    """
+    own = scripts_of(label)
+    if "Latn" not in own or len(own) == 1:
+        return None
+    if (kana := _AFTER_KANA.search(label)) is not None:
+        return kana[1]
+    joined = [_HYPHENS.split(word.strip(_AROUND)) for word in label.split()]
+    if person:
+        joined = [[part for word in joined for part in word]]
+    elif len(joined) == 2 and not joined[0][0].islower() and joined[1][0].islower():
+        joined = [[*joined[0], *joined[1]]]
+    for parts in joined:
+        latin = next((part for part in parts if scripts_of(part) == {"Latn"} and _plain(part)), None)
+        if latin is not None and any(scripts_of(part) & _LETTERED and not part.islower() for part in parts):
+            return latin
+    return None
+
+
 def _edge(characters: Iterable[str]) -> str:
     """The script of the first letter of a word; `Zyyy` where punctuation, a space or nothing comes before one."""
     for char in characters:
@@ -178,7 +238,8 @@ def clean(text: str) -> str | None:
     if not _CONTROLS.isdisjoint(text):
         if _HIDING.search(text) or (_EMBEDDING.search(text) and not _one_direction(text)):
             return None
-        seen = _without(_IDLE, _REPEATED_JOINER.sub(r"\1", _EMBEDDING.sub("\u200b", text)))
+        shown = _REPEATED_JOINER.sub(r"\1", _EMBEDDING.sub("\u200b", text))
+        seen = _without(_IDLE, _LONELY_JOINER.sub("", shown))
     if seen is None:
         return None
     seen = " ".join(unicodedata.normalize("NFC", seen).split())
@@ -244,3 +305,55 @@ def mentions(text: str, name: str, *, spaced: bool, glue: str = "none") -> bool:
             return True
         start = text.find(name, start + 1)
     return False
+
+
+def _forms(word: str, endings: Endings) -> Iterable[str]:
+    """A word and its other cases. Only words of at least 4 letters, of which 3 stay, are inflected."""
+    yield word
+    for ending, others in endings if len(word) >= 4 and word.isalpha() else ():
+        stem = word.removesuffix(ending)
+        if word.endswith(ending) and len(stem) >= 3:
+            yield from (stem + other for other in others if other or len(stem) > 3)
+
+
+@lru_cache(maxsize=1 << 16)
+def _cases(name: str, endings: Endings) -> re.Pattern[str]:
+    """What finds a name in any case of its words."""
+    words = ("|".join(map(re.escape, _forms(word, endings))) for word in re.split(r"[\s-]+", name))
+    return re.compile(rf"(?<!\w){'[ -]+'.join(f'(?:{forms})' for forms in words)}(?!\w)")
+
+
+def mentions_inflected(text: str, name: str, endings: Endings) -> bool:
+    """Whether `text` holds `name` with its words in any case; both in the form of `normalise`.
+
+    `endings` are those of a language file: each of the nominative with what takes its place in other cases.
+    """
+    return bool(endings) and len(name) >= 4 and name[:3] in text and _cases(name, endings).search(text) is not None
+
+
+def surname(name: str) -> str | None:
+    """The family name of a person's full name in the form of `normalise`; None where it has none of its own.
+
+    It is what stands before a comma, else the last word; epithets (William of Ockham, Pliny the Elder) are none.
+    """
+    head, comma, rest = _BRACKETS.sub("", name).partition(",")
+    words = [word for word in _BETWEEN_NAMES.split(head) if word]
+    while len(words) > 1 and _GENERATION.fullmatch(words[-1]):
+        words.pop()
+    inverted = comma and not _GENERATION.fullmatch(rest.strip())
+    if not words or not (len(words) > 1 or inverted) or not _EPITHET.isdisjoint(words):
+        return None
+    return words[-1] if _is_long(words[-1]) else None
+
+
+def _is_long(word: str) -> bool:
+    """Whether a family name is long enough to tell anything: 4 letters, 3 in Chinese and Japanese."""
+    return len(word) >= (3 if scripts_of(word) & _COVERS["Jpan"] else 4)
+
+
+def mentions_surname(text: str, name: str, *, spaced: bool, glue: str = "none", endings: Endings = ()) -> bool:
+    """Whether `text` holds a person's family name, in any case where `endings` are given; both as by `normalise`."""
+    family = surname(name)
+    if family is None or family[:3] not in text:
+        return False
+    return mentions(text, family, spaced=spaced, glue=glue) or mentions_inflected(text, family, endings)

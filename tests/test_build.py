@@ -153,8 +153,8 @@ print(json.dumps(sizes))
     )
     assert result.returncode == 0, result.stderr
     sizes = json.loads(result.stdout.splitlines()[-1])
-    named = ["open", *PAPER_LANGUAGES]
-    assert list(sizes) == ["parallel", "clean", *named, *(f"clean_{name}" for name in named)]
+    clean = [f"clean_{code}" for code in PAPER_LANGUAGES]
+    assert list(sizes) == ["parallel", "clean", *PAPER_LANGUAGES, *clean, "open", "clean_open"]
     assert all(set(by_split) == set(SPLITS) for by_split in sizes.values())
     assert sizes["parallel"] == sizes["en"] == sizes["zh"] and sizes["clean"] == sizes["clean_bn"]
     assert sum(sizes["clean"].values()) < sum(sizes["parallel"].values())
@@ -300,6 +300,19 @@ def test_bad_dumps_give_one_clear_message_and_leave_nothing(kind: str, code: int
     status, message = failing("build", "--dump", make_input(kind, tmp_path), "--out", out, "--quiet")
     assert status == code and said in message and len(message.strip().splitlines()) == 1
     assert not (out / "release").exists() and not list(out.glob("stages/0*"))
+
+
+def test_a_dump_cut_between_lines_is_refused(tmp_path: Path) -> None:
+    lines = bz2.decompress(SAMPLE_DUMP.read_bytes()).splitlines(keepends=True)
+    (tmp_path / "dump.json").write_bytes(b"".join(lines[:500]))
+    arguments = ("--dump", tmp_path / "dump.json", "--out", tmp_path / "build")
+    # One of several files, for `polyfact merge`, may look so.
+    assert "has no ] at its end" in polyfact("extract", *arguments).stderr
+    status, message = failing("build", *arguments, "--quiet")
+    assert status == 1 and "it is cut off" in message and not (tmp_path / "build" / "release").exists()
+    # Lines alone, without brackets, are a dump as well.
+    (tmp_path / "lines.json").write_bytes(b"".join(lines[1:500]))
+    polyfact("candidates", "--dump", tmp_path / "lines.json", "--out", tmp_path / "other")
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2"])

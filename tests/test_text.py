@@ -8,7 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyfact_dataset.text import clean, in_scripts, mentions, mixes_scripts, normalise, script_of, scripts_of
+from polyfact_dataset.languages import language
+from polyfact_dataset.text import (
+    clean,
+    half_transliterated,
+    idle_joiner,
+    in_scripts,
+    markup,
+    mentions,
+    mentions_inflected,
+    mentions_surname,
+    mixes_scripts,
+    normalise,
+    script_of,
+    scripts_of,
+    surname,
+)
 
 # What makes normalisation difficult: controls, joiners, marks, case and compatibility forms, letters of all scripts.
 AWKWARD = (
@@ -160,3 +175,137 @@ def test_scripts_of_ignores_what_all_share() -> None:
 )
 def test_mentions(text: str, name: str, spaced: bool, glue: str, found: bool) -> None:
     assert mentions(text, name, spaced=spaced, glue=glue) is found
+
+
+@pytest.mark.parametrize(
+    ("code", "question", "name", "found"),
+    [
+        ("de", "Wer regierte den Süden Deutschlands?", "Deutschland", True),
+        ("de", "Wer ist Präsident der Vereinigten Staaten?", "Vereinigte Staaten", True),
+        ("de", "Welches Land liegt am Ufer des Schwarzen Meeres?", "Schwarzes Meer", True),
+        ("de", "Wo steht das Haus des Landes?", "Land", True),
+        ("de", "Wo ist die Deutschlandhalle?", "Deutschland", False),
+        ("de", "Wo liegt Romsdal?", "Rom", False),
+        ("de", "Wo liegen die Roms?", "Rom", False),
+        ("ru", "В каком городе находится университет Москвы?", "Москва", True),
+        ("ru", "Где находится Московский вокзал?", "Москва", False),
+        ("ru", "Чья столица — столица Саудовской Аравии?", "Саудовская Аравия", True),
+        ("ru", "Кто написал учебник русского языка?", "Русский язык", True),
+        ("ru", "Кто открыл остров Китайка?", "Китай", False),
+        ("ru", "Кто правил Китаем?", "Китай", True),
+        ("ru", "На каком языке говорят в Нидерландах?", "Нидерланды", True),
+        ("ru", "Где родился Римма?", "Рим", False),
+        ("en", "What is Germanys capital?", "Germany", False),
+    ],
+)
+def test_a_name_in_another_case(code: str, question: str, name: str, found: bool) -> None:
+    assert mentions_inflected(normalise(question), normalise(name), language(code).cases) is found
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("Ernest Hemingway", "hemingway"),
+        ("Толстой, Лев Николаевич", "толстой"),
+        ("Martin Luther King Jr.", "king"),
+        ("Martin Luther King, Jr.", "king"),
+        ("レフ・トルストイ", "トルストイ"),
+        ("列夫·托尔斯泰", "托尔斯泰"),
+        ("George Lucas (director)", "lucas"),
+        ("William of Ockham", None),
+        ("Pliny the Elder", None),
+        ("John Paul II", "paul"),
+        ("Bruce Lee", None),
+        ("Plato", None),
+        ("毛泽东", None),
+    ],
+)
+def test_surname(name: str, family: str | None) -> None:
+    assert surname(normalise(name)) == family
+
+
+@pytest.mark.parametrize(
+    ("code", "question", "name", "found"),
+    [
+        ("en", "Who wrote The Hemingway Reader?", "Ernest Hemingway", True),
+        ("en", "Who painted Hemingways?", "Ernest Hemingway", False),
+        ("ru", "Кто написал «Дневник Толстого»?", "Лев Толстой", True),
+        ("de", "Wer schrieb „Hemingways Fest“?", "Ernest Hemingway", True),
+        ("ja", "『トルストイ日記』の作者は誰ですか。", "レフ・トルストイ", True),
+        ("bn", "টলস্টয়ের ডায়েরি কে লিখেছেন?", "লিও টলস্টয়", True),
+        ("en", "Who directed Ernest Saves Christmas?", "Ernest Hemingway", False),
+        ("en", "Who wrote Kingdom Come?", "Stephen King", False),
+    ],
+)
+def test_a_question_that_holds_a_family_name(code: str, question: str, name: str, found: bool) -> None:
+    entry = language(code)
+    asked, answer = normalise(question), normalise(name)
+    assert mentions_surname(asked, answer, spaced=entry.spaced, glue=entry.glue, endings=entry.cases) is found
+
+
+@pytest.mark.parametrize(
+    ("label", "part", "of_a_person"),
+    [
+        ("Лос-Angeles", "Angeles", "Angeles"),
+        ("Гда ńsk", "ńsk", "ńsk"),
+        ("ロンdon", "don", "don"),
+        ("アンgelaス", "gela", "gela"),
+        ("গ্দা ńsk", "ńsk", "ńsk"),
+        ("ما tejكو", None, None),
+        ("نيو-York", "York", "York"),
+        ("نيو York", None, "York"),
+        ("নিউ york", "york", "york"),
+        ("Иван Smith", None, "Smith"),
+        # Latin words of their own, abbreviations, numbers and brands.
+        ("ядро Linux", None, None),
+        ("Fas-рецептор", None, None),
+        ("USB-кабель", None, None),
+        ("Googleマップ", None, None),
+        ("ニューiPhone", None, None),
+        ("トヨタ・ist", None, None),
+        ("SEGA株式会社", None, None),
+        ("كاديلاك XTS", None, None),
+        ("Иоанн Павел II", None, None),
+        ("Los Angeles", None, None),
+        ("Лос-Анджелес", None, None),
+    ],
+)
+def test_half_transliterated(label: str, part: str | None, of_a_person: str | None) -> None:
+    assert (half_transliterated(label), half_transliterated(label, person=True)) == (part, of_a_person)
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        ("<b>Lyon</b>", "<b>"),
+        ("[[Lyon]]", "[["),
+        ("{{lang|fr|Lyon}}", "{{"),
+        ("Lyon &amp; Turin", "&amp;"),
+        ("&#39;Lyon", "&#39;"),
+        ("''Lyon''", "''"),
+        ("https://lyon.fr", "https://"),
+        ("AT&T; more", None),
+        ("I <3 Lyon", None),
+        ("L'Aquila", None),
+        ("1 < 2 > 0", None),
+        ("[Lyon]", None),
+    ],
+)
+def test_markup(text: str, sign: str | None) -> None:
+    assert markup(text) == sign
+
+
+@pytest.mark.parametrize(
+    ("text", "idle", "cleaned"),
+    [
+        ("ঢা\u200cকা", True, "ঢাকা"),
+        ("Ly\u200don", True, "Lyon"),
+        ("ঢাকা\u200c", True, "ঢাকা"),
+        ("ক্\u200cষ", False, "ক্\u200cষ"),
+        ("র\u200d্যান্ড", False, "র\u200d্যান্ড"),
+        ("می\u200cخواهم", False, "می\u200cخواهم"),
+        ("ঢাকা", False, "ঢাকা"),
+    ],
+)
+def test_joiners_stay_where_they_shape_a_letter(text: str, idle: bool, cleaned: str) -> None:
+    assert idle_joiner(text) is idle and clean(text) == cleaned and not idle_joiner(cleaned)

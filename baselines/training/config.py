@@ -97,7 +97,7 @@ class OptimisationConfig(Section):
 class EvaluationConfig(Section):
     """The evaluators' multiple-choice metrics on the split `validation`, right after a checkpoint."""
 
-    # A multiple of output.checkpoint_steps; None evaluates never.
+    # A multiple of output.checkpoint_steps; the last step is evaluated too. None evaluates never.
     steps: int | None = Field(default=None, ge=1)
     # Also before the first step, for the figures of the model that the run starts from.
     at_start: bool = True

@@ -54,23 +54,35 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self.session: dict[str, Any] = {"first_step": step, "last_step": step, "seconds": 0.0, "evaluating_s": 0.0}
         self.record["sessions"].append(self.session)
 
+    def _evaluation(self, step: int) -> Path:
+        """Where the figures of a step lie; it is evaluated when they do."""
+        return self.run.folder / "evaluations" / f"step-{step:06d}.json"
+
     def _forget_after(self, step: int) -> None:
         """Removes what a killed run wrote after its last whole checkpoint: it will be written again."""
         for path in checkpoints(self.run.folder):
             if int(path.name.rpartition("-")[2]) > step:
                 remove(path)
+        for path in sorted((self.run.folder / "evaluations").glob("step-*")):
+            if int(re.findall(r"\d+", path.name)[0]) > step:
+                remove(path)
         log = self.run.folder / "log.jsonl"
         if log.is_file():
-            whole = [line for line in log.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
-            write_text(log, "".join(line for line in whole if json.loads(line)["step"] <= step))
+            lines = [line for line in log.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
+            write_text(log, "".join(line for line in lines if self._holds(json.loads(line), step)))
         self.record["sessions"] = [part for part in self.record["sessions"] if part["first_step"] < part["last_step"]]
+
+    def _holds(self, line: dict[str, Any], step: int) -> bool:
+        """Whether a line of the log stays when a run goes on from `step`."""
+        cut_off = any(name.startswith("eval_") for name in line) and not self._evaluation(line["step"]).is_file()
+        return bool(line["step"] <= step and not cut_off)
 
     # ------------------------------------------------------------ called by the Trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Figures of the model that the run starts from, or those that a kill cut off."""
         if state.global_step or self.run.config.evaluation.at_start:
-            self._evaluate(state.global_step)
+            self._evaluate(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """One line of `log.jsonl`, and a shorter one for whoever watches."""
@@ -87,7 +99,7 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             write_text(self.run.folder / f"checkpoint-{state.global_step}" / COMPLETE, f"{state.global_step}\n")
             write_json(self.run.folder / "run.json", self.record)
         processes().wait_for_everyone()
-        self._evaluate(state.global_step)
+        self._evaluate(state)
 
     # ------------------------------------------------------------ parts
 
@@ -100,11 +112,11 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         )
         return f"{self.run.config.method} step {state.global_step}/{state.max_steps}: {', '.join(values)}"
 
-    def _evaluate(self, step: int) -> None:
-        """Runs what is due at this step and not yet there, and logs it."""
-        every = self.run.config.evaluation.steps
-        path = self.run.folder / "evaluations" / f"step-{step:06d}.json"
-        if not every or step % every or path.is_file():
+    def _evaluate(self, state: Any) -> None:
+        """Runs what is due at this step and not yet there, and logs it. The last step is always due."""
+        every, step = self.run.config.evaluation.steps, state.global_step
+        path = self._evaluation(step)
+        if not every or (step % every and step < state.max_steps) or path.is_file():
             return
         start = time.perf_counter()
         network = self.trainer.accelerator.unwrap_model(self.trainer.model)
@@ -115,12 +127,12 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             for evaluator in (lambda at: evaluate_choices(self.run, network, at), *self.run.evaluators):
                 found.update(evaluator(step))
         network.train(training)
+        self._evaluating_s += time.perf_counter() - start
+        self.trainer.log({f"eval_{name}": value for name, value in found.items()})
         processes().wait_for_everyone()
         if self.main:
             write_json(path, found)
         processes().wait_for_everyone()
-        self._evaluating_s += time.perf_counter() - start
-        self.trainer.log({f"eval_{name}": value for name, value in found.items()})
 
     def _count(self, state: Any) -> None:
         """Brings the cost in `run.json` up to date."""

@@ -25,10 +25,14 @@ def make_likelihood_trainer(run: Run, dataset: Any, **extra: Any) -> Any:
 def validation_loss(trainer: Any, dataset: Any) -> float:
     """Mean negative log-likelihood of the tokens of `dataset` (natural log), by the model as it stands."""
     import torch
+    from torch.utils.data import DataLoader
 
     total = torch.zeros(2, dtype=torch.float64)
     network = trainer.accelerator.unwrap_model(trainer.model)
-    for batch in trainer.get_eval_dataloader(dataset):
+    # Trainer's own would leave out the last batch, as for training.
+    size = trainer.args.per_device_eval_batch_size
+    loader = trainer.accelerator.prepare(DataLoader(dataset, size, collate_fn=trainer.data_collator))
+    for batch in loader:
         with torch.inference_mode():
             logprobs = network(**batch, use_cache=False, fused_lm_head=True).log_probs
         sums = -logprobs.double().sum(-1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def merge(adapter: Path, output: Path, base: str | None = None, dtype: str = "au
     if dtype not in DTYPES:
         raise ConfigError(f"unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
     disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)  # peft's concern
     found = read_json(settings)
     name = base or found["base_model_name_or_path"]
     kind = dtype if dtype == "auto" else getattr(torch, dtype)

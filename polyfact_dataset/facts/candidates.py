@@ -15,10 +15,12 @@ import duckdb
 
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect, one_row_per_id, write_query
+from polyfact_dataset.errors import DataError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.records import CANDIDATES, REJECTS, TRUE_OBJECTS
 from polyfact_dataset.relations import all_relations
+from polyfact_dataset.wikidata.extract import is_cut_off
 
 # Wikimedia's own pages are items, too: disambiguations, lists, categories, templates, name items.
 _NOT_A_SUBJECT = (
@@ -159,7 +161,12 @@ def _first_reason() -> str:
 
 def run(context: Context) -> Report:
     """Writes `candidates`, `true_objects` (for the candidates' subjects) and `rejects`."""
-    config = context.config
+    config, extracted = context.config, context.manifest["stages"]["extract"]["counts"]
+    if is_cut_off(extracted):
+        raise DataError(
+            "the dump begins with [ and has no ] at its end: it is cut off; fetch it again, or `polyfact merge` the "
+            "extractions of all files of a split dump"
+        )
     share = config.candidates.pool_factor * config.facts / len(config.relations)
     pool = max(math.ceil(share), config.candidates.min_pool)
     symmetric = ", ".join(f"'{relation.id}'" for relation in all_relations().values() if relation.symmetric) or "''"

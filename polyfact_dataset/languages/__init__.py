@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +52,8 @@ class Cues(BaseModel):
 class Language(BaseModel):
     """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia.
 
-    `described` is what follows the name of a subject that needs its short description to be told apart.
+    `described` is what follows the name of a subject that needs its short description to be told apart. `endings` are
+    those of a noun's or adjective's nominative, each with what takes its place in other cases.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class Language(BaseModel):
     described: str = Field(default=" ({description})", pattern=r"\{description\}")
     prompt: PromptLiterals
     cues: Cues = Cues()
+    endings: dict[str, tuple[str, ...]] = {}
     questions: dict[str, str]
 
     @field_validator("questions")
@@ -85,6 +87,11 @@ class Language(BaseModel):
             if text.count("{subject}") != 1 or text != text.strip():
                 raise ValueError(f"[questions] {key}: {{subject}} must stand exactly once, without outer spaces")
         return questions
+
+    @cached_property
+    def cases(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The `endings` as `text.mentions_inflected` takes them."""
+        return tuple(self.endings.items())
 
     def template(self, relation: str, kind: str | None) -> str:
         """The question for a relation and a kind of subject, the default wording when the kind has none."""

@@ -11,7 +11,7 @@ from typing import Any
 from polyfact_dataset.languages import Language, language
 from polyfact_dataset.llm.protocol import Answer
 from polyfact_dataset.questions.validate import fault
-from polyfact_dataset.text import clean, in_scripts, mixes_scripts, normalise
+from polyfact_dataset.text import clean, in_scripts, markup, mixes_scripts, normalise
 from polyfact_dataset.wikidata.localise import simplified, usable
 
 _MAX_QUESTION_CHARACTERS = 400
@@ -120,7 +120,7 @@ def question_of(
     if how is None:
         raise Unusable("wrong_answer")
     cleaned, entry = clean(question), language(code)
-    if cleaned is None or len(cleaned) > _MAX_QUESTION_CHARACTERS:
+    if cleaned is None or len(cleaned) > _MAX_QUESTION_CHARACTERS or markup(cleaned):
         raise Unusable("unusable_question")
     # Only the wording is converted: the names are to stay as they are shown.
     if "Hans" in entry.scripts:

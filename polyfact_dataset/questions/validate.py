@@ -18,8 +18,9 @@ from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.questions.write import both_ends
 from polyfact_dataset.records import REJECTS, SURVIVORS
+from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import table_writer
-from polyfact_dataset.text import mentions, normalise
+from polyfact_dataset.text import half_transliterated, mentions, mentions_inflected, mentions_surname, normalise
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -27,8 +28,11 @@ def settings(config: Config) -> dict[str, object]:
     return {"languages": config.languages}
 
 
-def fault(question: str, subject: str, gold: str, code: str) -> str | None:
-    """The reason why one language's question is unsound, or None. Texts are as shown to the reader."""
+def fault(question: str, subject: str, gold: str, code: str, people: str | None = None) -> str | None:
+    """The reason why one language's question is unsound, or None. Texts are as shown to the reader.
+
+    `people` is which end of the fact is a person (relations.toml).
+    """
     entry = language(code)
     asked, named, answer = normalise(question), normalise(subject), normalise(gold)
     if not asked:
@@ -39,6 +43,14 @@ def fault(question: str, subject: str, gold: str, code: str) -> str | None:
         return "subject_is_gold"
     if mentions(asked, answer, spaced=entry.spaced, glue=entry.glue):
         return "gold_in_question"
+    if mentions_inflected(asked, answer, entry.cases):
+        return "gold_inflected"
+    if people == "answers" and mentions_surname(
+        asked, answer, spaced=entry.spaced, glue=entry.glue, endings=entry.cases
+    ):
+        return "surname_in_question"
+    if people and half_transliterated(gold if people == "answers" else subject, person=True):
+        return "half_transliterated"
     return None
 
 
@@ -63,8 +75,9 @@ def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
     """The reason code of the first language in which the fact is unsound, or None."""
     if row["ambiguous"] is not None:
         return f"ambiguous_subject:{row['ambiguous']}"
+    people = all_relations()[row["property_id"]].people
     for code in languages:
-        reason = fault(row[code], row[f"subject:{code}"], row[f"object:{code}"], code)
+        reason = fault(row[code], row[f"subject:{code}"], row[f"object:{code}"], code, people)
         if reason is not None:
             return f"{reason}:{code}"
     return None

@@ -45,7 +45,7 @@ def write_partition(folder: Path, name: str, rows: pa.Table, config: Config) -> 
 
 
 def configs(files: dict[str, dict[str, dict[str, list[str]]]]) -> dict[str, dict[str, list[str]]]:
-    """Config name -> split -> files, `parallel` first. `files` is table -> split -> tier -> files."""
+    """Config name -> split -> files, in the order of a reader. `files` is table -> split -> tier -> files."""
     result: dict[str, dict[str, list[str]]] = {}
     for clean in (False, True):
         for table, splits in files.items():
@@ -55,9 +55,9 @@ def configs(files: dict[str, dict[str, dict[str, list[str]]]]) -> dict[str, dict
                 split: [path for tier in tiers for path in found.get(tier, [])] for split, found in splits.items()
             }
             result[name] = {split: paths for split, paths in listed.items() if paths}
-    order = ["parallel", "clean", *(table for table in files if table != "parallel")]
-    order += [f"clean_{table}" for table in files if table != "parallel"]
-    return {name: result[name] for name in order if result[name]}
+    codes = [table for table in files if table not in ("parallel", "open")]
+    order = ["parallel", "clean", *codes, *(f"clean_{code}" for code in codes), "open", "clean_open"]
+    return {name: result[name] for name in order if result.get(name)}
 
 
 def _partitions(items: pa.Table, tiers: pa.Table) -> dict[tuple[str, str], pa.Array]:

@@ -47,13 +47,15 @@ def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
 
 
 def _ordered(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with configs as a reader expects them: `parallel`, `clean`, then by table, the clean ones last."""
+    """The manifest with configs as readers expect them: `parallel`, `clean`, languages, their clean ones, the rest."""
     languages = list(manifest["build"]["config"]["languages"])
 
     def place(config: str) -> tuple[int, int, int, str]:
         table = config.removeprefix("clean_")
-        first = ["parallel", "clean"].index(config) if config in ("parallel", "clean") else 2
-        return first, config.startswith("clean_"), languages.index(table) if table in languages else -1, table
+        if config in ("parallel", "clean"):
+            return 0, config == "clean", 0, config
+        own = table in languages
+        return 1 if own else 2, config.startswith("clean_"), languages.index(table) if own else -1, table
 
     order = sorted(manifest["configs"], key=place)
     for name in ("configs", "sizes"):

@@ -116,6 +116,11 @@ class Rows:
         self.quarantine: list[list[Any]] = [[] for _ in QUARANTINE.columns]
         self.lines = 0
         self.lexemes = 0
+        # Statements of the relations whose value is unknown, none, or no item.
+        self.without_item = 0
+        # The first and the last line of an array.
+        self.opened = 0
+        self.closed = 0
 
     @property
     def broken(self) -> int:
@@ -189,7 +194,11 @@ class Reader:
             else:
                 line = bytes(view[start:stop]).strip()
                 line = line[:-1] if line.endswith(b",") else line
-                if line and line not in (b"[", b"]"):
+                if line == b"[":
+                    rows.opened += 1
+                elif line == b"]":
+                    rows.closed += 1
+                elif line:
                     self._read_line(memoryview(line), number, rows)
             start, number = stop + 1, number + 1
 
@@ -233,7 +242,7 @@ class Reader:
             if qid[0] == "Q":
                 for relation, found in zip(self.wanted.relations, relations):
                     if found:
-                        _add_statements(qid, relation, found, rows.statements)
+                        rows.without_item += _add_statements(qid, relation, found, rows.statements)
         rows.type_ends.append(len(rows.types))
 
     def _add_titles(self, sitelinks: Any, rows: Rows) -> None:
@@ -305,12 +314,15 @@ def _ended(statement: _Statement) -> bool:
     return any(snak.snaktype != "novalue" for snak in qualifiers.P582)
 
 
-def _add_statements(subject: str, relation: str, found: Sequence[_Statement], columns: list[list[Any]]) -> None:
-    best = _best_rank(found)
+def _add_statements(subject: str, relation: str, found: Sequence[_Statement], columns: list[list[Any]]) -> int:
+    """Adds the statements whose value is an item; returns the number of the others."""
+    best, others = _best_rank(found), 0
     for statement in found:
         value = _object(statement.mainsnak)
         if value is None:
+            others += 1
             continue
         row = (subject, relation, value, statement.rank, statement.rank == best, _ended(statement))
         for column, cell in zip(columns, row):
             column.append(cell)
+    return others

@@ -7,7 +7,7 @@ durable at once. A killed run goes on behind the last part. Tables are the same 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from polyfact_dataset.wikidata.entities import Wanted
 from polyfact_dataset.wikidata.lines import joined
 from polyfact_dataset.wikidata.parts import Parts, Record
 from polyfact_dataset.wikidata.workers import (
-    TABLES,
+    REPORTED,
     Parsed,
     Piece,
     Pool,
@@ -163,6 +163,11 @@ def check_broken(total: Counter[str], config: ExtractConfig, name: str, *, final
         )
 
 
+def is_cut_off(counts: Mapping[str, int]) -> bool:
+    """Whether the array of the dump has a beginning and no end. Dumps of plain lines have neither."""
+    return counts["opened"] > counts["closed"]
+
+
 def _read(source: Chunks, extraction: Extraction, pool: Pool, folder: Path, progress: Progress) -> Position | None:
     """Hands chunks to the workers while there are free slots, and takes their results in order.
 
@@ -263,4 +268,6 @@ def _finished(context: Context, parts: Parts, name: str) -> Report:
             (context.folder / TAIL).write_bytes(parts.tail)
     if total["broken"]:
         context.log.line(f"extract: {total['broken']} broken lines are in quarantine.parquet")
-    return Report({name: total[name] for name in ("lines", "lexemes", "broken", *(table.name for table in TABLES))})
+    if is_cut_off(total) and context.part is None:
+        context.log.line(f"extract: {name} begins with [ and has no ] at its end: one of several files, or cut off")
+    return Report({name: total[name] for name in REPORTED})

@@ -24,12 +24,10 @@ from polyfact_dataset.languages import Language, language
 from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.records import CONVERTED, accepted, localised
 from polyfact_dataset.storage import table_writer
-from polyfact_dataset.text import clean, in_scripts, mixes_scripts, normalise
+from polyfact_dataset.text import clean, half_transliterated, in_scripts, markup, mixes_scripts, normalise
 
 _DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 _MAX_CHARACTERS = 120
-# HTML, wiki text and web addresses: no name, and an answer nobody would give.
-_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w+;|\[\[|\]\]|\{\{|\}\}|https?://")
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -63,9 +61,9 @@ def usable(text: str, entry: Language) -> str | None:
 @lru_cache(maxsize=1 << 16)
 def _usable(text: str, scripts: tuple[str, ...]) -> str | None:
     cleaned = clean(text)
-    if cleaned is None or len(cleaned) > _MAX_CHARACTERS or _MARKUP.search(cleaned):
+    if cleaned is None or len(cleaned) > _MAX_CHARACTERS or markup(cleaned):
         return None
-    if not in_scripts(cleaned, scripts) or mixes_scripts(cleaned):
+    if not in_scripts(cleaned, scripts) or mixes_scripts(cleaned) or half_transliterated(cleaned):
         return None
     return simplified(cleaned) if "Hans" in scripts else cleaned
 

@@ -28,7 +28,7 @@ from polyfact_dataset.wikidata.extract import (
     wanted,
 )
 from polyfact_dataset.wikidata.lines import joined
-from polyfact_dataset.wikidata.workers import TABLES, counts_of, renumbered
+from polyfact_dataset.wikidata.workers import REPORTED, TABLES, counts_of, renumbered
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,4 @@ def merged(context: Context, sources: Sequence[Source]) -> Report:
     check_broken(merger.counts, context.config.extract, "(merged)", final=True)
     if not merger.counts["entities"]:
         raise DataError("the extractions hold no Wikidata entity")
-    names = ("lines", "lexemes", "broken", *(table.name for table in TABLES))
-    return Report({name: merger.counts[name] for name in names})
+    return Report({name: merger.counts[name] for name in REPORTED})

@@ -29,6 +29,9 @@ from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
 from polyfact_dataset.wikidata.lines import LineCutter
 
 TABLES = (ENTITIES, STATEMENTS, QUARANTINE)
+COUNTS = ("lines", "lexemes", "broken", "without_item", "opened", "closed")
+# What stage `extract` reports.
+REPORTED = (*COUNTS, *(table.name for table in TABLES))
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Piece:
 
 def counts_of(rows: Rows) -> dict[str, int]:
     """What the build reports about parsed lines."""
-    return {"lines": rows.lines, "lexemes": rows.lexemes, "broken": rows.broken}
+    return {name: getattr(rows, name) for name in COUNTS}
 
 
 def _encode(rows: Rows) -> bytes:

@@ -201,6 +201,9 @@ def test_namesakes_are_asked_with_what_tells_them_apart() -> None:
     assert english["subject"] == "Freedonia (large isle)" and "Freedonia (large isle)" in settled.questions["en"]
 
 
+REFUSED = ("model_wrong_language", "model_same_as_en", "model_unusable_question", "gold_in_question")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_changes_nothing_that_is_asked_or_parsed(name: str) -> None:
     name = " ".join(name.split())
@@ -214,4 +217,4 @@ def test_a_hostile_name_changes_nothing_that_is_asked_or_parsed(name: str) -> No
     if settled.reason is None:
         assert all(text.count(name) == 1 for text in settled.questions.values())
     else:
-        assert settled.reason.partition(":")[0] in ("model_wrong_language", "model_same_as_en", "gold_in_question")
+        assert settled.reason.partition(":")[0] in REFUSED

@@ -23,6 +23,8 @@ from tests.planted import build, item, labels, reasons, state, world
         ("en", "", "Peru", "Lima", "empty_question"),
         ("en", "What is the capital of Singapore?", "Singapore", "SINGAPORE", "subject_is_gold"),
         ("bn", "নোকিয়ার ফোন কে তৈরি করে?", "ফোন", "নোকিয়া", "gold_in_question"),
+        ("de", "Wo endet die Geschichte Deutschlands?", "Geschichte Deutschlands", "Deutschland", "gold_inflected"),
+        ("ru", "Где находится метро Москвы?", "метро Москвы", "Москва", "gold_inflected"),
         ("ar", "ما عاصمة المغرب؟", "المغرب", "مغرب", "gold_in_question"),
         ("en", "Where is the Limagne?", "Limagne", "Lima", None),
     ],
@@ -48,3 +50,17 @@ def test_one_language_is_enough_to_drop_a_fact(tmp_path: Path) -> None:
         "Q301|P36|Q1005": ["ambiguous_subject:ru"],
         "Q302|P36|Q1006": ["ambiguous_subject:ru"],
     }
+
+
+@pytest.mark.parametrize(
+    ("subject", "gold", "people", "reason"),
+    [
+        ("Дневник Толстого", "Лев Толстой", "answers", "surname_in_question"),
+        ("Дневник Толстого", "Лев Толстой", None, None),
+        ("Дневник", "Лев Smith", "answers", "half_transliterated"),
+        ("Лев Smith", "Лион", "subjects", "half_transliterated"),
+        ("ядро Linux", "Финляндия", None, None),
+    ],
+)
+def test_people_have_family_names(subject: str, gold: str, people: str | None, reason: str | None) -> None:
+    assert fault(f"Что такое {subject}?", subject, gold, "ru", people) == reason

@@ -93,6 +93,8 @@ def test_configs_come_in_the_order_of_a_reader(small: Path) -> None:
         "sw",
         "clean_en",
         "clean_sw",
+        "open",
+        "clean_open",
     ]
     assert [split["name"] for split in block["dataset_info"][0]["splits"]] == ["train", "validation", "test"]
     assert block["license"] == "cc0-1.0" and block["size_categories"] == ["n<1K"]
@@ -272,7 +274,7 @@ def test_the_script_of_a_release_names_its_configs_and_tag(small: Path, sample_b
     script = (small / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     found: dict[str, object] = {}
     exec(script.partition("CONFIGS = ")[1] + script.partition("CONFIGS = ")[2].partition("\n]")[0] + "\n]", found)
-    assert found["CONFIGS"] == ["parallel", "clean", "en", "sw", "clean_en", "clean_sw"]
+    assert found["CONFIGS"] == ["parallel", "clean", "en", "sw", "clean_en", "clean_sw", "open", "clean_open"]
     assert 'REPOSITORY = "hf://datasets/jvonrad/PolyFact@v1.0.0"' in script
     compile(script, "PolyFact.py", "exec")
     # A release of all languages carries the script as it stands in the repository, but for the tag.

@@ -25,7 +25,7 @@ def test_all_major_versions_that_users_have_are_tried() -> None:
 
 
 def test_what_is_expected_is_what_the_files_hold(wanted: dict) -> None:
-    assert list(wanted) == ["parallel", "clean", "en", "sw", "clean_en", "clean_sw"]
+    assert list(wanted) == ["parallel", "clean", "en", "sw", "clean_en", "clean_sw", "open", "clean_open"]
     assert [wanted["en"][split]["rows"] for split in ("train", "validation", "test")] == [136, 32, 32]
     assert "translations: struct<en: struct<" in wanted["parallel"]["test"]["schema"]
     assert "option_ids: list<item: string>" in wanted["en"]["test"]["schema"]

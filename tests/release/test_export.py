@@ -27,6 +27,7 @@ def parallel(out: Path) -> list[dict]:
 def test_configs_are_lists_of_files_and_parallel_comes_first() -> None:
     files = {
         "parallel": {"train": {"gold": ["a"], "bronze": ["b"]}, "test": {"bronze": ["c"]}},
+        "open": {"test": {"silver": ["g"]}},
         "en": {"train": {"gold": ["d"], "silver": ["e"]}, "test": {"bronze": ["f"]}},
     }
     assert configs(files) == {
@@ -34,6 +35,8 @@ def test_configs_are_lists_of_files_and_parallel_comes_first() -> None:
         "clean": {"train": ["a"]},
         "en": {"train": ["d", "e"], "test": ["f"]},
         "clean_en": {"train": ["d", "e"]},
+        "open": {"test": ["g"]},
+        "clean_open": {"test": ["g"]},
     }
 
 

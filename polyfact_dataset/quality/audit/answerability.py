@@ -1,17 +1,20 @@
 """Audit 3: does each question have one answer?
 
-It names its subject, no other fact asks the same words with another gold, no fact stands twice, and no option is
-another true answer, now or by the statements that were extracted: those are current (best rank, not ended), past
-(ended, or a better-ranked one exists) or deprecated. Only current ones break the gate; the others are reported.
+It names its subject, no other fact asks the same words with another gold, no other relation is asked for in its
+wording, no fact stands twice, and no option is another true answer, now or by the statements that were extracted:
+those are current (best rank, not ended), past (ended, or a better-ranked one exists) or deprecated. Only current
+ones break the gate; the others are reported.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
+from polyfact_dataset.quality.audit.wording import bare
+from polyfact_dataset.text import normalise
 
 _Pair = tuple[str, str]
 
@@ -41,6 +44,24 @@ def _shared_questions(items: Items, release: Release, section: Section) -> None:
         if len(by_gold) > 1:
             facts = sorted(ids[row] for rows in by_gold.values() for row in rows)
             section.find("one_gold", facts, items.code, [f"{shown(question)!r} has {len(by_gold)} golds"] * len(facts))
+
+
+def _other_relations(items: Items, release: Release, section: Section) -> None:
+    """Questions in a wording that asks for another relation in most of its facts, whatever the case or punctuation."""
+    wordings = items.wordings
+    forms = [bare(normalise(text)) for text in wordings.values]
+    relations = release.array("property_id")[items.rows].tolist()
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for number, relation in zip(wordings.codes.tolist(), relations):
+        counts[forms[number]][relation] += 1
+    shared = {form: own.most_common() for form, own in counts.items() if len(own) > 1}
+    ids = release.array("fact_id")[items.rows]
+    for row, number in enumerate(wordings.codes.tolist() if shared else ()):
+        (most, times), *others = shared.get(forms[number], [("", 0)])
+        if others and (relations[row] != most or others[0][1] == times):
+            asked = ", ".join(f"{relation} {count} times" for relation, count in shared[forms[number]])
+            detail = f"{shown(wordings.values[number])!r} asks for {asked}"
+            section.find("one_relation", [ids[row]], items.code, [detail])
 
 
 def _duplicates(release: Release, section: Section) -> None:
@@ -106,6 +127,7 @@ def audit(release: Release, config: AuditConfig) -> Section:
     for items in release.items.values():
         _unnamed(items, release, section)
         _shared_questions(items, release, section)
+        _other_relations(items, release, section)
     _duplicates(release, section)
     _second_answers(release, section)
     named = any(items.subjects is not None for items in release.items.values())
@@ -117,6 +139,7 @@ def audit(release: Release, config: AuditConfig) -> Section:
     )
     section.gate_count("one_gold")
     section.gate_count("duplicates")
+    section.gate_count("one_relation")
     source = "all statements extracted" if release.statements is not None else "the release's own facts"
     ids = any(items.entities is not None for items in release.items.values())
     past, wrong = section.count("second_answer_past"), section.count("second_answer_deprecated")

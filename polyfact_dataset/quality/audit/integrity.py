@@ -1,7 +1,7 @@
 """Audit 0: is the release what it says it is?
 
 Every fact whole in every language, the marked option its object, four options that can be told apart, the files
-those of the manifest, and the languages' configs the same as the parallel one.
+those of the manifest, the languages' configs and config `open` the same as the parallel one, and all splits there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
+from polyfact_dataset.records import SPLITS
 
 
 def _marked(items: Items, release: Release, section: Section) -> None:
@@ -57,12 +58,22 @@ def audit(release: Release, config: AuditConfig) -> Section:
     for check, found in (("complete", release.malformed), ("same_in_configs", release.contradictions)):
         for fact, code, detail in found:
             section.find(check, [fact], code, [detail])
+    for fact, code, detail in release.opened.faults if release.opened is not None else ():
+        section.find("open_items", [fact], code, [detail])
     _named(release, section)
     for items in release.items.values():
         _marked(items, release, section)
         _distinct(items, release, section)
     for gate in ("files", "complete", "marked", "distinct", "same_in_configs"):
         section.gate_count(gate)
+    unopened = release.opened is None
+    section.gate(
+        "open_items",
+        None if unopened else section.count("open_items"),
+        "the release has no config open" if unopened else "",
+    )
+    absent = [split for split in SPLITS if split not in release.splits]
+    section.gate("splits_present", len(absent), f"no fact in {', '.join(absent)}" if absent else "")
     section.grid(
         "Facts",
         ("language", *release.splits, "all"),

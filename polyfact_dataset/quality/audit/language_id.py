@@ -2,7 +2,8 @@
 
 Every distinct wording (the question without its subject's name, which often speaks another language) is identified
 by lingua, offline, among the release's languages and a few that they are mistaken for. An identification counts as
-sure from the configured confidence. In short wordings near relatives can win narrowly; such cases are listed, and
+sure from the configured confidence; beyond doubt, one wording in another language of the release is one too many.
+In short wordings near relatives can win narrowly; such cases are listed, and
 do not break a gate.
 """
 
@@ -92,7 +93,9 @@ def _language(items: Items, release: Release, section: Section, identifier: Iden
         section.find(check, ids[rows].tolist(), items.code, [detail] * len(rows))
         if check == "language":
             certain += len(rows)
-            if len(rows) >= _TEMPLATE_FACTS:
+            alone = other in release.items and items.verbatim[rows].all()
+            own = identifier.confidence(asked.values[number], items.code) if alone else 1.0
+            if len(rows) >= _TEMPLATE_FACTS or own <= section.config.identify_own:
                 section.find("language_wording", [ids[rows[0]]], items.code, [detail])
     taken = sum(len(rows) for rows in facts.values())
     share = certain / len(items) if len(items) else 0.0

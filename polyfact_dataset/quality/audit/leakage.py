@@ -2,7 +2,8 @@
 
 A name counts as standing in a question where its letters end: a Latin name needs its ends free of Latin letters,
 also inside a Japanese question, while Han and kana names are found anywhere. Bengali names may carry endings and
-Arabic ones prefixes. Names below three characters (two in Han or kana) are too short to tell anything.
+Arabic ones prefixes. Names below three characters (two in Han or kana) are too short to tell anything. The answer
+is also sought in its other cases, where the language file lists endings, and a person's by the family name.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
-from polyfact_dataset.text import normalise, script_of
+from polyfact_dataset.relations import all_relations
+from polyfact_dataset.text import mentions_inflected, mentions_surname, normalise, script_of
 
 _UNSPACED = {"Hani", "Hira", "Kana", "Thai"}
 _FLOOR, _UNSPACED_FLOOR = 3, 2
-_CHECKS = ("leak_gold", "leak_alias", "leak_distractor", "leak_subject")
+_CHECKS = ("leak_gold", "leak_alias", "leak_inflected", "leak_surname", "leak_distractor", "leak_subject")
 
 
 def _needs_boundary(edge: str, beside: str) -> bool:
@@ -85,6 +87,22 @@ def _aliases(
             yield row, alias
 
 
+def _disguised(items: Items, people: Sequence[bool]) -> Iterable[tuple[int, str]]:
+    """(item, check) of every question that holds its answer in another case, or a person's by the family name.
+
+    `people` says of each item whether its answer is a person.
+    """
+    entry = language(items.code) if items.code in known() else None
+    spaced, glue, cases = (entry.spaced, entry.glue, entry.cases) if entry else (True, "none", ())
+    slots = items.options.codes[np.arange(len(items)), items.gold].tolist()
+    for row, (question, option) in enumerate(zip(items.questions.codes.tolist(), slots)):
+        asked, name = items.asked[question], items.offered[option]
+        if mentions_inflected(asked, name, cases):
+            yield row, "leak_inflected"
+        elif people[row] and mentions_surname(asked, name, spaced=spaced, glue=glue, endings=cases):
+            yield row, "leak_surname"
+
+
 def _subjects(items: Items, release: Release) -> list[tuple[int, str]]:
     """(item, how) of every item that offers its own subject, as an entity or as a text."""
     found = []
@@ -108,17 +126,25 @@ def _subjects(items: Items, release: Release) -> list[tuple[int, str]]:
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures leaks; see the module."""
     section = Section("leakage", "Leakage", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    people = {relation.id for relation in all_relations().values() if relation.people == "answers"}
     for code, items in release.items.items():
         ids = release.array("fact_id")[items.rows]
         glue = language(code).glue if code in known() else "none"
         asked, options = items.questions.texts(), items.options.values
+        plain = set()
         for row, slot in leaks(items, glue):
             check = "leak_gold" if slot == items.gold[row] else "leak_distractor"
+            plain.add((row, check))
             detail = f"{shown(options[items.options.codes[row, slot]])!r} in {shown(asked[row])!r}"
             section.find(check, [ids[row]], code, [detail])
         objects = release.array("object_id")[items.rows].tolist()
         for row, alias in _aliases(items, other_names(release, code), objects, glue):
             section.find("leak_alias", [ids[row]], code, [f"{shown(alias)!r} in {shown(asked[row])!r}"])
+        of_people = [relation in people for relation in release.array("property_id")[items.rows]]
+        for row, check in _disguised(items, of_people):
+            if (row, "leak_gold") not in plain:
+                gold = options[items.options.codes[row, items.gold[row]]]
+                section.find(check, [ids[row]], code, [f"of {shown(gold)!r} in {shown(asked[row])!r}"])
         for row, how in _subjects(items, release):
             section.find("leak_subject", [ids[row]], code, [f"{how}: {shown(asked[row])!r}"])
     for check in _CHECKS:

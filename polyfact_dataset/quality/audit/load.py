@@ -7,7 +7,6 @@ a finding and left out; what makes a release unreadable is a `DataError`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from polyfact_dataset.config import Config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.languages import known
+from polyfact_dataset.quality.audit.configs import contradictions, keys_of, read_open
 from polyfact_dataset.quality.audit.making import Making
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.records import OPTIONS, SPLITS, parallel_rows
@@ -83,12 +83,15 @@ def _find(folder: Path) -> _Files:
 
 
 def _table(splits: dict[str, list[Path]], columns: Iterable[str] | None = None) -> pa.Table:
-    """The rows of a config with their split, train first. Columns that a file lacks are left out of all."""
+    """The rows of a config with their split, train first. Columns that a file lacks are left out of all.
+
+    `columns` may name fields of a struct: `translations.sw`.
+    """
     paths = [(split, path) for split in SPLITS for path in splits.get(split, ())]
     try:
         schemas = [pq.read_schema(path) for _, path in paths]
         common = [name for name in schemas[0].names if all(name in schema.names for schema in schemas)]
-        wanted = [name for name in common if columns is None or name in set(columns)]
+        wanted = common if columns is None else [name for name in columns if name.partition(".")[0] in common]
         parts = []
         for split, path in paths:
             rows = pq.ParquetFile(path).read(columns=wanted)
@@ -96,16 +99,6 @@ def _table(splits: dict[str, list[Path]], columns: Iterable[str] | None = None) 
         return pa.concat_tables(parts, promote_options="permissive")
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{paths[0][1].parent}: {error}") from error
-
-
-def _keys(table: pa.Table) -> list[str]:
-    """A key for every row: split, fact, and for a fact that stands there again, which time it is."""
-    seen: Counter[tuple[str, str]] = Counter()
-    keys = []
-    for pair in zip(table.column("split").to_pylist(), table.column("fact_id").to_pylist()):
-        keys.append(f"{pair[0]}|{pair[1]}|{seen[pair]}")
-        seen[pair] += 1
-    return keys
 
 
 def _facts(table: pa.Table, where: str) -> pa.Table:
@@ -177,7 +170,7 @@ def _from_languages(files: _Files, codes: Sequence[str]) -> tuple[pa.Table, dict
     own: dict[str, list[int]] = {}
     for code, table in tables.items():
         shared = _facts(table, code)
-        keys = _keys(shared)
+        keys = keys_of(shared)
         new = [row for row, key in enumerate(keys) if key not in place]
         for row in new:
             place[keys[row]] = len(place)
@@ -190,24 +183,6 @@ def _from_languages(files: _Files, codes: Sequence[str]) -> tuple[pa.Table, dict
         items[code], bad = whole_items(code, table, np.array(own[code], dtype=np.int64), ids)
         malformed += bad
     return facts, items, malformed
-
-
-def contradictions(items: Items, keys: Sequence[str], flat: pa.Table) -> list[tuple[str, str, str]]:
-    """Where a language's own rows differ from the parallel ones. `keys` are those of the release's facts."""
-    there = {key: row for row, key in enumerate(_keys(flat))}
-    own = [keys[row] for row in items.rows]
-    found = [(key, "only in the parallel config") for key in own if key not in there]
-    found += [(key, "only in the language's config") for key in there.keys() - set(own)]
-    both = [row for row, key in enumerate(own) if key in there]
-    here = items.table.take(pa.array(both, pa.int64()))
-    other = flat.take(pa.array([there[own[row]] for row in both], pa.int64()))
-    for name in (name for name in here.column_names if name in other.column_names):
-        one, two = here.column(name).combine_chunks(), other.column(name).combine_chunks()
-        if one.equals(two):
-            continue
-        pairs = zip(both, one.to_pylist(), two.to_pylist())
-        found += [(own[row], f"{name} differs between the configs") for row, mine, theirs in pairs if mine != theirs]
-    return sorted((key.split("|", 1)[1].rpartition("|")[0], items.code, what) for key, what in found)
 
 
 def missing_items(items: dict[str, Items], ids: Sequence[str], expected: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -238,10 +213,10 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
         facts = _facts(table, str(folder))
         ids = facts.column("fact_id").to_pylist()
         items, malformed = items_of_parallel(table, ids)
-        keys = _keys(facts)
+        keys = keys_of(facts)
         for code in (code for code in codes if code in items):
-            flat = _table(files.configs[code], ("fact_id", *_REQUIRED, *_OPTIONAL))
-            differing += contradictions(items[code], keys, flat)
+            flat = _table(files.configs[code], (*_SHARED, "language", *_REQUIRED, *_OPTIONAL))
+            differing += contradictions(items[code], facts, keys, flat)
     elif codes:
         facts, items, malformed = _from_languages(files, codes)
         ids = facts.column("fact_id").to_pylist()
@@ -253,6 +228,9 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
     broken = {(fact, code) for fact, code, _ in malformed}
     malformed += [gap for gap in missing_items(items, ids, expected) if gap[:2] not in broken]
     making = making or Making()
+    opened = None
+    if "open" in files.configs:
+        opened = read_open(lambda names: _table(files.configs["open"], names), facts, keys_of(facts), items)
     return Release(
         name=folder.name,
         content=content_of(files.digests),
@@ -264,4 +242,5 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
         malformed=tuple(malformed),
         files=files.differences(),
         contradictions=tuple(differing),
+        opened=opened,
     )

@@ -1,23 +1,32 @@
 """Audit 4: is a fact the same fact in every language?
 
-The same four entities everywhere, no question that is another language's byte for byte, and none that is far longer
-or shorter against English than is usual (something was added, or cut): usual is the median of the facts with the
-same English wording, else of the relation. Facts of a relation with fewer than five have no usual length.
+The same four entities everywhere, no question that has another language's letters (whatever its case, spaces and
+punctuation) or most of its words, and none that is far longer or shorter against English than is usual (something
+was added, or cut): usual is the median of the facts with the same English wording, else of the relation. Facts of a
+relation with fewer than five have no usual length.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 
 from polyfact_dataset.config import AuditConfig
-from polyfact_dataset.quality.audit.release import Coded, Floats, Release
+from polyfact_dataset.languages import known, language
+from polyfact_dataset.quality.audit.release import Coded, Floats, Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
+from polyfact_dataset.quality.audit.wording import bare
+from polyfact_dataset.text import normalise
 
 # A group has a usual length of its own from this many facts.
 _USUAL_FACTS = 5
+# Wordings of fewer words share them by chance.
+_FEWEST_WORDS = 3
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def _entities(release: Release, section: Section) -> None:
@@ -37,14 +46,51 @@ def _entities(release: Release, section: Section) -> None:
 
 
 def _copied(release: Release, section: Section) -> None:
-    """Questions that are those of an earlier language, byte for byte."""
+    """Questions that have the letters of an earlier language's, or share most of their words with it."""
     first: dict[tuple[int, str], str] = {}
     ids = release.column("fact_id")
+    found: set[tuple[int, str]] = set()
     for items in release.items.values():
-        for row, text in zip(items.rows.tolist(), items.questions.texts()):
-            code = first.setdefault((row, text), items.code)
+        forms = [bare(text) for text in items.asked]
+        for row, question in zip(items.rows.tolist(), items.questions.codes.tolist()):
+            code = first.setdefault((row, forms[question]), items.code)
             if code != items.code:
-                section.find("own_wording", [ids[row]], items.code, [f"{shown(text)!r} is the question in {code} too"])
+                found.add((row, items.code))
+                text = shown(items.questions.values[question])
+                section.find("own_wording", [ids[row]], items.code, [f"{text!r} is the question in {code} too"])
+    for row, code, detail in _alike(release, section.config):
+        if (row, code) not in found:
+            found.add((row, code))
+            section.find("own_wording", [ids[row]], code, [detail])
+
+
+def word_sets(items: Items) -> list[frozenset[str]]:
+    """The words of each distinct wording, normalised."""
+    return [frozenset(_WORD.findall(normalise(text))) for text in items.wordings.values]
+
+
+def _alike(release: Release, config: AuditConfig) -> Iterator[tuple[int, str, str]]:
+    """(fact, language, what) of wordings that share most of their words with another language's, in one script."""
+    spaced = [items for code, items in release.items.items() if code in known() and language(code).spaced]
+    words = {items.code: word_sets(items) for items in spaced}
+    place = {items.code: np.full(len(release), -1, dtype=np.int64) for items in spaced}
+    for items in spaced:
+        place[items.code][items.rows[items.verbatim]] = items.wordings.codes[items.verbatim]
+    for one, two in combinations(spaced, 2):
+        if not {*language(one.code).scripts} & {*language(two.code).scripts}:
+            continue
+        limit = config.shared_words_english if one.code == "en" else config.shared_words
+        both = np.flatnonzero((place[one.code] >= 0) & (place[two.code] >= 0))
+        pairs = np.stack([place[one.code][both], place[two.code][both]], axis=1)
+        for own, other in np.unique(pairs, axis=0).tolist():
+            mine, theirs = words[one.code][own], words[two.code][other]
+            least = min(len(mine), len(theirs))
+            if least < _FEWEST_WORDS or len(mine & theirs) < limit * least:
+                continue
+            texts = [shown(items.wordings.values[code]) for items, code in ((two, other), (one, own))]
+            detail = f"{texts[0]!r} has the words of {texts[1]!r} in {one.code}"
+            for row in both[(pairs == (own, other)).all(axis=1)].tolist():
+                yield row, two.code, detail
 
 
 def usual(ratios: Floats, *groups: Sequence[Hashable]) -> Floats:

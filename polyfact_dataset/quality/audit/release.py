@@ -119,6 +119,14 @@ class Items:
         return Coded(list(place), np.array(codes, dtype=np.int64))
 
     @cached_property
+    def verbatim(self) -> Bools:
+        """Whether the wording is known: the question holds the subject's name as it stands, (items,)."""
+        if self.subjects is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        pairs = zip(self.questions.texts(), self.subjects.texts())
+        return np.array([bool(name) and name in question for question, name in pairs], dtype=np.bool_)
+
+    @cached_property
     def gold(self) -> Ints:
         """The marked option, 0 to 3."""
         marked: Ints = self.table.column("answer_index").to_numpy().astype(np.int64)
@@ -139,12 +147,24 @@ class Items:
 
 
 @dataclass(frozen=True)
+class OpenItems:
+    """Config `open` beside the items with options: what is wrong with it, and language -> answer -> normalised names.
+
+    A fault is (fact_id, language or "", what is wrong).
+    """
+
+    faults: tuple[tuple[str, str, str], ...]
+    names: Mapping[str, Mapping[str, frozenset[str]]]
+
+
+@dataclass(frozen=True)
 class Release:
     """A release in memory, and what is known about its making.
 
     `facts` has the columns of `records.parallel_rows` that the release ships, without `translations`, and `split`.
     `statements` (subject, property, object, rank, truthy, ended) are those of the facts' subjects and relations;
     None when only the release itself is known. `aliases` (entity, code, text) are those of the answers, or None.
+    `opened` is config `open`, or None where the release has none.
     `strata` is the stratum of each fact, or its relation and split where the release's making is not known.
     """
 
@@ -160,6 +180,7 @@ class Release:
     # Files or items that contradict each other: (fact_id or file, language or "", what is wrong).
     files: tuple[str, ...] = ()
     contradictions: tuple[tuple[str, str, str], ...] = ()
+    opened: OpenItems | None = None
     _texts: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

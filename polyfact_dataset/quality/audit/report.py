@@ -6,10 +6,13 @@ Markdown by `_cell`. Nothing in a report depends on time or place, so equal rele
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from polyfact_dataset import __version__
 from polyfact_dataset.config import GATES, AuditConfig
@@ -149,11 +152,17 @@ def as_markdown(summary: dict[str, Any], sections: list[Section]) -> str:
     return "\n".join(lines)
 
 
+def _marked(text: str) -> Markup:
+    """Our own prose for HTML: escaped, with `...` as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def as_html(summary: dict[str, Any], sections: list[Section]) -> str:
     """The report as one HTML page with everything inside it."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["marked"] = _marked
     environment.globals.update(written=written, value_of=_value, limit_of=_limit)
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
     parts = [

@@ -20,11 +20,13 @@ from polyfact_dataset.progress import Log
 from polyfact_dataset.quality.audit import (
     answerability,
     balance,
+    columns,
     integrity,
     labels,
     language_id,
     leakage,
     load,
+    names,
     parallelism,
     popularity,
     report,
@@ -47,6 +49,8 @@ AUDITS: tuple[ModuleType, ...] = (
     language_id,
     balance,
     labels,
+    names,
+    columns,
     popularity,
     writing,
 )

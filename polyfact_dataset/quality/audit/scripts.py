@@ -2,29 +2,44 @@
 
 Letters belong to the scripts of the language. Latin is at home everywhere, since many names stay as they are, and so
 is a single Greek symbol; but a question is not wholly in Latin where the language has another script. No word joins
-two alphabets, no look-alike stands for a letter of another script, no character hides, and all text is in Unicode's
-form NFC.
+two alphabets, and no name is transliterated half-way; no look-alike stands for a letter of another script, no
+character hides, no joiner stands where it shapes nothing, Chinese is in Simplified characters, nothing is markup, and
+all text is in Unicode's form NFC.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
-from polyfact_dataset.text import covered, in_scripts, mixes_scripts, script_of, scripts_of
+from polyfact_dataset.relations import all_relations
+from polyfact_dataset.text import (
+    covered,
+    half_transliterated,
+    idle_joiner,
+    in_scripts,
+    markup,
+    mixes_scripts,
+    script_of,
+    scripts_of,
+)
+from polyfact_dataset.wikidata.localise import simplified
 
 _WORD = re.compile(r"[^\W\d_]+(?:[̀-ͯ][^\W\d_]*)*")
 # Letters of these stand side by side in one word of Chinese and Japanese, and many look alike.
 _JOINED = {"Hani", "Hira", "Kana", "Hang", "Zyyy"}
-_CHECKS = ("script", "mixed_word", "confusable", "characters", "normal_form")
+_CHECKS = (
+    "script", "mixed_word", "mixed_name", "confusable", "characters", "joiners", "traditional", "markup", "normal_form"
+)  # fmt: skip
 # Zero-width joiners shape letters in Bengali and Arabic; nothing else of their category is text.
 _JOINERS = "\u200c\u200d"
+_Found = Iterator[tuple[str, str, str]]
 _KINDS = {
     "Cc": "control character",
     "Cf": "invisible or bidirectional character",
@@ -70,8 +85,11 @@ def hidden(text: str) -> str | None:
     return None
 
 
-def faults(text: str, scripts: Sequence[str] | None, question: bool) -> Iterable[tuple[str, str]]:
-    """(check, what is wrong) of one text. `scripts` are those of its language, None where they are not known."""
+def faults(text: str, scripts: Sequence[str] | None, question: bool, person: bool = False) -> Iterable[tuple[str, str]]:
+    """(check, what is wrong) of one text. `scripts` are those of its language, None where they are not known.
+
+    What is no question is a name, of a person if `person`.
+    """
     own = scripts_of(text)
     if scripts is not None and not in_scripts(text, tuple(scripts)):
         foreign = sorted({char for char in text if not in_scripts(char, tuple(scripts))})
@@ -83,9 +101,15 @@ def faults(text: str, scripts: Sequence[str] | None, question: bool) -> Iterable
         yield "confusable", posing
     elif mixes_scripts(text):
         yield "mixed_word", "a word joins two alphabets"
+    elif not question and (part := half_transliterated(text, person)) is not None:
+        yield "mixed_name", f"{part!r} stayed in Latin letters"
     concealed = hidden(text)
     if concealed is not None:
         yield "characters", concealed
+    if idle_joiner(text):
+        yield "joiners", "a joiner stands where it shapes no letter"
+    if (sign := markup(text)) is not None:
+        yield "markup", f"{shown(sign, 20)!r}"
     if not unicodedata.is_normalized("NFC", text):
         yield "normal_form", "not in NFC"
 
@@ -99,14 +123,58 @@ def _suspects(values: Sequence[str], scripts: Sequence[str] | None) -> Iterable[
     odd = [char for char in sorted(set().union(*values)) if script_of(char) not in plain or hidden(char) is not None]
     pattern = re.compile("[" + "".join(map(re.escape, odd)) + "]") if odd else None
     for number, text in enumerate(values):
-        if (pattern is not None and pattern.search(text)) or not unicodedata.is_normalized("NFC", text):
+        if (
+            (pattern is not None and pattern.search(text))
+            or not unicodedata.is_normalized("NFC", text)
+            or markup(text) is not None
+            or idle_joiner(text)
+        ):
             yield number
 
 
-def _faulty(values: Sequence[str], scripts: Sequence[str] | None, question: bool) -> dict[int, list[tuple[str, str]]]:
-    """Number of a distinct text -> what is wrong with it."""
-    found = ((number, list(faults(values[number], scripts, question))) for number in _suspects(values, scripts))
-    return {number: wrong for number, wrong in found if wrong}
+def _faulty(
+    values: Sequence[str], scripts: Sequence[str] | None, question: bool
+) -> dict[int, list[list[tuple[str, str]]]]:
+    """Number of a distinct text -> what is wrong with it, and what if it names a person."""
+    found = (
+        (number, [list(faults(values[number], scripts, question, person)) for person in (False, True)])
+        for number in _suspects(values, scripts)
+    )
+    return {number: wrong for number, wrong in found if any(wrong)}
+
+
+def traditional(texts: Sequence[str]) -> dict[int, str]:
+    """Number of a Chinese text that is not in Simplified characters -> what it would be."""
+    found = zip(texts, simplified("\n".join(texts)).split("\n"))
+    return {number: other for number, (text, other) in enumerate(found) if text != other}
+
+
+def _in_traditional(items: Items, ids: Sequence[str], section: Section) -> None:
+    """Wordings and names in Traditional characters. A name is looked at alone, as it was converted."""
+    for what, coded in (("question", items.wordings), ("option", items.options), ("subject label", items.subjects)):
+        if coded is None or not (bad := traditional(coded.values)):
+            continue
+        for row, own in enumerate(coded.codes.reshape(len(items), -1).tolist()):
+            for number in (number for number in own if number in bad):
+                detail = f"{what} {shown(coded.values[number])!r}, in Simplified {shown(bad[number])!r}"
+                section.find("traditional", [ids[row]], items.code, [detail])
+
+
+def _of_language(items: Items, scripts: Sequence[str] | None, relations: Sequence[str], ids: Sequence[str]) -> _Found:
+    """(check, fact, what is wrong) of one language. `relations` and `ids` are those of the items."""
+    known_relations = all_relations()
+    people = [known_relations[name].people if name in known_relations else None for name in relations]
+    for what, coded, persons in (
+        ("question", items.questions, ""),
+        ("option", items.options, "answers"),
+        ("subject label", items.subjects, "subjects"),
+    ):
+        if coded is None or not (bad := _faulty(coded.values, scripts, what == "question")):
+            continue
+        for row, own in enumerate(coded.codes.reshape(len(items), -1).tolist()):
+            for number in (number for number in own if number in bad):
+                for check, detail in bad[number][people[row] == persons]:
+                    yield check, ids[row], f"{what} {shown(coded.values[number])!r}: {detail}"
 
 
 def _latin(items: Items) -> float:
@@ -121,17 +189,11 @@ def audit(release: Release, config: AuditConfig) -> Section:
     latin = []
     for code, items in release.items.items():
         scripts = language(code).scripts if code in known() else None
-        ids = release.array("fact_id")[items.rows]
-        for coded, question in ((items.questions, True), (items.options, False)):
-            bad = _faulty(coded.values, scripts, question)
-            if not bad:
-                continue
-            matrix = coded.codes.reshape(len(items), -1)
-            for row, own in enumerate(matrix.tolist()):
-                for number in (number for number in own if number in bad):
-                    for check, detail in bad[number]:
-                        what = "question" if question else "option"
-                        section.find(check, [ids[row]], code, [f"{what} {shown(coded.values[number])!r}: {detail}"])
+        ids, relations = (release.array(name)[items.rows].tolist() for name in ("fact_id", "property_id"))
+        for check, fact, detail in _of_language(items, scripts, relations, ids):
+            section.find(check, [fact], code, [detail])
+        if scripts is not None and "Hans" in scripts:
+            _in_traditional(items, ids, section)
         if scripts is not None and "Latn" not in scripts:
             latin.append((code, _latin(items)))
     for check in _CHECKS:

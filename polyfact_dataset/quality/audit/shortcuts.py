@@ -29,6 +29,7 @@ from polyfact_dataset.quality.audit.stats import (
     earned_left_out,
     figure,
     moments,
+    surely,
 )
 
 RULES = {
@@ -48,7 +49,8 @@ RULES = {
     "wording_classifier": "logistic regression on the wording's words with the options' beginnings and endings",
 }
 OVERLAP = ("ngram_overlap", "closest_to_subject", "wording_classifier")
-_RELATION_FACTS = 100
+# A relation's overlap is beyond its bound where a binomial test says so at this level, over all of them.
+_OVERLAP_LEVEL = 0.01
 
 
 @dataclass(frozen=True)
@@ -276,17 +278,13 @@ def _overlap(section: Section, release: Release, pools: dict[str, Pool], pooled:
                 rows.append((rule, relation, at.facts, at.accuracy, at.error, at.distance))
     top = max((cell for cell in pooled if cell.split == "all"), key=lambda cell: cell.figure.accuracy, default=None)
     section.gate("overlap_pooled", top.figure.accuracy if top else None, _said(top) if top else "")
+    # However few its facts, a relation is refused only where chance does not explain it, over all relations and rules.
+    least = {row: surely(row[3], row[2], _OVERLAP_LEVEL / len(rows)) for row in rows}
     for gate, expected in (("overlap_known", True), ("overlap_other", False)):
-        of_kind = [
-            row for row in rows if row[2] >= _RELATION_FACTS and (row[1] in section.config.known_overlap) == expected
-        ]
-        most = max(of_kind, key=lambda row: row[3], default=None)
-        said = (
-            f"{most[0]} in {most[1]}: {100 * most[3]:.1f} %"
-            if most
-            else f"no such relation has {_RELATION_FACTS} facts"
-        )
-        section.gate(gate, most[3] if most else 0.0, said)
+        of_kind = [row for row in rows if (row[1] in section.config.known_overlap) == expected]
+        most = max(of_kind, key=least.__getitem__, default=None)
+        said = f"{most[0]} in {most[1]}: {100 * most[3]:.1f} % of {most[2]} facts" if most else "no such relation"
+        section.gate(gate, least[most] if most else 0.0, said)
     known_overlap = [row for row in rows if row[5] > 3]
     section.grid(
         "Overlap with the question, by relation",

@@ -123,6 +123,17 @@ class Pool:
         return figure(gained, expected, variance)
 
 
+def surely(share: float, facts: int, level: float) -> float:
+    """The least accuracy that an exact binomial test at `level` (one-sided) does not rule out (Clopper-Pearson).
+
+    A share that is a mean over languages varies less than that of as many trials, which errs on the safe side.
+    """
+    from scipy.special import betaincinv
+
+    right = share * facts
+    return float(betaincinv(right, facts - right + 1, level)) if right > 0 else 0.0
+
+
 def corrected(smallest: float, tests: int) -> float:
     """Bonferroni: the chance that any of `tests` gives a p as small, at most."""
     return min(1.0, smallest * max(tests, 1))

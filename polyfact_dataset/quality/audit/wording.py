@@ -10,6 +10,13 @@ import re
 
 # Quotation marks that a removed name leaves behind.
 _EMPTY = re.compile(r"«\s*»|“\s*”|„\s*“|‘\s*’|「\s*」|『\s*』|《\s*》|\"\s*\"|'\s*'")
+# Neither letters, marks nor digits.
+_BESIDE = re.compile(r"(?:_|[^\w\u0300-\u036f\u064b-\u065f\u0900-\u0dff])+")
+
+
+def bare(text: str) -> str:
+    """The letters and digits of a normalised text alone, without spaces and punctuation."""
+    return _BESIDE.sub("", text)
 
 
 def wording(question: str, subject: str | None) -> str:

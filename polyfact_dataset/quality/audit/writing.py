@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -48,6 +49,8 @@ RUBRIC = (
     ("negative wording", "here: negation"),
 )
 _END = re.compile(r"[\s?？؟。.!！:：…]+$")
+# Where names are not known, so many questions of a relation that share a phrase show that it is their wording.
+_WORDING_FACTS = 5
 _GAP = re.compile(r"_{2,}|\.{3,}|…")
 # How one option may stand out from three others.
 TRAITS: dict[str, Callable[[str], bool]] = {
@@ -120,9 +123,41 @@ def catch_all(forms: Sequence[str], phrases: frozenset[str]) -> int | None:
     return None
 
 
-def _questions(items: Items, ids: Sequence[str], section: Section) -> None:
+def _beside(question: str, cue: str, code: str) -> set[str]:
+    """A cue in a question together with the word (two characters where there are no spaces) before or after it."""
+    form = normalise(question)
+    if code in known() and not language(code).spaced:
+        start = form.find(normalise(cue))
+        end = start + len(normalise(cue))
+        return {form[max(start - 2, 0) : end], form[start : end + 2]}
+    own, sought = words(form), words(normalise(cue))
+    start = next(place for place in range(len(own)) if own[place : place + len(sought)] == sought)
+    around = (own[max(start - 1, 0) : start + len(sought)], own[start : start + len(sought) + 1])
+    return {" ".join(part) for part in around if len(part) > len(sought)}
+
+
+def _nameless(items: Items, relations: Sequence[str], ids: Sequence[str], section: Section) -> None:
+    """Negations where names are not shipped, and may hold the words that negate (Pas-de-Calais, No Country).
+
+    What several questions of a relation say in the same words is their wording; the rest is listed apart.
+    """
+    cues = {number: negation(text, items.code) for number, text in enumerate(items.questions.values)}
+    negated = [(row, number) for row, number in enumerate(items.questions.codes.tolist()) if cues[number] is not None]
+    around = {number: _beside(items.questions.values[number], str(cues[number]), items.code) for _, number in negated}
+    asked = {(relations[row], phrase, number) for row, number in negated for phrase in around[number]}
+    times = Counter((relation, phrase) for relation, phrase, _ in asked)
+    for row, number in negated:
+        shared = any(times[relations[row], phrase] >= _WORDING_FACTS for phrase in around[number])
+        detail = f"{cues[number]}: {shown(items.questions.values[number])!r}"
+        section.find("negation" if shared else "negation_unsure", [ids[row]], items.code, [detail])
+
+
+def _questions(items: Items, relations: Sequence[str], ids: Sequence[str], section: Section) -> None:
     asked = items.wordings
     for check, judge in (("negation", negation), ("article", open_end)):
+        if check == "negation" and items.subjects is None:
+            _nameless(items, relations, ids, section)
+            continue
         wrong = {number: judge(text, items.code) for number, text in enumerate(asked.values)}
         bad = {number for number, what in wrong.items() if what is not None}
         if not bad:
@@ -187,11 +222,15 @@ def audit(release: Release, config: AuditConfig) -> Section:
     section = Section("writing", "Writing and contamination", (__doc__ or "").partition("\n\n")[2].strip(), config)
     for items in release.items.values():
         ids = release.array("fact_id")[items.rows].tolist()
-        _questions(items, ids, section)
+        _questions(items, release.array("property_id")[items.rows].tolist(), ids, section)
         _options(items, ids, section)
     unlisted = ", ".join(code for code in release.items if not _cues(code).negation)
+    unsure = section.count("negation_unsure")
     for gate in ("negation", "catch_all", "article"):
-        section.gate(gate, section.count(gate), f"no cues are listed for {unlisted}" if unlisted else "")
+        said = [f"no cues are listed for {unlisted}"] if unlisted else []
+        if gate == "negation" and unsure:
+            said.append(f"reported apart: {unsure} that may be names, since no subject_label tells")
+        section.gate(gate, section.count(gate), "; ".join(said))
     odd = _odd_options(release)
     tested = {name: at for name, at in odd.items() if at.facts}
     rarest = min(tested, key=lambda name: tested[name].p, default=None)

@@ -15,7 +15,7 @@ from benchmarks.synthetic import release, write
 from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.languages import PAPER_LANGUAGES
 from polyfact_dataset.quality.audit import load
-from polyfact_dataset.quality.audit.release import Release
+from polyfact_dataset.quality.audit.release import OpenItems, Release
 from polyfact_dataset.quality.audit.result import Section
 from polyfact_dataset.records import OPTIONS, parallel_rows
 
@@ -49,7 +49,8 @@ def as_release(rows: Rows, **known: Any) -> Release:
     items, malformed = load.items_of_parallel(table, ids)
     malformed += load.missing_items(items, ids, PAPER_LANGUAGES)
     strata = pa.chunked_array([[f"{row['property_id']}/{row['split']}" for row in rows]])
-    fields = {"name": "small", "content": "0" * 64, "strata": strata, "malformed": tuple(malformed), **known}
+    fields = {"name": "small", "content": "0" * 64, "strata": strata, "malformed": tuple(malformed)}
+    fields |= {"opened": OpenItems((), {}), **known}
     return Release(facts=facts, items=items, **fields)
 
 

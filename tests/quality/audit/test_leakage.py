@@ -75,6 +75,36 @@ def test_without_a_build_aliases_are_not_checked() -> None:
     assert [v.gate for v in section.verdicts if v.status == "not checked"] == ["leak_alias"]
 
 
+@pytest.mark.parametrize(
+    ("code", "answer", "subject", "check"),
+    [
+        ("de", "Deutschland", "Die Küche Deutschlands", "leak_inflected"),
+        ("ru", "Москва", "Университет Москвы", "leak_inflected"),
+        ("ru", "Лев Толстой", "Дневник Льва Толстого", "leak_surname"),
+        ("fr", "Victor Hugo", "Le carnet Hugo", "leak_surname"),
+        ("de", "Rom", "Romy und die Roms", None),
+        ("ru", "Москва", "Московский вокзал", None),
+        ("en", "Stephen King", "Kingdom of Kings", None),
+        ("en", "Bruce Lee", "Lee Garden", None),
+    ],
+)
+def test_answers_in_disguise(code: str, answer: str, subject: str, check: str | None) -> None:
+    rows = clean_rows()
+    number = next(n for n, row in enumerate(rows) if row["property_id"] == "P50")
+    rename(rows, gold(rows, number), code, answer)
+    rename(rows, rows[number]["subject_id"], code, subject)
+    section = audited(leakage, rows)
+    assert broken(section) == ({check} if check else set())
+
+
+def test_the_last_word_of_a_place_is_no_family_name() -> None:
+    rows = clean_rows()
+    number = next(n for n, row in enumerate(rows) if row["property_id"] == "P17")
+    rename(rows, gold(rows, number), "en", "United Kingdom")
+    rename(rows, rows[number]["subject_id"], "en", "Kingdom Tower")
+    assert broken(audited(leakage, rows)) == set()
+
+
 def test_the_subject_is_found_by_entity_and_by_name() -> None:
     rows = clean_rows()
     rename(rows, distractor(rows, 0), "pt", rows[0]["translations"]["pt"]["subject_label"].upper())

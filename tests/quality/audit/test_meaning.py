@@ -115,6 +115,70 @@ def test_a_question_in_english_that_is_the_same_name_elsewhere_is_not_copied() -
 
 
 @pytest.mark.parametrize(
+    ("code", "question", "found"),
+    [
+        ("sw", "which currency is used in {}", True),
+        ("sw", "Which  currency is used, in {} ?!", True),
+        ("sw", "Which currency was used in {}?", True),
+        ("de", "WHICH CURRENCY IS USED HERE IN {}?", True),
+        ("pt", "¿Qué moneda se utiliza en {}?", True),
+        ("sw", "Ni sarafu gani hutumika katika {}?", False),
+        ("pt", "Que moeda se utiliza em {}?", False),
+        ("sw", "Sarafu ya {} in use?", False),
+    ],
+)
+def test_a_copy_with_trivial_changes_is_no_wording_of_its_own(code: str, question: str, found: bool) -> None:
+    rows = clean_rows()
+    for own, text in (
+        ("en", "Which currency is used in {}?"),
+        ("es", "¿Qué moneda se utiliza en {}?"),
+        (code, question),
+    ):
+        reword(rows, 0, own, text.format(rows[0]["translations"][own]["subject_label"]))
+    section = audited(parallelism, rows)
+    assert broken(section) - {"length_band"} == ({"own_wording"} if found else set())
+    assert [entry["fact_id"] for entry in section.examples("own_wording")] == [rows[0]["fact_id"]] * found
+
+
+def test_words_of_a_name_are_no_shared_wording() -> None:
+    rows = clean_rows()
+    for code in ("en", "sw"):
+        rename(rows, rows[0]["subject_id"], code, "The Unbearable Lightness of Being There Again")
+        reword(rows, 0, code, lambda text: text.upper())
+    assert broken(audited(parallelism, rows)) == set()
+
+
+def test_a_wording_belongs_to_the_relation_of_most_of_its_facts() -> None:
+    rows = clean_rows()
+    wrong = [number for number, row in enumerate(rows) if row["property_id"] == "P50"][:3]
+    for number in wrong:
+        label = rows[number]["translations"]["bn"]["subject_label"]
+        reword(rows, number, "bn", language("bn").question("P170", None, label).upper() + "!")
+    section = audited(answerability, rows)
+    assert broken(section) == {"one_relation"}
+    assert {entry["fact_id"] for entry in section.examples("one_relation")} == {rows[n]["fact_id"] for n in wrong}
+    assert all("P170 40 times, P50 3 times" in entry["detail"] for entry in section.examples("one_relation"))
+
+
+def test_a_wording_that_two_relations_share_evenly_accuses_both() -> None:
+    rows = clean_rows()
+    pair = [next(n for n, row in enumerate(rows) if row["property_id"] == relation) for relation in ("P50", "P170")]
+    for number in pair:
+        reword(rows, number, "fr", f"De qui est {rows[number]['translations']['fr']['subject_label']} ?")
+    section = audited(answerability, rows)
+    assert {entry["fact_id"] for entry in section.examples("one_relation")} == {rows[n]["fact_id"] for n in pair}
+
+
+def test_english_in_one_swahili_question_is_beyond_doubt() -> None:
+    rows = clean_rows()
+    reword(rows, 0, "sw", f"Which country holds {rows[0]['translations']['sw']['subject_label']}?")
+    section = audited(language_id, rows)
+    assert "language_wording" in broken(section)
+    (found,) = section.examples("language_wording")
+    assert found["fact_id"] == rows[0]["fact_id"] and "taken for en" in found["detail"]
+
+
+@pytest.mark.parametrize(
     ("question", "subject", "left"),
     [
         ("Who wrote “Voices”?", "Voices", "Who wrote ?"),

@@ -37,7 +37,7 @@ def test_the_sample_release_passes_every_gate(summary: dict) -> None:
     assert {gate["status"] for gate in summary["gates"]} == {"held"}
     assert [entry["name"] for entry in summary["audits"]] == [
         "integrity", "shortcuts", "leakage", "answerability", "parallelism", "scripts",
-        "language_id", "balance", "labels", "popularity", "writing",
+        "language_id", "balance", "labels", "names", "columns", "popularity", "writing",
     ]  # fmt: skip
 
 

@@ -28,9 +28,19 @@ from tests.quality.audit.releases import OPTIONS, audited, broken, clean_rows, g
         ("abc\u0378", "en", False, {"characters"}),
         ("abc\u200bdef", "en", False, {"characters"}),
         ("Cafe\u0301", "fr", False, {"normal_form"}),
+        ("Лос-Angeles", "ru", False, {"mixed_name"}),
+        ("ロンdon", "ja", False, {"mixed_name"}),
+        ("গ্দা ńsk", "bn", False, {"mixed_name"}),
+        ("[[Lyon]]", "fr", False, {"markup"}),
+        ("Où est &amp; Lyon ?", "fr", True, {"markup"}),
+        ("ঢা\u200cকা", "bn", False, {"joiners"}),
+        ("Ly\u200don", "fr", True, {"joiners"}),
         # Near misses.
         ("Где родился Ivan Gončarov?", "ru", True, set()),
         ("iPhone 12", "ru", False, set()),
+        ("Какой автомобиль выпускает Smart-Авто?", "ru", True, set()),
+        ("ядро Linux", "ru", False, set()),
+        ("Googleマップ", "ja", False, set()),
         ("β-Carotin", "de", False, set()),
         ("T恤", "zh", False, set()),
         ("SEGA株式会社", "ja", False, set()),
@@ -101,3 +111,36 @@ def test_hidden_characters_are_made_visible() -> None:
     reword(rows, 0, "ar", lambda text: text + "\u202e")
     (found,) = audited(scripts, rows).examples("characters")
     assert "\u202e" not in found["detail"] and "\\u202e" in found["detail"] and "U+202E" in found["detail"]
+
+
+def test_half_a_person_s_name_is_found_where_persons_stand() -> None:
+    rows = clean_rows()
+    number = {
+        relation: next(n for n, row in enumerate(rows) if row["property_id"] == relation) for relation in ("P50", "P17")
+    }
+    rename(rows, gold(rows, number["P17"]), "ru", "Музей Porsche")
+    assert broken(audited(scripts, rows)) == set()
+    rename(rows, gold(rows, number["P50"]), "ru", "Иван Smith")
+    section = audited(scripts, rows)
+    assert broken(section) == {"mixed_name"}
+    assert all("Smith" in entry["detail"] for entry in section.examples("mixed_name"))
+
+
+@pytest.mark.parametrize("where", ["question", "option", "subject label"])
+def test_traditional_characters_are_found_wherever_they_stand(where: str) -> None:
+    rows = clean_rows()
+    if where == "question":
+        reword(rows, 0, "zh", lambda text: text + "請問？")
+    else:
+        rename(rows, gold(rows, 0) if where == "option" else rows[0]["subject_id"], "zh", "臺灣大學")
+    section = audited(scripts, rows)
+    assert broken(section) == {"traditional"}
+    assert {entry["language"] for entry in section.examples("traditional")} == {"zh"}
+    assert all(entry["detail"].startswith(where) for entry in section.examples("traditional"))
+
+
+def test_characters_that_both_forms_share_and_japanese_ones_are_no_traditional() -> None:
+    rows = clean_rows()
+    rename(rows, gold(rows, 0), "zh", "著名的乾隆")
+    rename(rows, gold(rows, 0), "ja", "臺灣大學")
+    assert broken(audited(scripts, rows)) == set()

@@ -83,6 +83,24 @@ def test_an_answer_named_after_its_subject_is_bounded_overlap() -> None:
     assert {"overlap_pooled", "overlap_known", "overlap_other"} <= broken(audited(shortcuts, rows))
 
 
+def _named_after_subjects(relation: str, facts: int) -> set[str]:
+    """The broken overlap gates where the first facts of a relation have golds that are their subjects' names, twice."""
+    rows = clean_rows(240, relations=("P36", "P50"), answers=12)
+    of_relation = [row for row in rows if row["property_id"] == relation]
+    others = [row for row in rows if row["property_id"] != relation]
+    for row in of_relation[:facts]:
+        for item in row["translations"].values():
+            item["answer_text"] = item[OPTIONS[item["answer_index"]]] = " ".join([item["subject_label"]] * 2)
+    return {gate for gate in broken(audited(shortcuts, [*others, *of_relation[:facts]])) if gate != "overlap_pooled"}
+
+
+def test_small_relations_are_measured_and_not_accused_by_chance() -> None:
+    """Thirty facts of which all give their answers away are beyond chance, six are not; a hundred are not needed."""
+    assert "overlap_other" in _named_after_subjects("P50", 30)
+    assert "overlap_other" not in _named_after_subjects("P50", 6)
+    assert "overlap_known" not in _named_after_subjects("P36", 30)
+
+
 def test_a_release_without_ids_is_measured_by_its_texts() -> None:
     rows = clean_rows(600, "co-occurring", answers=40)
     release = as_release(rows)

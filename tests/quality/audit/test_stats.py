@@ -18,6 +18,7 @@ from polyfact_dataset.quality.audit.stats import (
     earned_left_out,
     figure,
     moments,
+    surely,
     uniform_p,
 )
 
@@ -119,3 +120,17 @@ def test_uniform_p() -> None:
     assert uniform_p(np.array([25, 25, 25, 25])) == 1
     assert uniform_p(np.array([100, 0, 0, 0])) < 1e-50
     assert uniform_p(np.array([0, 0, 0, 0])) == 1
+
+
+@pytest.mark.parametrize(("share", "facts"), [(1.0, 30), (0.8, 50), (0.5, 12), (0.3, 200)])
+def test_surely_is_where_the_binomial_tail_meets_the_level(share: float, facts: int) -> None:
+    from scipy.stats import binom
+
+    least = surely(share, facts, 0.01)
+    assert 0 < least < share
+    assert binom.sf(round(share * facts) - 1, facts, least) == pytest.approx(0.01)
+
+
+def test_nothing_is_surely_right_of_none() -> None:
+    assert surely(0.0, 50, 0.01) == 0.0
+    assert surely(1.0, 6, 1e-4) == pytest.approx(1e-4 ** (1 / 6))

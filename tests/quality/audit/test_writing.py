@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from polyfact_dataset.config import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit import writing
+from polyfact_dataset.quality.audit.result import Section
 from polyfact_dataset.records import CONTAMINATION
 from polyfact_dataset.text import normalise
 from tests.quality.audit.releases import OPTIONS, as_release, audited, broken, clean_rows, rename, reword
@@ -57,6 +59,41 @@ def test_a_name_that_negates_is_no_negation() -> None:
     rename(rows, rows[0]["subject_id"], "fr", "Pas-de-Calais")
     rename(rows, rows[1]["subject_id"], "ru", "Не горюй!")
     assert broken(audited(writing, rows)) == set()
+
+
+def _nameless(rows: list) -> Section:
+    release = as_release(rows)
+    for items in release.items.values():
+        object.__setattr__(items, "table", items.table.drop_columns(["subject_label"]))
+    return writing.audit(release, AuditConfig())
+
+
+def test_without_subject_labels_a_name_is_no_negation() -> None:
+    rows = clean_rows()
+    for number, name in enumerate(("Pas-de-Calais", "Ne me quitte pas", "Jamais le dimanche", "Rien à déclarer")):
+        rename(rows, rows[number]["subject_id"], "fr", name)
+    rename(rows, rows[4]["subject_id"], "ru", "Не горюй!")
+    rename(rows, rows[5]["subject_id"], "zh", "我不在的时候")
+    section = _nameless(rows)
+    assert broken(section) == set() and section.count("negation_unsure") >= 5
+    assert any("reported apart" in verdict.detail for verdict in section.verdicts if verdict.gate == "negation")
+
+
+@pytest.mark.parametrize(
+    ("code", "question"),
+    [
+        ("en", "Which of these currencies is not used in {}?"),
+        ("ru", "Какая валюта не используется в стране {}?"),
+        ("zh", "以下哪种货币不是{}的货币？"),
+    ],
+)
+def test_without_subject_labels_a_negated_template_is_found(code: str, question: str) -> None:
+    rows = clean_rows()
+    facts = [number for number, row in enumerate(rows) if row["property_id"] == "P38"][:6]
+    for number in facts:
+        reword(rows, number, code, question.format(rows[number]["translations"][code]["subject_label"]))
+    section = _nameless(rows)
+    assert broken(section) == {"negation"} and section.count("negation") == 6
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Configurations: checked when read, overridden by `--set`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs polyfact[train]")
+
+from baselines.sft import SftConfig
+from baselines.training.config import load_config
+from polyfact_dataset.errors import ConfigError
+from tests.baselines.training.runs import settings, write_config
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_config(tmp_path / "a.yaml", settings(Path("m"), Path("d"), Path("out")))
+
+
+def test_settings_win_over_the_file(file: Path) -> None:
+    config = load_config(SftConfig, file, ["lora.r=16", "consistency=0", "dataset.held_out=[de, fr]", "seed=7"])
+    assert config.lora is not None and config.lora.r == 16 and config.lora.alpha == 8
+    assert config.consistency == 0 and config.dataset.held_out == ("de", "fr") and config.seed == 7
+    assert load_config(SftConfig, file, ["lora=null"]).lora is None
+    assert load_config(SftConfig, file, ["lora=null", "lora.r=2"]).lora.r == 2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("optimisation.learning_rat=1", "optimisation.learning_rat: Extra inputs"),
+        ("optimisation.learning_rate=-1", "optimisation.learning_rate: Input should be greater than 0"),
+        ("evaluation.steps=6", "evaluation.steps 6 must be a multiple of output.checkpoint_steps 4"),
+        ("dataset.held_out=[sw]", "sw cannot be in languages and in held_out"),
+        ("evaluation.prompts=[loud]", "evaluation.prompts.0"),
+        ("seed", "must be section.key=value"),
+        ("seed.a=1", "seed is a value, no section"),
+        ("seed=[", "the value is no YAML"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, said: str, file: Path) -> None:
+    data = file.read_text(encoding="utf-8") + "seed: 1\n"
+    file.write_text(data, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_config(SftConfig, file, [setting])
+    assert said in str(error.value)
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(SftConfig, tmp_path / "no.yaml")
+    for text, said in (("a: [", "a.yaml"), ("just words", "must hold sections")):
+        (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=said):
+            load_config(SftConfig, tmp_path / "a.yaml")

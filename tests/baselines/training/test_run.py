@@ -1,0 +1,245 @@
+"""A run: kill and resume against one that was never stopped, the schedule, the order of checkpoint and evaluation."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs polyfact[train]")
+pytest.importorskip("trl", reason="needs polyfact[train]")
+
+from baselines.sft import SftConfig, make_trainer, train  # noqa: E402
+from baselines.training.hooks import checkpoints, last_checkpoint  # noqa: E402
+from baselines.training.run import Run, same_randomness  # noqa: E402
+from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
+from polyfact_dataset.storage import read_json  # noqa: E402
+from tests.baselines.training.runs import difference, log_of, settings, trace, weights, write_config  # noqa: E402
+
+# Two epochs of 8 steps; dropout, so that random numbers matter; checkpoints at 4, 8, 12 and 16.
+CHANGES = {
+    "optimisation__epochs": 2,
+    "lora": {"r": 4, "alpha": 8, "dropout": 0.2},
+    "evaluation__steps": 8,
+    "dataset__held_out": ["de"],
+}
+
+
+@pytest.fixture(scope="module")
+def config(release: Path, tiny: Callable[[str], Path]) -> Callable[..., SftConfig]:
+    def get(folder: Path, **changes: Any) -> SftConfig:
+        return SftConfig.model_validate(settings(tiny("qwen2"), release, folder, **{**CHANGES, **changes}))
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def whole(config: Callable[..., SftConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(config(folder))
+    return folder
+
+
+class Killed(BaseException):
+    """No error that anything would handle."""
+
+
+def train_until(config: SftConfig, step: int) -> None:
+    """A run that ends in the middle of everything after the step."""
+    from transformers import TrainerCallback
+
+    class Killer(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == step:
+                raise Killed
+
+    run = Run.start(config)
+    trainer = make_trainer(run, config, run.facts())  # type: ignore[arg-type]
+    trainer.add_callback(Killer())
+    with pytest.raises(Killed):
+        run.train(trainer)
+
+
+def same(first: Path, second: Path) -> None:
+    """Asserts that two runs are one: final weights, and every logged value that does not measure time."""
+    assert difference(first / "final", second / "final") == 0.0
+    lines = [
+        [{key: value for key, value in line.items() if "second" not in key and "runtime" not in key} for line in log]
+        for log in (log_of(first), log_of(second))
+    ]
+    # The last line sums up a session, with the mean loss over its own steps.
+    assert lines[0][:-1] == lines[1][:-1] and len(lines[0]) == 16 + 3 + 1
+
+
+@pytest.mark.parametrize("step", [3, 6, 13])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    step: int, whole: Path, config: Callable[..., SftConfig], tmp_path: Path
+) -> None:
+    """Before the first checkpoint, in the first epoch, in the second one."""
+    train_until(config(tmp_path / "run"), step)
+    assert read_json(tmp_path / "run" / "run.json")["status"] == "running"
+    train(config(tmp_path / "run"))
+    same(whole, tmp_path / "run")
+
+
+def test_a_process_that_is_killed_in_earnest(
+    whole: Path, config: Callable[..., SftConfig], tmp_path: Path, release: Path, tiny: Callable[[str], Path]
+) -> None:
+    folder = tmp_path / "run"
+    file = write_config(tmp_path / "a.yaml", settings(tiny("qwen2"), release, folder, **CHANGES))
+    process = subprocess.Popen([sys.executable, "-m", "baselines.sft", "--config", str(file)], stderr=subprocess.PIPE)
+    while process.poll() is None and not (folder / "checkpoint-4" / "complete").is_file():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert last_checkpoint(folder)
+    train(config(folder))
+    same(whole, folder)
+
+
+def test_a_half_written_checkpoint_is_passed_over(
+    whole: Path, config: Callable[..., SftConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    train_until(config(folder), 9)
+    (folder / "checkpoint-8" / "complete").unlink()
+    (folder / "checkpoint-8" / "adapter_model.safetensors").write_bytes(b"half")
+    with (folder / "log.jsonl").open("a") as log:
+        log.write('{"step": 9, "lo')
+    assert last_checkpoint(folder) == folder / "checkpoint-4"
+    train(config(folder))
+    same(whole, folder)
+    assert [path.name for path in checkpoints(folder)] == ["checkpoint-12", "checkpoint-16"]
+
+
+def test_a_checkpoint_comes_before_its_evaluation(
+    whole: Path, config: Callable[..., SftConfig], tmp_path: Path
+) -> None:
+    """What fails in an evaluation costs no step, and the evaluation is made up for."""
+    settings = config(tmp_path / "run")
+    run = Run.start(settings)
+
+    def fail(step: int) -> dict[str, float]:
+        if step:
+            raise Killed
+        return {}
+
+    run.evaluators.append(fail)
+    with pytest.raises(Killed):
+        run.train(make_trainer(run, settings, run.facts()))
+    assert last_checkpoint(settings.output.folder) == settings.output.folder / "checkpoint-8"
+    assert 8 not in trace(settings.output.folder, "eval_paper_mean_accuracy")
+    train(settings)
+    same(whole, settings.output.folder)
+
+
+def test_evaluating_does_not_change_the_training(whole: Path, config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    final = train(config(tmp_path / "run", evaluation__steps=None))
+    assert difference(whole / "final", final) == 0.0
+    assert not (tmp_path / "run" / "evaluations").exists()
+
+
+def test_the_last_step_is_evaluated_whatever_its_number(config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    train(config(tmp_path / "run", optimisation__max_steps=2))
+    assert trace(tmp_path / "run", "eval_paper_mean_accuracy").keys() == {0, 2}
+
+
+def test_the_learning_rate_follows_its_schedule(whole: Path) -> None:
+    """Linear warm-up over a quarter of 16 steps, then half a cosine; the rate of a step is that after the last one."""
+    expected = {
+        step: 0.005 * ((step - 1) / 4 if step <= 4 else 0.5 * (1 + math.cos(math.pi * (step - 1 - 4) / 12)))
+        for step in range(1, 17)
+    }
+    assert trace(whole, "learning_rate") == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_figures_are_those_of_the_evaluator(whole: Path, release: Path, tmp_path: Path) -> None:
+    from baselines.data import load
+    from baselines.evaluate import mcq
+    from baselines.evaluate.common import Run as Evaluation
+
+    facts = load(release, "clean", "validation", ("en", "ja", "sw")).sample(4, 42)
+    result = mcq.evaluate(Evaluation.start(tmp_path / "r.json", str(whole / "final"), quiet=True), facts)
+    assert result is not None
+    record = read_json(whole / "run.json")
+    measured = result.metrics["byte"]
+    for name, value in record["evaluation"].items():
+        kind = name.removeprefix("paper_")
+        if kind.startswith("accuracy_"):
+            assert value == pytest.approx(measured["accuracy"][kind.removeprefix("accuracy_")]), name
+        elif not kind.startswith("held_out"):
+            assert value == pytest.approx(measured[kind]), name
+    assert {"paper_rankc", "paper_accuracy_ja", "paper_held_out_accuracy_de"} <= record["evaluation"].keys()
+
+
+def test_the_record_of_a_run(whole: Path, release: Path) -> None:
+    from baselines.data import load
+
+    record = read_json(whole / "run.json")
+    assert record["status"] == "finished" and record["method"] == "sft"
+    assert record["cost"]["steps"] == 16 and record["cost"]["epochs"] == 2 and record["cost"]["device"] == "cpu"
+    assert record["cost"]["input_tokens"] == trace(whole, "num_input_tokens_seen")[16] > 1000
+    assert 0 < record["cost"]["evaluating_s"] < record["cost"]["seconds"]
+    facts = load(release, "clean", "train", ("en", "ja", "sw")).sample(16, 42)
+    assert record["compared"]["data"]["train"]["digests"] == facts.digests
+    assert record["compared"]["config"]["lora"]["r"] == 4
+    assert record["trained_parameters"] == sum(tensor.numel() for tensor in weights(whole / "final").values())
+    assert {"torch", "transformers", "trl", "peft"} <= record["software"].keys()
+    assert read_json(whole / "final" / "training.json")["cost"] == record["cost"]
+
+
+def test_all_weights_can_be_trained(config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    final = train(config(tmp_path / "run", lora=None, evaluation__steps=None, optimisation__max_steps=2))
+    record = read_json(tmp_path / "run" / "run.json")
+    assert record["trained_parameters"] == record["parameters"]
+    assert (final / "model.safetensors").is_file() and trace(tmp_path / "run", "loss").keys() == {1, 2}
+
+
+def test_what_cannot_go_on_is_refused(whole: Path, config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a finished run"):
+        Run.start(config(whole))
+    train_until(config(tmp_path / "run"), 5)
+    other = config(tmp_path / "run", optimisation__learning_rate=0.1)
+    with pytest.raises(ConfigError, match="run with other config"):
+        train(other)
+    with pytest.raises(ConfigError, match="run with other config, data"):
+        train(config(tmp_path / "run", dataset__max_facts=12))
+    train(config(tmp_path / "run", output__log_steps=2))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="holds something that is no run"):
+            Run.start(config(tmp_path / "thesis"), overwrite)
+    assert (tmp_path / "thesis" / "chapter.tex").is_file()
+    with pytest.raises(ConfigError, match="final is an adapter; merge it first"):
+        Run.start(config(tmp_path / "a", model__name=str(whole / "final")))
+    with pytest.raises(DataError, match="less than one batch"):
+        train(config(tmp_path / "b", dataset__max_facts=1))
+    with pytest.raises(ConfigError, match="lora.target_modules"):
+        Run.start(config(tmp_path / "c", lora={"target_modules": ["no_such_layer"]}))
+
+
+def test_randomness_is_left_as_it_was() -> None:
+    import random
+
+    import numpy as np
+
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    with same_randomness():
+        random.random(), np.random.rand(), torch.rand(1)
+    found = (random.random(), np.random.rand(), float(torch.rand(1)))
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    assert found == (random.random(), np.random.rand(), float(torch.rand(1)))
