@@ -106,7 +106,14 @@ def main(
         for number in range(rounds):
             for bucketing in (False, True) if number % 2 == 0 else (True, False):
                 settings = config_of(
-                    dataset, model or str(folder / "tiny"), folder / "run", codes, batch, rows // batch, steps, bool(model)
+                    dataset,
+                    model or str(folder / "tiny"),
+                    folder / "run",
+                    codes,
+                    batch,
+                    rows // batch,
+                    steps,
+                    bool(model),
                 )
                 settings["rollouts"]["bucketing"] = bucketing
                 path = folder / "config.json"
@@ -114,13 +121,21 @@ def main(
                 command = [sys.executable, __file__, "--config", str(path)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 found[bucketing].append(json.loads(done.stdout.splitlines()[-1]))
-    print("| bucketing | step s | of it generation s | forward and backward s | peak MiB | tokens with padding / without |")
+    print(
+        "| bucketing | step s | of it generation s | forward and backward s | peak MiB | tokens with padding / without |"
+    )
     print("|---|--:|--:|--:|--:|--:|")
     for bucketing, values in found.items():
         step, generation, peak, padding = (
             statistics.median(value[key] for value in values) for key in ("step", "generation", "peak", "padding")
         )
-        cells = (f"{step:.2f}", f"{generation:.2f}", f"{step - generation:.2f}", f"{peak / 2**20:,.0f}", f"{padding:.2f}")
+        cells = (
+            f"{step:.2f}",
+            f"{generation:.2f}",
+            f"{step - generation:.2f}",
+            f"{peak / 2**20:,.0f}",
+            f"{padding:.2f}",
+        )
         print(f"| {'on' if bucketing else 'off'} | " + " | ".join(cells) + " |")
 
 
