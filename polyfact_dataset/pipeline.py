@@ -112,11 +112,11 @@ STAGES: tuple[Stage, ...] = (
         ("extract", "backfill", "localise", "namesakes"),
         "write the question in every language",
     ),
-    Stage("validate", "questions.validate", ("questions",), "keep facts sound in all languages"),
+    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
     Stage(
         "sample",
         "facts.sample",
-        ("backfill", "questions", "validate"),
+        ("backfill", "localise", "questions", "validate"),
         "balance relations, split by subject, draw exchangeable distractors",
     ),
     Stage("items", "facts.items", ("questions", "sample"), "lay out every item in every language"),
