@@ -121,9 +121,7 @@ def main(
                 command = [sys.executable, __file__, "--config", str(path)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 found[bucketing].append(json.loads(done.stdout.splitlines()[-1]))
-    print(
-        "| bucketing | step s | of it generation s | forward and backward s | peak MiB | tokens with padding / without |"
-    )
+    print("| bucketing | step s | generation s | forward and backward s | peak MiB | tokens with padding / without |")
     print("|---|--:|--:|--:|--:|--:|")
     for bucketing, values in found.items():
         step, generation, peak, padding = (

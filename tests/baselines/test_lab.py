@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 pytest.importorskip("torch", reason="needs polyfact[train]")
 pytest.importorskip("trl", reason="needs polyfact[train]")
 
-import typer  # noqa: E402
+import typer
 
-from baselines.lab import __main__ as lab  # noqa: E402
-from baselines.lab.methods import VARIANTS, folder_of  # noqa: E402
-from baselines.lab.pretrain import batches_of  # noqa: E402
-from baselines.lab.report import Report  # noqa: E402
-from baselines.lab.world import make_world  # noqa: E402
-from polyfact_dataset.errors import ConfigError  # noqa: E402
+from baselines.lab import __main__ as lab
+from baselines.lab.methods import VARIANTS, folder_of
+from baselines.lab.pretrain import batches_of
+from baselines.lab.report import Report
+from baselines.lab.world import make_world
+from polyfact_dataset.errors import ConfigError
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(lab.main)
