@@ -296,7 +296,7 @@ def test_a_release_on_the_hub_is_read_like_a_folder(hub: Hub, small: Path, unrea
     assert fact(folder, row["fact_id"], ["sw"])["translations"]["sw"] == row["translations"]["sw"]
     assert not list(folder.rglob("clean_sw*")) and not (folder / "data" / "sw").exists(), "only what is needed"
     assert config_files(folder, "parallel")
-    assert polyfact("diff", f"{REPO}@v1.0.0", small).stdout.startswith("1.0.0 -> 1.0.0: none change")
+    assert polyfact("diff", f"{REPO}@v1.0.0", small).stdout.startswith("1.0.0 -> 1.0.0: no change")
     with pytest.raises(ConfigError, match="no such dataset or revision"):
         locate(f"{REPO}@v7.0.0")
     with pytest.raises(ConfigError, match="no such dataset or revision"):
