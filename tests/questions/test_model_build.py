@@ -264,6 +264,21 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
     assert {row["quality_tier"] for row in rows} >= {"silver"}
 
 
+def test_a_models_release_is_rebuilt_from_its_answers(live: Path, server: Scripted, tmp_path: Path) -> None:
+    arguments = ("rebuild", live / "release", "--out", tmp_path / "again", "--quiet")
+    status, message = call(*arguments)
+    assert status == 2 and f"{MODEL} wrote the questions" in message and "--answers" in message
+    status, message = call(*arguments, "--answers", tmp_path)
+    assert status == 2 and "neither model-cache.sqlite nor" in message
+    (tmp_path / "objections.csv").write_text("fact_id,language\nQ1|P1|Q2,de\n")
+    objected = ("--answers", live, "--objections", tmp_path / "objections.csv")
+    status, message = call(*arguments, *objected)
+    assert status == 2 and "built without --objections" in message and not (tmp_path / "again").exists()
+    asked = len(server.bodies)
+    assert "equal to the byte" in done(*arguments, "--answers", live) and len(server.bodies) == asked
+    assert contents(tmp_path / "again" / "release") == contents(live / "release")
+
+
 def test_objections_take_the_template(begun: Path, live: Path, config: Path, server: Scripted, tmp_path: Path) -> None:
     row = parallel(live)[0]
     table = pyarrow.table({"fact_id": [row["fact_id"]], "language": ["de"]})
