@@ -192,7 +192,7 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
             done("questions", "read-batches", "--out", out, *outputs[2:])
             more = done("questions", "write-batches", "--out", out, "--to", tmp_path / "more")
             waiting = sum(1 for line in files[0].read_text().splitlines())
-            assert f"{waiting} more wait in earlier files" in more
+            assert f"in 1 file; {waiting} more wait in earlier files" in more
             outputs = [*outputs[:2], *answer_batch(tmp_path / "more" / "requests-00001.jsonl", script, rng)]
         read = done("questions", "read-batches", "--out", out, *outputs)
         again = again or "to ask again" in read
@@ -200,8 +200,10 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
     assert max(script.answered.values()) == 1
     said = done("questions", "status", "--out", out)
     assert "left       nothing" in said and "question:not_json" in said and f"served as  {MODEL}" in said
+    assert "reached; go on with: polyfact build" in said
     done(*build)
     assert contents(out / "release") == contents(live / "release")
+    assert "go on with" not in done("questions", "status", "--out", out)
 
 
 def test_status_tells_how_far_a_build_is(begun: Path, config: Path, tmp_path: Path) -> None:
