@@ -343,13 +343,18 @@ def rebuild_command(
     dump: Dump = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the new build.")] = Path("rebuild"),
     previous: Previous = None,
+    answers: Annotated[
+        Optional[Path],
+        typer.Option("--answers", help="Build folder whose caches hold what a model and Wikidata's API answered."),
+    ] = None,
+    objections: Objections = None,
     quiet: Quiet = False,
 ) -> None:
     """Build a release again from its manifest and compare every file; exit code 1 when one differs."""
     from polyfact_dataset.progress import Log
     from polyfact_dataset.release.rebuild import rebuild
 
-    made = rebuild(manifest, dump, previous, out, Log(quiet=quiet))
+    made = rebuild(manifest, dump, previous, out, Log(quiet=quiet), answers, objections)
     typer.echo(f"{out / 'release'}: content {made['content'][:16]}, equal to the byte in {len(made['files'])} files")
 
 

@@ -60,6 +60,13 @@ class Usage:
     served: dict[str, int]
 
 
+def _answered_at(answer: Answer) -> float:
+    """When the server says that it answered, else now: a batch file is read long after it was answered."""
+    body = answer.body or {}
+    said = body.get("created", body.get("created_at"))
+    return float(said) if isinstance(said, int | float) and said > 0 else time.time()
+
+
 class Cache:
     """Answers by request. Raises `DataError` naming the file when it is damaged, no cache, or locked for a minute."""
 
@@ -111,7 +118,7 @@ class Cache:
         row = (
             *(bytes.fromhex(origin.key), origin.kind, origin.model, origin.revision, answer.served, answer.status),
             *(origin.endpoint, json.dumps(body, ensure_ascii=False, separators=(",", ":"))),
-            *(answer.prompt_tokens, answer.completion_tokens, time.time()),
+            *(answer.prompt_tokens, answer.completion_tokens, _answered_at(answer)),
         )
         with self._named():
             marks = ", ".join("?" * len(row))
@@ -183,6 +190,7 @@ class Cache:
                 f"SELECT served, count(*) FROM answers {where} AND status = 200 GROUP BY served ORDER BY served",
                 (model, revision),
             ).fetchall()
-        span = max((last or 0.0) - (first or 0.0), 1e-3)
+        # Servers give whole seconds.
+        span = max((last or 0.0) - (first or 0.0), 1.0)
         per_s = 1 / span if recent > 1 else 0.0
         return Usage(count, int(prompt), int(completion), recent * per_s, tokens * per_s, dict(served))

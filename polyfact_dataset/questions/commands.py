@@ -106,7 +106,11 @@ def write_batches(
         print(path)
     if not finished:
         more = f"; {waiting:,} more wait in earlier files (--again writes them once more)" if waiting else ""
-        print(f"{shards.written:,} requests to {asking.config.model} in {len(paths)} files{more}", file=sys.stderr)
+        print(f"{shards.written:,} requests to {asking.config.model} in {_files(len(paths))}{more}", file=sys.stderr)
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number:,} files"
 
 
 class _Once:
@@ -164,7 +168,7 @@ def status(out: Path, previous: Path | None, objections: Path | None, model_cach
         ("left", "nothing" if finished else f"{len(left):,} requests now ({in_files:,} in batch files)"),
         ("tokens", f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} in {usage.answers:,} answers of all builds"),
         ("speed", f"{usage.answers_per_s:,.1f} answers/s, {usage.tokens_per_s:,.0f} tokens/s"),
-        ("end", _end(len(left), usage.answers_per_s) if not finished else "reached; go on with: polyfact build"),
+        ("end", _end(len(left), usage.answers_per_s) if not finished else _reached(out)),
         ("served as", _listed(usage.served)),
     ):
         table.add_row(name, text or "–")
@@ -178,6 +182,12 @@ def _plain(reason: str) -> str:
 def _listed(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     return ", ".join(f"{name} {number:,}" for name, number in ordered)
+
+
+def _reached(out: Path) -> str:
+    """What is to be done once everything is answered."""
+    written = "questions" in read_json(out / "manifest.json")["stages"]
+    return "reached" if written else "reached; go on with: polyfact build"
 
 
 def _end(left: int, per_s: float) -> str:

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
+from polyfact_dataset.config import load_config
 from polyfact_dataset.errors import DataError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import STAGES
@@ -292,9 +293,15 @@ def _judged(counts: Mapping[str, Any] | None, languages: Sequence[str]) -> dict[
 def _sources(statistics: Mapping[str, Any]) -> str:
     """Where the questions are from, in words."""
     kinds = sorted({kind for own in statistics["languages"].values() for kind in own["question_source"]})
-    templates = "one template per relation, language and kind of subject"
-    model = "the model `{}`, which saw subject, relation and answer, but no other option"
+    templates = "from one template per relation, language and kind of subject"
+    model = "by the model `{}`, which saw subject, relation and answer, but no other option"
     return " and ".join(templates if k == "template" else model.format(k.partition(":")[2]) for k in kinds)
+
+
+def _named_in(config: Mapping[str, Any]) -> str:
+    """In how many languages both ends of a fact must have a name in the dump, in words."""
+    named, languages = load_config(None, **config).min_languages, len(config["languages"])
+    return f"at least {named} of the {languages} languages" if named < languages else f"all {languages} languages"
 
 
 def _bibtex(cited: Mapping[str, Any]) -> str:
@@ -322,6 +329,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
             "statements": stages["extract"]["counts"]["statements"],
             "candidates": stages["candidates"]["counts"]["candidates"],
             "survivors": stages["validate"]["counts"]["survivors"],
+            "not_asked": sum(e["rejected"].get("not_asked", 0) for e in stages["questions"]["tally"].values()),
         }
     except KeyError as error:
         raise DataError(f"{release.folder / 'manifest.json'} lacks {error}, which the card states") from error
@@ -344,6 +352,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "licences": licences(release),
         "manifest": manifest,
         "max_ambiguity": limit,
+        "named_in": _named_in(config),
         "provenances": provenances,
         "question_sources": _sources(statistics),
         "relation_rows": _relations(statistics, manifest),
@@ -356,6 +365,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "splits": SPLITS,
         "stats": statistics,
         "tables": _tables(release),
+        "templates": any("template" in own["question_source"] for own in statistics["languages"].values()),
         "tiers": {tier: meaning.format(limit=limit) for tier, meaning in _TIERS.items()},
         "verification": _verification(statistics["verification"]),
     }

@@ -238,6 +238,18 @@ def _counted(reasons: Mapping[str, str], where: str) -> str:
     return f" ({where}: " + ", ".join(f"{reason} {number:,}" for reason, number in listed) + ")"
 
 
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in counts.items())
+
+
+def _by_language(counts: Mapping[str, int]) -> str:
+    """Facts by language; the number once where several have the same, as options do."""
+    numbers = set(counts.values())
+    return (
+        f"{numbers.pop():,} in each of {len(counts)} languages" if len(numbers) == 1 < len(counts) else _listed(counts)
+    )
+
+
 def changelog(diff: Diff) -> list[str]:
     """The lines of a change-log entry, in Markdown: one for each kind of change."""
     lines = []
@@ -246,17 +258,15 @@ def changelog(diff: Diff) -> list[str]:
     if diff.removed:
         lines.append(f"- Facts removed: {len(diff.removed):,}{_counted(diff.removed, 'in the new build')}.")
     counted = {
-        "Questions reworded": diff.questions,
-        "Options exchanged": diff.options,
-        "Options in another order": diff.orders,
-        "Labels corrected": diff.labels,
-        "Tiers moved": diff.tiers,
-        "Splits moved": diff.splits,
-        "Other columns, facts with a new value": {f"`{name}`": number for name, number in diff.values.items()},
+        "Questions reworded": _by_language(diff.questions),
+        "Options exchanged": _by_language(diff.options),
+        "Options in another order": _by_language(diff.orders),
+        "Labels corrected": _by_language(diff.labels),
+        "Tiers moved": _listed(diff.tiers),
+        "Splits moved": _listed(diff.splits),
+        "Other columns, facts with a new value": _listed({f"`{name}`": n for name, n in diff.values.items()}),
     }
-    for title, counts in counted.items():
-        if counts:
-            lines.append(f"- {title}: " + ", ".join(f"{key} {number:,}" for key, number in counts.items()) + ".")
+    lines += [f"- {title}: {said}." for title, said in counted.items() if said]
     for title, changes in (("Columns", diff.columns), ("Languages", diff.languages), ("Configs", diff.configs)):
         if changes:
             lines.append(f"- {title}: " + ", ".join(f"`{name}` {change}" for name, change in changes.items()) + ".")

@@ -41,7 +41,8 @@ def _axes(rows: int, title: str) -> tuple[Figure, Axes]:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=4, frameon=False, fontsize=9, handlelength=1.1)
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "ncols": 4}
+    axes.legend(**place, frameon=False, fontsize=9, handlelength=1.1, labelcolor=_INK)
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
@@ -59,22 +60,23 @@ def relations(statistics: Mapping[str, Any]) -> Figure:
         widths = [entry["tiers"][tier] for entry in entries]
         axes.barh(range(len(entries)), widths, left=left, height=0.72, color=_TIER_COLOURS[tier], label=tier)
         left = [start + width for start, width in zip(left, widths)]
-    axes.margins(x=0.02)
+    # Set, not left to margins: a tier without facts would hold the axis at the end of the bars.
+    axes.set_xlim(0, 1.02 * max(left))
     _rows(axes, [entry["label"] for entry in entries])
     axes.set_xlabel("facts", fontsize=9, color=_INK)
     _legend(axes)
     return figure
 
 
-def coverage(attested: Mapping[str, Mapping[str, int]], facts: int) -> Figure:
+def coverage(attested: Mapping[str, Mapping[str, int]], languages: Sequence[str], facts: int) -> Figure:
     """Per language, the share of facts whose subject, answer and whole item Wikidata attests."""
-    figure, axes = _axes(2 * len(attested), "Labels attested in Wikidata, by language")
+    figure, axes = _axes(2 * len(languages), "Labels attested in Wikidata, by language")
     names = (("subjects", "subject"), ("answers", "answer"), ("whole", "subject and all four options"))
     for place, (key, label) in enumerate(names):
-        shares = [100 * own[key] / facts for own in attested.values()]
+        shares = [100 * attested[code][key] / facts for code in languages]
         heights = [row + (place - 1) * 0.26 for row in range(len(shares))]
         axes.barh(heights, shares, height=0.24, color=_SERIES[place], label=label)
-    _rows(axes, [f"{language(code).name} ({code})" for code in attested])
+    _rows(axes, [f"{language(code).name} ({code})" for code in languages])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of facts", fontsize=9, color=_INK)
     _legend(axes)
@@ -106,7 +108,8 @@ def _png(figure: Figure, content: str) -> bytes:
 def draw(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, bytes]:
     """Path in the release -> PNG, for every figure."""
     attested, content = manifest["stages"]["tier"]["counts"]["attested"], manifest["content"]
-    drawn = (relations(statistics), coverage(attested, statistics["facts"]), popularity(statistics))
+    covered = coverage(attested, manifest["build"]["config"]["languages"], statistics["facts"])
+    drawn = (relations(statistics), covered, popularity(statistics))
     return {name: _png(figure, content) for name, figure in zip(FIGURES, drawn, strict=True)}
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from polyfact_dataset.errors import ConfigError, DataError, PolyFactError, RetryableError
 from polyfact_dataset.quality.audit.report import require_passing
 from polyfact_dataset.release.documents import check
-from polyfact_dataset.release.source import check_content, read_about
+from polyfact_dataset.release.source import check_content, is_repository, read_about
 from polyfact_dataset.storage import digest
 
 if TYPE_CHECKING:
@@ -165,6 +165,8 @@ def push(
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
+    if not is_repository(repo):
+        raise ConfigError(f"--repo {repo}: give it as owner/name")
     # The HTTP client's own errors: httpx before huggingface_hub 2, httpx2 since.
     transport: Any = HfHubHTTPError.__bases__
     manifest, about, tag = require_publishable(folder, tag)

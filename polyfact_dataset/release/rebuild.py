@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from polyfact_dataset import __version__, pipeline
-from polyfact_dataset.build import read_verification, settle
+from polyfact_dataset.build import read_objections, read_verification, settle
 from polyfact_dataset.config import Config, load_config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.progress import Log
+from polyfact_dataset.questions import live
 from polyfact_dataset.records import VERIFICATION
 from polyfact_dataset.release.source import read_manifest
 from polyfact_dataset.storage import read_json
+from polyfact_dataset.wikidata import backfill
 
 
 def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
@@ -34,14 +36,49 @@ def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
     return manifest, load_config(None, **settings)
 
 
-def rebuild(manifest_file: Path, dump: Path | None, previous: Path | None, out: Path, log: Log) -> dict[str, Any]:
+def _answered(config: Config, answers: Path | None) -> Config:
+    """The configuration with what models and Wikidata's API answered taken from the caches of a build folder.
+
+    Raises `ConfigError` where a model wrote the questions and its answers are not at hand: it would not write the same.
+    """
+    if answers is None:
+        if config.questions.source == "model":
+            raise ConfigError(
+                f"{config.questions.model} wrote the questions; give the build folder that holds its answers "
+                f"({live.CACHE_NAME}) by --answers"
+            )
+        return config
+    caches = {name: path for name in (live.CACHE_NAME, backfill.CACHE_NAME) if (path := answers / name).is_file()}
+    if not caches:
+        raise ConfigError(f"--answers {answers}: neither {live.CACHE_NAME} nor {backfill.CACHE_NAME} is there")
+    asked = {"cache": caches.get(backfill.CACHE_NAME), "offline": backfill.CACHE_NAME in caches}
+    return config.model_copy(
+        update={
+            "llm": config.llm.model_copy(update={"cache": caches.get(live.CACHE_NAME)}),
+            "backfill": config.backfill.model_copy(update=asked),
+        }
+    )
+
+
+def rebuild(
+    manifest_file: Path,
+    dump: Path | None,
+    previous: Path | None,
+    out: Path,
+    log: Log,
+    answers: Path | None = None,
+    objections: Path | None = None,
+) -> dict[str, Any]:
     """Builds into `out` what the manifest describes, and returns the new manifest of the release.
 
-    Raises `ConfigError` when the dump or the earlier release is not the one it was built from, `DataError` when the
-    files that come out differ, naming them.
+    `answers` is a build folder with the answers of models and of Wikidata's API, `objections` the file that the build
+    was given. Raises `ConfigError` when the dump, the earlier release or the objections are not those it was built
+    from, `DataError` when the files that come out differ, naming them.
     """
     manifest, config = configuration(manifest_file)
-    inputs = settle(config, dump, out, previous)
+    inputs = settle(_answered(config, answers), dump, out, previous)
+    if objections is not None:
+        inputs = replace(inputs, objections=read_objections(objections))
     made_from, found = manifest["build"], inputs.identity()
     if found["dump"] != made_from["dump"]:
         raise ConfigError(
@@ -55,6 +92,12 @@ def rebuild(manifest_file: Path, dump: Path | None, previous: Path | None, out: 
     if made_from.get("verification"):
         # The items that it holds are those that decided; what else was judged changed nothing.
         inputs = replace(inputs, verification=read_verification(judged) if judged.is_dir() else None)
+    if found["objections"] != made_from.get("objections"):
+        raise ConfigError(
+            "the release was built with other objections; give the file by --objections"
+            if made_from.get("objections")
+            else "the release was built without --objections"
+        )
     pipeline.run(inputs, out, log)
     made = read_manifest(out / "release")
     _compare(manifest, made)

@@ -98,7 +98,8 @@ def diff(found: Diff, versions: tuple[str, str], needed: str) -> None:
     """What changed, with examples, and the version that follows."""
     console = _console()
     console.print(
-        f"{versions[0]} -> {versions[1]}: {found.level} change; the version after {versions[0]} is {needed}\n"
+        f"{versions[0]} -> {versions[1]}: {'no' if found.level == 'none' else f'a {found.level}'} change; "
+        f"the version after {versions[0]} is {needed}\n"
     )
     for line in changelog(found):
         console.print(line, markup=False)

@@ -20,6 +20,18 @@ _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+
 _DESCRIPTION = ("*.json", "*.md", "*.cff", "splits.parquet")
 
 
+def is_repository(name: str) -> bool:
+    """Whether the Hub could have a dataset `owner/name`."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1
+
+
 def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
     """The folder of a release: a local one, or `owner/name[@revision]` fetched from the Hub into its cache.
 
@@ -30,7 +42,7 @@ def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
     if folder.is_dir():
         return folder
     match = _REPOSITORY.fullmatch(release)
-    if match is None or folder.exists():
+    if match is None or folder.exists() or not is_repository(match["repo"]):
         raise ConfigError(f"{release}: neither a folder nor owner/name[@revision] on the Hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError

@@ -30,7 +30,9 @@ def _settle(wanted: str | None, needed: str, before: str, level: str) -> str:
     """The version to take. Raises `ConfigError` when the one wanted is too low for the changes."""
     if wanted is None or wanted == needed:
         return needed
-    if parts(wanted) < parts(needed) or level == "none":
+    if level == "none":
+        raise ConfigError(f"[release] version {wanted}: nothing has changed since {before}; leave the version out")
+    if parts(wanted) < parts(needed):
         raise ConfigError(f"[release] version {wanted}: a {level} change of {before} makes at least {needed}")
     return wanted
 

@@ -52,6 +52,15 @@ def test_usage_and_trust_are_of_one_model(tmp_path: Path) -> None:
         assert cache.usage("unheard", "").answers_per_s == 0
 
 
+def test_speed_is_the_servers_and_not_that_of_reading(tmp_path: Path) -> None:
+    with Cache(tmp_path / "c.sqlite") as cache:
+        for number in range(11):
+            body = {**(answer().body or {}), "created": 1_700_000_000 + 2 * number}
+            cache.put(Sent.of(request(number)), read_answer(CHAT, body))
+        usage = cache.usage("m", "")
+    assert usage.answers_per_s == pytest.approx(11 / 20) and usage.tokens_per_s == pytest.approx(11 * 13 / 20)
+
+
 def test_what_stands_in_batch_files_waits_until_it_failed(tmp_path: Path) -> None:
     with Cache(tmp_path / "c.sqlite") as cache:
         cache.mark_sent(map(Sent.of, [request(1), request(2)]))

@@ -192,7 +192,7 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
             done("questions", "read-batches", "--out", out, *outputs[2:])
             more = done("questions", "write-batches", "--out", out, "--to", tmp_path / "more")
             waiting = sum(1 for line in files[0].read_text().splitlines())
-            assert f"{waiting} more wait in earlier files" in more
+            assert f"in 1 file; {waiting} more wait in earlier files" in more
             outputs = [*outputs[:2], *answer_batch(tmp_path / "more" / "requests-00001.jsonl", script, rng)]
         read = done("questions", "read-batches", "--out", out, *outputs)
         again = again or "to ask again" in read
@@ -200,8 +200,10 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
     assert max(script.answered.values()) == 1
     said = done("questions", "status", "--out", out)
     assert "left       nothing" in said and "question:not_json" in said and f"served as  {MODEL}" in said
+    assert "reached; go on with: polyfact build" in said
     done(*build)
     assert contents(out / "release") == contents(live / "release")
+    assert "go on with" not in done("questions", "status", "--out", out)
 
 
 def test_status_tells_how_far_a_build_is(begun: Path, config: Path, tmp_path: Path) -> None:
@@ -262,6 +264,21 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
         shown = {name for entry in items for name in (*entry["option_provenance"], entry["subject_provenance"])}
         assert row["quality_tier"] == ("gold" if shown == {"label"} else "silver")
     assert {row["quality_tier"] for row in rows} >= {"silver"}
+
+
+def test_a_models_release_is_rebuilt_from_its_answers(live: Path, server: Scripted, tmp_path: Path) -> None:
+    arguments = ("rebuild", live / "release", "--out", tmp_path / "again", "--quiet")
+    status, message = call(*arguments)
+    assert status == 2 and f"{MODEL} wrote the questions" in message and "--answers" in message
+    status, message = call(*arguments, "--answers", tmp_path)
+    assert status == 2 and "neither model-cache.sqlite nor" in message
+    (tmp_path / "objections.csv").write_text("fact_id,language\nQ1|P1|Q2,de\n")
+    objected = ("--answers", live, "--objections", tmp_path / "objections.csv")
+    status, message = call(*arguments, *objected)
+    assert status == 2 and "built without --objections" in message and not (tmp_path / "again").exists()
+    asked = len(server.bodies)
+    assert "equal to the byte" in done(*arguments, "--answers", live) and len(server.bodies) == asked
+    assert contents(tmp_path / "again" / "release") == contents(live / "release")
 
 
 def test_objections_take_the_template(begun: Path, live: Path, config: Path, server: Scripted, tmp_path: Path) -> None:

@@ -47,6 +47,15 @@ def test_a_reworded_question_is_a_patch(old: Path, tmp_path: Path) -> None:
     assert changelog(diff) == ["- Questions reworded: sw 1."]
 
 
+def test_a_number_that_all_languages_share_is_said_once() -> None:
+    diff = Diff(options={"en": 3, "sw": 3}, questions={"en": 1, "sw": 2}, labels={"sw": 4})
+    assert changelog(diff) == [
+        "- Questions reworded: en 1, sw 2.",
+        "- Options exchanged: 3 in each of 2 languages.",
+        "- Labels corrected: sw 4.",
+    ]
+
+
 def test_a_corrected_label_is_a_patch_and_another_entity_or_order_is_minor(old: Path, tmp_path: Path) -> None:
     def relabel(rows: Rows) -> None:
         rows[0]["translations"]["en"]["option_a"] += " (city)"

@@ -241,6 +241,37 @@ def test_a_figure_of_other_content_is_found(small: Path, tmp_path: Path) -> None
         documents.check(copy)
 
 
+def test_figures_show_whole_bars_in_the_order_of_the_release(small: Path) -> None:
+    counted = statistics(small)
+    axes = figures.relations(counted).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [r["label"] for r in counted["relations"].values()]
+    longest = max(sum(entry["tiers"].values()) for entry in counted["relations"].values())
+    assert max(bar.get_x() + bar.get_width() for bar in axes.patches) == longest < axes.get_xlim()[1]
+    attested = {code: {"subjects": 4, "answers": 3, "whole": 2} for code in ("bn", "en")}
+    axes = figures.coverage(attested, ("en", "bn"), 8).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["English (en)", "Bengali (bn)"]
+    assert sorted(bar.get_width() for bar in axes.patches) == [25, 25, 37.5, 37.5, 50, 50]
+
+
+def test_what_a_model_wrote_is_told_from_templates(small: Path) -> None:
+    release, counted = read_release(small), statistics(small)
+    said = card.values(release, counted)["statements"]
+    assert "named in all 2 languages, one value where one is expected) and " in said["preprocessing"]
+    assert "were written from one template" in said["limits"][1] and "few wordings" in said["use_cases"]
+    for own in counted["languages"].values():
+        own["question_source"] = {"model:m": counted["facts"]}
+    relation = next(iter(release.manifest["stages"]["questions"]["tally"].values()))
+    relation["rejected"]["not_asked"] = 7
+    release.manifest["build"]["config"]["candidates"]["min_languages"] = 1
+    said = card.values(release, counted)["statements"]
+    tried = release.manifest["stages"]["candidates"]["counts"]["candidates"] - 7
+    assert (
+        f"at least 1 of the 2 languages, one value where one is expected), {tried:,} were taken up"
+        in (said["preprocessing"])
+    )
+    assert "were written by the model `m`" in said["limits"][1] and "few wordings" not in said["use_cases"]
+
+
 @pytest.mark.parametrize("path", ["candidates.counts.candidates", "tier.counts.attested", "validate.counts"])
 def test_a_number_that_the_manifest_lacks_is_an_error(path: str, small: Path) -> None:
     release = read_release(small)

@@ -281,6 +281,13 @@ def test_a_push_that_cannot_be_loaded_or_differs_is_an_error(hub: Hub, small: Pa
         genuine(REPO, "v9.9.9", manifest)
 
 
+@pytest.mark.parametrize("repo", ["PolyFact", "jvonrad/PolyFact@v1.0.0", "owner/two words", "a/b/c"])
+def test_what_is_no_repository_is_refused(repo: str, hub: Hub, small: Path) -> None:
+    with pytest.raises(ConfigError, match="give it as owner/name"):
+        push(small, repo)
+    assert not hub.requests
+
+
 def test_an_unreachable_hub_can_be_tried_again(small: Path) -> None:
     for command in (["push", small, "--repo", REPO], ["stats", f"{REPO}@v1.0.0"]):
         result = polyfact(*command, check=False, HF_ENDPOINT="http://127.0.0.1:9", HF_TOKEN=TOKEN)
@@ -296,13 +303,14 @@ def test_a_release_on_the_hub_is_read_like_a_folder(hub: Hub, small: Path, unrea
     assert fact(folder, row["fact_id"], ["sw"])["translations"]["sw"] == row["translations"]["sw"]
     assert not list(folder.rglob("clean_sw*")) and not (folder / "data" / "sw").exists(), "only what is needed"
     assert config_files(folder, "parallel")
-    assert polyfact("diff", f"{REPO}@v1.0.0", small).stdout.startswith("1.0.0 -> 1.0.0: none change")
+    assert polyfact("diff", f"{REPO}@v1.0.0", small).stdout.startswith("1.0.0 -> 1.0.0: no change")
     with pytest.raises(ConfigError, match="no such dataset or revision"):
         locate(f"{REPO}@v7.0.0")
     with pytest.raises(ConfigError, match="no such dataset or revision"):
         locate("jvonrad/Nothing")
-    with pytest.raises(ConfigError, match="neither a folder nor"):
-        locate("no/such/folder")
+    for name in ("no/such/folder", "owner/--name"):
+        with pytest.raises(ConfigError, match="neither a folder nor"):
+            locate(name)
 
 
 def test_hub_errors_are_told_apart() -> None:

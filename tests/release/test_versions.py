@@ -48,7 +48,7 @@ def test_the_dump_date_is_read_from_the_name_where_it_is_not_configured(
 
 def test_the_command_says_what_follows_and_writes_the_entry(small: Path, following: Path, tmp_path: Path) -> None:
     result = polyfact("diff", small, following, "--changelog", tmp_path / "entry.md")
-    assert "1.0.0 -> 1.1.0: minor change; the version after 1.0.0 is 1.1.0" in result.stdout
+    assert "1.0.0 -> 1.1.0: a minor change; the version after 1.0.0 is 1.1.0" in result.stdout
     assert "not stated in the dump" in result.stdout
     entry = (tmp_path / "entry.md").read_text()
     assert entry.startswith("## 1.1.0\n") and entry.strip() in (following / "CHANGELOG.md").read_text()
@@ -81,7 +81,7 @@ def test_the_same_content_keeps_version_and_changes(small: Path) -> None:
     about, changes = version_and_changes(small, small, ReleaseConfig())
     assert about == {"version": "1.0.0", "change": "first", "previous": None}
     assert changes == (small / "CHANGELOG.md").read_text()
-    with pytest.raises(ConfigError, match="none change"):
+    with pytest.raises(ConfigError, match="nothing has changed since 1.0.0"):
         version_and_changes(small, small, ReleaseConfig(version="1.0.1"))
 
 
