@@ -153,6 +153,7 @@ def release(
         "quality_tier": pa.array(["gold"] * len(rows)),
         "n_langs_attested": full,
         "n_langs_subject_attested": full,
+        "verification": pa.array(["unverified"] * len(rows)),
     }
     splits = np.array([row["split"] for row in rows])
     laid = pa.Table.from_pylist(rows, schema=items(languages).schema)

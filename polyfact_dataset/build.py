@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from polyfact_dataset import pipeline, summary
 from polyfact_dataset.config import Config, load_config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.progress import Log
+from polyfact_dataset.records import VERIFICATION
 from polyfact_dataset.release.source import locate, read_about
 from polyfact_dataset.storage import read_json, read_parquet
 
@@ -92,6 +95,18 @@ def dump_date(dump: Path) -> datetime.date | None:
     return None
 
 
+def read_verification(path: Path) -> pa.Table:
+    """What judges and reviewers said of items: the table of `polyfact verify report`, or a folder of such tables.
+
+    Raises `ConfigError` when it is another table.
+    """
+    try:
+        table = read_parquet(path).select(VERIFICATION.schema.names).cast(VERIFICATION.schema)
+    except (DataError, KeyError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ConfigError(f"--verification {path}: {error}; give verification.parquet of `polyfact verify`") from error
+    return table.sort_by([(name, "ascending") for name in ("fact_id", "language", "item")])
+
+
 def settle(
     config: Config, dump: Path | None, out: Path, previous: Path | None = None, part: str | None = None
 ) -> pipeline.Inputs:
@@ -123,12 +138,15 @@ def run(
     overwrite: bool,
     quiet: bool,
     objections: Path | None = None,
+    verification: Path | None = None,
     part: str | None = None,
     **overrides: Any,
 ) -> None:
     """Runs the stages up to `until` and prints the closing table of a whole build."""
     log = Log(quiet=quiet)
     inputs = settle(load_config(config_file, **overrides), dump, out, previous, part)
+    if verification is not None:
+        inputs = replace(inputs, verification=read_verification(verification))
     if objections is not None:
         inputs = replace(inputs, objections=read_objections(objections))
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)

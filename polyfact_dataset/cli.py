@@ -72,6 +72,10 @@ Objections = Annotated[
     Optional[Path],
     typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
 ]
+Verification = Annotated[
+    Optional[Path],
+    typer.Option("--verification", help="Table of `polyfact verify report`: tiers follow what was judged."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 
@@ -99,6 +103,7 @@ def _command(until: str) -> Callable[..., None]:
         price_out: PriceOut = None,
         budget: Budget = None,
         objections: Objections = None,
+        verification: Verification = None,
         overwrite: Overwrite = False,
         quiet: Quiet = False,
     ) -> None:
@@ -115,6 +120,7 @@ def _command(until: str) -> Callable[..., None]:
             config_file=config,
             previous=previous,
             objections=objections,
+            verification=verification,
             overwrite=overwrite,
             quiet=quiet,
             facts=facts,
@@ -383,6 +389,13 @@ def _register_stages() -> None:
             app.command(stage.name, help=text, rich_help_panel=panel)(_command(stage.name))
 
 
+def _register_verify() -> None:
+    from polyfact_dataset.verification.cli import app as verify
+
+    text = "Judge and review a release: sample, judge, people, agreement, and the table that tiers follow."
+    app.add_typer(verify, name="verify", help=text)
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"polyfact {__version__}")
@@ -414,6 +427,7 @@ def main() -> None:
 
 
 _register_stages()
+_register_verify()
 
 if __name__ == "__main__":
     main()

@@ -170,6 +170,8 @@ class LlmConfig(_Section):
     # USD per million tokens, and the most that one run may spend.
     price_in_usd: float | None = Field(default=None, ge=0)
     price_out_usd: float | None = Field(default=None, ge=0)
+    # USD per thousand calls of the provider's web search.
+    price_search_usd: float | None = Field(default=None, ge=0)
     budget_usd: float | None = Field(default=None, gt=0)
 
     @field_validator("base_url")
@@ -184,9 +186,36 @@ class LlmConfig(_Section):
     def _priced(self) -> LlmConfig:
         if (self.price_in_usd is None) != (self.price_out_usd is None):
             raise ValueError("give both price_in_usd and price_out_usd (--price-in, --price-out)")
-        if self.budget_usd is not None and not (self.price_in_usd or self.price_out_usd):
+        prices = self.price_in_usd, self.price_out_usd, self.price_search_usd
+        if self.budget_usd is not None and not any(prices):
             raise ValueError("a budget needs prices: give --price-in and --price-out")
         return self
+
+
+class VerificationConfig(_Section):
+    """Judging and reviewing a release (paper, appendix D.2). Nothing here changes a build."""
+
+    # Items of each language; the paper judged 300 and had people review 100 of them.
+    items: int = Field(default=300, ge=1)
+    # The judge, and the revision that the server holds, where that is known.
+    model: str = ""
+    revision: str = ""
+    # `responses` can search the web; `chat` is for servers that have no Responses API.
+    api: Literal["responses", "chat"] = "responses"
+    # Tool by which the provider's model searches the web; with an empty one it does not. Chat has none.
+    search_tool: str = "web_search"
+    # Have a chat server enforce the JSON schema of the answer.
+    guided: bool = True
+    # In place of the prompts' own (temperature, max_tokens, ...), for models that accept others.
+    parameters: dict[str, float | int] | None = None
+    # A judge that finds fewer of the planted defects, or objects to more sound items, judges nothing else.
+    min_recall: float = Field(default=0.8, ge=0, le=1)
+    max_false_alarms: float = Field(default=0.2, ge=0, le=1)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the judge can search the web."""
+        return self.api == "responses" and bool(self.search_tool)
 
 
 class SampleConfig(_Section):
@@ -221,6 +250,10 @@ class TiersConfig(_Section):
     """PolyFact-Clean leaves out relations above this ambiguity (paper, Table 7)."""
 
     max_ambiguity: float = Field(default=0.20, ge=0, le=1)
+    # A relation with fewer judged items keeps the ambiguity of `relations.toml`.
+    min_judged_items: int = Field(default=30, ge=1)
+    # The share found in a relation is drawn towards that of all relations as if by so many items more.
+    prior_items: float = Field(default=10, ge=0)
 
 
 class ExportConfig(_Section):
@@ -401,6 +434,7 @@ class Config(_Section):
     namesakes: NamesakesConfig = NamesakesConfig()
     questions: QuestionsConfig = QuestionsConfig()
     llm: LlmConfig = LlmConfig()
+    verification: VerificationConfig = VerificationConfig()
     sample: SampleConfig = SampleConfig()
     distract: DistractConfig = DistractConfig()
     tiers: TiersConfig = TiersConfig()
@@ -415,6 +449,7 @@ class Config(_Section):
             "extract": {"workers", "memory_mb"},
             "backfill": backfill,
             "llm": True,
+            "verification": True,
             "audit": True,
             "release": True,
         }

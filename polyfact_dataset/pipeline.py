@@ -60,6 +60,10 @@ _OWN_SOURCES = {
         for name in ("bzip2", "chunks", "dump", "entities", "extract", "lines", "merge", "parts", "workers")
     ),
     "questions": ("questions", "llm", "facts", "wikidata/localise.py"),
+    "tier": (
+        *("quality/tiers.py", "quality/judged.py", "release/rows.py"),
+        *(f"verification/{name}.py" for name in ("agreement", "figures", "items", "table")),
+    ),
     "export": tuple(f"release/{name}.py" for name in ("content", "export", "rows")),
     "card": ("release", "../dataset_card", "../loading_script"),
 }
@@ -112,11 +116,11 @@ STAGES: tuple[Stage, ...] = (
         ("extract", "backfill", "localise", "namesakes"),
         "write the question in every language",
     ),
-    Stage("validate", "questions.validate", ("questions",), "keep facts sound in all languages"),
+    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
     Stage(
         "sample",
         "facts.sample",
-        ("backfill", "questions", "validate"),
+        ("backfill", "localise", "questions", "validate"),
         "balance relations, split by subject, draw exchangeable distractors",
     ),
     Stage("items", "facts.items", ("questions", "sample"), "lay out every item in every language"),
@@ -203,6 +207,7 @@ def _named(release: Path) -> dict[str, str]:
 class Inputs:
     """What a build is made from. `previous` maps subjects to their split in `previous_release`, an earlier release;
     `objections` facts to the languages in which a model's question was objected to (an empty set: in all).
+    `verification` has what judges and reviewers said of items (`records.VERIFICATION`).
 
     `part` is (i, n) where only the i-th of n parts of the dump is extracted. `source` identifies the dump where it is
     not at hand any more: its extraction is in the build folder, or is merged from others.
@@ -212,6 +217,7 @@ class Inputs:
     dump: Path | None
     previous: Mapping[str, str] = field(default_factory=dict)
     objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    verification: pa.Table | None = None
     part: tuple[int, int] | None = None
     source: str = ""
     previous_release: Path | None = None
@@ -227,6 +233,7 @@ class Inputs:
             "dump": self.dump_identity,
             "config": self.config.identity(),
             **self.digests(),
+            "verification": digest_json(self.verification.to_pylist()) if self.verification is not None else None,
             "previous_release": _named(self.previous_release) if self.previous_release else None,
             **({"part": list(self.part)} if self.part else {}),
         }
@@ -248,7 +255,7 @@ class Context:
     ) -> None:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
         self.objections = inputs.objections
-        self.previous_release = inputs.previous_release
+        self.previous_release, self.verification = inputs.previous_release, inputs.verification
         self.out, self.log, self._target = out, log, target
         self.workers = workers
         # The entries of the finished stages, for those that report on the build.
@@ -350,6 +357,7 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
             "dump": [manifest["build"]["dump"], manifest["build"].get("part")] if not stage.reads else None,
             "previous": manifest["build"]["previous"] if stage.name in ("questions", "sample") else None,
             "objections": manifest["build"]["objections"] if stage.name == "questions" else None,
+            "verification": manifest["build"]["verification"] if stage.name == "tier" else None,
             "previous_release": manifest["build"]["previous_release"] if stage.name == "card" else None,
         }
     )

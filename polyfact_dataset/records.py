@@ -233,6 +233,7 @@ TIERED = Table(
         Column("reason", STRING, "what decided it"),
         Column("n_langs_attested", pa.int32(), "languages in which the gold label is attested in Wikidata"),
         Column("n_langs_subject_attested", pa.int32(), "languages in which the subject label is attested"),
+        Column("verification", STRING, "`correct`, `ambiguous` or `unverified`"),
     ),
 )
 
@@ -260,7 +261,11 @@ _SHARED = (
     Column("popularity", pa.int32(), "number of Wikimedia sitelinks of the subject"),
     Column("subject_articles", STRINGS, "languages in whose Wikipedia the subject has an article"),
     Column("object_articles", STRINGS, "languages in whose Wikipedia the answer has an article"),
-    Column("verification", STRING, "`correct`, `ambiguous` or `unverified`, from judge and reviewers"),
+    Column(
+        "verification",
+        STRING,
+        "`correct` (in every language in which the fact was judged), `ambiguous` (in at least one) or `unverified`",
+    ),
 )
 
 _ITEM = (
@@ -291,6 +296,99 @@ def parallel_rows(languages: Sequence[str]) -> Table:
 
 
 FLAT_ROWS = Table("flat", (*_SHARED, Column("language", STRING, "language code of the item"), *_ITEM))
+
+# ---------------------------------------------------------------- verification
+LABELS = ("correct", "ambiguous", "incorrect")
+
+_JUDGED_ITEM = (
+    Column("fact_id", STRING, "`<subject>|<property>|<object>` in Wikidata ids"),
+    Column("language", STRING, "language code of the item"),
+    Column("item", STRING, "digest of question, answer and options: what was judged, whatever their order"),
+)
+
+_JUDGED_TEXT = (
+    Column("question", STRING, "the question that was judged"),
+    Column("answer_text", STRING, "the option that was marked as correct"),
+)
+
+VERIFY_SAMPLE = Table(
+    "sample",
+    (
+        *_JUDGED_ITEM,
+        Column("place", pa.int32(), "place in the language, from 1: any beginning is balanced over relations"),
+        Column("split", STRING, "split of the fact"),
+        Column("property_id", STRING, "relation"),
+        Column("question", STRING, "the question in the language"),
+        *(Column(name, STRING, "an option, in the order shown") for name in OPTIONS),
+        Column("answer_index", pa.int32(), "0 to 3: which option is marked as correct"),
+    ),
+)
+
+_ASKED = pa.struct(
+    [pa.field(name, STRING, nullable=False) for name in ("language", "item", "question", "subject", "answer")]
+)
+
+VERIFY_FACTS = Table(
+    "facts",
+    (
+        Column("fact_id", STRING, "fact of which an item is in the sample"),
+        Column("property_id", STRING, "relation"),
+        Column("subject", STRING, "English label of the subject"),
+        Column("relation", STRING, "English label of the relation"),
+        Column("object", STRING, "English label of the answer"),
+        Column("items", pa.list_(_ASKED), "its question in every language, with the labels there"),
+    ),
+)
+
+JUDGEMENTS = Table(
+    "judgements",
+    (
+        *_JUDGED_ITEM,
+        *_JUDGED_TEXT,
+        Column("label", STRING, "`correct`, `ambiguous` or `incorrect`; null where there is no usable answer", True),
+        Column("reason", STRING, "why there is no label", True),
+        Column("rationale", STRING, "the judge's reasons, in English"),
+        Column("urls", STRINGS, "pages that the judge cites"),
+        Column("also_right", STRINGS, "options, beside the marked one, that the judge holds to be right as well"),
+        Column("searches", pa.int32(), "web searches that led to the label"),
+        Column("date", STRING, "day of the answer (UTC)", True),
+    ),
+)
+
+DRIFT = Table(
+    "drift",
+    (
+        *_JUDGED_ITEM,
+        *_JUDGED_TEXT,
+        Column("problems", STRINGS, "among subject, relation, language, negation, extra; null if unjudged", True),
+        Column("reason", STRING, "why there is no judgement", True),
+        Column("rationale", STRING, "the judge's note, in English"),
+        Column("date", STRING, "day of the answer (UTC)", True),
+    ),
+)
+
+VERIFICATION = Table(
+    "verification",
+    (
+        *_JUDGED_ITEM,
+        Column("property_id", STRING, "relation"),
+        *_JUDGED_TEXT,
+        Column("label", STRING, "`correct`, `ambiguous` or `incorrect`: what judge and reviewers say together", True),
+        Column("judge_label", STRING, "the judge's label", True),
+        Column("judge_model", STRING, "the judge", True),
+        Column("judge_date", STRING, "day of the judge's answer (UTC)", True),
+        Column("judge_rationale", STRING, "the judge's reasons, in English", True),
+        Column("judge_urls", STRINGS, "pages that the judge cites"),
+        Column("judge_also_right", STRINGS, "other options that the judge holds to be right"),
+        Column("drift", STRINGS, "what a judge of all languages together objects to: see `verify judge --parallel`"),
+        Column("reviewers", STRINGS, "reviewers of the item, by number"),
+        Column("human_labels", STRINGS, "their labels, in this order"),
+        Column("human_dates", STRINGS, "the days of their labels (UTC), in this order"),
+    ),
+)
+
+# Those of a build, with their split.
+JUDGED_ITEMS = Table("verification", (*VERIFICATION.columns, Column("split", STRING, "split of the fact")))
 
 # ---------------------------------------------------------------- audit
 FINDINGS = Table(

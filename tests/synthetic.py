@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from polyfact_dataset.facts.pool import Pool
-from polyfact_dataset.records import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, localised, questions
+from polyfact_dataset.records import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, accepted, localised, questions
 from polyfact_dataset.relations import all_relations
 
 LETTERS = {
@@ -63,6 +63,7 @@ def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int =
             ],
             schema=localised(languages).schema,
         ),
+        accepted(languages).schema.empty_table(),
         table(questions(languages).schema, asked),
         table(TRUE_OBJECTS.schema, true),
         languages,

@@ -41,10 +41,11 @@ def test_links_and_paths_exist(page: Path) -> None:
 
 def test_commands_shown_have_their_options() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    shown = re.findall(r"^polyfact ([a-z]+)(.*)$", text, re.M)
-    assert {name for name, _ in shown} >= {"build"}
+    shown = re.findall(r"^polyfact ((?:verify )?[a-z-]+)(.*)$", text, re.M)
+    assert {name for name, _ in shown} >= {"build", "verify judge"}
+    helps = {name: polyfact(*name.split(), "--help", COLUMNS="200").stdout for name, _ in shown}
     for name, rest in shown:
-        help_text = polyfact(name, "--help", COLUMNS="200").stdout
+        help_text = helps[name]
         for option in re.findall(r"--[a-z-]+", rest):
             assert option in help_text, (name, option)
 

@@ -43,13 +43,14 @@ def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequenc
 class Pool:
     """Survivors with their questions and the entities that may be options.
 
-    Built from Arrow tables: `survivors` (candidates' columns), `localised`, `questions`, `true_objects`.
+    Built from Arrow tables: `survivors` (candidates' columns), `localised`, `accepted`, `questions`, `true_objects`.
     """
 
     def __init__(
         self,
         survivors: pa.Table,
         localised: pa.Table,
+        accepted: pa.Table,
         questions: pa.Table,
         true_objects: pa.Table,
         languages: Sequence[str],
@@ -65,7 +66,7 @@ class Pool:
                 *(true_objects.column(name).to_pylist() for name in ("subject_id", "property_id", "objects"))
             )
         }
-        self._same_text = self._shared_texts()
+        self._same_text = self._shared_texts(accepted)
         self.facts = self._load_facts(survivors, self._load_kinds(localised, survivors))
 
     def _load_entities(self, localised: pa.Table, survivors: pa.Table) -> dict[str, Entity]:
@@ -107,8 +108,8 @@ class Pool:
             ]
         return pools
 
-    def _shared_texts(self) -> dict[str, frozenset[str]]:
-        """Entity -> the others that look the same in some language."""
+    def _shared_texts(self, accepted: pa.Table) -> dict[str, frozenset[str]]:
+        """Entity -> the others that look the same in some language, or that are called as it is."""
         groups: dict[tuple[int, str], list[str]] = defaultdict(list)
         for qid, entity in self.entities.items():
             for position, text in enumerate(entity.normal):
@@ -118,6 +119,13 @@ class Pool:
             if len(members) > 1:
                 for qid in members:
                     shared[qid].update(members)
+        rows = accepted.filter(pc.is_in(accepted.column("entity_id"), pa.array(list(self.entities), pa.string())))
+        ids = rows.column("entity_id").to_pylist()
+        for position, code in enumerate(self.languages):
+            for qid, names in zip(ids, rows.column(code).to_pylist()):
+                for other in {other for name in names for other in groups.get((position, normalise(name)), ())} - {qid}:
+                    shared[qid].add(other)
+                    shared[other].add(qid)
         return {qid: frozenset(others) for qid, others in shared.items()}
 
     def questions_of(self, fact: str) -> tuple[str, ...]:

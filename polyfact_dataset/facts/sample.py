@@ -125,6 +125,7 @@ def run(context: Context) -> Report:
     pool = Pool(
         context.read("validate", "survivors"),
         context.read("questions", "localised"),
+        context.read("localise", "accepted"),
         context.read("questions", "questions"),
         context.read("backfill", "true_objects"),
         config.languages,

@@ -73,12 +73,22 @@ class Shards:
         self._sent, self._lines, self._size_bytes = [], [], 0
 
 
+def next_folder(parent: Path) -> Path:
+    """The next numbered folder for batch files."""
+    taken = [int(path.name) for path in parent.glob("*") if path.name.isdecimal()]
+    return parent / f"{max(taken, default=0) + 1:03}"
+
+
 @dataclass
 class Intake:
     """What was read: lines by what became of them, and the first few broken ones."""
 
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+
+    def said(self) -> str:
+        """The counts in words."""
+        return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in self.counts.items()) or "no lines"
 
     def note_broken(self, path: Path, number: int, why: object) -> None:
         """Counts a line that cannot be used."""

@@ -97,6 +97,14 @@ class Cache:
         status, endpoint, body = row
         return read_answer(endpoint, json.loads(body)) if status == 200 else rejection(status, json.loads(body))
 
+    def answered_at(self, request: Request) -> float | None:
+        """When the answer of a request came, in seconds since 1970; None while there is none."""
+        with self._named():
+            row = self._connection.execute(
+                "SELECT at FROM answers WHERE key = ?", (bytes.fromhex(request.key),)
+            ).fetchone()
+        return None if row is None else float(row[0])
+
     def put(self, origin: Sent, answer: Answer) -> bool:
         """Stores an answer for good, with status 200 or rejected; whether it is a new one."""
         body = answer.body if answer.status == 200 else answer.text

@@ -24,7 +24,8 @@ class Meter:
     def __init__(self, config: LlmConfig, log: Log, left: Callable[[], int]) -> None:
         self._config, self._log, self._left = config, log, left
         self._prices = (config.price_in_usd or 0.0) / _PER, (config.price_out_usd or 0.0) / _PER
-        self.admitted = self.done = self.prompt_tokens = self.completion_tokens = 0
+        self._search_price = (config.price_search_usd or 0.0) / 1000
+        self.admitted = self.done = self.prompt_tokens = self.completion_tokens = self.searches = 0
         self._started: float | None = None
         self._probed = asyncio.Event()
         self._refusal: PolyFactError | None = None
@@ -32,7 +33,8 @@ class Meter:
     @property
     def spent_usd(self) -> float:
         """The price of the answers so far."""
-        return self.prompt_tokens * self._prices[0] + self.completion_tokens * self._prices[1]
+        tokens = self.prompt_tokens * self._prices[0] + self.completion_tokens * self._prices[1]
+        return tokens + self.searches * self._search_price
 
     async def admit(self) -> None:
         """Returns when one more request may be sent. Raises `ConfigError` when the budget does not allow it."""
@@ -59,6 +61,7 @@ class Meter:
         if answer is not None:
             self.prompt_tokens += answer.prompt_tokens
             self.completion_tokens += answer.completion_tokens
+            self.searches += answer.searches
         if self.done == self._config.probe_requests:
             self._decide()
 
@@ -74,9 +77,11 @@ class Meter:
         prompt, completion = self.prompt_tokens / self.done, self.completion_tokens / self.done
         rate = self.done / max(time.monotonic() - (self._started or 0.0), 1e-3)
         usd = self.spent_usd * left / self.done
-        paid = self._prices != (0.0, 0.0)
+        paid = self._prices != (0.0, 0.0) or self._search_price > 0
+        searches = f", {self.searches / self.done:,.1f} web searches a request" if self.searches else ""
         self._log.line(
-            f"probe of {self.done}: {prompt:,.0f} + {completion:,.0f} tokens a request, {rate:,.1f} requests/s; "
+            f"probe of {self.done}: {prompt:,.0f} + {completion:,.0f} tokens a request{searches}, "
+            f"{rate:,.1f} requests/s; "
             f"about {left:,} left: {left * prompt:,.0f} + {left * completion:,.0f} tokens, {_duration(left / rate)}"
             + (f", {usd:,.2f} USD (without retries)" if paid else "")
         )

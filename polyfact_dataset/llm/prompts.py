@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,10 @@ _CONTROL = re.compile(r"[<>|`]|\[(?=/?[A-Z_]+\])")
 
 
 class Prompt(BaseModel):
-    """One kind of prompt. `result` is the JSON schema of the answer, absent where it is plain text."""
+    """One kind of prompt. `result` is the JSON schema of the answer, absent where it is plain text.
+
+    No value of a record is shown longer than `max_characters`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,15 +39,29 @@ class Prompt(BaseModel):
     system: str
     parameters: dict[str, float | int]
     result: dict[str, Any] | None = None
+    max_characters: int = MAX_CHARACTERS
 
     def body(self, model: str, record: Mapping[str, str], *, seed: int, guided: bool = True) -> dict[str, Any]:
         """The body of a chat completion about `record`. `guided` asks the server to enforce the schema."""
-        messages = [{"role": "system", "content": self.system}, {"role": "user", "content": encode(record)}]
-        body: dict[str, Any] = {"model": model, "messages": messages, **self.parameters, "seed": seed}
+        body: dict[str, Any] = {"model": model, "messages": self._messages(record), **self.parameters, "seed": seed}
         if self.result is not None and guided:
             schema = {"name": self.name, "strict": True, "schema": self.result}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
+
+    def response_body(self, model: str, record: Mapping[str, str], *, tools: Sequence[str] = ()) -> dict[str, Any]:
+        """The body of a call to the Responses API about `record`, with the provider's own `tools`."""
+        names = {"max_tokens": "max_output_tokens"}
+        parameters = {names.get(name, name): value for name, value in self.parameters.items()}
+        body: dict[str, Any] = {"model": model, "input": self._messages(record), **parameters}
+        if self.result is not None:
+            schema = {"type": "json_schema", "name": self.name, "strict": True, "schema": self.result}
+            body["text"] = {"format": schema}
+        return {**body, "tools": [{"type": tool} for tool in tools]} if tools else body
+
+    def _messages(self, record: Mapping[str, str]) -> list[dict[str, str]]:
+        said = encode(record, self.max_characters)
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": said}]
 
 
 def load(path: Path) -> Prompt:
@@ -58,13 +75,13 @@ def load(path: Path) -> Prompt:
 
 
 @lru_cache(maxsize=1 << 16)
-def bounded(text: str) -> str:
-    """The text as it may stand in a record: without hidden characters, and cut to `MAX_CHARACTERS`."""
+def bounded(text: str, longest: int = MAX_CHARACTERS) -> str:
+    """The text as it may stand in a record: without hidden characters, and cut to `longest` characters."""
     cleaned = clean(text) or ""
-    return cleaned if len(cleaned) <= MAX_CHARACTERS else cleaned[: MAX_CHARACTERS - 1] + "…"
+    return cleaned if len(cleaned) <= longest else cleaned[: longest - 1] + "…"
 
 
-def encode(record: Mapping[str, str]) -> str:
+def encode(record: Mapping[str, str], longest: int = MAX_CHARACTERS) -> str:
     """The record as JSON in one line; characters with which control tokens begin or end are written as escapes."""
-    text = json.dumps({key: bounded(value) for key, value in record.items()}, ensure_ascii=False)
+    text = json.dumps({key: bounded(value, longest) for key, value in record.items()}, ensure_ascii=False)
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -64,6 +64,12 @@ class Answer:
     status: int = 200
     body: Mapping[str, Any] | None = None
 
+    @property
+    def searches(self) -> int:
+        """Calls of the provider's web search that led to the answer."""
+        output = (self.body or {}).get("output")
+        return sum(item.get("type") == "web_search_call" for item in output) if isinstance(output, list) else 0
+
 
 UNANSWERED = Answer("", "unanswered", status=0)
 

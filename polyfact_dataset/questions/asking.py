@@ -16,7 +16,8 @@ from polyfact_dataset.config import Config
 from polyfact_dataset.languages import Language, language
 from polyfact_dataset.llm.prompts import Prompt, load
 from polyfact_dataset.llm.protocol import Answer, Request
-from polyfact_dataset.questions.resolve import Unusable, name_of, question_of
+from polyfact_dataset.llm.reading import Unusable
+from polyfact_dataset.questions.resolve import name_of, question_of
 from polyfact_dataset.questions.validate import fault
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.text import normalise

@@ -23,7 +23,7 @@ from polyfact_dataset.build import previous_splits, read_objections
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect
 from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.llm.batch import Shards, read_answers
+from polyfact_dataset.llm.batch import Shards, next_folder, read_answers
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.parallel import Workers
@@ -88,7 +88,7 @@ def write_batches(
     """Writes what is to be asked next, but (unless `again`) what stands in earlier files, and says what to do then."""
     waiting = 0
     with locked(out), _writing(out, previous, objections, model_cache) as (writing, asking, cache):
-        folder = to or _next_folder(out / "batches")
+        folder = to or next_folder(out / "batches")
         shards = Shards(folder, cache, max_requests=max_requests, max_bytes=max_bytes)
 
         def take(request: Request) -> None:
@@ -107,11 +107,6 @@ def write_batches(
     if not finished:
         more = f"; {waiting:,} more wait in earlier files (--again writes them once more)" if waiting else ""
         print(f"{shards.written:,} requests to {asking.config.model} in {len(paths)} files{more}", file=sys.stderr)
-
-
-def _next_folder(parent: Path) -> Path:
-    taken = [int(path.name) for path in parent.glob("*") if path.name.isdecimal()]
-    return parent / f"{max(taken, default=0) + 1:03}"
 
 
 class _Once:
@@ -136,8 +131,7 @@ def read_batches(files: Sequence[Path], out: Path, model_cache: Path | None) -> 
         raise ConfigError(f"{out} is no build folder; give the --out of write-batches")
     with Cache(model_cache or out / CACHE_NAME) as cache:
         intake = read_answers(files, cache)
-    said = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in intake.counts.items())
-    print(said or "no lines")
+    print(intake.said())
     for line in intake.broken:
         print(f"broken: {line}", file=sys.stderr)
     if intake.counts["unknown"]:

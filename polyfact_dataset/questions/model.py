@@ -42,6 +42,7 @@ class Writing:
         self._context, self._asking, self._connection = context, asking, connection
         self._config, self._languages = context.config, context.config.languages
         self._true_objects = context.read("backfill", "true_objects")
+        self._accepted = context.read("localise", "accepted")
         # Candidate rows (fact, subject, property, object, priority) in the order of the pool.
         self.candidates: dict[str, dict[str, Any]] = {}
         self.unfit: dict[str, str] = {}
@@ -186,7 +187,7 @@ class Writing:
         doubtful = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
         sure = pc.invert(pc.is_in(table.column("fact_id"), pa.array(doubtful, pa.string())))
         survivors = table.filter(sure).select(CANDIDATES.schema.names)
-        pool = Pool(survivors, self.localised(rows), table, self._true_objects, self._languages)
+        pool = Pool(survivors, self.localised(rows), self._accepted, table, self._true_objects, self._languages)
         try:
             chosen, _ = choose(pool, self._config, self._context.previous)
         except DataError:

@@ -6,7 +6,7 @@ in `facts/distract.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import duckdb
@@ -22,16 +22,21 @@ from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import table_writer
 from polyfact_dataset.text import half_transliterated, mentions, mentions_inflected, mentions_surname, normalise
 
+# Shorter names tell nothing: a spaced language needs three characters, the others two.
+_NAME_FLOOR = {True: 3, False: 2}
+
 
 def settings(config: Config) -> dict[str, object]:
     """What the result depends on besides the tables read."""
     return {"languages": config.languages}
 
 
-def fault(question: str, subject: str, gold: str, code: str, people: str | None = None) -> str | None:
+def fault(
+    question: str, subject: str, gold: str, code: str, people: str | None = None, names: Collection[str] = ()
+) -> str | None:
     """The reason why one language's question is unsound, or None. Texts are as shown to the reader.
 
-    `people` is which end of the fact is a person (relations.toml).
+    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold.
     """
     entry = language(code)
     asked, named, answer = normalise(question), normalise(subject), normalise(gold)
@@ -49,6 +54,9 @@ def fault(question: str, subject: str, gold: str, code: str, people: str | None 
         asked, answer, spaced=entry.spaced, glue=entry.glue, endings=entry.cases
     ):
         return "surname_in_question"
+    others = (name for name in map(normalise, names) if len(name) >= _NAME_FLOOR[entry.spaced])
+    if any(mentions(asked, name, spaced=entry.spaced, glue=entry.glue) for name in others):
+        return "alias_in_question"
     if people and half_transliterated(gold if people == "answers" else subject, person=True):
         return "half_transliterated"
     return None
@@ -77,7 +85,8 @@ def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
         return f"ambiguous_subject:{row['ambiguous']}"
     people = all_relations()[row["property_id"]].people
     for code in languages:
-        reason = fault(row[code], row[f"subject:{code}"], row[f"object:{code}"], code, people)
+        ends = row[f"subject:{code}"], row[f"object:{code}"]
+        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or ())
         if reason is not None:
             return f"{reason}:{code}"
     return None
@@ -109,17 +118,20 @@ def run(context: Context) -> Report:
         table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
         mark_ambiguous(connection, str(context.path("questions", "questions")), languages)
+        names = ", ".join(f'n."{code}" AS "names:{code}"' for code in languages)
         query = f"""
-            SELECT q.*, a.code AS ambiguous, {both_ends(languages)}
+            SELECT q.*, a.code AS ambiguous, {both_ends(languages)}, {names}
             FROM read_parquet($questions) q
             JOIN read_parquet($localised) s ON s.entity_id = q.subject_id
             JOIN read_parquet($localised) o ON o.entity_id = q.object_id
+            LEFT JOIN read_parquet($accepted) n ON n.entity_id = q.object_id
             LEFT JOIN ambiguous a USING (fact_id)
             ORDER BY q.property_id, q.priority
         """
         parameters = {
             "questions": str(context.path("questions", "questions")),
             "localised": str(context.path("questions", "localised")),
+            "accepted": str(context.path("localise", "accepted")),
         }
         rows = stream(connection, query, parameters)
         for good, bad, counts in context.workers.map(judge_batch, rows, languages):

@@ -18,7 +18,17 @@ from jinja2 import Environment, StrictUndefined, UndefinedError
 from polyfact_dataset.errors import DataError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import STAGES
-from polyfact_dataset.records import _ITEM, FLAT_ROWS, OPEN_ITEM, OPTIONS, SPLITS, Column, parallel_rows
+from polyfact_dataset.records import (
+    _ITEM,
+    FLAT_ROWS,
+    LABELS,
+    OPEN_ITEM,
+    OPTIONS,
+    SPLITS,
+    VERIFICATION,
+    Column,
+    parallel_rows,
+)
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.source import Release, config_files
@@ -31,9 +41,9 @@ _LICENCES = {
     "cc-by-sa-4.0": ("CC BY-SA 4.0", "CC-BY-SA-4.0", "https://creativecommons.org/licenses/by-sa/4.0/"),
 }
 _TIERS = {
-    "gold": "a Clean relation, every label of the item attested in Wikidata in all languages",
-    "silver": "a Clean relation, with labels that Wikidata does not attest",
-    "bronze": "a relation with judged ambiguity above {limit}",
+    "gold": "a Clean relation, every label of the item attested in Wikidata in all languages, no doubt from a judge",
+    "silver": "the same, with labels that Wikidata does not attest",
+    "bronze": "a relation with judged ambiguity above {limit}, or an item judged ambiguous in a language",
 }
 
 
@@ -139,6 +149,7 @@ def _columns(columns: Iterable[Column]) -> list[dict[str, str]]:
 def _tables(release: Release) -> list[dict[str, Any]]:
     """The schema, from the records: shared columns, and those of an item."""
     shared = parallel_rows(release.languages).columns
+    judged = {"doc": "A row of `verification` is an item that was judged:", "columns": _columns(VERIFICATION.columns)}
     own = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *_ITEM)}]
     return [
         {"doc": "A row of `parallel` and `clean` is a fact:", "columns": _columns(shared)},
@@ -152,6 +163,7 @@ def _tables(release: Release) -> list[dict[str, Any]]:
             "a generated answer takes:",
             "columns": _columns(OPEN_ITEM),
         },
+        *([judged] if VERIFICATION.name in release.manifest["configs"] else []),
     ]
 
 
@@ -173,12 +185,23 @@ def _funnel(stages: Mapping[str, Any], statements: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _relations(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _ambiguity(key: str, evidence: Mapping[str, Any], least: int) -> tuple[str, str, str]:
+    """A relation's ambiguity as the tiers follow it, the items judged, and where: here, or for the paper."""
+    known, value = all_relations().get(key), evidence["ambiguity"]
+    if evidence["judged"] >= least:
+        return percent(value), f"{evidence['judged']:,}", "this version"
+    if value is None or known is None:
+        return "–", "–", "–"
+    return f"{100 * value:.0f} %", f"{known.judged:,}", "the paper"
+
+
+def _relations(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Facts per relation, with the judged ambiguity."""
     rows = []
+    evidence = manifest["stages"]["tier"]["counts"]["relations"]
+    least = manifest["build"]["config"]["tiers"]["min_judged_items"]
     for key, entry in statistics["relations"].items():
-        known = all_relations().get(key)
-        judged = known is not None and known.ambiguity is not None
+        ambiguity, judged, where = _ambiguity(key, evidence[key], least)
         rows.append(
             {
                 "id": key,
@@ -187,8 +210,9 @@ def _relations(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "answers": entry["answers"],
                 "splits": [entry["splits"][split] for split in SPLITS],
                 "tiers": ", ".join(tier for tier, number in entry["tiers"].items() if number),
-                "ambiguity": f"{100 * known.ambiguity:.0f} %" if judged else "–",  # type: ignore[union-attr, operator]
-                "judged": known.judged if judged else "–",  # type: ignore[union-attr]
+                "ambiguity": ambiguity,
+                "judged": judged,
+                "where": where,
             }
         )
     return rows
@@ -234,6 +258,35 @@ def _verification(counts: Mapping[str, int]) -> str:
         return "No item of this version was judged one by one."
     said = ", ".join(f"{number:,} {kind}" for kind, number in judged.items())
     return f"Of the facts judged one by one, {said}; {counts.get('unverified', 0):,} were not judged."
+
+
+def _rate(entry: Mapping[str, Any]) -> dict[str, str]:
+    """A share of items with its interval, as a reader writes them."""
+    if not entry["items"]:
+        return {"items": "0", "share": "–", "interval": "–"}
+    interval = f"{percent(entry['low']).removesuffix(' %')} to {percent(entry['high'])}"
+    return {"items": f"{entry['items']:,}", "share": percent(entry["share"]), "interval": interval}
+
+
+def _judged(counts: Mapping[str, Any] | None, languages: Sequence[str]) -> dict[str, Any]:
+    """The tables of what was judged: labels by language, and the agreement of judge and reviewers; {} for nothing."""
+    if not counts or not counts["items"]:
+        return {}
+    order = [*languages, "all"]
+    rates = [
+        {"name": name, "labels": [own["labels"][label] for label in LABELS], **_rate(own["doubtful"])}
+        for name, own in ((name, counts["by_language"][name]) for name in order)
+    ]
+    pairs = {name: counts["agreement"][name] for name in order if name in counts["agreement"]} | counts["people"]
+    agreed = [
+        {
+            "name": name,
+            **_rate(own["exact"]),
+            "kappa": "undefined" if own["kappa"] is None else f"{own['kappa']:.3f}",
+        }
+        for name, own in pairs.items()
+    ]
+    return {**counts, "rates": rates, "agreed": agreed}
 
 
 def _sources(statistics: Mapping[str, Any]) -> str:
@@ -285,13 +338,15 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "dump_date": about["dump_date"] or "unstated date",
         "example": _example(release),
         "funnel": _funnel(stages, counts["statements"]),
+        "judged": _judged(stages["tier"]["counts"]["verification"], release.languages),
         "languages": release.languages,
+        "least_judged": config["tiers"]["min_judged_items"],
         "licences": licences(release),
         "manifest": manifest,
         "max_ambiguity": limit,
         "provenances": provenances,
         "question_sources": _sources(statistics),
-        "relation_rows": _relations(statistics),
+        "relation_rows": _relations(statistics, manifest),
         "relations": statistics["relations"],
         "repository": about["release"]["repository"],
         "shortcuts": _shortcuts(release.audit, measured),

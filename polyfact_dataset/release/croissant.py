@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from polyfact_dataset.errors import DataError
-from polyfact_dataset.records import FLAT_ROWS, OPEN_ITEM, Column, parallel_rows
+from polyfact_dataset.records import FLAT_ROWS, OPEN_ITEM, VERIFICATION, Column, parallel_rows
 from polyfact_dataset.release.source import Release
 
 
@@ -58,7 +58,7 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
     about, statements, cited = release.about, named["statements"], named["citation"]
     repository = about["release"]["repository"]
     url = f"https://huggingface.co/datasets/{repository}"
-    docs = _docs((*OPEN_ITEM, *parallel_rows(release.languages).columns, *FLAT_ROWS.columns))
+    docs = _docs((*VERIFICATION.columns, *OPEN_ITEM, *parallel_rows(release.languages).columns, *FLAT_ROWS.columns))
     day = about["release"]["published"] or about["dump_date"]
     authors = [
         mlc.Person(name=" ".join(a[key] for key in ("given", "particle", "family") if key in a))

@@ -1,7 +1,8 @@
 """Stage `export`: the release folder that `load_dataset` reads.
 
 Rows are partitioned by config, split and tier, so that every config is a list of files and no row is stored twice:
-`parallel` and the languages list all tiers, `clean` and `clean_<lang>` list gold and silver.
+`parallel` and the languages list all tiers, `clean` and `clean_<lang>` list gold and silver. `verification` has the
+items that were judged, those of withdrawn facts as well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
 from polyfact_dataset.pipeline import PACKAGE, Context, Report
-from polyfact_dataset.records import SPLITS, SUBJECT_SPLITS, TIERS
+from polyfact_dataset.records import SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.release.rows import tables
 from polyfact_dataset.storage import digest_sources, write_json, write_parquet
@@ -70,8 +71,20 @@ def _partitions(items: pa.Table, tiers: pa.Table) -> dict[tuple[str, str], pa.Ar
 def _aligned(items: pa.Table, tiers: pa.Table) -> dict[str, pa.Array]:
     if items.column("fact_id").combine_chunks() != tiers.column("fact_id").combine_chunks():
         raise AssertionError("items and tiers are not aligned")
-    names = ("quality_tier", "n_langs_attested", "n_langs_subject_attested")
+    names = ("quality_tier", "n_langs_attested", "n_langs_subject_attested", "verification")
     return {name: tiers.column(name).combine_chunks() for name in names}
+
+
+def write_judged(context: Context, config: Config) -> dict[str, dict[str, int]]:
+    """Writes the rows of config `verification`, by the split of their facts: split -> files and their rows."""
+    judged = context.read("tier", "verification")
+    splits = judged.column("split")
+    parts = {split: judged.filter(pc.equal(splits, split)).drop_columns(["split"]) for split in SPLITS}
+    return {
+        split: write_partition(context.folder, f"{VERIFICATION.name}/{split}", part, config)
+        for split, part in parts.items()
+        if len(part)
+    }
 
 
 def split_sizes(
@@ -124,8 +137,9 @@ def run(context: Context) -> Report:
     """Writes the data of the release folder: `data/`, `manifest.json`, `splits.parquet`."""
     config, folder = context.config, context.folder
     languages: Sequence[str] = config.languages
-    items = context.read("items", "items")
-    tiers = context.read("tier", "tiers")
+    drawn, tiers = context.read("items", "items"), context.read("tier", "tiers")
+    # Without the facts that were judged incorrect.
+    items = drawn.filter(pc.is_in(drawn.column("fact_id"), tiers.column("fact_id").combine_chunks()))
     partitions = _partitions(items, tiers)
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
@@ -136,9 +150,12 @@ def run(context: Context) -> Report:
             written = write_partition(folder, f"{table}/{split}-{tier}", part, config)
             files.setdefault(table, {}).setdefault(split, {})[tier] = list(written)
             rows |= written
-    listed = configs(files)
+    listed, judged = configs(files), write_judged(context, config)
+    if judged:
+        listed[VERIFICATION.name] = {split: list(written) for split, written in judged.items()}
+        rows |= {path: number for written in judged.values() for path, number in written.items()}
     sizes = split_sizes(folder, listed, rows)
     manifest = release_manifest(context, folder, listed, sizes, by_relation(items))
     write_json(folder / "manifest.json", manifest)
-    write_parquet(folder / "splits.parquet", subject_splits(context.previous, items))
+    write_parquet(folder / "splits.parquet", subject_splits(context.previous, drawn))
     return Report({"content": manifest["content"], "configs": len(listed), "facts": len(items)})

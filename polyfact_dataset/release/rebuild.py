@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from polyfact_dataset import __version__, pipeline
-from polyfact_dataset.build import settle
+from polyfact_dataset.build import read_verification, settle
 from polyfact_dataset.config import Config, load_config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.progress import Log
+from polyfact_dataset.records import VERIFICATION
 from polyfact_dataset.release.source import read_manifest
 from polyfact_dataset.storage import read_json
 
@@ -49,6 +51,10 @@ def rebuild(manifest_file: Path, dump: Path | None, previous: Path | None, out: 
     wanted = made_from.get("previous_release")
     if found["previous_release"] != wanted or found["previous"] != made_from["previous"]:
         raise ConfigError(f"the release was built on {_said(wanted)}; give it by --previous")
+    judged = (manifest_file if manifest_file.is_dir() else manifest_file.parent) / "data" / VERIFICATION.name
+    if made_from.get("verification"):
+        # The items that it holds are those that decided; what else was judged changed nothing.
+        inputs = replace(inputs, verification=read_verification(judged) if judged.is_dir() else None)
     pipeline.run(inputs, out, log)
     made = read_manifest(out / "release")
     _compare(manifest, made)

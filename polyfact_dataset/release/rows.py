@@ -75,7 +75,6 @@ def shared_columns(items: pa.Table, tiers: Mapping[str, pa.Array], labels: Label
         "popularity": labels.column(subjects, "sitelinks"),
         "subject_articles": labels.column(subjects, "articles"),
         "object_articles": labels.column(objects, "articles"),
-        "verification": pa.array(["unverified"] * len(items), pa.string()),
     }
 
 

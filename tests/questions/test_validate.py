@@ -64,3 +64,17 @@ def test_one_language_is_enough_to_drop_a_fact(tmp_path: Path) -> None:
 )
 def test_people_have_family_names(subject: str, gold: str, people: str | None, reason: str | None) -> None:
     assert fault(f"Что такое {subject}?", subject, gold, "ru", people) == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "question", "name", "reason"),
+    [
+        ("en", "In which country is the Bank of America?", "America", "alias_in_question"),
+        ("en", "In which country is the Bank of Americana?", "America", None),
+        ("en", "Is it us?", "US", None),
+        ("zh", "美国银行位于哪个国家？", "美国", "alias_in_question"),
+        ("bn", "আমেরিকার ব্যাংক কোন দেশে?", "আমেরিকা", "alias_in_question"),
+    ],
+)
+def test_other_names_of_the_gold_leak_too(code: str, question: str, name: str, reason: str | None) -> None:
+    assert fault(question, question[:2], "x" * 30, code, None, [name]) == reason

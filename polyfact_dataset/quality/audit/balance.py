@@ -60,7 +60,9 @@ def _answers(release: Release, section: Section) -> float:
     rows = []
     for stratum, golds in strata.items():
         entity, times = golds.most_common(1)[0]
-        rows.append((stratum, golds.total(), entity, times, times / golds.total()))
+        # The share that was drawn, with what was withdrawn since: `multiplicity` says what that left uneven.
+        drawn = golds.total() + release.withdrawn.get(stratum, 0)
+        rows.append((stratum, drawn, entity, times, times / drawn))
     rows.sort(key=lambda row: (-row[-1], row[0]))
     for stratum, size, entity, times, share in rows:
         if share > limit:

@@ -7,6 +7,7 @@ a finding and left out; what makes a release unreadable is a `DataError`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from polyfact_dataset.languages import known
 from polyfact_dataset.quality.audit.configs import contradictions, keys_of, read_open
 from polyfact_dataset.quality.audit.making import Making
 from polyfact_dataset.quality.audit.release import Items, Release
-from polyfact_dataset.records import OPTIONS, SPLITS, parallel_rows
+from polyfact_dataset.records import OPTIONS, SPLITS, VERIFICATION, parallel_rows
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.storage import read_json
 
@@ -200,6 +201,17 @@ def _languages(manifest: dict[str, Any], config: Config) -> tuple[str, ...]:
     return tuple(own) or config.languages
 
 
+def _withdrawn(files: _Files, released: Sequence[str]) -> pa.Table:
+    """`fact_id, property_id, split` of the facts that were judged, and are not released."""
+    columns = ["fact_id", "property_id", "split"]
+    judged = files.configs.get(VERIFICATION.name)
+    if judged is None:
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    table = _table(judged, columns).select(columns)
+    gone = table.filter(pc.invert(pc.is_in(table.column("fact_id"), pa.array(released, pa.string()))))
+    return gone.group_by(columns, use_threads=False).aggregate([])
+
+
 def read(folder: Path, config: Config, making: Making | None = None) -> Release:
     """The release in `folder`. `making` is what is known about how it was built.
 
@@ -242,5 +254,6 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
         malformed=tuple(malformed),
         files=files.differences(),
         contradictions=tuple(differing),
+        withdrawn=Counter(making.strata(_withdrawn(files, ids)).to_pylist()),
         opened=opened,
     )

@@ -1,0 +1,162 @@
+"""The whole comparison of the paper at the size of a desk: pretraining, CPT, SFT, GRPO, evaluation, tables.
+
+    polyfact build --out build --facts 2000
+    OMP_NUM_THREADS=1 python -m baselines.lab --dataset build/release --output lab
+
+A tiny Qwen2 or OLMo2 reads text in which English states all facts and the other languages some of them. Then the
+paper's six variants are trained by `baselines.cpt`, `baselines.sft` and `baselines.grpo`, and evaluated by the
+evaluators, in held-out languages too. The tables go to standard output and to `report.md`. What is done is kept: the
+same command goes on with a killed one. What holds of a tiny model need not hold of a large one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from baselines.cli import need
+from baselines.evaluate.common import split_list
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.storage import read_json, remove, write_json, write_text
+
+# Facts taught and fresh, the model and its reading, the steps of the methods.
+SIZES: dict[str, dict[str, dict[str, Any]]] = {
+    "smallest": {
+        "world": {"taught": 16, "fresh": 16},
+        "model": {"hidden": 48, "vocabulary": 1500, "epochs": 30},
+        "steps": {"cpt": 5, "sft": 40, "sft_facts": 8, "grpo": 40, "grpo_facts": 2, "new_tokens": 8},
+    },
+    "default": {"world": {"taught": 32, "fresh": 32}, "model": {}, "steps": {}},
+    # For a GPU.
+    "large": {
+        "world": {"taught": 1000, "fresh": 200},
+        "model": {"hidden": 512, "layers": 8, "vocabulary": 16000, "epochs": 20, "learning_rate": 5e-4},
+        "steps": {
+            **{"cpt": 200, "cpt_chunks": 16, "sft": 1000, "grpo": 1000, "grpo_facts": 16, "new_tokens": 24},
+            **{"cpt_rate": 5e-5, "sft_rate": 1e-4, "grpo_rate": 1e-4},
+        },
+    },
+}
+
+
+def one_seed(world: Any, folder: Path, family: Any, model_size: Any, steps: Any, tell: Any) -> tuple[Any, Any]:
+    """Trains and evaluates all variants of a seed: (model -> measure -> correct, readings)."""
+    from baselines.lab.methods import VARIANTS, folder_of, train, trend
+    from baselines.lab.pretrain import pretrain
+    from baselines.lab.report import Reading, evaluate, readings_of
+
+    tell(f"seed {world.seed}: pretraining")
+    made = pretrain(world, family, model_size, folder / "base")
+    tell(f"seed {world.seed}: {made['parameters']:,} parameters, {made['tokens']:,} tokens, {made['seconds']:.0f} s")
+    models, readings, correct = {"Base": folder / "base"}, [], {}
+    for name, variant in VARIANTS.items():
+        if variant:
+            method, start = variant
+            tell(f"seed {world.seed}: {name}")
+            run = folder / folder_of(name)
+            models[name] = train(method, world, models[start], run, steps)
+            figure = {"cpt": "loss", "sft": "loss", "grpo": "reward"}[method]
+            readings.append(Reading(world.seed, name, figure, *trend(run, figure)))
+        correct[name] = evaluate(world, models[name], folder / "results" / folder_of(name), name, 2 * steps.new_tokens)
+    return correct, readings + readings_of(world.seed, correct, len(world.languages))
+
+
+def _open(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
+    """Makes the folder, or checks that it is of the same laboratory."""
+    path = output / "lab.json"
+    if overwrite:
+        remove(output)
+    if path.is_file() and read_json(path) != settings:
+        raise ConfigError(f"{output} holds a laboratory with other settings; choose another --output or --overwrite")
+    if not path.is_file():
+        if output.is_dir() and any(output.iterdir()):
+            raise ConfigError(f"{output} holds something that is no laboratory; choose another --output")
+        write_json(path, settings)
+
+
+def main(
+    dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")],
+    size: Annotated[str, typer.Option(help="smallest, default (minutes on 2 cores) or large (a GPU).")] = "default",
+    family: Annotated[str, typer.Option(help="qwen2 or olmo2.")] = "qwen2",
+    languages: Annotated[str, typer.Option(help="Languages to train on; en is among them.")] = "en,de,id",
+    held_out: Annotated[str, typer.Option(help="Languages that are only read and evaluated.")] = "es",
+    stated_share: Annotated[float, typer.Option(min=0, max=1, help="Facts stated in a language but English.")] = 0.5,
+    seeds: Annotated[int, typer.Option(min=1, help="So many worlds and models, each with a seed.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, help="Or from this one on.")] = 0,
+    taught: Annotated[int | None, typer.Option(min=4, help="Facts that the methods train on.")] = None,
+    fresh: Annotated[
+        int | None, typer.Option(min=4, help="Facts to evaluate on, read about but not trained on.")
+    ] = None,
+    hidden: Annotated[int | None, typer.Option(min=8, help="Width of the model.")] = None,
+    layers: Annotated[int | None, typer.Option(min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of pretraining: how surely the model knows.")] = None,
+    sft_steps: Annotated[int | None, typer.Option(min=4)] = None,
+    grpo_steps: Annotated[int | None, typer.Option(min=4)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Make a tiny multilingual model, train it by every method, and compare them."""
+    need("train", "torch", "transformers", "trl", "peft", "accelerate")
+    if size not in SIZES:
+        raise ConfigError(f"--size {size!r} is unknown; known are {', '.join(SIZES)}")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    from baselines.lab.methods import Steps
+    from baselines.lab.pretrain import Size
+    from baselines.lab.report import Report
+    from baselines.lab.world import make_world
+
+    chosen = SIZES[size]
+    given = {
+        "world": {"taught": taught, "fresh": fresh},
+        "model": {"hidden": hidden, "layers": layers, "epochs": epochs},
+        "steps": {"sft": sft_steps, "grpo": grpo_steps},
+    }
+    parts = {
+        name: values | {key: value for key, value in given[name].items() if value is not None}
+        for name, values in chosen.items()
+    }
+    model_size, steps = Size(**parts["model"]), Steps(**parts["steps"])
+    trained, others = split_list(languages) or (), split_list(held_out) or () if held_out else ()
+    settings = {
+        "dataset": dataset,
+        "family": family,
+        "languages": list(trained),
+        "held_out": list(others),
+        "stated_share": stated_share,
+        "world": parts["world"],
+        "model": dataclasses.asdict(model_size),
+        "steps": dataclasses.asdict(steps),
+    }
+    _open(output, settings, overwrite)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    def tell(text: str) -> None:
+        if not quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    correct: dict[str, dict[tuple[str, str], list[Any]]] = {}
+    readings: list[Any] = []
+    for seed in range(first_seed, first_seed + seeds):
+        world = make_world(dataset, trained, others, **parts["world"], stated_share=stated_share, seed=seed)
+        found, more = one_seed(world, output / f"seed-{seed}", family, model_size, steps, tell)
+        readings += more
+        for model, measures in found.items():
+            for measure, values in measures.items():
+                correct.setdefault(model, {}).setdefault(measure, []).append(values)
+    report = Report(trained, others, correct, sorted(readings, key=lambda r: (r.figure, r.model, r.seed)))
+    write_text(output / "report.md", report.text() + "\n")
+    write_json(output / "learning.json", [dataclasses.asdict(reading) for reading in report.readings])
+    print(report.text())
+
+
+if __name__ == "__main__":
+    from baselines.cli import run
+
+    sys.exit(run(main))

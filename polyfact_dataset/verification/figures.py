@@ -1,0 +1,46 @@
+"""Figures from rows of the verification table: shares by language or relation, and pairs of labels."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from polyfact_dataset.records import LABELS
+from polyfact_dataset.verification.agreement import share
+from polyfact_dataset.verification.table import rated
+
+ALL = "all"
+
+
+def ambiguity(rows: Sequence[Mapping[str, Any]], name: str, values: Iterable[str]) -> dict[str, Any]:
+    """Value of a column -> share of its items that are ambiguous or incorrect; and of all."""
+    entries: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in rows:
+        label = rated(row)
+        if label is not None:
+            entries[row[name]].append((row["fact_id"], label))
+            entries[ALL].append((row["fact_id"], label))
+    found = {}
+    for value in (*values, ALL):
+        labels = Counter(label for _, label in entries[value])
+        doubt = share((fact, label != "correct") for fact, label in entries[value])
+        found[value] = {"labels": {label: labels[label] for label in LABELS}, "doubtful": doubt.as_json()}
+    return found
+
+
+Pair = tuple[str, str, str]
+
+
+def label_pairs(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Pair]], dict[str, list[Pair]]]:
+    """(fact, label, label) of judge and reviewer by language, and of two reviewers by their numbers."""
+    judged: dict[str, list[Pair]] = defaultdict(list)
+    people: dict[str, list[Pair]] = defaultdict(list)
+    for row in rows:
+        human = sorted(zip(row["reviewers"], row["human_labels"]), key=lambda entry: int(entry[0][1:]))
+        for _, label in human if row["judge_label"] is not None else ():
+            judged[row["language"]].append((row["fact_id"], row["judge_label"], label))
+        for (first, one), (second, other) in combinations(human, 2):
+            people[f"{first} and {second}"].append((row["fact_id"], one, other))
+    return judged, people

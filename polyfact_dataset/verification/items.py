@@ -1,0 +1,111 @@
+"""What is judged: items of a sample, and their facts in all languages; and the folder that holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.records import OPTIONS
+from polyfact_dataset.storage import read_json, read_parquet
+
+LETTERS = "ABCD"
+
+
+def item_digest(question: str, answer: str, options: Sequence[str]) -> str:
+    """What identifies an item as it was judged: 16 hexadecimal digits. The order of the options does not count."""
+    text = json.dumps([question, answer, sorted(options)], ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item in one language; `marked` is the place (0 to 3) of the option that is to be right."""
+
+    fact_id: str
+    language: str
+    item: str
+    property_id: str
+    question: str
+    options: tuple[str, ...]
+    marked: int
+    place: int = 0
+    split: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Fact and language."""
+        return self.fact_id, self.language
+
+    @property
+    def answer(self) -> str:
+        """The marked option."""
+        return self.options[self.marked]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Item:
+        """The item of a row of `records.VERIFY_SAMPLE`."""
+        names = ("fact_id", "language", "item", "property_id", "question", "place", "split")
+        options = tuple(row[name] for name in OPTIONS)
+        return cls(**{name: row[name] for name in names}, options=options, marked=row["answer_index"])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A fact's question in one language, with the labels of its ends there."""
+
+    language: str
+    item: str
+    question: str
+    subject: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact with English labels, and its questions in all languages."""
+
+    fact_id: str
+    property_id: str
+    subject: str
+    relation: str
+    object: str
+    items: tuple[Asked, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is to be judged, in the order of languages and places; `about` says how it was drawn, and from what."""
+
+    items: tuple[Item, ...]
+    about: Mapping[str, Any]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the sample, in the order of the release."""
+        return tuple(self.about["languages"])
+
+    def of(self, code: str, first: int | None = None) -> list[Item]:
+        """The items of a language by place, at most the `first` so many."""
+        return [item for item in self.items if item.language == code][:first]
+
+
+def load_sample(folder: Path) -> Sample:
+    """The sample in a folder. Raises `ConfigError` when there is none."""
+    if not (folder / "sample.parquet").is_file():
+        raise ConfigError(f"{folder} holds no sample; draw one with: polyfact verify sample RELEASE --folder {folder}")
+    rows = read_parquet(folder / "sample.parquet").to_pylist()
+    try:
+        return Sample(tuple(map(Item.of, rows)), read_json(folder / "sample.json"))
+    except KeyError as error:
+        raise DataError(f"{folder}/sample.parquet lacks {error}; draw the sample again") from error
+
+
+def load_facts(folder: Path) -> list[Fact]:
+    """The facts of the sample's items."""
+    rows = read_parquet(folder / "facts.parquet").to_pylist()
+    return [Fact(**{**row, "items": tuple(Asked(**own) for own in row["items"])}) for row in rows]

@@ -1,0 +1,164 @@
+"""What reviewers said: one append-only file of JSON lines for each of them.
+
+A line is one click: a label, or the undoing of one; the last line about an item counts. A line is on disk before
+anything else happens. A line that a crash cut short counts as not said; the next one begins on a line of its own.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.records import LABELS
+from polyfact_dataset.storage import disk_errors
+from polyfact_dataset.verification.items import Item
+
+FOLDER = "reviews"
+MAX_NOTE = 2000
+
+
+@dataclass(frozen=True)
+class Review:
+    """A reviewer's label for an item as it was shown; `at` is the time in ISO form (UTC)."""
+
+    fact_id: str
+    language: str
+    item: str
+    label: str
+    question: str
+    answer_text: str
+    note: str = ""
+    at: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Fact, language and digest of the item."""
+        return self.fact_id, self.language, self.item
+
+
+@dataclass
+class Reviews:
+    """What a reviewer's file says: the labels that count, in the order they were given, and lines that are none."""
+
+    reviewer: str
+    labels: dict[tuple[str, str, str], Review] = field(default_factory=dict)
+    broken: list[int] = field(default_factory=list)
+    first_at: str = ""
+
+    def label(self, item: Item) -> Review | None:
+        """The review of an item as it stands in the sample."""
+        return self.labels.get((item.fact_id, item.language, item.item))
+
+    def last(self, code: str) -> Review | None:
+        """The latest label in a language: what undo takes back."""
+        return next((review for review in reversed(self.labels.values()) if review.language == code), None)
+
+
+def _slug(reviewer: str) -> str:
+    """A file name for any name; names that look alike in ASCII stay apart."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", reviewer).strip("-")[:40]
+    if plain == reviewer:
+        return plain
+    return f"{plain or 'reviewer'}-{hashlib.sha256(reviewer.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+class Journal:
+    """One reviewer's file. Several processes may write it: every line is appended under a lock."""
+
+    def __init__(self, folder: Path, reviewer: str) -> None:
+        self.reviewer = " ".join(reviewer.split())
+        if not self.reviewer or len(self.reviewer) > 100 or not self.reviewer.isprintable():
+            raise ConfigError(f"{reviewer!r} is no name for a reviewer; give a short one, such as --reviewer amina")
+        self.path = folder / FOLDER / f"{_slug(self.reviewer)}.jsonl"
+
+    def read(self) -> Reviews:
+        """The labels so far."""
+        return read_reviews(self.path) if self.path.is_file() else Reviews(self.reviewer)
+
+    @contextmanager
+    def locked(self) -> Iterator[Reviews]:
+        """Holds the file against other pages of the same reviewer; gives the labels so far."""
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield self.read()
+        finally:
+            os.close(handle)
+
+    def add(self, item: Item, label: str, note: str = "", source: str = "page") -> None:
+        """Appends a label, durably; call it while the file is `locked`."""
+        if label not in LABELS:
+            raise DataError(f"{label!r} is no label; the labels are {', '.join(LABELS)}")
+        texts = {"question": item.question, "answer_text": item.answer}
+        self._append(item.key, item.item, **texts, label=label, note=note[:MAX_NOTE], source=source)
+
+    def undo(self, review: Review) -> None:
+        """Appends that a label is taken back."""
+        self._append(review.key[:2], review.item, undo=True)
+
+    def _append(self, key: tuple[str, str], item: str, **said: Any) -> None:
+        fact_id, language = key
+        at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        line = {"at": at, "reviewer": self.reviewer, "fact_id": fact_id, "language": language, "item": item, **said}
+        data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        with disk_errors(self.path):
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                size = os.fstat(handle).st_size
+                if size and os.pread(handle, 1, size - 1) != b"\n":
+                    data = b"\n" + data
+                os.write(handle, data)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def read_reviews(path: Path) -> Reviews:
+    """The labels of a reviewer's file. Raises `DataError` for a file in which no line can be read."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    found = Reviews(path.stem)
+    good = 0
+    for number, data in enumerate(lines, start=1):
+        if not data.strip():
+            continue
+        try:
+            line = json.loads(data)
+            key = str(line["fact_id"]), str(line["language"]), str(line["item"])
+            undo, label = bool(line.get("undo")), line.get("label")
+            if not undo and label not in LABELS:
+                raise ValueError(label)
+            found.reviewer = str(line["reviewer"])
+            at, note = str(line["at"]), str(line.get("note", ""))
+            texts = ("", "") if undo else (str(line["question"]), str(line["answer_text"]))
+        except (ValueError, KeyError, TypeError):
+            found.broken.append(number)
+            continue
+        good += 1
+        found.first_at = found.first_at or at
+        found.labels.pop(key, None)
+        if not undo:
+            found.labels[key] = Review(*key, str(label), *texts, note, at)
+    if found.broken and not good:
+        raise DataError(f"{path}: line {found.broken[0]} is no review; move the file out of {path.parent}")
+    return found
+
+
+def all_reviews(folder: Path) -> list[Reviews]:
+    """Every reviewer's labels, the reviewer who began first first."""
+    found = [read_reviews(path) for path in sorted((folder / FOLDER).glob("*.jsonl"))]
+    return sorted((own for own in found if own.first_at), key=lambda own: (own.first_at, own.reviewer))

@@ -1,0 +1,86 @@
+"""The rubric, and the prompts that hold it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from polyfact_dataset.config import VerificationConfig
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.llm.prompts import Prompt, load
+from polyfact_dataset.records import LABELS
+from polyfact_dataset.storage import digest_json
+
+PATH = Path(__file__).parent / "rubric.toml"
+PROMPTS = Path(__file__).parent / "prompts"
+PROBLEMS = ("subject", "relation", "language", "negation", "extra")
+
+
+class Rubric(BaseModel):
+    """What each label means, and which one to choose in doubt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    labels: dict[str, str]
+    between: tuple[str, ...]
+
+    @field_validator("labels")
+    @classmethod
+    def _all(cls, labels: dict[str, str]) -> dict[str, str]:
+        if tuple(labels) != LABELS:
+            raise ValueError(f"labels must be {', '.join(LABELS)}, in this order")
+        return labels
+
+    def text(self) -> str:
+        """The rubric as a prompt states it."""
+        lines = [f"- {label}: {meaning}" for label, meaning in self.labels.items()]
+        return "\n".join([self.task.strip(), "", *lines, *self.between])
+
+
+@cache
+def rubric() -> Rubric:
+    """The rubric of the package. Raises `ConfigError` naming the file."""
+    try:
+        return Rubric.model_validate(tomllib.loads(PATH.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigError(f"{PATH.name}: {error}") from error
+
+
+def _settled(prompt: Prompt, config: VerificationConfig, **changes: Any) -> Prompt:
+    """The prompt with what it lacks; its version speaks of all of it."""
+    whole = prompt.model_copy(update={"parameters": config.parameters or prompt.parameters, **changes})
+    return whole.model_copy(update={"version": digest_json(whole.model_dump(exclude={"version"}))[:12]})
+
+
+def judge_prompt(config: VerificationConfig) -> Prompt:
+    """The prompt for one item."""
+    prompt = load(PROMPTS / "judge.toml")
+    if "{rubric}" not in prompt.system:
+        raise ConfigError("prompt judge.toml: the instructions lack {rubric}")
+    return _settled(prompt, config, system=prompt.system.replace("{rubric}", rubric().text()))
+
+
+def parallel_prompt(config: VerificationConfig, languages: Sequence[str]) -> Prompt:
+    """The prompt for one fact in all `languages`."""
+    own = {
+        "type": "object",
+        "required": ["note", "problems"],
+        "additionalProperties": False,
+        "properties": {
+            "note": {"type": "string"},
+            "problems": {"type": "array", "items": {"type": "string", "enum": list(PROBLEMS)}},
+        },
+    }
+    schema = {
+        "type": "object",
+        "required": list(languages),
+        "additionalProperties": False,
+        "properties": dict.fromkeys(languages, own),
+    }
+    return _settled(load(PROMPTS / "parallel.toml"), config, result=schema)

@@ -1,0 +1,141 @@
+"""`polyfact verify sample`: which items are judged. Stratified by language and balanced over relations; or a census.
+
+The facts of each relation stand in an order that depends on the seed and their ids alone, and relations take turns. So
+a larger sample holds the smaller one, and a fact leaves the sample only where a new one of its relation comes before
+it: when a release grows by a tenth, about a tenth of the sample changes, and what was judged stays judged.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from polyfact_dataset.engine import connect
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.records import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
+from polyfact_dataset.storage import read_json, write_json, write_parquet
+from polyfact_dataset.verification.items import item_digest
+
+_SHOWN = ("fact_id", "property_id", "question", *OPTIONS, "answer_index", "answer_text", "subject_label")
+# Relations take turns; which facts they put forward first is drawn by the seed, for all languages or for each.
+_DRAW = """
+    WITH turns AS (
+        SELECT fact_id, property_id, row_number() OVER (
+            PARTITION BY property_id ORDER BY md5($seed || ':verify:' || $own || fact_id), fact_id
+        ) AS turn
+        FROM items
+    )
+    SELECT fact_id FROM turns ORDER BY turn, md5($seed || ':verify:' || property_id), property_id LIMIT $number
+"""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a sample is drawn. `items` per language, None for all; `splits` none means every one.
+
+    With `independent` each language has facts of its own; otherwise, as in the paper, all have the same ones.
+    """
+
+    items: int | None
+    seed: int
+    splits: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    independent: bool = False
+
+
+def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
+    """Language -> (split, file) to draw from. Raises `ConfigError` for no release, language, split or item."""
+    if not (release / "manifest.json").is_file():
+        raise ConfigError(f"{release} holds no release; give the folder that `polyfact build` wrote")
+    manifest = read_json(release / "manifest.json")
+    own: Sequence[str] = manifest["build"]["config"]["languages"]
+    unknown = [code for code in draw.languages if code not in own]
+    unknown += [split for split in draw.splits if split not in SPLITS]
+    if unknown:
+        raise ConfigError(f"{release} has no {', '.join(unknown)}; its languages are {', '.join(own)}")
+    files = {
+        code: [
+            (split, release / path)
+            for split in SPLITS
+            if not draw.splits or split in draw.splits
+            for path in manifest["configs"][code].get(split, ())
+        ]
+        for code in own
+    }
+    if not all(files.values()):
+        raise ConfigError(f"{release} holds no item of {', '.join(draw.splits) or 'any split'}; nothing is drawn")
+    return files
+
+
+def _load(connection: duckdb.DuckDBPyConnection, files: Sequence[tuple[str, Path]]) -> None:
+    """Temporary table `items`: the items of one language with their split."""
+    columns = ", ".join((*_SHOWN, "subject", "relation", "object"))
+    parts = [f"SELECT {columns}, '{split}' AS split FROM read_parquet(?)" for split, _ in files]
+    paths = [str(path) for _, path in files]
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE items AS {' UNION ALL '.join(parts)}", paths)
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    return item_digest(row["question"], row["answer_text"], [row[name] for name in OPTIONS])
+
+
+def draw_sample(release: Path, draw: Draw) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of `records.VERIFY_SAMPLE`, by language and place, and of `records.VERIFY_FACTS`, by fact."""
+    files, chosen = _files(release, draw), dict[str, list[str]]()
+    rows: list[dict[str, Any]] = []
+    facts: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as spill, connect(Path(spill)) as connection:
+        for code in draw.languages or files:
+            _load(connection, files[code])
+            own = f"{code}:" if draw.independent else ""
+            given = {"seed": str(draw.seed), "own": own, "number": draw.items if draw.items is not None else 2**62}
+            chosen[code] = [fact for (fact,) in connection.execute(_DRAW, given).fetchall()]
+        wanted = sorted({fact for ids in chosen.values() for fact in ids})
+        for code in files:
+            _load(connection, files[code])
+            connection.register("wanted", pa.table({"fact_id": pa.array(wanted, pa.string())}))
+            found = connection.sql("SELECT items.* FROM items SEMI JOIN wanted USING (fact_id)").to_arrow_table()
+            held = {row["fact_id"]: {**row, "language": code, "item": _digest(row)} for row in found.to_pylist()}
+            rows += [{**held[fact], "place": place} for place, fact in enumerate(chosen.get(code, ()), start=1)]
+            for fact, row in held.items():
+                entry = facts.setdefault(fact, {**row, "items": []})
+                asked = {name: row[name] for name in ("language", "item", "question")}
+                entry["items"].append({**asked, "subject": row["subject_label"], "answer": row["answer_text"]})
+    return rows, [facts[fact] for fact in sorted(facts)]
+
+
+def write_sample(release: Path, folder: Path, draw: Draw) -> None:
+    """Draws a sample into a folder and says what it holds; judgements and reviews there stay.
+
+    Raises `ConfigError` when nothing can be drawn.
+    """
+    rows, facts = draw_sample(release, draw)
+    manifest = read_json(release / "manifest.json")
+    languages = [code for code in manifest["build"]["config"]["languages"] if code in (draw.languages or (code,))]
+    about = {
+        "release": manifest["content"],
+        "polyfact": manifest["polyfact"],
+        "seed": draw.seed,
+        "items_per_language": draw.items,
+        "splits": list(draw.splits or SPLITS),
+        "languages": languages,
+        "same_facts": not draw.independent,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(folder / "facts.parquet", pa.Table.from_pylist(facts, schema=VERIFY_FACTS.schema))
+    write_json(folder / "sample.json", about)
+    write_parquet(folder / "sample.parquet", pa.Table.from_pylist(rows, schema=VERIFY_SAMPLE.schema))
+    counts = Counter(row["property_id"] for row in rows)
+    print(
+        f"{len(rows):,} items of {len(facts):,} facts: {len(rows) // len(languages):,} in each of {len(languages)} "
+        f"languages, {min(counts.values())} to {max(counts.values())} of each of {len(counts)} relations",
+        file=sys.stderr,
+    )

@@ -1,0 +1,148 @@
+"""Planted defects: how many of them a judge finds, and to how many sound items it objects."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.languages import language
+from polyfact_dataset.verification.items import Asked, Fact, Item, item_digest
+from polyfact_dataset.verification.judging import FactTask, ItemTask, Outcome
+from polyfact_dataset.verification.rubric import PROBLEMS
+
+PATH = Path(__file__).parent / "selftest.toml"
+SOUND = "sound"
+
+
+class _Item(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    language: str
+    question: str
+    options: tuple[str, str, str, str]
+    marked: int = Field(ge=0, le=3)
+    defect: str
+
+
+class _Planted(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    problem: str = Field(pattern=f"^({'|'.join(PROBLEMS)})$")
+    question: str
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    property: str
+    relation: str
+    subject: dict[str, str]
+    answer: dict[str, str]
+    planted: dict[str, _Planted]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    items: list[_Item]
+    facts: list[_Fact]
+
+
+def _read() -> _File:
+    try:
+        return _File.model_validate(tomllib.loads(PATH.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigError(f"{PATH.name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The tasks of a self-test by name, and what is planted in each: a defect by language, `sound` where there is none.
+
+    An item has one language, a fact all of them.
+    """
+
+    tasks: Mapping[str, ItemTask | FactTask]
+    defects: Mapping[str, Mapping[str, str]]
+
+
+def planted_items() -> Planted:
+    """Single items."""
+    tasks, defects = {}, {}
+    for number, entry in enumerate(_read().items, start=1):
+        name, answer = f"selftest {number}", entry.options[entry.marked]
+        digest = item_digest(entry.question, answer, entry.options)
+        item = Item(name, entry.language, digest, "", entry.question, entry.options, entry.marked)
+        tasks[name] = ItemTask(item)
+        defects[name] = {entry.language: entry.defect or SOUND}
+    return Planted(tasks, defects)
+
+
+def planted_facts(languages: Sequence[str]) -> Planted:
+    """Facts in those of `languages` that the file names them in; the sound questions come from the templates."""
+    tasks, defects = {}, {}
+    for number, entry in enumerate(_read().facts, start=1):
+        name, asked, found = f"selftest {number}", [], {}
+        for code in (code for code in languages if code in entry.subject):
+            planted = entry.planted.get(code)
+            sound = language(code).question(entry.property, None, entry.subject[code])
+            question = planted.question if planted else sound
+            asked.append(Asked(code, "", question, entry.subject[code], entry.answer[code]))
+            found[code] = planted.problem if planted else SOUND
+        fact = Fact(name, entry.property, entry.subject["en"], entry.relation, entry.answer["en"], tuple(asked))
+        tasks[name], defects[name] = FactTask(fact), found
+    return Planted(tasks, defects)
+
+
+@dataclass
+class Score:
+    """What a judge made of planted defects: by defect (`sound` among them) the number judged, objected to, unjudged."""
+
+    judged: dict[str, int] = field(default_factory=dict)
+    flagged: dict[str, int] = field(default_factory=dict)
+    unjudged: dict[str, int] = field(default_factory=dict)
+
+    def note(self, defect: str, objected: bool | None) -> None:
+        """Counts one judgement; None is none."""
+        for counter, hit in ((self.judged, objected is not None), (self.flagged, objected), (self.unjudged, False)):
+            counter[defect] = counter.get(defect, 0) + bool(hit)
+        self.unjudged[defect] += objected is None
+
+    @property
+    def recall(self) -> float:
+        """Share of the planted defects that were found; one without a judgement was not."""
+        defects = [name for name in self.judged if name != SOUND]
+        planted = sum(self.judged[name] + self.unjudged[name] for name in defects)
+        return sum(self.flagged[name] for name in defects) / planted if planted else 0.0
+
+    @property
+    def false_alarms(self) -> float:
+        """Share of the sound items that were objected to, or not judged."""
+        sound = self.judged.get(SOUND, 0) + self.unjudged.get(SOUND, 0)
+        return (self.flagged.get(SOUND, 0) + self.unjudged.get(SOUND, 0)) / sound if sound else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record of the judge."""
+        by_defect = {
+            name: {"planted": self.judged[name] + self.unjudged[name], "objected": self.flagged[name]}
+            for name in self.judged
+        }
+        return {"recall": self.recall, "false_alarms": self.false_alarms, "by_defect": by_defect}
+
+
+def score(planted: Planted, outcomes: Mapping[str, Outcome]) -> Score:
+    """Counts what the judge found. Of a fact, another problem than the planted one counts as found as well."""
+    result = Score()
+    for name, defects in planted.defects.items():
+        outcome = outcomes.get(name)
+        finding = outcome.finding if outcome else None
+        for code, defect in defects.items():
+            if finding is None:
+                result.note(defect, None)
+            elif isinstance(planted.tasks[name], ItemTask):
+                result.note(defect, finding.label != "correct")
+            else:
+                result.note(defect, bool(finding.problems[code]))
+    return result

@@ -1,0 +1,113 @@
+"""`polyfact verify export` and `import`: the sample as a spreadsheet for a reviewer, and back.
+
+The file is CSV in UTF-8 with a byte-order mark, which spreadsheet programs need to read it right. A cell that a program
+could take for a formula begins with an apostrophe. Only the columns `label` and `note` are read back.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.records import LABELS
+from polyfact_dataset.storage import atomic
+from polyfact_dataset.verification.items import LETTERS, Item, load_sample
+from polyfact_dataset.verification.journal import Journal
+
+_KEYS = ("fact_id", "language", "item")
+_COLUMNS = (*_KEYS, "question", *(f"option_{letter}" for letter in LETTERS), "marked", "label", "note")
+# What makes a cell a formula, also in full width.
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_ENCODINGS = (("utf-16", b"\xff\xfe"), ("utf-16", b"\xfe\xff"), ("utf-8-sig", b""))
+
+
+def defused(text: str) -> str:
+    """The text as a cell that no spreadsheet program takes for a formula."""
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def _row(item: Item, label: str, note: str) -> list[str]:
+    marked = f"{LETTERS[item.marked]}: {item.answer}"
+    cells = [*(getattr(item, name) for name in _KEYS), item.question, *item.options, marked, label, note]
+    return [defused(cell) for cell in cells]
+
+
+def export(folder: Path, code: str, target: Path, *, reviewer: str, first: int | None) -> int:
+    """Writes the items of a language, with the labels that the reviewer gave already; returns their number."""
+    sample = load_sample(folder)
+    items = sample.of(code, first)
+    if not items:
+        raise ConfigError(f"the sample in {folder} has no items in {code!r}; it has {', '.join(sample.languages)}")
+    reviews = Journal(folder, reviewer).read() if reviewer else None
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(_COLUMNS)
+    for item in items:
+        known = reviews.label(item) if reviews else None
+        writer.writerow(_row(item, known.label if known else "", known.note if known else ""))
+    with atomic(target) as temporary:
+        temporary.write_bytes(text.getvalue().encode("utf-8-sig"))
+    return len(items)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        encoding = next(name for name, mark in _ENCODINGS if data.startswith(mark))
+        return data.decode(encoding)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error.reason}); save it as `CSV UTF-8`") from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Number and cells of every line; the delimiter is the one that parts the heading."""
+    text = _text(path)
+    heading = text.partition("\n")[0]
+    delimiter = max(",;\t", key=heading.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lacking = [name for name in (*_KEYS, "label") if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise DataError(f"{path}: the heading lacks {', '.join(lacking)}; export the sheet again and keep its columns")
+    try:
+        for row in reader:
+            yield reader.line_num, {name: (row.get(name) or "").strip() for name in _COLUMNS}
+    except csv.Error as error:
+        raise DataError(f"{path} line {reader.line_num}: {error}") from error
+
+
+def import_sheet(folder: Path, source: Path, *, reviewer: str) -> Counter[str]:
+    """Takes the labels of a sheet into the reviewer's file; nothing is taken when a line is wrong.
+
+    Counts `new`, `changed`, `same` and `missing` (no label) lines. Raises `DataError` naming the line.
+    """
+    known = {(*item.key, item.item): item for item in load_sample(folder).items}
+    taken: list[tuple[Item, str, str]] = []
+    counts: Counter[str] = Counter()
+    for number, row in _lines(source):
+        key = row["fact_id"], row["language"], row["item"]
+        if not any(row.values()):
+            continue
+        if key not in known:
+            raise DataError(f"{source} line {number}: {' '.join(key)} is no item of the sample in {folder}")
+        label = row["label"].casefold()
+        if not label:
+            counts["missing"] += 1
+        elif label not in LABELS:
+            raise DataError(f"{source} line {number}: label {row['label']!r}; the labels are {', '.join(LABELS)}")
+        else:
+            taken.append((known[key], label, row["note"].removeprefix("'")))
+    journal = Journal(folder, reviewer)
+    with journal.locked() as reviews:
+        for item, label, note in taken:
+            before = reviews.label(item)
+            same = before is not None and (before.label, before.note) == (label, note)
+            counts["same" if same else "changed" if before else "new"] += 1
+            if not same:
+                journal.add(item, label, note, source="sheet")
+    return counts

@@ -1,0 +1,240 @@
+"""The review page: its desk, its HTML, and people who use it in a browser, two at once, one killed half-way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.verification.items import Item, load_sample
+from polyfact_dataset.verification.page import Desk, item_html
+from tests.questions.test_model_build import call
+from tests.verification.releases import sampled
+
+EVIL = '<img src=x onerror="window.hit=1">${window.hit=2}{{evil}}</p><script>window.hit=3</script>'
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+# ---------------------------------------------------------------- without a browser
+def test_the_desk_goes_on_where_a_reviewer_stopped(tmp_path: Path) -> None:
+    folder = sampled(tmp_path)
+    desk, items = Desk(folder, None), load_sample(folder).of("ar")
+    first = desk.look("amina", "ar")
+    assert (first.item, first.done, first.total) == (items[0], 0, 6)
+    second = desk.give("amina", "ar", items[0].item, "correct", " a note ")
+    assert (second.item, second.done) == (items[1], 1)
+    assert Desk(folder, None).look("amina", "ar").item == items[1]
+    assert desk.look("bilal", "ar").item == items[0] and desk.look("amina", "en").done == 0
+    back = desk.undo("amina", "ar")
+    assert (back.item, back.done, back.note) == (items[0], 0, "a note")
+    assert desk.undo("amina", "ar").item == items[0]
+
+
+def test_a_click_for_an_item_that_is_not_shown_any_more_does_nothing(tmp_path: Path) -> None:
+    folder = sampled(tmp_path)
+    desk, items = Desk(folder, None), load_sample(folder).of("en")
+    desk.give("amina", "en", items[0].item, "correct", "")
+    again = desk.give("amina", "en", items[0].item, "incorrect", "")
+    assert (again.item, again.done) == (items[1], 1)
+    assert desk.give("amina", "en", "gone", "incorrect", "").done == 1
+
+
+def test_the_end_and_the_first_so_many(tmp_path: Path) -> None:
+    folder = sampled(tmp_path)
+    desk = Desk(folder, 2)
+    for item in load_sample(folder).of("bn", 2):
+        shown = desk.give("amina", "bn", item.item, "ambiguous", "")
+    assert shown.item is None and (shown.done, shown.total) == (2, 2)
+    with pytest.raises(ConfigError, match="no items in 'xx'"):
+        desk.look("amina", "xx")
+
+
+def test_every_text_of_an_item_is_escaped() -> None:
+    item = Item("Q1|P36|Q2", "ar", "0", "P36", f"{EVIL}؟", (EVIL, "ب", "ج", "د"), 2)
+    shown = item_html(item)
+    assert "<script" not in shown and "<img" not in shown and 'dir="rtl"' in shown and 'lang="ar"' in shown
+    assert shown.index("✓ marked as correct") > shown.index("ج") and shown.count("marked as correct") == 1
+
+
+def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    status, said = call("verify", "review", "--folder", tmp_path)
+    assert status == 2 and "holds no sample" in said
+    status, said = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
+    assert status == 2 and "no items in 'xx'" in said
+
+
+# ---------------------------------------------------------------- in a browser
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    pytest.importorskip("gradio", reason="the extra `review` is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Runs the command; its process and the page's address."""
+    command = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
+    with subprocess.Popen(
+        [sys.executable, "-m", "polyfact_dataset.cli", *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Review at http://127.0.0.1:"), line
+        try:
+            yield process, line.split()[2]
+        finally:
+            process.kill()
+
+
+class Reviewer:
+    """Somebody at the page."""
+
+    def __init__(self, browser: Any, url: str, name: str, code: str) -> None:
+        self.page = browser.new_context(viewport={"width": 900, "height": 1000}).new_page()
+        self.elsewhere: list[str] = []
+        self.page.on("request", self._note)
+        self.page.goto(url)
+        if name:
+            self.page.locator("#reviewer input, #reviewer textarea").fill(name)
+            self.page.locator("#language input").click()
+            self.page.get_by_role("option", name=f"({code})").click()
+            self.page.locator("#begin").click()
+        self.page.locator(".judged, .finished").wait_for()
+
+    def _note(self, request: Any) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def sees(self, text: str) -> None:
+        """Waits until the text is shown."""
+        self.page.get_by_text(text, exact=True).first.wait_for()
+
+    def at(self, done: int, total: int = 6) -> None:
+        """Waits until so many items are labelled."""
+        self.sees(f"{done} of {total}")
+
+
+def lines(folder: Path, name: str) -> list[dict[str, Any]]:
+    text = (folder / "reviews" / f"{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.browser
+def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Path) -> None:
+    folder = sampled(tmp_path)
+    items = load_sample(folder).of("ar")
+    with review(folder) as (_, url):
+        amina, bilal = Reviewer(browser, url, "amina", "ar"), Reviewer(browser, url, "bilal", "ar")
+        for done, (key, button) in enumerate((("1", "ambiguous"), ("2", "correct"), ("3", "incorrect"))):
+            amina.sees(items[done].question)
+            bilal.sees(items[done].question)
+            amina.page.keyboard.press(key)
+            bilal.page.locator(f"#{button}").click()
+            amina.at(done + 1)
+            # On disk before the next item is shown.
+            assert len(lines(folder, "amina")) == done + 1
+            bilal.at(done + 1)
+            assert len(lines(folder, "bilal")) == done + 1
+        assert amina.page.locator(".judged").get_attribute("dir") == "rtl"
+        assert amina.elsewhere == bilal.elsewhere == []
+        # It listens on 127.0.0.1 and on no other address of this machine.
+        with socket.socket() as other, pytest.raises(OSError):
+            other.connect(("127.0.0.2", int(url.rstrip("/").rpartition(":")[2])))
+    assert [line["label"] for line in lines(folder, "amina")] == ["correct", "ambiguous", "incorrect"]
+    assert [line["label"] for line in lines(folder, "bilal")] == ["ambiguous", "correct", "incorrect"]
+    assert [line["item"] for line in lines(folder, "bilal")] == [item.item for item in items[:3]]
+
+
+@pytest.mark.browser
+def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path: Path) -> None:
+    folder = sampled(tmp_path)
+    items = load_sample(folder).of("bn")
+    preset = ("--language", "bn", "--reviewer", "carol")
+    with review(folder, *preset) as (process, url):
+        carol = Reviewer(browser, url, "", "")
+        for done in range(3):
+            carol.sees(items[done].question)
+            carol.page.keyboard.press("1")
+            carol.at(done + 1)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        carol.page.keyboard.press("2")
+        time.sleep(0.3)
+        assert len(lines(folder, "carol")) == 3
+    with review(folder, *preset) as (_, url):
+        carol = Reviewer(browser, url, "", "")
+        carol.at(3)
+        for done in range(3, 6):
+            carol.sees(items[done].question)
+            carol.page.keyboard.press("1")
+            carol.at(done + 1)
+        carol.sees("All 6 items are labelled. Thank you.")
+        # Nothing is left to label, and the keys know it.
+        carol.page.keyboard.press("1")
+        carol.page.keyboard.press("u")
+        carol.at(5)
+    said = [line.get("label", "undo") for line in lines(folder, "carol")]
+    assert said == ["correct"] * 6 + ["undo"]
+
+
+@pytest.mark.browser
+def test_keys_notes_undo_and_hostile_labels(browser: Any, tmp_path: Path) -> None:
+    folder = sampled(tmp_path, label=EVIL)
+    secret = folder / "judgements"
+    secret.mkdir()
+    (secret / "judge-1.json").write_text('{"label": "SECRET"}')
+    items = load_sample(folder).of("en")
+    with review(folder, "--language", "en", "--reviewer", "dora") as (_, url):
+        dora = Reviewer(browser, url, "", "")
+        page = dora.page
+        dora.sees(items[0].question)
+        assert EVIL in page.locator(".question").inner_text()
+        page.keyboard.press("n")
+        page.keyboard.type("132 ünklar u")
+        page.keyboard.press("Escape")
+        # Two presses before the page can answer, and a key that is held down, are one label.
+        page.evaluate(
+            "for (const repeat of [false, false, true]) document.body.dispatchEvent("
+            "new KeyboardEvent('keydown', {code: 'Digit3', bubbles: true, repeat}))"
+        )
+        dora.at(1)
+        dora.sees(items[1].question)
+        time.sleep(0.5)
+        (line,) = lines(folder, "dora")
+        assert (line["label"], line["note"], line["item"]) == ("incorrect", "132 ünklar u", items[0].item)
+        assert page.locator("#note textarea").input_value() == ""
+        page.keyboard.press("u")
+        dora.at(0)
+        dora.sees(items[0].question)
+        assert page.locator("#note textarea").input_value() == "132 ünklar u"
+        page.keyboard.press("Control+1")
+        page.keyboard.press("Numpad2")
+        dora.at(1)
+        assert page.evaluate("window.hit") is None and "SECRET" not in page.content()
+        assert dora.elsewhere == []
+    assert [line.get("label", "undo") for line in lines(folder, "dora")] == ["incorrect", "undo", "ambiguous"]
