@@ -80,8 +80,7 @@ def test_the_card_says_what_the_record_says(final: Path) -> None:
         render(final.parent)
 
 
-def test_an_adapter_is_pushed(final: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+def test_an_adapter_is_pushed(final: Path, hub: Hub) -> None:
     push(final, "jvonrad/olmo2-sft", BASE)
     repo = hub.repos["jvonrad/olmo2-sft"]
     files = {path: data for path, (data, _) in repo.commits[repo.branches["main"]].items()}
@@ -94,7 +93,6 @@ def test_an_adapter_is_pushed(final: Path, hub: Hub, monkeypatch: pytest.MonkeyP
 
 
 def test_a_refused_token_is_an_error(final: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 34)
     with pytest.raises(ConfigError, match="the Hub refuses the token"):
         push(final, "jvonrad/olmo2-sft", BASE)
