@@ -88,6 +88,12 @@ def rebuild(
     wanted = made_from.get("previous_release")
     if found["previous_release"] != wanted or found["previous"] != made_from["previous"]:
         raise ConfigError(f"the release was built on {_said(wanted)}; give it by --previous")
+    if found["objections"] != made_from.get("objections"):
+        raise ConfigError(
+            "the release was built with other objections; give the file by --objections"
+            if made_from.get("objections")
+            else "the release was built without --objections"
+        )
     judged = (manifest_file if manifest_file.is_dir() else manifest_file.parent) / "data" / VERIFICATION.name
     if made_from.get("verification"):
         # The items that it holds are those that decided; what else was judged changed nothing.
