@@ -43,8 +43,9 @@ class _Relation:
 
     @property
     def success(self) -> float:
-        """The share of asked facts that were kept; 1 before any was asked."""
-        return 1.0 if not self.asked else max(1 - len(self.failed) / len(self.asked), 0.1)
+        """The share of asked facts that the sampler takes, or that were kept where it takes none; 1 before any was."""
+        taken = len(self.used) or len(self.asked) - len(self.failed)
+        return max(taken / len(self.asked), 0.1) if self.asked else 1.0
 
     def take(self, number: int, answer_limit: int) -> list[Candidate]:
         """The next candidates: first those that add a subject, and an answer below its limit; then any."""
