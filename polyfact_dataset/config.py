@@ -70,7 +70,8 @@ class CandidatesConfig(_Section):
         for pattern in patterns:
             try:
                 # DuckDB reads them, whose expressions (RE2) are those of Python without look-around.
-                duckdb.execute("SELECT regexp_matches('', ?)", [pattern])
+                with duckdb.connect() as connection:
+                    connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
             except duckdb.Error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {str(error).splitlines()[0]}") from error
         return patterns
