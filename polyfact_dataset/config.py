@@ -26,6 +26,14 @@ from polyfact_dataset.languages import PAPER_LANGUAGES, known
 from polyfact_dataset.relations import all_relations
 
 
+def bare_url(url: str | None) -> str | None:
+    """An endpoint that may stand in messages and records: without a secret."""
+    parts = urlsplit(url or "")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("it holds a user name, password or query, which would stand in logs and records")
+    return url
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,6 +49,8 @@ class ExtractConfig(_Section):
     # So many batches (of bz2 an eighth of that) become durable at once: about 1 GB of text.
     part_batches: int = Field(default=128, ge=1)
     max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
+    # Text may be so many times longer than its compressed form (that of Wikidata is about 20 times); a bomb is longer.
+    max_expansion: float = Field(default=1000, ge=1)
     # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
     max_broken_lines: int = Field(default=10, ge=0)
     max_broken_share: float = Field(default=1e-4, ge=0, le=1)
@@ -97,6 +107,8 @@ class BackfillConfig(_Section):
     # The first pause after a failure; it doubles with each further one up to the longest.
     first_wait_s: float = Field(default=1.0, gt=0)
     max_wait_s: float = Field(default=300.0, gt=0)
+
+    _plain_api = field_validator("api")(bare_url)
 
     @field_validator("contact")
     @classmethod
@@ -176,11 +188,11 @@ class LlmConfig(_Section):
 
     @field_validator("base_url")
     @classmethod
-    def _bare(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("it holds a user name, password or query; a key belongs into the variable of api_key_env")
-        return url
+    def _without_key(cls, url: str | None) -> str | None:
+        try:
+            return bare_url(url)
+        except ValueError as error:
+            raise ValueError(f"{error}; a key belongs into the variable of api_key_env") from error
 
     @model_validator(mode="after")
     def _priced(self) -> LlmConfig:
@@ -446,7 +458,7 @@ class Config(_Section):
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
         unheard: Any = {
-            "extract": {"workers", "memory_mb"},
+            "extract": {"workers", "memory_mb", "max_expansion"},
             "backfill": backfill,
             "llm": True,
             "verification": True,
