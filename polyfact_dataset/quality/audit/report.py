@@ -15,8 +15,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from polyfact_dataset import __version__
-from polyfact_dataset.config import GATES, AuditConfig
 from polyfact_dataset.errors import DataError
+from polyfact_dataset.gates import GATES, AuditConfig
 from polyfact_dataset.quality.audit import plots
 from polyfact_dataset.quality.audit.release import Release
 from polyfact_dataset.quality.audit.result import Cell, Grid, Section, Verdict
