@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks.synthetic import DRAWINGS, release, write
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit import load, shortcuts
 from polyfact_dataset.quality.audit.release import Release
 from polyfact_dataset.quality.audit.result import Section

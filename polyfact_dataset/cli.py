@@ -11,6 +11,7 @@ import typer
 
 from polyfact_dataset import __version__
 from polyfact_dataset.errors import PolyFactError
+from polyfact_dataset.shown import printable
 
 app = typer.Typer(
     name="polyfact",
@@ -421,7 +422,7 @@ def run(call: Callable[..., Any] | None = None) -> int:
     try:
         (call or app)(standalone_mode=True)
     except PolyFactError as error:
-        print(f"polyfact: {error}", file=sys.stderr)
+        print(printable(f"polyfact: {error}"), file=sys.stderr)
         return error.exit_code
     return 0
 

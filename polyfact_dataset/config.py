@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 
 import duckdb
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StrictInt,
     ValidationError,
@@ -22,15 +20,21 @@ from pydantic import (
 )
 
 from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.languages import PAPER_LANGUAGES, known
 from polyfact_dataset.relations import all_relations
+from polyfact_dataset.section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def bare_url(url: str | None) -> str | None:
+    """An endpoint that may stand in messages and records: without a secret."""
+    parts = urlsplit(url or "")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("it holds a user name, password or query, which would stand in logs and records")
+    return url
 
 
-class ExtractConfig(_Section):
+class ExtractConfig(Section):
     """Reading the dump. `workers` and `memory_mb` do not change the result."""
 
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
@@ -41,12 +45,14 @@ class ExtractConfig(_Section):
     # So many batches (of bz2 an eighth of that) become durable at once: about 1 GB of text.
     part_batches: int = Field(default=128, ge=1)
     max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
+    # Text may be so many times longer than its compressed form (that of Wikidata is about 20 times); a bomb is longer.
+    max_expansion: float = Field(default=1000, ge=1)
     # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
     max_broken_lines: int = Field(default=10, ge=0)
     max_broken_share: float = Field(default=1e-4, ge=0, le=1)
 
 
-class CandidatesConfig(_Section):
+class CandidatesConfig(Section):
     """Which statements may become questions."""
 
     # Languages in which subject and object must have a label; below 12 needs a model to translate the rest.
@@ -77,7 +83,7 @@ class CandidatesConfig(_Section):
         return patterns
 
 
-class BackfillConfig(_Section):
+class BackfillConfig(Section):
     """Asking Wikidata's API for the labels that the dump lacks. Only the first two settings change the result."""
 
     enabled: bool = False
@@ -99,6 +105,8 @@ class BackfillConfig(_Section):
     first_wait_s: float = Field(default=1.0, gt=0)
     max_wait_s: float = Field(default=300.0, gt=0)
 
+    _plain_api = field_validator("api")(bare_url)
+
     @field_validator("contact")
     @classmethod
     def _contact(cls, text: str) -> str:
@@ -115,14 +123,14 @@ class BackfillConfig(_Section):
         return self
 
 
-class NamesakesConfig(_Section):
+class NamesakesConfig(Section):
     """Subjects of one relation that share a label."""
 
     # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous.
     min_sitelinks_share: float = Field(default=0.0, ge=0)
 
 
-class QuestionsConfig(_Section):
+class QuestionsConfig(Section):
     """Who writes the questions, and what becomes of a fact for which a model fails."""
 
     source: Literal["template", "model"] = "template"
@@ -147,7 +155,7 @@ class QuestionsConfig(_Section):
         return self
 
 
-class LlmConfig(_Section):
+class LlmConfig(Section):
     """How a model is reached, and what that may cost. Nothing here changes an answer."""
 
     # OpenAI-compatible endpoint, such as http://host:8000/v1. Without one, answers come from the cache alone.
@@ -177,11 +185,11 @@ class LlmConfig(_Section):
 
     @field_validator("base_url")
     @classmethod
-    def _bare(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("it holds a user name, password or query; a key belongs into the variable of api_key_env")
-        return url
+    def _without_key(cls, url: str | None) -> str | None:
+        try:
+            return bare_url(url)
+        except ValueError as error:
+            raise ValueError(f"{error}; a key belongs into the variable of api_key_env") from error
 
     @model_validator(mode="after")
     def _priced(self) -> LlmConfig:
@@ -193,7 +201,7 @@ class LlmConfig(_Section):
         return self
 
 
-class VerificationConfig(_Section):
+class VerificationConfig(Section):
     """Judging and reviewing a release (paper, appendix D.2). Nothing here changes a build."""
 
     # Items of each language; the paper judged 300 and had people review 100 of them.
@@ -219,7 +227,7 @@ class VerificationConfig(_Section):
         return self.api == "responses" and bool(self.search_tool)
 
 
-class SampleConfig(_Section):
+class SampleConfig(Section):
     """Balanced sampling and splits (paper, appendix D.1)."""
 
     validation_share: float = Field(default=0.025, gt=0, lt=0.5)
@@ -239,7 +247,7 @@ class SampleConfig(_Section):
         return self
 
 
-class DistractConfig(_Section):
+class DistractConfig(Section):
     """Exchangeable distractors (reference: lessons, Exchangeable distractors)."""
 
     # Golds whose English labels are as long to within this ratio fall into one stratum.
@@ -247,7 +255,7 @@ class DistractConfig(_Section):
     min_stratum_facts: int = Field(default=8, ge=4)
 
 
-class TiersConfig(_Section):
+class TiersConfig(Section):
     """PolyFact-Clean leaves out relations above this ambiguity (paper, Table 7)."""
 
     max_ambiguity: float = Field(default=0.20, ge=0, le=1)
@@ -257,7 +265,7 @@ class TiersConfig(_Section):
     prior_items: float = Field(default=10, ge=0)
 
 
-class ExportConfig(_Section):
+class ExportConfig(Section):
     """Parquet layout. Rows per group are fixed, so that the files do not depend on the machine."""
 
     row_group_rows: int = Field(default=1000, ge=1)
@@ -269,7 +277,7 @@ class ExportConfig(_Section):
 VERSION = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
 
 
-class ReleaseConfig(_Section):
+class ReleaseConfig(Section):
     """What a release says of itself. None of it changes the data."""
 
     # Where it is published; the card's examples load from there.
@@ -286,143 +294,7 @@ class ReleaseConfig(_Section):
     questions_licence: Literal["cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0"] = "cc0-1.0"
 
 
-class Gate(_Section):
-    """One condition of the audit: the figure must be `at` most or least `limit`, and why."""
-
-    at: Literal["most", "least"] = "most"
-    limit: float
-    reason: str = Field(min_length=10)
-
-
-def _most(limit: float, reason: str) -> Gate:
-    return Gate(limit=limit, reason=reason)
-
-
-def _least(limit: float, reason: str) -> Gate:
-    return Gate(at="least", limit=limit, reason=reason)
-
-
-# Every gate of the audit. A figure counts facts or items unless its reason says otherwise.
-GATES: dict[str, Gate] = {
-    # integrity
-    "files": _most(0, "the report speaks of the files that the release's manifest names, and of no others"),
-    "complete": _most(0, "a fact is in every language, with all its fields, or its languages cannot be compared"),
-    "marked": _most(0, "the marked option is the fact's object and its text the answer, or scores mean nothing"),
-    "distinct": _most(0, "two options with the same text cannot be told apart, so the item has no one answer"),
-    "same_in_configs": _most(0, "a language's config and the parallel one must hold the same items"),
-    "open_items": _most(0, "config open must ask the same questions, accept the answer, and accept no other option"),
-    "splits_present": _most(0, "splits that hold no fact: without validation and test nothing can be measured"),
-    # shortcuts
-    "shortcut_pooled": _most(
-        3.0, "standard errors (by fact) from chance of the worst rule over all languages and splits"
-    ),
-    "shortcut_cells": _least(
-        0.01, "smallest p over rules x splits x languages, Bonferroni-corrected: one chance refusal in 100 builds"
-    ),
-    "overlap_pooled": _most(0.40, "accuracy by likeness of names over all facts: Mexico City is in Mexico, no more"),
-    "overlap_known": _most(
-        0.85, "the same in one of the relations of `known_overlap`: what it surely reaches, by an exact binomial test"
-    ),
-    "overlap_other": _most(0.40, "the same in any other relation: no likeness of names is to be expected there"),
-    # leakage
-    "leak_gold": _most(0, "a question that holds its answer measures reading, not recall"),
-    "leak_alias": _most(0, "another name of the answer gives it away as its label does"),
-    "leak_inflected": _most(0, "the answer in another case (Deutschlands, Москвы) gives itself away as well"),
-    "leak_surname": _most(0, "a person's family name in the question is as good as the whole name"),
-    "leak_distractor": _most(0, "an option that stands in the question draws or repels: no longer exchangeable"),
-    "leak_subject": _most(0, "nothing is the answer to a question about itself: one option less"),
-    # answerability
-    "subject_named": _most(0, "a question that does not name its subject has no answer"),
-    "one_gold": _most(0, "one wording with two golds: the subject's name does not identify it"),
-    "duplicates": _most(0, "a fact that stands twice counts twice, or is in two splits"),
-    "second_answer": _most(0, "an option that is a current truth as well makes the gold one of several"),
-    "one_relation": _most(0, "words that ask for another relation in other facts: their answer is not this gold"),
-    # parallelism
-    "same_entities": _most(0, "consistency across languages needs the same four entities in each"),
-    "own_wording": _most(0, "a question in another language's letters, or in most of its words, was not translated"),
-    "length_band": _most(
-        0.005, "share of questions whose length against English is far from their language's and wording's usual one"
-    ),
-    # scripts
-    "script": _most(0, "a text in a script that the language does not use betrays or hides its option"),
-    "mixed_word": _most(0, "two alphabets inside one word: a name transliterated half-way"),
-    "confusable": _most(0, "a look-alike letter inside a word (Latin o in a Cyrillic name) breaks every comparison"),
-    "characters": _most(0, "control, bidirectional, private-use and unassigned characters hide what a text says"),
-    "normal_form": _most(0, "text in another form than Unicode NFC differs from what looks the same"),
-    "mixed_name": _most(0, "a name of which a part stayed in Latin letters (Лос-Angeles, ロンdon) betrays its option"),
-    "traditional": _most(0, "Chinese is shipped in Simplified characters; a Traditional one stands out"),
-    "markup": _most(0, "HTML, wiki text and web addresses are no words of a question or a name"),
-    "joiners": _most(0, "a joiner that shapes no letter is invisible and breaks every comparison"),
-    # language identification
-    "language": _most(0.01, "largest share, over languages, of questions that surely are in another language"),
-    "language_wording": _most(
-        0, "wordings that surely are in another language: of 10 facts, or beyond doubt in one of the release"
-    ),
-    # splits and balance
-    "split_subjects": _most(0, "a subject in two splits lets training on one answer the other"),
-    "answer_share": _most(0.25, "largest share of one answer in its stratum: more cannot be balanced by distractors"),
-    "multiplicity": _most(0.02, "share of options beyond four per gold; withdrawing a judged fact leaves a few"),
-    "gold_position": _least(0.01, "smallest chi-square p over languages x splits, Bonferroni-corrected"),
-    # labels
-    "gold_tier": _most(0, "gold promises that Wikidata attests every label of the item"),
-    # names
-    "one_text": _most(0, "an entity that is shown by two texts in one language: one of them is another's name"),
-    "alias_option": _most(0, "an option that is another name of the answer is right as well"),
-    # shared columns
-    "shared_columns": _most(0, "columns that contradict the items they stand beside mislead whoever selects by them"),
-    # writing
-    "negation": _most(0, "a negated question asks for what the fact does not say"),
-    "catch_all": _most(0, "`all of the above` and its like are no entities"),
-    "article": _most(0, "a question that ends in an article tells the gender or the first letter of its answer"),
-    "odd_option": _least(
-        0.01, "smallest p of `the one option with a bracket, digit, ...` being the gold, Bonferroni-corrected"
-    ),
-}
-
-
-class AuditConfig(_Section):
-    """What a release must hold. A gate that is overridden states its own reason."""
-
-    gates: dict[str, Gate] = Field(default_factory=lambda: dict(GATES))
-    # Findings shown in the report; the side table holds all.
-    examples: int = Field(default=20, ge=1)
-    # Relations in which answers are named after subjects, or the other way round: real knowledge about names.
-    known_overlap: dict[str, str] = {
-        "P17": "institutions and places bear the names of their countries",
-        "P36": "capitals and their countries share names (Mexico City)",
-        "P37": "languages are named after the countries that speak them",
-        "P38": "currencies are told apart by the names of their countries (Danish krone)",
-        "P47": "neighbours share names (Guinea, Guinea-Bissau)",
-        "P69": "universities bear the names of places, which are in people's names",
-        "P176": "products bear parts of their makers' names",
-        "P178": "software bears parts of its makers' names",
-    }
-    # Train items that a trained classifier learns from, evenly spaced.
-    classifier_facts: int = Field(default=20_000, ge=1)
-    # Languages, beside the release's own, that a question might be in by mistake. Malay is not among them: in
-    # short texts it cannot be told from Indonesian.
-    identify_also: tuple[str, ...] = ("it", "nl", "ca", "tr", "fa", "uk")
-    # An identification counts as sure from this confidence (0 to 1, over all candidate languages).
-    identify_confidence: float = Field(default=0.8, gt=0.5, le=1)
-    # A sure identification is beyond doubt where the wording's own language is at most this likely.
-    identify_own: float = Field(default=0.05, ge=0, lt=0.5)
-    # Words that two languages' wordings of one fact may share, as a share of the shorter one's: with English, and
-    # among the others, of which some are near relatives.
-    shared_words_english: float = Field(default=0.6, gt=0, le=1)
-    shared_words: float = Field(default=0.75, gt=0, le=1)
-    # A question's length against English may be this many times its usual ratio, either way.
-    length_factor: float = Field(default=2.0, gt=1)
-
-    @field_validator("gates", mode="before")
-    @classmethod
-    def _complete(cls, given: dict[str, Any]) -> dict[str, Any]:
-        unknown = [name for name in given if name not in GATES]
-        if unknown:
-            raise ValueError(f"unknown gates {', '.join(unknown)}; known are {', '.join(GATES)}")
-        return {name: given.get(name, gate) for name, gate in GATES.items()}
-
-
-class Config(_Section):
+class Config(Section):
     """A whole build."""
 
     seed: StrictInt = Field(default=42, ge=0)
@@ -447,7 +319,7 @@ class Config(_Section):
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
         unheard: Any = {
-            "extract": {"workers", "memory_mb"},
+            "extract": {"workers", "memory_mb", "max_expansion"},
             "backfill": backfill,
             "llm": True,
             "verification": True,

@@ -15,6 +15,7 @@ from rich.text import Text
 from polyfact_dataset.pipeline import STAGES
 from polyfact_dataset.records import SPLITS
 from polyfact_dataset.relations import all_relations
+from polyfact_dataset.shown import printable
 
 
 def _plain(reason: str) -> str:
@@ -72,7 +73,7 @@ def show_audit(found: dict[str, Any], target: Path) -> None:
         value = "–" if gate["value"] is None else f"{gate['value']:.4g}"
         limit = f"{'≤' if gate['at'] == 'most' else '≥'} {gate['limit']:g}"
         status = Text(gate["status"], style=colours[gate["status"]])
-        table.add_row(gate["gate"], status, value, limit, Text(gate["detail"]))
+        table.add_row(gate["gate"], status, value, limit, Text(printable(gate["detail"])))
     console = Console() if sys.stdout.isatty() else Console(width=180)
     console.print(table)
     console.print(f"content {found['content']}\nreport: {target / 'report.html'}", highlight=False, markup=False)

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from baselines.analysis.figures import Figure, write
 from baselines.analysis.files import Arrays, Result, save
 from baselines.analysis.text import ParallelText, Sampler
+from baselines.figures import Figure, write
 
 Loaded = tuple[Result, Arrays]
 Draw = Callable[[Sequence[Loaded]], list[Figure]]

@@ -17,13 +17,14 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from baselines.analysis import common, figures, files, vectors
+from baselines import figures
+from baselines.analysis import common, files, vectors
 from baselines.analysis.common import Loaded
-from baselines.analysis.figures import Figure
 from baselines.analysis.hooks import anatomy
 from baselines.analysis.text import grouped
 from baselines.data import Fact, Rows, load
 from baselines.evaluate import common as options
+from baselines.figures import Figure
 from baselines.models import Model, load_model
 from baselines.prompts import STYLES, Style, item_prompt, prompt_hash
 from polyfact_dataset.errors import ConfigError, DataError

@@ -19,13 +19,14 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
-from baselines.analysis import common, failures, figures, files
+from baselines import figures
+from baselines.analysis import common, failures, files
 from baselines.analysis.common import Loaded
-from baselines.analysis.figures import Figure
 from baselines.evaluate import common as options
 from baselines.evaluate import results
 from baselines.evaluate.results import MODES
 from baselines.evaluate.summary import noun_of
+from baselines.figures import Figure
 from polyfact_dataset.errors import ConfigError, DataError
 
 NOUNS = ("proper", "common")

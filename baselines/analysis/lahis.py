@@ -18,13 +18,14 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from baselines.analysis import common, figures, files, heads
+from baselines import figures
+from baselines.analysis import common, files, heads
 from baselines.analysis.common import Loaded
-from baselines.analysis.figures import Figure
 from baselines.analysis.heads import Importance
 from baselines.analysis.hooks import anatomy, head_mask
 from baselines.analysis.text import ParallelText, Sample, Sampler
 from baselines.evaluate import common as options
+from baselines.figures import Figure
 from baselines.models import load_model
 
 LEARNING_RATE = 1e-2

@@ -17,12 +17,13 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from baselines.analysis import common, figures, files, neurons
+from baselines import figures
+from baselines.analysis import common, files, neurons
 from baselines.analysis.common import Loaded
-from baselines.analysis.figures import Figure
 from baselines.analysis.hooks import anatomy, gate_activations
 from baselines.analysis.text import ParallelText, Sample, Sampler, grouped
 from baselines.evaluate import common as options
+from baselines.figures import Figure
 from baselines.models import load_model
 
 Ints = NDArray[np.int64]

@@ -21,13 +21,14 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from baselines.analysis import common, figures, files, ranks
+from baselines import figures
+from baselines.analysis import common, files, ranks
 from baselines.analysis.common import Loaded
-from baselines.analysis.figures import Figure
 from baselines.analysis.hooks import Anatomy, anatomy, block_outputs
 from baselines.analysis.text import grouped
 from baselines.data import Fact, load
 from baselines.evaluate import common as options
+from baselines.figures import Figure
 from baselines.models import load_model
 from baselines.prompts import Prompt, Style, item_prompt, prompt_hash
 from polyfact_dataset.errors import ConfigError, DataError

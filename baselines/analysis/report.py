@@ -19,7 +19,8 @@ from typing import Annotated, Any, get_args
 import typer
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from baselines.analysis import figures, files
+from baselines import figures
+from baselines.analysis import files
 from baselines.analysis.common import Loaded
 from baselines.analysis.files import Kind, Result
 from polyfact_dataset.errors import ConfigError, DataError

@@ -19,11 +19,12 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from baselines.analysis import common, figures, files
+from baselines import figures
+from baselines.analysis import common, files
 from baselines.analysis.common import Loaded
-from baselines.analysis.figures import Figure
 from baselines.data import load
 from baselines.evaluate import common as options
+from baselines.figures import Figure
 from baselines.models import Model, load_model
 from baselines.prompts import free_prompt, prompt_hash
 from polyfact_dataset.errors import DataError

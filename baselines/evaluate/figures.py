@@ -10,30 +10,7 @@ import numpy as np
 from baselines import metrics
 from baselines.evaluate.series import Series
 from baselines.evaluate.tables import GROUPS, TITLES, Found
-
-# Okabe and Ito's palette: told apart by colour-blind readers as well.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-
-
-def _save(figure: Any, folder: Path, name: str) -> list[Path]:
-    """Writes both formats; the SVG has neither date nor random ids, so equal figures give equal files."""
-    from matplotlib import rc_context
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-    with rc_context({"svg.hashsalt": name}):
-        figure.savefig(paths[0], dpi=160, metadata={"Software": None})
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
-
-
-def _axes(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+from baselines.figures import COLOURS, Figure, canvas, style, write
 
 
 def accuracy_by_language(name: str, own: dict[str, Series]) -> Any:
@@ -42,7 +19,7 @@ def accuracy_by_language(name: str, own: dict[str, Series]) -> Any:
     gap, width = 0.8, 0.8 / len(own)
     codes: list[str] = []
     places: list[float] = []
-    figure, (axes,) = _axes(max(6.0, 0.55 * len(base.languages) + 2), 3.4)
+    figure, ((axes,),) = canvas(width=max(6.0, 0.55 * len(base.languages) + 2), height=3.4)
     for number, (group, members) in enumerate(base.groups.items()):
         start = len(codes) + number * gap
         axes.text(start - 0.4, 1.02, GROUPS[group], transform=axes.get_xaxis_transform(), weight="bold")
@@ -54,7 +31,6 @@ def accuracy_by_language(name: str, own: dict[str, Series]) -> Any:
         axes.bar(np.array(places) + offset, values, width, label=label, color=COLOURS[number % len(COLOURS)])
     axes.set_xticks(places, codes)
     axes.set_ylabel("accuracy in %")
-    axes.spines[["top", "right"]].set_visible(False)
     if name != "klar" and name != "open":
         axes.axhline(25, color="0.4", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False, ncols=min(4, len(own)), loc="upper center", bbox_to_anchor=(0.5, -0.12))
@@ -64,7 +40,7 @@ def accuracy_by_language(name: str, own: dict[str, Series]) -> Any:
 
 def rankc_heat_map(name: str, own: dict[str, Series]) -> Any:
     """RankC of each pair of languages, one panel per model, on one scale from its floor to 1."""
-    figure, panels = _axes(4.2 * len(own) + 0.8, 4.2, len(own))
+    figure, (panels,) = canvas(len(own), width=4.2 + 0.8 / len(own), height=4.2)
     image = None
     for axes, (label, series) in zip(panels, own.items()):
         assert series.choices is not None  # the caller draws it for multiple choice alone
@@ -74,6 +50,7 @@ def rankc_heat_map(name: str, own: dict[str, Series]) -> Any:
         axes.set_xticks(range(len(series.languages)), series.languages, fontsize=7)
         axes.set_yticks(range(len(series.languages)), series.languages, fontsize=7)
         axes.set_title(label)
+        axes.grid(False)
     figure.colorbar(image, ax=list(panels), shrink=0.8, label="RankC")
     figure.suptitle(f"{TITLES[name]}: RankC", x=0.01, ha="left")
     return figure
@@ -81,7 +58,7 @@ def rankc_heat_map(name: str, own: dict[str, Series]) -> Any:
 
 def consistency_histogram(name: str, own: dict[str, Series]) -> Any:
     """Share of facts by the number of languages that are correct."""
-    figure, (axes,) = _axes(6.4, 3.4)
+    figure, ((axes,),) = canvas(width=6.4, height=3.4)
     width = 0.8 / len(own)
     for number, (label, series) in enumerate(own.items()):
         complete = series.correct[~np.isnan(series.correct).any(axis=1)]
@@ -93,7 +70,6 @@ def consistency_histogram(name: str, own: dict[str, Series]) -> Any:
     axes.set_xticks(range(len(next(iter(own.values())).languages) + 1))
     axes.set_xlabel("languages in which a fact is correct")
     axes.set_ylabel("facts in %")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.suptitle(f"{TITLES[name]}: consistency", x=0.01, ha="left")
     return figure
@@ -101,12 +77,13 @@ def consistency_histogram(name: str, own: dict[str, Series]) -> Any:
 
 def draw_all(found: Found, folder: Path) -> list[Path]:
     """Every figure that the results allow; returns the files."""
-    paths: list[Path] = []
-    for name, own in found.items():
-        paths += _save(accuracy_by_language(name, own), folder, f"{name}_accuracy")
-        if len(next(iter(own.values())).languages) < 2:
-            continue
-        paths += _save(consistency_histogram(name, own), folder, f"{name}_consistency")
-        if all(series.choices is not None for series in own.values()):
-            paths += _save(rankc_heat_map(name, own), folder, f"{name}_rankc")
-    return paths
+    drawn: list[Figure] = []
+    with style():
+        for name, own in found.items():
+            drawn.append(Figure(f"{name}_accuracy", TITLES[name], accuracy_by_language(name, own)))
+            if len(next(iter(own.values())).languages) < 2:
+                continue
+            drawn.append(Figure(f"{name}_consistency", TITLES[name], consistency_histogram(name, own)))
+            if all(series.choices is not None for series in own.values()):
+                drawn.append(Figure(f"{name}_rankc", TITLES[name], rankc_heat_map(name, own)))
+    return write(drawn, folder)

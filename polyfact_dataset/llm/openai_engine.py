@@ -91,8 +91,8 @@ class OpenAIEngine:
         self._stopped.set()
 
     def _clean(self, message: object) -> str:
-        text = " ".join(str(message).split())[:300]
-        return text.replace(self._key, "***") if self._key != _NO_KEY else text
+        text = str(message) if self._key == _NO_KEY else str(message).replace(self._key, "***")
+        return " ".join(text.split())[:300]
 
     async def check(self) -> None:
         """Raises `RetryableError` when no server answers, `ConfigError` when it refuses the key.

@@ -34,6 +34,7 @@ from polyfact_dataset.relations import all_relations
 from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.source import Release, config_files
 from polyfact_dataset.release.stats import file_list
+from polyfact_dataset.shown import markdown
 
 _EXAMPLE_LANGUAGES = ("en", "sw", "bn", "ja", "ar", "ru")
 _LICENCES = {
@@ -66,11 +67,9 @@ def contact(release: Release) -> str:
 
 
 # -------------------------------------------------------------------- text
-def escape(text: str) -> str:
-    """A label or question inside Markdown: no markup of its own, one line."""
-    for char in "\\`*_[]<>|#~$":
-        text = text.replace(char, f"\\{char}")
-    return " ".join(text.split())
+def _code(text: str) -> str:
+    """An id as code inside Markdown, which it cannot end."""
+    return f"`{' '.join(text.replace('`', '').split())}`"
 
 
 def _cell(text: str) -> str:
@@ -103,7 +102,8 @@ def _environment() -> Environment:
     environment.filters.update(
         number=lambda value: f"{_required(value):,}",
         percent=percent,
-        escape=escape,
+        escape=markdown,
+        code=_code,
         cell=_cell,
         of=lambda key, counts: counts.get(key, 0),
     )
@@ -131,10 +131,10 @@ def _example(release: Release) -> dict[str, Any]:
     shown = []
     for code in (code for code in _EXAMPLE_LANGUAGES if code in release.languages):
         item = row["translations"][code]
-        options = [escape(item[name]) for name in OPTIONS]
+        options = [markdown(item[name]) for name in OPTIONS]
         options[item["answer_index"]] = f"**{options[item['answer_index']]}**"
         shown.append(
-            {"name": language(code).name, "question": escape(item["question"]), "options": " · ".join(options)}
+            {"name": language(code).name, "question": markdown(item["question"]), "options": " · ".join(options)}
         )
     return {**row, "rows": shown}
 

@@ -53,9 +53,12 @@ class Pushed:
 def require_publishable(folder: Path, tag: str | None) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Manifest, `release.json` and tag of a release that may be pushed.
 
-    Raises `DataError` when files, documents or audit do not agree, `ConfigError` for a tag of another version or a
-    dump without a date.
+    Raises `DataError` when files, documents or audit do not agree or one is a link, `ConfigError` for a tag of another
+    version or a dump without a date.
     """
+    # A link could lead to any file of the user's, which would be published.
+    if link := next((path for path in folder.rglob("*") if path.is_symlink()), None):
+        raise DataError(f"{link} is a link; only files that stand in the release itself are pushed")
     manifest = check(folder)
     require_passing(folder)
     about = read_about(folder)

@@ -30,32 +30,39 @@ def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
     if manifest is None:
         raise ConfigError(f"{manifest_file}: give the manifest.json of a release, or its folder")
     about = manifest_file.parent / "release.json"
-    settings = dict(manifest["build"]["config"])
+    said = manifest["build"]["config"]
     if about.is_file():
-        settings["release"] = read_json(about)["release"]
-    return manifest, load_config(None, **settings)
+        said = {**said, "release": read_json(about)["release"]}
+    backfill = said.get("backfill", {})
+    offline = {"offline": bool(backfill.get("enabled"))}
+    config = load_config(None, **{**said, "backfill": {**backfill, **offline}})
+    # Endpoints, caches and names of keys are in no manifest that a build wrote: those of a stranger are not used.
+    own = {**config.identity(), "release": config.release.model_dump(mode="json")}
+    return manifest, load_config(None, **{**own, "backfill": {**own["backfill"], **offline}})
 
 
 def _answered(config: Config, answers: Path | None) -> Config:
     """The configuration with what models and Wikidata's API answered taken from the caches of a build folder.
 
-    Raises `ConfigError` where a model wrote the questions and its answers are not at hand: it would not write the same.
+    Raises `ConfigError` where either was asked and its answers are not at hand: it would not answer the same.
     """
+    asked = {}
+    if config.questions.source == "model":
+        asked[live.CACHE_NAME] = f"{config.questions.model} wrote the questions"
+    if config.backfill.enabled:
+        asked[backfill.CACHE_NAME] = "Wikidata's API gave labels that the dump lacks"
+    for name, said in asked.items():
+        if answers is None or not (answers / name).is_file():
+            raise ConfigError(f"{said}; give the build folder that holds the answers ({name}) by --answers")
     if answers is None:
-        if config.questions.source == "model":
-            raise ConfigError(
-                f"{config.questions.model} wrote the questions; give the build folder that holds its answers "
-                f"({live.CACHE_NAME}) by --answers"
-            )
         return config
-    caches = {name: path for name in (live.CACHE_NAME, backfill.CACHE_NAME) if (path := answers / name).is_file()}
-    if not caches:
-        raise ConfigError(f"--answers {answers}: neither {live.CACHE_NAME} nor {backfill.CACHE_NAME} is there")
-    asked = {"cache": caches.get(backfill.CACHE_NAME), "offline": backfill.CACHE_NAME in caches}
+    if not asked:
+        raise ConfigError(f"--answers {answers}: nobody was asked for this release; leave it out")
+    caches = {name: answers / name if name in asked else None for name in (live.CACHE_NAME, backfill.CACHE_NAME)}
     return config.model_copy(
         update={
-            "llm": config.llm.model_copy(update={"cache": caches.get(live.CACHE_NAME)}),
-            "backfill": config.backfill.model_copy(update=asked),
+            "llm": config.llm.model_copy(update={"cache": caches[live.CACHE_NAME]}),
+            "backfill": config.backfill.model_copy(update={"cache": caches[backfill.CACHE_NAME]}),
         }
     )
 

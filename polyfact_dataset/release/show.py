@@ -15,11 +15,18 @@ from polyfact_dataset.records import OPTIONS, SPLITS, TIERS
 from polyfact_dataset.release.diff import Diff, changelog
 from polyfact_dataset.release.push import Pushed
 from polyfact_dataset.release.stats import popularity_names
+from polyfact_dataset.shown import printable
 
 
-def _console() -> Console:
-    # A pipe or a file has no width of its own.
-    return Console(highlight=False) if sys.stdout.isatty() else Console(width=160, highlight=False)
+class _Plain(Console):
+    """Prints text as it is: neither markup nor a command to the terminal in it counts."""
+
+    def __init__(self) -> None:
+        # A pipe or a file has no width of its own.
+        super().__init__(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 160)
+
+    def print(self, *shown: Any, **options: Any) -> None:
+        super().print(*(printable(part) if isinstance(part, str) else part for part in shown), **options)
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> Table:
@@ -28,7 +35,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
     for place, name in enumerate(columns):
         table.add_column(name, justify="left" if place < texts else "right")
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row))
     return table
 
 
@@ -43,7 +50,7 @@ def as_json(value: object) -> None:
 
 def stats(figures: Mapping[str, Any]) -> None:
     """The figures of a release."""
-    console, facts = _console(), figures["facts"]
+    console, facts = _Plain(), figures["facts"]
     console.print(
         f"{facts:,} facts, {figures['items']:,} items, {figures['subjects']:,} subjects, {figures['answers']:,} "
         f"answers; content {figures['content'][:16]}"
@@ -73,43 +80,43 @@ def stats(figures: Mapping[str, Any]) -> None:
 
 def fact(row: Mapping[str, Any]) -> None:
     """One fact in its languages, the answer marked."""
-    console = _console()
+    console = _Plain()
     for name in (key for key in row if key != "translations"):
-        console.print(f"{name}: {row[name]}", markup=False)
+        console.print(f"{name}: {row[name]}")
     for code, item in row["translations"].items():
-        console.print(f"\n{code}  {item.get('question')}", markup=False)
+        console.print(f"\n{code}  {item.get('question')}")
         for place, name in enumerate(OPTIONS):
             sign = "*" if place == item["answer_index"] else " "
             where = f"{item['option_ids'][place]}, {item['option_provenance'][place]}"
-            console.print(f"  {sign} {item[name]}  ({where})", markup=False)
+            console.print(f"  {sign} {item[name]}  ({where})")
 
 
 def hits(found: Sequence[Mapping[str, Any]], total: int) -> None:
     """Items found by a search."""
-    console = _console()
+    console = _Plain()
     for item in found:
-        console.print(f"{item['fact_id']}  {item['split']}, {item['quality_tier']}", markup=False)
-        console.print(f"  {item['language']}  {item['question']}  {item['answer']}", markup=False)
+        console.print(f"{item['fact_id']}  {item['split']}, {item['quality_tier']}")
+        console.print(f"  {item['language']}  {item['question']}  {item['answer']}")
     shown = f", the first {len(found):,} of them here" if total > len(found) else ""
     console.print(f"{total:,} items{shown}")
 
 
 def diff(found: Diff, versions: tuple[str, str], needed: str) -> None:
     """What changed, with examples, and the version that follows."""
-    console = _console()
+    console = _Plain()
     console.print(
         f"{versions[0]} -> {versions[1]}: {'no' if found.level == 'none' else f'a {found.level}'} change; "
         f"the version after {versions[0]} is {needed}\n"
     )
     for line in changelog(found):
-        console.print(line, markup=False)
+        console.print(line)
     listed = {"added": found.added, "removed": found.removed}
     for kind, facts in listed.items():
         for name, reason in list(facts.items())[:20]:
-            console.print(f"  {kind}: {name}  {reason}", markup=False)
+            console.print(f"  {kind}: {name}  {reason}")
     for kind, examples in found.examples.items():
         for example in examples:
-            console.print(f"  {kind}: {example}", markup=False)
+            console.print(f"  {kind}: {example}")
 
 
 def _size(size_bytes: int) -> str:
@@ -118,9 +125,9 @@ def _size(size_bytes: int) -> str:
 
 def pushed(done: Pushed, repo: str) -> None:
     """The files of a push, and what became of them."""
-    console = _console()
+    console = _Plain()
     for change in (change for change in done.changes if change.action != "keep"):
-        console.print(f"{change.action:<6}  {_size(change.size_bytes):>10}  {change.path}", markup=False)
+        console.print(f"{change.action:<6}  {_size(change.size_bytes):>10}  {change.path}")
     counts = Counter(change.action for change in done.changes)
     travelling = sum(change.size_bytes for change in done.changes if change.action in ("add", "change"))
     said = ", ".join(f"{number:,} to {action}" for action, number in sorted(counts.items()))

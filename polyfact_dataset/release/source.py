@@ -16,6 +16,9 @@ from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.storage import read_json
 
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
+# Of plain parts alone: what a manifest names stays inside the release (the Hub's cache has links, which is fine).
+_DATA_FILE = re.compile(r"data/\w[\w\-]*/\w[\w\-]*\.parquet", re.ASCII)
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 # What is fetched from the Hub beside the data: everything that describes it.
 _DESCRIPTION = ("*.json", "*.md", "*.cff", "splits.parquet")
 
@@ -77,7 +80,10 @@ def _ordered(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a release. Raises `ConfigError` when there is none, `DataError` when it is no manifest."""
+    """The manifest of a release, which names data files inside it alone.
+
+    Raises `ConfigError` when there is none, `DataError` when it is no manifest.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
         raise ConfigError(f"{folder} holds no manifest.json: it is no release that `polyfact build` wrote")
@@ -85,6 +91,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     missing = [name for name in ("build", "configs", "content", "files", "sizes", "stages") if name not in manifest]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; build the release again")
+    named = [name for splits in manifest["configs"].values() for paths in splits.values() for name in paths]
+    for name in (*named, *manifest["files"]):
+        if not _DATA_FILE.fullmatch(name):
+            raise DataError(f"{path} names {name!r}, which is no data file of a release")
+    for code in manifest["build"]["config"]["languages"]:
+        if not _LANGUAGE.fullmatch(code):
+            raise DataError(f"{path}: {code!r} is no language code")
     return _ordered(manifest)
 
 
@@ -103,15 +116,12 @@ def read_about(folder: Path) -> dict[str, Any]:
 def config_files(folder: Path, config: str, manifest: dict[str, Any] | None = None) -> dict[str, list[Path]]:
     """Split -> Parquet files of a config, as the release's manifest lists them.
 
-    Raises `DataError` when it names a file that is missing or outside the folder, `ConfigError` for an unknown config.
+    Raises `DataError` when it names a file that is missing, `ConfigError` for an unknown config.
     """
     listed: dict[str, dict[str, list[str]]] = (manifest or read_manifest(folder))["configs"]
     if config not in listed:
         raise ConfigError(f"{folder} has no config {config!r}; it has {', '.join(listed)}")
     for path in (path for paths in listed[config].values() for path in paths):
-        # Of plain parts alone: what the manifest names stays inside, whatever it leads to (the Hub's cache has links).
-        if not re.fullmatch(r"data/[\w\-]+/[\w\-]+\.parquet", path):
-            raise DataError(f"{folder / 'manifest.json'} names {path!r}, which is no data file of a release")
         if not (folder / path).is_file():
             raise DataError(f"{folder / path} is missing; build or fetch the release again")
     return {split: [folder / path for path in paths] for split, paths in listed[config].items()}

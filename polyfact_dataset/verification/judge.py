@@ -16,7 +16,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from polyfact_dataset.config import Config
+from polyfact_dataset.config import Config, bare_url
 from polyfact_dataset.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.llm.batch import Shards, next_folder, read_answers
 from polyfact_dataset.llm.cache import Cache
@@ -150,8 +150,15 @@ def _rows(task: ItemTask | FactTask, outcome: Outcome, date: str | None) -> list
 
 
 def reached(config: Config, cached: bool) -> Config:
-    """The configuration with the endpoint to ask: the one given, else OpenAI's; none where only the cache is asked."""
+    """The configuration with the endpoint to ask: the one given, else OpenAI's; none where only the cache is asked.
+
+    Raises `ConfigError` when the variable OPENAI_BASE_URL holds what may not stand in a message.
+    """
     url = None if cached else config.llm.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
+    try:
+        bare_url(url)
+    except ValueError as error:
+        raise ConfigError(f"the environment variable OPENAI_BASE_URL: {error}") from None
     return config.model_copy(update={"llm": config.llm.model_copy(update={"base_url": url})})
 
 

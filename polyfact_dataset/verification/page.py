@@ -2,7 +2,9 @@
 
 What is shown follows from the reviewer's file alone: the first item of the language without a label. So a page that is
 closed, or killed, goes on where it stopped, and several reviewers can work at once. The judge's labels are not read.
-The page listens on 127.0.0.1 only. Every text of an item is escaped: it came from Wikidata or a model.
+The page listens on 127.0.0.1 only, and answers its own pages alone: a site that is open in the same browser can
+neither send it labels (`Origin`) nor take its address for its own (`Host`). Every text of an item is escaped: it came
+from Wikidata or a model.
 """
 
 from __future__ import annotations
@@ -118,6 +120,23 @@ def _finished(shown: Shown) -> str:
 
 
 # ---------------------------------------------------------------- Gradio
+class OwnPagesOnly:
+    """ASGI middleware that answers 403 to what is not asked by the page itself, at this computer's own address."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        own = host.partition(":")[0] in (HOST, "localhost") and origin in (None, f"http://{host}")
+        if own or scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b"this page answers only itself"})
+
+
 def build_page(desk: Desk, reviewer: str, code: str) -> Any:
     """The page as Gradio blocks. Where reviewer or language is not given, it asks for them first."""
     import gradio as gr
@@ -212,6 +231,7 @@ def serve(folder: Path, *, reviewer: str, code: str, port: int, first: int | Non
             prevent_thread_lock=True,
             ssr_mode=False,
             footer_links=[],
+            app_kwargs={"middleware": [(OwnPagesOnly, (), {})]},
             theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             css=texts["css"],
             head=f"<script>{texts['js']}</script>",

@@ -26,6 +26,8 @@ _READ_BYTES = 1 << 20
 _PROBE_BYTES = 1 << 16
 # About how much text one step of decompression may yield.
 _STEP_BYTES = 1 << 22
+# Whatever the ratio, so much text is no bomb.
+_HARMLESS_BYTES = 1 << 26
 Format = Literal["plain", "bz2", "gz", "zst"]
 _MAGIC: tuple[tuple[bytes, Format], ...] = ((b"BZh", "bz2"), (b"\x1f\x8b", "gz"), (b"\x28\xb5\x2f\xfd", "zst"))
 # What the libraries raise for damaged data, besides types of their own.
@@ -41,6 +43,15 @@ class Text(Protocol):
 def damaged(name: str, error: object) -> DataError:
     """The error for a dump that cannot be decompressed."""
     return DataError(f"dump {name} is truncated or corrupt ({error}); download it again")
+
+
+def check_expansion(name: str, text_bytes: int, compressed_bytes: int, most: float) -> None:
+    """Raises `DataError` when so much text came out of so many bytes that the dump is made to fill memory or disk."""
+    if text_bytes > max(most * compressed_bytes, _HARMLESS_BYTES):
+        raise DataError(
+            f"dump {name}: {compressed_bytes:,} compressed bytes hold more than {text_bytes:,} of text; "
+            "raise extract.max_expansion if that is as it should be"
+        )
 
 
 @contextmanager
@@ -85,7 +96,12 @@ def identify(path: Path) -> str:
 
 
 class Raw:
-    """The bytes of a dump as they are, from a file or a pipe. `offset` says how many were read."""
+    """The bytes of a dump as they are, from a file or a pipe. `offset` says how many were read.
+
+    Of a byte at most `max_expansion` bytes of text may come.
+    """
+
+    max_expansion = 1000.0
 
     def __init__(self, handle: BinaryIO, name: str, size: int | None) -> None:
         self._handle, self.name, self.size = handle, name, size
@@ -167,15 +183,17 @@ class Members:
             if self._decoder is None and not self._next_member():
                 return b""
             assert self._decoder is not None
-            self._ready = self._decoder.decompress(self._input)
-            self._text_offset += len(self._ready)
-            self._input = self._decoder.rest
-            if self._decoder.eof:
-                self._decoder = None
-            elif not self._input and self._decoder.hungry:
-                self._input = self._raw.read(self._feed)
+            fed = b""
+            if self._decoder.hungry:
+                self._input = self._input or self._raw.read(self._feed)
                 if not self._input:
                     raise EOFError("the last member is incomplete")
+                fed, self._input = self._input[: self._feed], self._input[self._feed :]
+            self._ready = self._decoder.decompress(fed)
+            self._text_offset += len(self._ready)
+            check_expansion(self._raw.name, self._text_offset, self._raw.offset, self._raw.max_expansion)
+            if self._decoder.eof:
+                self._input, self._decoder = self._decoder.rest + self._input, None
             # A step of input yields a few MB of text, however well it is compressed.
             self._feed = min(max(1024, self._feed * _STEP_BYTES // max(len(self._ready), 1)), _READ_BYTES)
         part, self._ready = self._ready[:size], self._ready[size:]
@@ -272,15 +290,27 @@ def _is_member(data: bytes, new: type[_GZ] | type[_ZST]) -> bool:
     return decoder.eof or len(text) > 0
 
 
+class _BZ2:
+    """The text of a whole bz2 dump, in one thread."""
+
+    def __init__(self, raw: Raw) -> None:
+        import bz2
+
+        self._raw, self._text_bytes = raw, 0
+        self._inner: Text = bz2.BZ2File(raw)  # type: ignore[call-overload]  # needs no more than `read`
+
+    def read(self, size: int) -> bytes:
+        text = self._inner.read(size)
+        self._text_bytes += len(text)
+        check_expansion(self._raw.name, self._text_bytes, self._raw.offset, self._raw.max_expansion)
+        return text
+
+
 def _decompressed(raw: Raw) -> Text:
     """The text of the dump from its beginning, in one thread."""
     if raw.kind == "plain":
         return raw
-    if raw.kind == "bz2":
-        import bz2
-
-        return bz2.BZ2File(raw)  # type: ignore[call-overload, no-any-return]  # needs no more than `read`
-    return Members(raw)
+    return _BZ2(raw) if raw.kind == "bz2" else Members(raw)
 
 
 def text_of(raw: Raw) -> Text:

@@ -49,13 +49,13 @@ def wanted(config: Config) -> Wanted:
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the dump and the code; workers and memory do not count."""
+    """What the result depends on besides the dump and the code; workers and limits of memory do not count."""
     need = wanted(config)
     return {
         "relations": need.relations,
         "codes": need.codes,
         "wikis": need.wikis,
-        "extract": config.extract.model_dump(exclude={"workers", "memory_mb"}),
+        "extract": config.extract.model_dump(exclude={"workers", "memory_mb", "max_expansion"}),
     }
 
 
@@ -234,13 +234,15 @@ def run(context: Context) -> Report:
             "piped in or merged: extract it again, with --overwrite"
         )
     config, raw, parts = context.config.extract, open_raw(context.dump), Parts(context.folder)
+    raw.max_expansion = config.max_expansion
     with ExitStack() as stack:
         stack.callback(raw.close)
         with damage_as_data_error(raw.name):
             source = _open(raw, context, parts)
         per_part = config.part_batches if raw.kind != "bz2" else max(1, config.part_batches // _BZ2_CHUNKS)
         extraction = Extraction(context.config, raw.name, parts, context.part, per_part)
-        task = Task(wanted(context.config), config.max_line_bytes, raw.name, parts.work / "slots", source.slot_bytes)
+        limits = config.max_line_bytes, config.max_expansion
+        task = Task(wanted(context.config), *limits, raw.name, parts.work / "slots", source.slot_bytes)
         workers = worker_count(raw, config)
         if workers < config.workers and workers > 1:
             context.log.line(f"extract: {workers} workers fit into {config.memory_mb} MB (extract.memory_mb)")

@@ -24,7 +24,7 @@ from polyfact_dataset.parallel import start_processes
 from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.storage import disk_errors, write_parquet
 from polyfact_dataset.wikidata.chunks import Chunk
-from polyfact_dataset.wikidata.dump import damage_as_data_error
+from polyfact_dataset.wikidata.dump import check_expansion, damage_as_data_error
 from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
 from polyfact_dataset.wikidata.lines import LineCutter
 
@@ -40,6 +40,7 @@ class Task:
 
     wanted: Wanted
     max_line_bytes: int
+    max_expansion: float
     dump_name: str
     slots: Path
     slot_bytes: int
@@ -108,7 +109,11 @@ class Worker:
 
     def _read(self, chunk: Chunk, text: Iterator[bytes]) -> tuple[Rows, LineCutter]:
         rows, cutter, number = Rows(), LineCutter(self._task.max_line_bytes, at_line=chunk.at_line), 0
+        text_bytes = 0
         for piece in text:
+            text_bytes += len(piece)
+            if chunk.bits is not None:
+                check_expansion(self._task.dump_name, text_bytes, chunk.length, self._task.max_expansion)
             lines = cutter.feed(piece)
             self._reader.read(lines, number, rows)
             number = cutter.newlines - (cutter.head is not None)

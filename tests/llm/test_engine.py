@@ -170,3 +170,13 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert _retry_after_s("2.5") == 2.5 and _retry_after_s("-1") == 0.0
     assert _retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert _retry_after_s("Fri, 01 Jan 2100 00:00:00 GMT") > 1e9
+
+
+def test_no_part_of_a_key_is_left_where_a_message_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+
+    async def said(message: str) -> str:
+        return OpenAIEngine(LlmConfig(base_url="http://127.0.0.1:9/v1"), Counter())._clean(message)
+
+    for before in range(295 - len(SECRET), 300):
+        assert SECRET[:4] not in asyncio.run(said("." * before + SECRET))

@@ -271,7 +271,7 @@ def test_a_models_release_is_rebuilt_from_its_answers(live: Path, server: Script
     status, message = call(*arguments)
     assert status == 2 and f"{MODEL} wrote the questions" in message and "--answers" in message
     status, message = call(*arguments, "--answers", tmp_path)
-    assert status == 2 and "neither model-cache.sqlite nor" in message
+    assert status == 2 and "model-cache.sqlite) by --answers" in message
     (tmp_path / "objections.csv").write_text("fact_id,language\nQ1|P1|Q2,de\n")
     objected = ("--answers", live, "--objections", tmp_path / "objections.csv")
     status, message = call(*arguments, *objected)

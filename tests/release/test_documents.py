@@ -14,6 +14,7 @@ from polyfact_dataset.records import FLAT_ROWS, parallel_rows
 from polyfact_dataset.release import card, documents, figures
 from polyfact_dataset.release.source import read_release
 from polyfact_dataset.release.stats import statistics
+from polyfact_dataset.shown import markdown
 from polyfact_dataset.storage import read_json
 from tests.conftest import polyfact
 from tests.release.planted import copy_of, parallel_rows_of
@@ -298,7 +299,7 @@ def test_a_number_that_the_card_lacks_is_an_error(gone: tuple[str, str], small: 
 
 
 def test_text_of_wikidata_is_no_markup() -> None:
-    assert card.escape("<b>a|b</b> `x` [y](z)\n# *h*") == r"\<b\>a\|b\</b\> \`x\` \[y\](z) \# \*h\*"
+    assert markdown("<b>a|b</b> `x` [y](z)\n# *h*") == r"\<b\>a\|b\</b\> \`x\` \[y\](z) \# \*h\*"
 
 
 def test_the_script_of_a_release_names_its_configs_and_tag(small: Path, sample_build: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import Desk, item_html
+from polyfact_dataset.verification.page import Desk, OwnPagesOnly, item_html
 from tests.questions.test_model_build import call
 from tests.verification.releases import sampled
 
@@ -74,6 +76,47 @@ def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
     assert status == 2 and "holds no sample" in said
     status, said = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
     assert status == 2 and "no items in 'xx'" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1:7860", None, 200),
+        ("127.0.0.1:7860", "http://127.0.0.1:7860", 200),
+        ("localhost:7860", "http://localhost:7860", 200),
+        # Another site in the same browser, another program on this computer, a file, and a name that was pointed here.
+        ("127.0.0.1:7860", "https://evil.example", 403),
+        ("127.0.0.1:7860", "http://127.0.0.1:8000", 403),
+        ("127.0.0.1:7860", "null", 403),
+        ("evil.example:7860", "http://evil.example:7860", 403),
+        ("evil.example:7860", None, 403),
+        ("127.0.0.1.evil.example", None, 403),
+        ("", None, 403),
+    ],
+)
+def test_the_page_answers_itself_alone(host: str, origin: str | None, status: int) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin else [])
+    asyncio.run(OwnPagesOnly(page)({"type": "http", "headers": headers}, None, send))
+    assert sent[0]["status"] == status
+
+
+def test_the_served_page_is_guarded_and_listens_here_alone(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="the extra `review` is not installed")
+    with review(sampled(tmp_path), "--language", "en", "--reviewer", "ada") as (_, url):
+        assert requests.get(url, timeout=30).status_code == 200
+        for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+            assert requests.get(f"{url}config", headers=headers, timeout=30).status_code == 403
+        port = int(url.rstrip("/").rpartition(":")[2])
+        listening = Path("/proc/net/tcp").read_text() if Path("/proc/net/tcp").exists() else ""
+        assert f"00000000:{port:04X}" not in listening
 
 
 # ---------------------------------------------------------------- in a browser

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
 from polyfact_dataset.quality.audit.wording import bare

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release, relation_order
 from polyfact_dataset.quality.audit.result import Section
 from polyfact_dataset.quality.audit.stats import corrected, uniform_p

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.labels import kind_of
 from polyfact_dataset.quality.audit.release import Release
 from polyfact_dataset.quality.audit.result import Section, shown

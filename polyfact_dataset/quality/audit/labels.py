@@ -11,7 +11,7 @@ from statistics import fmean
 
 import pyarrow.compute as pc
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.release import Items, Release, relation_order
 from polyfact_dataset.quality.audit.result import Section
 from polyfact_dataset.records import CONVERTED, PROVENANCES

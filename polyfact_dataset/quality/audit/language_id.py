@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.release import Coded, Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown
 

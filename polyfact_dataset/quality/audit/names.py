@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.leakage import other_names
 from polyfact_dataset.quality.audit.release import Ints, Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown

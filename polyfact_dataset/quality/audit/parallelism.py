@@ -15,7 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit.release import Coded, Floats, Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.release import Bools, Floats, Release, relation_order
 from polyfact_dataset.quality.audit.result import Section
 

@@ -15,12 +15,13 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from polyfact_dataset import __version__
-from polyfact_dataset.config import GATES, AuditConfig
 from polyfact_dataset.errors import DataError
+from polyfact_dataset.gates import GATES, AuditConfig
 from polyfact_dataset.quality.audit import plots
 from polyfact_dataset.quality.audit.release import Release
 from polyfact_dataset.quality.audit.result import Cell, Grid, Section, Verdict
 from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.shown import markdown
 from polyfact_dataset.storage import read_json
 
 _SIGNS = {"most": "≤", "least": "≥"}
@@ -100,16 +101,9 @@ def written(column: str, value: Cell, percents: frozenset[str]) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _cell(text: str) -> str:
-    """Text inside a Markdown table: no markup of its own, one line."""
-    for char in "\\`*_[]<>|#~$":
-        text = text.replace(char, f"\\{char}")
-    return " ".join(text.split())
-
-
 def _markdown_table(columns: list[str], rows: list[list[str]]) -> list[str]:
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return lines + ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows] + [""]
+    return lines + ["| " + " | ".join(markdown(cell) for cell in row) + " |" for row in rows] + [""]
 
 
 def _limit(gate: dict[str, Any]) -> str:
@@ -130,17 +124,17 @@ def as_markdown(summary: dict[str, Any], sections: list[Section]) -> str:
     lines += [f"{summary['facts']:,} facts ({splits}) in {languages} languages. Content `{summary['content']}`.", ""]
     for title, key in (("Broken gates", "broken"), ("Not checked", "not_checked")):
         if summary[key]:
-            lines += [f"**{title}:**", "", *(f"- {_cell(sentence)}" for sentence in summary[key]), ""]
+            lines += [f"**{title}:**", "", *(f"- {markdown(sentence)}" for sentence in summary[key]), ""]
     columns = ["gate", "status", "value", "limit", "reason", "detail"]
     rows = [[g["gate"], g["status"], _value(g), _limit(g), g["reason"], g["detail"]] for g in summary["gates"]]
     lines += ["## Gates", "", *_markdown_table(columns, rows)]
     for entry, section in zip(summary["audits"], sections):
-        lines += [f"## {entry['title']}", "", _cell(entry["explains"]), ""]
+        lines += [f"## {entry['title']}", "", markdown(entry["explains"]), ""]
         for grid in (grid for grid in section.grids if not grid.long):
             lines += [f"**{grid.title}**", ""]
             cells = [[written(c, v, grid.percents) for c, v in zip(grid.columns, row)] for row in grid.rows]
             lines += _markdown_table(list(grid.columns), cells)
-            lines += [_cell(grid.note), ""] if grid.note else []
+            lines += [markdown(grid.note), ""] if grid.note else []
         for check, number in entry["findings"].items():
             examples = entry["examples"][check]
             lines += [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.records import FINDINGS
 
 Cell = str | int | float | None

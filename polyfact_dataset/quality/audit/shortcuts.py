@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit import trained
 from polyfact_dataset.quality.audit.release import Bools, Floats, Ints, Items, Release, relation_order

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit.release import Bools, Floats, Ints, Items, Release
 from polyfact_dataset.text import normalise
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.languages import Cues, known, language
 from polyfact_dataset.quality.audit.release import Bools, Floats, Items, Release
 from polyfact_dataset.quality.audit.result import Section, shown

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.synthetic import release, write
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.languages import PAPER_LANGUAGES
 from polyfact_dataset.quality.audit import load
 from polyfact_dataset.quality.audit.release import OpenItems, Release

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from polyfact_dataset.config import GATES
+from polyfact_dataset.gates import GATES
 from polyfact_dataset.languages import language
 from polyfact_dataset.quality.audit import (
     answerability,

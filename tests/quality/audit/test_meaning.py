@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit import answerability, integrity, labels, language_id, parallelism, popularity
 from polyfact_dataset.quality.audit.wording import wording

@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit import columns, names
 from polyfact_dataset.quality.audit.release import OpenItems
 from tests.quality.audit.releases import OPTIONS, as_release, audited, broken, clean_rows, distractor, gold, rename

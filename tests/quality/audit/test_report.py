@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit import leakage, report, run
 from polyfact_dataset.quality.audit.result import Section, Verdict, shown
 from tests.quality.audit.releases import as_release, audited, clean_rows, gold, rename

@@ -12,8 +12,9 @@ import pytest
 
 from polyfact_dataset import build, pipeline
 from polyfact_dataset.build import SAMPLE_DUMP
-from polyfact_dataset.config import GATES, Gate, load_config
+from polyfact_dataset.config import load_config
 from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.gates import GATES, Gate
 from polyfact_dataset.progress import Log
 from polyfact_dataset.quality.audit import report
 from polyfact_dataset.quality.audit.run import run_alone

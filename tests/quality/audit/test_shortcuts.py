@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.quality.audit import shortcuts, trained
 from tests.quality.audit.releases import OPTIONS, Rows, as_release, audited, broken, clean_rows, mark, offer, rename
 

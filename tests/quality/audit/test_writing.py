@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polyfact_dataset.config import AuditConfig
+from polyfact_dataset.gates import AuditConfig
 from polyfact_dataset.languages import known, language
 from polyfact_dataset.quality.audit import writing
 from polyfact_dataset.quality.audit.result import Section

@@ -134,7 +134,10 @@ def write(figures: Sequence[Figure], folder: Path) -> list[Path]:
             for suffix in (".svg", ".png"):
                 path = folder / f"{figure.name}{suffix}"
                 with atomic(path) as temporary:
-                    kind = {"format": suffix[1:], "metadata": {"Date": None} if suffix == ".svg" else {}}
+                    kind = {
+                        "format": suffix[1:],
+                        "metadata": {"Date": None} if suffix == ".svg" else {"Software": None},
+                    }
                     figure.drawn.savefig(temporary, dpi=PNG_DPI, **kind)
                 paths.append(path)
     return paths
