@@ -107,7 +107,7 @@ class Bench:
         shutil.rmtree(out, ignore_errors=True)
         return out
 
-    def command(self, out: Path, *options: object, code: str = "", verb: str = "build") -> list[str]:
+    def command(self, out: Path, *options: object, code: str = "", verb: str = "export") -> list[str]:
         start = ["-c", code] if code else ["-m", "polyfact_dataset.cli"]
         config = self.folder / ("model.toml" if "model" in options else "polyfact.toml")
         end = ["--config", str(config), "--out", str(out), "--workers", "1", *map(str, options)]
@@ -122,7 +122,7 @@ class Bench:
             command, capture_output=True, text=True, timeout=600, preexec_fn=limited if limit_bytes else None
         )
 
-    def ends_right(self, out: Path, verb: str = "build") -> int:
+    def ends_right(self, out: Path, verb: str = "export") -> int:
         """Runs the build once more; the number of files that are not as they should be."""
         result = self.run(out, verb=verb)
         wrong = differing(contents(out), self.expected[verb]) if result.returncode == 0 else [result.stderr[-300:]]
@@ -151,10 +151,12 @@ def reason_of(result: subprocess.CompletedProcess[str]) -> str:
     return "clear error" if is_clear(result) else "CRASH"
 
 
-def settle(bench: Bench, found: Found, out: Path, result: subprocess.CompletedProcess[str], how: str = "") -> None:
+def settle(
+    bench: Bench, found: Found, out: Path, result: subprocess.CompletedProcess[str], verb: str = "export"
+) -> None:
     """Judges a disturbed run and the next one."""
     said = reason_of(result)
-    found.note(said != "CRASH", bench.ends_right(out), how or said)
+    found.note(said != "CRASH", bench.ends_right(out, verb), said)
 
 
 def kill_in_stage(bench: Bench, out: Path, verb: str, stage: str) -> str | None:
@@ -180,7 +182,9 @@ def kill_in_stage(bench: Bench, out: Path, verb: str, stage: str) -> str | None:
 def kill_at_change(bench: Bench, out: Path, verb: str) -> str | None:
     """Kills a build just before it changes the file system; the stage that it was in, None when it was over before."""
     code = AT_CHANGE.format(number=bench.rng.randint(1, 15))
-    result = subprocess.run(bench.command(out, code=code, verb=verb), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    result = subprocess.run(
+        bench.command(out, code=code, verb=verb), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     started = [s.name for s in STAGES if f"{s.name}: {s.doc}" in result.stderr]
     if result.returncode not in (0, -signal.SIGKILL):
         say(f"  NOT KILLED ({result.returncode}): {result.stderr[-1500:]}")
@@ -236,16 +240,16 @@ def tmpfs(path: Path, size_kb: int) -> Iterator[Callable[..., None]]:
 def disk_full(bench: Bench) -> Found:
     """A disk that is too small, then large enough; and a limit on the size of a file, then none."""
     found = Found()
-    for size_kb in (0, 64, 512, 900, 1400, 2000, 2600, 3200, 3800, 4400) if _can_mount() else ():
-        with tmpfs(bench.folder / "disk", max(size_kb, 8)) as remount:
-            out = bench.folder / "disk" / "build"
-            result = bench.run(out)
+    for size_kb in (8, 64, 256, 512, 900, 1200, 1600, 2000, 2600, 3200, 4000) if _can_mount() else ():
+        with tmpfs(bench.folder / "disk", size_kb) as remount:
+            out, verb = bench.folder / "disk" / "build", "build" if size_kb >= 2600 else "export"
+            result = bench.run(out, verb=verb)
             remount("size=100m")
-            settle(bench, found, out, result, f"tmpfs: {'clear error' if result.returncode else 'went through'}")
+            say(f"tmpfs of {size_kb} kB: {result.returncode}")
+            settle(bench, found, out, result, verb)
     for limit_bytes in (1, 1_000, 10_000, 40_000, 100_000, 300_000):
         out = bench.new("limited")
-        result = bench.run(out, limit_bytes=limit_bytes)
-        settle(bench, found, out, result, f"file size: {'clear error' if result.returncode else 'went through'}")
+        settle(bench, found, out, bench.run(out, limit_bytes=limit_bytes))
     return found
 
 
@@ -273,17 +277,18 @@ def read_only_folders(bench: Bench) -> Found:
     found = Found()
     for stage, part in (
         *(("", ""), ("extract", ""), ("extract", "stages"), ("sample", "stages"), ("export", "release")),
-        *(("audit", "release"), ("card", ""), ("", "..")),
+        *(("audit", "release"), ("build", ""), ("", "..")),
     ):
         out = bench.new("locked/build")
         out.mkdir(parents=True)
         if stage:
-            bench.run(out, verb="build" if stage == "card" else stage)
+            bench.run(out, verb=stage)
         if part == "..":
             out.rmdir()
+        verb = "build" if stage in ("audit", "build") else "export"
         with read_only((out / part).resolve()):
-            result = bench.run(out)
-        settle(bench, found, out, result)
+            result = bench.run(out, verb=verb)
+        settle(bench, found, out, result, verb)
     return found
 
 
@@ -308,7 +313,7 @@ def clock_jumps(bench: Bench) -> Found:
     found = Found()
     for seed in range(3):
         out = bench.new("clock")
-        settle(bench, found, out, bench.run(out, code=JUMPING.format(seed=seed)), "went through")
+        settle(bench, found, out, bench.run(out, code=JUMPING.format(seed=seed)))
     for seed in range(2):
         out = bench.new("clock")
         with serve(Scripted()) as server:
@@ -355,7 +360,7 @@ def tables(bench: Bench) -> Found:
             is_clear(result)
             result = bench.run(out, "--overwrite")
         settle(bench, found, out, result)
-        if differing(contents(out), bench.expected["build"]):
+        if differing(contents(out), bench.expected["export"]):
             bench.run(bench.new("damaged"))
     return found
 
@@ -481,7 +486,7 @@ def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
     result = bench.run(whole, verb="export")
     assert result.returncode == 0, result.stderr
     expected = {"export": contents(whole)}
-    result = bench.run(whole)
+    result = bench.run(whole, verb="build")
     assert result.returncode == 0, result.stderr
     expected["build"] = contents(whole)
     with serve(Scripted()) as server:

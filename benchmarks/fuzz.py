@@ -52,7 +52,9 @@ def fuzz(target: Target, examples: int, folder: Path) -> tuple[int, Counter[str]
                 target.read(value, folder)
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
-            own = [frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename]
+            own = [
+                frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename
+            ]
             at = (own or frames)[-1]
             place = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
             crashes[place] += 1

@@ -15,7 +15,20 @@ FRAGMENTS = (
     *('"' + "x" * 100_000 + '"', '"/"', '"."', '"=1+1"', '"<script>"', '"\\ud83d\\ude00"'),
     *("[" * 10_000 + "]" * 10_000, '{"a":' * 10_000 + "1" + "}" * 10_000, "[" * 10_000, '{"a": 1, "a": 2}'),
 )  # fmt: skip
-SPLICES = (b"\xff", b"\x00", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xc0\x80", b"\n", b'"', b"\\", b"{", b"]", b",", b"\x1b[2J")
+SPLICES = (
+    b"\xff",
+    b"\x00",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\xc0\x80",
+    b"\n",
+    b'"',
+    b"\\",
+    b"{",
+    b"]",
+    b",",
+    b"\x1b[2J",
+)
 
 
 def json_values() -> st.SearchStrategy[Any]:

@@ -124,9 +124,30 @@ def configs(draw: st.DrawFn) -> bytes:
     lines = TOML.strip().splitlines()
     place = draw(st.sampled_from([n for n, line in enumerate(lines) if " = " in line]))
     key = lines[place].partition(" = ")[0]
-    odd = ("inf", "-inf", "nan", "9" * 5_000, "[" * 10_000 + "]" * 10_000, "{a=" * 2_000 + "1" + "}" * 2_000, "0000-00-00")
+    odd = (
+        "inf",
+        "-inf",
+        "nan",
+        "9" * 5_000,
+        "[" * 10_000 + "]" * 10_000,
+        "{a=" * 2_000 + "1" + "}" * 2_000,
+        "0000-00-00",
+    )
     strings = st.text(max_size=30).map(lambda text: json.dumps(text, ensure_ascii=False))
-    names = ('""', '"\\u0000"', '"\\uD800"', "'('", "'(a+)+$'", '"a{99999}"', "[]", "{}", "true", "-1", "2026-13-01", "25:00:00")
+    names = (
+        '""',
+        '"\\u0000"',
+        '"\\uD800"',
+        "'('",
+        "'(a+)+$'",
+        '"a{99999}"',
+        "[]",
+        "{}",
+        "true",
+        "-1",
+        "2026-13-01",
+        "25:00:00",
+    )
     value = draw(st.sampled_from(odd + names) | strings | st.integers().map(str) | st.floats().map(str))
     lines[place] = f"{key} = {value}"
     text = "\n".join(lines).encode("utf-8", "surrogatepass")
@@ -217,7 +238,17 @@ class _Replies(requests.Session):
 
 API_BODY = {"entities": {"Q1": {**ENTITY, "lastrevid": 5}, "Q2": {"id": "Q2", "missing": True}}, "success": 1}
 API_ERROR = {"error": {"code": "no-such-entity", "info": "i", "id": "Q1"}}
-RETRY_AFTER = ("", "5", "²", "-1", "9" * 400, "1e999", "nan", "Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00")
+RETRY_AFTER = (
+    "",
+    "5",
+    "²",
+    "-1",
+    "9" * 400,
+    "1e999",
+    "nan",
+    "Fri, 31 Dec 9999 23:59:59 -2359",
+    "Mon, 01 Jan 0001 00:00:00",
+)
 
 
 def api_answers() -> st.SearchStrategy[tuple[int, bytes, str]]:
@@ -292,7 +323,11 @@ def model(answer: tuple[str, bytes], folder: Path) -> None:
 
 REQUEST = Request("question", {"model": "m", "messages": []})
 BATCH = {"id": "b", "custom_id": REQUEST.key, "response": {"status_code": 200, "body": CHAT_BODY}, "error": None}
-BATCH_ERROR = {"id": "b", "custom_id": REQUEST.key, "response": {"status_code": 400, "body": {"error": {"message": "m"}}}}
+BATCH_ERROR = {
+    "id": "b",
+    "custom_id": REQUEST.key,
+    "response": {"status_code": 400, "body": {"error": {"message": "m"}}},
+}
 
 
 def batch_files(data: bytes, folder: Path) -> None:
