@@ -188,7 +188,7 @@ def kill_at_change(bench: Bench, out: Path, verb: str) -> str | None:
     started = [s.name for s in STAGES if f"{s.name}: {s.doc}" in result.stderr]
     if result.returncode not in (0, -signal.SIGKILL):
         say(f"  NOT KILLED ({result.returncode}): {result.stderr[-1500:]}")
-        return "CRASH"
+        return None
     return (started[-1] if started else "start") if result.returncode == -signal.SIGKILL else None
 
 
@@ -282,7 +282,8 @@ def read_only_folders(bench: Bench) -> Found:
         out = bench.new("locked/build")
         out.mkdir(parents=True)
         if stage:
-            bench.run(out, verb=stage)
+            begun = bench.run(out, verb=stage)
+            assert begun.returncode == 0, begun.stderr
         if part == "..":
             out.rmdir()
         verb = "build" if stage in ("audit", "build") else "export"

@@ -33,6 +33,7 @@ from polyfact_dataset.storage import (
     digest,
     digest_json,
     digest_sources,
+    disk_errors,
     read_json,
     read_parquet,
     remove,
@@ -52,6 +53,8 @@ _KEY = ".key"
 _CACHES = ("wikidata-cache.sqlite", "model-cache.sqlite")
 _OWN = (
     *(".lock", "stages", "timings.json", "batches"),
+    # Left by a kill while they are written.
+    *(".timings.json.part", ".manifest.json.part"),
     *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
 )
 _OWN_SOURCES = {
@@ -431,7 +434,7 @@ def run(
         (out / "stages").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
-    with locked(out), Workers(inputs.config.extract.workers) as workers:
+    with locked(out), Workers(inputs.config.extract.workers) as workers, disk_errors(out):
         manifest = {**_open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
         timings = _read_timings(out, log)
         write_json(out / "timings.json", timings)
