@@ -182,9 +182,7 @@ def kill_in_stage(bench: Bench, out: Path, verb: str, stage: str) -> str | None:
 def kill_at_change(bench: Bench, out: Path, verb: str) -> str | None:
     """Kills a build just before it changes the file system; the stage that it was in, None when it was over before."""
     code = AT_CHANGE.format(number=bench.rng.randint(1, 15))
-    result = subprocess.run(
-        bench.command(out, code=code, verb=verb), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    result = subprocess.run(bench.command(out, code=code, verb=verb), capture_output=True, text=True)
     started = [s.name for s in STAGES if f"{s.name}: {s.doc}" in result.stderr]
     if result.returncode not in (0, -signal.SIGKILL):
         say(f"  NOT KILLED ({result.returncode}): {result.stderr[-1500:]}")
@@ -277,7 +275,7 @@ def read_only_folders(bench: Bench) -> Found:
     found = Found()
     for stage, part in (
         *(("", ""), ("extract", ""), ("extract", "stages"), ("sample", "stages"), ("export", "release")),
-        *(("audit", "release"), ("build", ""), ("", "..")),
+        *(("build", "release"), ("build", ""), ("", "..")),
     ):
         out = bench.new("locked/build")
         out.mkdir(parents=True)
@@ -286,7 +284,7 @@ def read_only_folders(bench: Bench) -> Found:
             assert begun.returncode == 0, begun.stderr
         if part == "..":
             out.rmdir()
-        verb = "build" if stage in ("audit", "build") else "export"
+        verb = "build" if stage == "build" else "export"
         with read_only((out / part).resolve()):
             result = bench.run(out, verb=verb)
         settle(bench, found, out, result, verb)
@@ -427,28 +425,26 @@ def flipped_answers(bench: Bench) -> Found:
     return found
 
 
+def _die_amid(script: Scripted, port: int, at: int, soon: bool, ended: threading.Event) -> None:
+    """Serves until `at` answers are given, then drops all connections; serves again a second later, if `soon`."""
+    with serve(script, port):
+        while script.answered.total() < at and not ended.wait(0.01):
+            pass
+        script.fault = lambda body, tries: "cut"
+    if soon and not ended.wait(1.0):
+        script.fault = no_fault
+        with serve(script, port):
+            ended.wait()
+
+
 def server_dies(bench: Bench) -> Found:
     """A model's server goes away amid the answers, and comes back: soon, or only for the next run."""
     found = Found()
     for number in range(6):
-        out, script = bench.new("server"), Scripted(delay_s=0.02)
+        out, script, ended = bench.new("server"), Scripted(delay_s=0.02), threading.Event()
         with serve(script):
-            pass
-        port = int(script.url.rpartition(":")[2].partition("/")[0])
-        soon = number % 2 == 0
-        ended = threading.Event()
-
-        def keep(script: Scripted = script, port: int = port, soon: bool = soon, at: int = 10 + 25 * number) -> None:
-            with serve(script, port):
-                while script.answered.total() < at and not ended.wait(0.01):
-                    pass
-                script.fault = lambda body, tries: "cut"
-            if soon and not ended.wait(1.0):
-                script.fault = no_fault
-                with serve(script, port):
-                    ended.wait()
-
-        thread = threading.Thread(target=keep)
+            port = int(script.url.rpartition(":")[2].partition("/")[0])
+        thread = threading.Thread(target=_die_amid, args=(script, port, 10 + 25 * number, number % 2 == 0, ended))
         thread.start()
         time.sleep(0.2)
         result = ask(bench, out, script)

@@ -221,7 +221,7 @@ def test_a_damaged_manifest_is_named_and_built_anew(tmp_path: Path) -> None:
     assert contents(tmp_path / "build") == before
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"extract": "long"}', '{"extract": 1.5}'])
+@pytest.mark.parametrize("content", ["", '["extract"]', '{"extract": "long"}', '{"extract": 1.5}'])
 def test_lost_durations_lose_nothing_else(content: str, tmp_path: Path) -> None:
     options = ("extract", "--out", tmp_path / "build", "--facts", 300)
     polyfact(*options)

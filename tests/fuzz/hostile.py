@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 # As they stand in JSON: what parsers, databases and encoders choke on.
 FRAGMENTS = (
-    *("null", "true", "[]", "{}", "[null]", "[[]]", "-1", "0", "1e999", "-1e999", "NaN", "1.5", str(2**63), str(-(2**70))),
-    *("9" * 5_000, '""', '" "', '"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"\\u202e\\u200b"', '"\\ufdd0"', '"../../x"'),
-    *('"' + "x" * 100_000 + '"', '"/"', '"."', '"=1+1"', '"<script>"', '"\\ud83d\\ude00"'),
+    *("null", "true", "[]", "{}", "[null]", "[[]]", "-1", "0", "1e999", "-1e999", "NaN", "1.5"),
+    *(str(2**63), str(-(2**70)), "9" * 5_000, '""', '" "', '"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"\\u202e\\u200b"', '"\\ufdd0"'),
+    *('"../../x"', '"' + "x" * 100_000 + '"', '"/"', '"."', '"=1+1"', '"<script>"', '"\\ud83d\\ude00"'),
     *("[" * 10_000 + "]" * 10_000, '{"a":' * 10_000 + "1" + "}" * 10_000, "[" * 10_000, '{"a": 1, "a": 2}'),
 )  # fmt: skip
 SPLICES = (
@@ -35,7 +35,11 @@ def json_values() -> st.SearchStrategy[Any]:
     """Any JSON value, small."""
     leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
     names = st.text(max_size=10)
-    return st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6)  # fmt: skip
+
+    def grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        return st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3)
+
+    return st.recursive(leaves, grown, max_leaves=6)
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""What is fuzzed: sound input, how it is spoilt, and what reads it. A `PolyFactError` is an answer, all else a crash."""
+"""What is fuzzed: sound input, how it is spoilt, and what reads it. A `PolyFactError` is an answer, all else is not."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CHAT_BODY = {
     "model": "m",
     "created": 1_700_000_000,
     "system_fingerprint": "f",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "{}", "refusal": None}, "finish_reason": "stop"}],
+    "choices": [{"message": {"role": "assistant", "content": "{}", "refusal": None}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
 }  # fmt: skip
 SAID = {"question": "What is the capital of Land?", "answer_text": "Town"}
@@ -210,7 +210,8 @@ KLAR = {
     "name": "capital",
     "prompt_templates": ["The capital of <subject> is <mask>", "<subject>'s capital is <mask>"],
     "samples": [
-        {"subject": f"Land {n}", "object": f"Town {n}", "index": n, "object_candidates": "Town 1,Town 2"} for n in range(5)
+        {"subject": f"Land {n}", "object": f"Town {n}", "index": n, "object_candidates": "Town 1,Town 2"}
+        for n in range(5)
     ],
 }  # fmt: skip
 

@@ -46,7 +46,8 @@ def test_a_line_of_200_mb_is_quarantined_in_bounded_memory(tmp_path: Path) -> No
         "inputs = pipeline.Inputs(config, Path(sys.argv[1]))\n"
         "made = pipeline.run(inputs, Path(sys.argv[2]), Log(quiet=True), until='extract')\n"
         "peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))\n"
-        "print(made['stages']['extract']['counts']['entities'], made['stages']['extract']['counts']['quarantine'], peak)"
+        "counts = made['stages']['extract']['counts']\n"
+        "print(counts['entities'], counts['quarantine'], peak)"
     )
     result = subprocess.run([sys.executable, "-c", script, dump, tmp_path / "build"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -16,9 +16,7 @@ def test_nothing_but_errors_of_ours(name: str, tmp_path: Path) -> None:
     target = TARGETS[name]
 
     # The same inputs in every run: a new crash is found by the benchmark, and kept as a test of its own.
-    @settings(
-        max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(target.spoil(tmp_path))
     def one(value: Any) -> None:
         with answered():
