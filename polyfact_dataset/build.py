@@ -45,10 +45,10 @@ def previous_splits(release: Path) -> dict[str, str]:
     return dict(sorted(splits.items()))
 
 
-def _dump(given: Path | None, out: Path) -> tuple[Path | None, str]:
+def _dump(given: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, str]:
     """The dump, or what identifies it. Without one given: what was piped or merged into `out`, or the sample."""
     if given is None and (out / "manifest.json").exists():
-        manifest = read_json(out / "manifest.json")
+        manifest = pipeline.read_manifest(out, overwrite)
         if manifest.get("dump_is_gone") and "extract" in manifest["stages"]:
             return None, manifest["build"]["dump"]
     return given or SAMPLE_DUMP, ""
@@ -108,13 +108,18 @@ def read_verification(path: Path) -> pa.Table:
 
 
 def settle(
-    config: Config, dump: Path | None, out: Path, previous: Path | None = None, part: str | None = None
+    config: Config,
+    dump: Path | None,
+    out: Path,
+    previous: Path | None = None,
+    part: str | None = None,
+    overwrite: bool = False,
 ) -> pipeline.Inputs:
     """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
 
     One in the published layout has no version to follow. Raises `ConfigError` for one of ours that is unfinished.
     """
-    path, source = _dump(dump, out)
+    path, source = _dump(dump, out, overwrite)
     if config.release.dump_date is None and path is not None:
         dated = config.release.model_copy(update={"dump_date": dump_date(path)})
         config = config.model_copy(update={"release": dated})
@@ -144,7 +149,7 @@ def run(
 ) -> None:
     """Runs the stages up to `until` and prints the closing table of a whole build."""
     log = Log(quiet=quiet)
-    inputs = settle(load_config(config_file, **overrides), dump, out, previous, part)
+    inputs = settle(load_config(config_file, **overrides), dump, out, previous, part, overwrite)
     if verification is not None:
         inputs = replace(inputs, verification=read_verification(verification))
     if objections is not None:

@@ -364,7 +364,7 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ConfigError(f"configuration {path} does not exist") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"configuration {path}: {error}") from error
     for key, value in overrides.items():
         if value is None:

@@ -26,13 +26,14 @@ import pyarrow.parquet as pq
 
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
-from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.parallel import MANY_ROWS, Workers
 from polyfact_dataset.progress import Log
 from polyfact_dataset.storage import (
     digest,
     digest_json,
     digest_sources,
+    disk_errors,
     read_json,
     read_parquet,
     remove,
@@ -52,6 +53,8 @@ _KEY = ".key"
 _CACHES = ("wikidata-cache.sqlite", "model-cache.sqlite")
 _OWN = (
     *(".lock", "stages", "timings.json", "batches"),
+    # Left by a kill while they are written.
+    *(".timings.json.part", ".manifest.json.part"),
     *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
 )
 _OWN_SOURCES = {
@@ -314,6 +317,37 @@ def locked(out: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:
+    """The manifest of a build folder. Raises `DataError` when it is damaged, unless all may be made anew."""
+    path = out / "manifest.json"
+    try:
+        manifest = read_json(path)
+        # Builds of earlier versions have no seal.
+        if not isinstance(manifest, dict) or manifest.pop("seal", None) not in (None, digest_json(manifest)):
+            raise DataError(f"{path} is not as it was written")
+    except DataError as error:
+        if overwrite:
+            return {"stages": {}}
+        raise DataError(f"{error}; restore it, or give --overwrite to build anew") from error
+    return manifest
+
+
+def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Writes the manifest with the digest of what it says: a wrong digit in it would end up in a release."""
+    write_json(out / "manifest.json", {**manifest, "seal": digest_json(manifest)})
+
+
+def _read_timings(out: Path, log: Log) -> dict[str, float]:
+    """The durations of earlier runs, which no result depends on."""
+    path = out / "timings.json"
+    try:
+        found = read_json(path) if path.exists() else {}
+        return {stage.name: float(found[stage.name]) for stage in STAGES if stage.name in found}
+    except (DataError, ValueError, TypeError, OverflowError) as error:
+        log.line(f"{path}: durations of earlier stages are lost: {error}")
+        return {}
+
+
 def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[str, Any]:
     """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
     path = out / "manifest.json"
@@ -324,7 +358,7 @@ def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[s
                 f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
             )
         return {"polyfact": __version__, "build": identity, "stages": {}}
-    manifest: dict[str, Any] = read_json(path)
+    manifest = read_manifest(out, overwrite)
     if manifest.get("build") != identity and not overwrite:
         changed = _differences(manifest.get("build") or {}, identity)
         raise ConfigError(f"{out} holds another build (different {changed}); choose another --out, or give --overwrite")
@@ -400,9 +434,10 @@ def run(
         (out / "stages").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
-    with locked(out), Workers(inputs.config.extract.workers) as workers:
+    with locked(out), Workers(inputs.config.extract.workers) as workers, disk_errors(out):
         manifest = {**_open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
-        timings: dict[str, float] = read_json(out / "timings.json") if (out / "timings.json").exists() else {}
+        timings = _read_timings(out, log)
+        write_json(out / "timings.json", timings)
         redo = False
         for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
             key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
@@ -430,7 +465,7 @@ def run(
                 manifest["stages"] = {**before, stage.name: made}
             timings[stage.name] = time.monotonic() - started
             write_json(out / "timings.json", timings)
-            write_json(out / "manifest.json", manifest)
+            _write_manifest(out, manifest)
             _tidy(folder)
             log.line(f"{stage.name}: {timings[stage.name]:.1f} s")
     return manifest
@@ -498,7 +533,7 @@ def _execute(stage: Stage, key: str, work: Supply, context: Context, folder: Pat
     files = _files(target)
     sync(target)
     # The manifest must not name what is about to be replaced.
-    write_json(out / "manifest.json", context.manifest)
+    _write_manifest(out, context.manifest)
     if stage.beside:
         _settle(target, folder, files)
     else:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -69,8 +70,18 @@ def read_json(path: Path) -> Any:
     """Reads JSON. Raises `DataError` when it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns the errors of reading `path`, or files in it, into a `DataError` that names it."""
+    try:
+        yield
+    except (OSError, UnicodeDecodeError, pa.ArrowException, duckdb.Error) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(f"{path} cannot be read: {reason}; make or fetch it again") from error
 
 
 @contextmanager
@@ -124,7 +135,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         if path.is_file():
             return pq.ParquetFile(path).read(columns)
         return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({error}); remove it and run again to rebuild it") from error
 
 

@@ -19,6 +19,7 @@ import pytest
 from polyfact_dataset import pipeline
 from polyfact_dataset.build import SAMPLE_DUMP
 from polyfact_dataset.config import load_config
+from polyfact_dataset.errors import RetryableError
 from polyfact_dataset.languages import PAPER_LANGUAGES
 from polyfact_dataset.progress import Log
 from polyfact_dataset.records import OPTIONS, SPLITS
@@ -197,6 +198,51 @@ def test_killed_at_any_moment_and_started_again_it_gives_the_same_files(sample_b
     polyfact("build", "--out", out, "--facts", 2000)
     assert kills >= 3
     assert contents(out) == contents(sample_build)
+
+
+@pytest.mark.parametrize("name", [".manifest.json.part", ".timings.json.part"])
+def test_killed_while_the_first_manifest_is_written_it_goes_on(name: str, tmp_path: Path) -> None:
+    (tmp_path / "build" / "stages").mkdir(parents=True)
+    (tmp_path / "build" / name).write_text("{")
+    polyfact("extract", "--out", tmp_path / "build", "--facts", 300)
+    assert not list((tmp_path / "build").glob(".*.part"))
+
+
+def test_a_damaged_manifest_is_named_and_built_anew(tmp_path: Path) -> None:
+    options = ("extract", "--out", tmp_path / "build", "--facts", 300)
+    polyfact(*options)
+    before, path = contents(tmp_path / "build"), tmp_path / "build" / "manifest.json"
+    entities = read_json(path)["stages"]["extract"]["counts"]["entities"]
+    for damaged in ("", "[]", "[" * 10_000, path.read_text().replace(f": {entities}", f": {entities + 1}")):
+        path.write_text(damaged)
+        status, message = failing(*options)
+        assert status == 1 and "manifest.json" in message and "--overwrite" in message
+    polyfact(*options, "--overwrite")
+    assert contents(tmp_path / "build") == before
+
+
+@pytest.mark.parametrize("content", ["", '["extract"]', '{"extract": "long"}', '{"extract": 1.5}'])
+def test_lost_durations_lose_nothing_else(content: str, tmp_path: Path) -> None:
+    options = ("extract", "--out", tmp_path / "build", "--facts", 300)
+    polyfact(*options)
+    before, path = contents(tmp_path / "build"), tmp_path / "build" / "timings.json"
+    path.write_text(content)
+    said = polyfact(*options).stderr
+    assert ("durations of earlier stages are lost" in said) == (content != '{"extract": 1.5}')
+    assert "extract: done before" in said and contents(tmp_path / "build") == before
+
+
+def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = pipeline.Inputs(load_config(facts=300, extract__workers=1), SAMPLE_DUMP)
+    pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="extract")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # Root, who may run the tests, may write anywhere.
+    monkeypatch.setattr(pipeline, "remove", refuse)
+    with pytest.raises(RetryableError, match="cannot write .*Permission denied"):
+        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="candidates")
 
 
 def test_a_damaged_intermediate_table_is_made_again(sample_build: Path, tmp_path: Path) -> None:

@@ -125,8 +125,11 @@ def _download(source: str, revision: str | None) -> tuple[Path, str | None]:
 def _read(path: Path) -> RelationFile:
     try:
         return RelationFile.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise DataError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def fill(template: str, subject: str) -> str:

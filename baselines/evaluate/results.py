@@ -168,7 +168,7 @@ def load_result(path: Path) -> Result:
     """Reads a result. Raises `DataError` for a file that is no result, or one of another schema version."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"result {path} cannot be read: {error}") from error
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found is None:

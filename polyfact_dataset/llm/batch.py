@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.llm.cache import Cache, Sent
-from polyfact_dataset.llm.protocol import REJECTIONS, Answer, BrokenAnswer, Request, read_answer, rejection
+from polyfact_dataset.llm.protocol import REJECTIONS, Answer, Request, read_answer, rejection
 from polyfact_dataset.storage import atomic
 
 # The limits of the published format: requests and bytes of one file.
@@ -162,14 +164,14 @@ def _take(
     if not data.strip():
         return
     try:
-        line = json.loads(data)
+        line = msgspec.json.decode(data)
         key = line["custom_id"]
         origin = cache.sent(key) if len(key) == 64 else None
         if origin is None:
             intake.counts["unknown"] += 1
             return
         answer = _outcome(line, origin.endpoint)
-    except (ValueError, KeyError, TypeError, AttributeError, BrokenAnswer) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         intake.note_broken(path, number, error)
         return
     if answer is None:

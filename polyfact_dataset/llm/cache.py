@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from polyfact_dataset.llm.protocol import Answer, Request, read_answer, rejectio
 
 _LOCK_WAIT_S = 60.0
 _RATE_WINDOW_S = 600.0
+# The year 5138: whoever says a later time does not tell seconds.
+_LATEST_S = 1e11
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS answers (
         key BLOB PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, revision TEXT NOT NULL, served TEXT NOT NULL,
         status INTEGER NOT NULL, endpoint TEXT NOT NULL, body TEXT NOT NULL,
-        prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, at REAL NOT NULL
+        prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, at REAL NOT NULL, checksum INTEGER
     );
     CREATE INDEX IF NOT EXISTS answers_at ON answers (model, at);
     CREATE TABLE IF NOT EXISTS sent (
@@ -64,7 +67,12 @@ def _answered_at(answer: Answer) -> float:
     """When the server says that it answered, else now: a batch file is read long after it was answered."""
     body = answer.body or {}
     said = body.get("created", body.get("created_at"))
-    return float(said) if isinstance(said, int | float) and said > 0 else time.time()
+    return float(said) if isinstance(said, int | float) and 0 < said < _LATEST_S else time.time()
+
+
+def _checksum(status: int, endpoint: str, body: str) -> int:
+    """SQLite has none of its own: a flipped bit in a text would go unnoticed."""
+    return zlib.crc32(f"{status} {endpoint} {body}".encode())
 
 
 class Cache:
@@ -79,6 +87,9 @@ class Cache:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(_SCHEMA)
+            if "checksum" not in {column[1] for column in self._connection.execute("PRAGMA table_info(answers)")}:
+                # The cache of an earlier version, whose answers have none.
+                self._connection.execute("ALTER TABLE answers ADD COLUMN checksum INTEGER")
 
     def __enter__(self) -> Cache:
         return self
@@ -97,11 +108,16 @@ class Cache:
         """The answer of a request, if there is one."""
         with self._named():
             row = self._connection.execute(
-                "SELECT status, endpoint, body FROM answers WHERE key = ?", (bytes.fromhex(request.key),)
+                "SELECT status, endpoint, body, checksum FROM answers WHERE key = ?", (bytes.fromhex(request.key),)
             ).fetchone()
         if row is None:
             return None
-        status, endpoint, body = row
+        status, endpoint, body, checksum = row
+        if checksum not in (None, _checksum(status, endpoint, body)):
+            raise DataError(
+                f"cache {self._path}: an answer is not as it was stored; have it asked again: "
+                f"sqlite3 {self._path} \"DELETE FROM answers WHERE key = x'{request.key}'\""
+            )
         return read_answer(endpoint, json.loads(body)) if status == 200 else rejection(status, json.loads(body))
 
     def answered_at(self, request: Request) -> float | None:
@@ -115,10 +131,11 @@ class Cache:
     def put(self, origin: Sent, answer: Answer) -> bool:
         """Stores an answer for good, with status 200 or rejected; whether it is a new one."""
         body = answer.body if answer.status == 200 else answer.text
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         row = (
             *(bytes.fromhex(origin.key), origin.kind, origin.model, origin.revision, answer.served, answer.status),
-            *(origin.endpoint, json.dumps(body, ensure_ascii=False, separators=(",", ":"))),
-            *(answer.prompt_tokens, answer.completion_tokens, _answered_at(answer)),
+            *(origin.endpoint, text, answer.prompt_tokens, answer.completion_tokens, _answered_at(answer)),
+            _checksum(answer.status, origin.endpoint, text),
         )
         with self._named():
             marks = ", ".join("?" * len(row))

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import ipaddress
-import json
 import os
 import random
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from polyfact_dataset.config import LlmConfig
 from polyfact_dataset.errors import ConfigError, RetryableError
@@ -31,6 +31,7 @@ from polyfact_dataset.llm.protocol import (
     read_answer,
     rejection,
 )
+from polyfact_dataset.waiting import retry_after_s
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -45,19 +46,6 @@ def is_private(url: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Seconds of a `Retry-After` header, which is a number or a date."""
-    if header is None:
-        return None
-    try:
-        return max(float(header), 0.0)
-    except ValueError:
-        try:
-            return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
-        except ValueError:
-            return None
 
 
 class OpenAIEngine:
@@ -127,7 +115,7 @@ class OpenAIEngine:
                     return rejection(error.status_code, self._clean(error.message))
                 self._raise_if_final(error)
                 reason = f"status {error.status_code}"
-                told = _retry_after_s(error.response.headers.get("retry-after"))
+                told = retry_after_s(error.response.headers.get("retry-after"))
                 if error.status_code in (429, 503):
                     self._pause_until = max(self._pause_until, time.monotonic() + (wait_s if told is None else told))
             except (TimeoutError, self._openai.APITimeoutError):
@@ -165,8 +153,9 @@ class OpenAIEngine:
         prompt = PROMPT_FIELD[request.endpoint]
         raw = await create.with_raw_response.create(model=model, **{prompt: body.pop(prompt)}, extra_body=body)
         try:
-            return json.loads(raw.http_response.content)
-        except ValueError:
+            # It refuses what no file could hold: surrogates alone, numbers that are none.
+            return msgspec.json.decode(raw.http_response.content)
+        except (ValueError, RecursionError):
             raise BrokenAnswer("the response is no JSON") from None
 
     def _raise_if_final(self, error: APIStatusError) -> None:

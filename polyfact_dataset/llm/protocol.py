@@ -17,6 +17,7 @@ RESPONSES = "/v1/responses"
 PROMPT_FIELD = {CHAT: "messages", RESPONSES: "input"}
 # The server will never answer these as they stand: too long, filtered, malformed.
 REJECTIONS = frozenset({400, 413, 422})
+_MAX_TOKENS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,10 @@ def read_answer(endpoint: str, body: Any) -> Answer:
         prompt = usage.get("prompt_tokens", usage.get("input_tokens")) or 0
         completion = usage.get("completion_tokens", usage.get("output_tokens")) or 0
         served = "@".join(str(body[name]) for name in ("model", "system_fingerprint") if body.get(name))
+        if not 0 <= int(prompt) + int(completion) < _MAX_TOKENS:
+            raise ValueError("no number of tokens")
         return Answer(text, finish, int(prompt), int(completion), served, body=without_nulls(body))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise BrokenAnswer(f"the response lacks what {endpoint} promises ({type(error).__name__}: {error})") from error
 
 
@@ -146,4 +149,4 @@ def _responses(body: dict[str, Any]) -> tuple[str, str]:
 
 def rejection(status: int, message: str) -> Answer:
     """The answer of a server that will not answer this request."""
-    return Answer(message[:500], "rejected", status=status)
+    return Answer(message[:500].encode("utf-8", "replace").decode(), "rejected", status=status)

@@ -38,7 +38,9 @@ def object_of(text: str) -> dict[str, Any]:
     fenced = _FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text, object_pairs_hook=_pairs)
-    except (json.JSONDecodeError, RecursionError):
+    except Unusable:
+        raise
+    except (ValueError, RecursionError):
         raise Unusable("not_json") from None
     if not isinstance(value, dict):
         raise Unusable("wrong_shape")

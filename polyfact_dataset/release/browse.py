@@ -11,7 +11,7 @@ from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.records import OPTIONS
 from polyfact_dataset.release.source import config_files, read_manifest
 from polyfact_dataset.release.stats import file_list, statistics
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.storage import read_json, readable
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def fact(folder: Path, fact_id: str, languages: list[str]) -> dict[str, Any]:
     Raises `DataError` when the release does not hold the fact.
     """
     codes = _languages(folder, languages)
-    with duckdb.connect() as connection:
+    with readable(folder), duckdb.connect() as connection:
         rows = connection.sql(f"SELECT * FROM ({_from(folder)}) WHERE fact_id = $id", params={"id": fact_id})
         found = rows.to_arrow_table().to_pylist()
     if not found:
@@ -77,7 +77,7 @@ def search(folder: Path, text: str, languages: list[str], limit: int) -> tuple[l
         "SELECT * EXCLUDE (place, popularity), count(*) OVER () AS found "
         "FROM hits ORDER BY popularity DESC, fact_id, place LIMIT $limit"
     )
-    with duckdb.connect() as connection:
+    with readable(folder), duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
         rows = connection.sql(query, params={"text": text, "limit": limit}).to_arrow_table().to_pylist()
     total = rows[0]["found"] if rows else 0

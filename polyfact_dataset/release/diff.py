@@ -19,6 +19,7 @@ from polyfact_dataset.errors import DataError
 from polyfact_dataset.records import OPTIONS
 from polyfact_dataset.release.source import config_files, read_manifest
 from polyfact_dataset.release.stats import file_list
+from polyfact_dataset.storage import readable
 
 UNKNOWN = "reason not at hand"
 _HELD_OUT = ("validation", "test")
@@ -85,7 +86,8 @@ class _Side:
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
         self.files = config_files(folder, "parallel", self.manifest)
-        self.schema: pa.Schema = pq.read_schema(next(iter(self.files.values()))[0])
+        with readable(folder):
+            self.schema: pa.Schema = pq.read_schema(next(iter(self.files.values()))[0])
         self.stages = folder.resolve().parent / "stages"
 
     @property
@@ -110,7 +112,7 @@ class _Side:
         statements = sorted(self.stages.glob("*-extract/statements.parquet"))
         if not facts or not statements:
             return {}
-        with duckdb.connect() as connection:
+        with readable(self.stages), duckdb.connect() as connection:
             connection.register("wanted", pa.table({"fact_id": pa.array(facts, pa.string())}))
             rejects = sorted(self.stages.glob("*/rejects.parquet"))
             rejected = connection.execute(
@@ -134,7 +136,7 @@ def compare(old: Path, new: Path) -> Diff:
     diff.content_changed = before.manifest["content"] != after.manifest["content"]
     if not diff.content_changed:
         return diff
-    with duckdb.connect() as connection:
+    with readable(new), duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
         before.view(connection, "old")
         after.view(connection, "new")

@@ -6,15 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polyfact_dataset.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.records import SPLITS
 from polyfact_dataset.release.content import content_of, data_files
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.storage import read_json, readable
 
+Split = Literal["train", "validation", "test"]
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
 # Of plain parts alone: what a manifest names stays inside the release (the Hub's cache has links, which is fine).
 _DATA_FILE = re.compile(r"data/\w[\w\-]*/\w[\w\-]*\.parquet", re.ASCII)
@@ -61,6 +63,33 @@ def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
         raise RetryableError(f"{release}: the Hub cannot be reached ({type(error).__name__}); try again") from error
 
 
+class _Settings(BaseModel):
+    languages: list[Annotated[str, Field(pattern=r"^[A-Za-z][\w\-]*$")]]
+
+
+class _Build(BaseModel):
+    config: _Settings
+
+
+class _Manifest(BaseModel):
+    """What readers of a manifest rely on; its names are built into queries."""
+
+    model_config = ConfigDict(strict=True)
+
+    build: _Build
+    configs: dict[str, dict[Split, Annotated[list[str], Field(min_length=1)]]]
+    content: str
+    files: dict[str, str]
+    sizes: dict[str, dict[Split, int]]
+    stages: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _same(self) -> _Manifest:
+        if self.configs.keys() != self.sizes.keys() or not self.configs.get("parallel"):
+            raise ValueError("configs and sizes must name the same configs, parallel among them")
+        return self
+
+
 def _ordered(manifest: dict[str, Any]) -> dict[str, Any]:
     """The manifest with configs as readers expect them: `parallel`, `clean`, languages, their clean ones, the rest."""
     languages = list(manifest["build"]["config"]["languages"])
@@ -87,10 +116,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     if not path.is_file():
         raise ConfigError(f"{folder} holds no manifest.json: it is no release that `polyfact build` wrote")
-    manifest: dict[str, Any] = read_json(path)
-    missing = [name for name in ("build", "configs", "content", "files", "sizes", "stages") if name not in manifest]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}; build the release again")
+    manifest = _object(path)
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {where}: {first['msg']}; build or fetch the release again") from error
     named = [name for splits in manifest["configs"].values() for paths in splits.values() for name in paths]
     for name in (*named, *manifest["files"]):
         if not _DATA_FILE.fullmatch(name):
@@ -106,7 +138,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     path = folder / "release.json"
     if not path.is_file():
         raise ConfigError(f"{folder} has no release.json; finish it with `polyfact build`")
-    about: dict[str, Any] = read_json(path)
+    about = _object(path)
     missing = [name for name in ("version", "content", "release") if name not in about]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; render it again: polyfact build")
@@ -169,13 +201,9 @@ def read_release(folder: Path) -> Release:
     changes = folder / "CHANGELOG.md"
     if not changes.is_file():
         raise DataError(f"{changes} is missing; finish the release with `polyfact build`")
-    return Release(
-        folder=folder,
-        manifest=read_manifest(folder),
-        about=read_about(folder),
-        audit=read_audit(folder),
-        changes=changes.read_text(encoding="utf-8"),
-    )
+    with readable(changes):
+        text = changes.read_text(encoding="utf-8")
+    return Release(folder, read_manifest(folder), read_about(folder), read_audit(folder), text)
 
 
 def read_audit(folder: Path) -> dict[str, Any]:
@@ -183,5 +211,11 @@ def read_audit(folder: Path) -> dict[str, Any]:
     path = folder / "audit" / "report.json"
     if not path.is_file():
         raise DataError(f"{folder} has no audit; run `polyfact audit {folder}`")
-    report: dict[str, Any] = read_json(path)
-    return report
+    return _object(path)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is no JSON object; build or fetch the release again")
+    return found

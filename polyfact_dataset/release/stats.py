@@ -12,6 +12,7 @@ import duckdb
 from polyfact_dataset.records import SPLITS, TIERS
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.release.source import config_files, read_manifest
+from polyfact_dataset.storage import readable
 
 _FACT_COLUMNS = (
     "fact_id",
@@ -51,7 +52,7 @@ def opened(folder: Path, config: str, columns: Sequence[str]) -> Iterator[duckdb
         f"SELECT {named}, '{split}' AS split FROM read_parquet({file_list(paths)})"
         for split, paths in config_files(folder, config).items()
     )
-    with duckdb.connect() as connection:
+    with readable(folder), duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
         connection.execute(f"CREATE TEMP TABLE facts AS {parts}")
         yield connection

@@ -7,7 +7,6 @@ Answers are cached by id before the next request goes out, so that no answered i
 
 from __future__ import annotations
 
-import email.utils
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from polyfact_dataset import __version__
 from polyfact_dataset.config import BackfillConfig
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.progress import Log, Task
+from polyfact_dataset.waiting import retry_after_s
 from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.entities import Reader, Rows
 
@@ -202,7 +202,7 @@ class Client:
             raise _Passing(f"{url}: {type(error).__name__}") from error
         except requests.RequestException as error:
             raise ConfigError(f"{url} cannot be asked: {error}; check backfill.api") from error
-        wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
+        wait_s = retry_after_s(response.headers.get("Retry-After")) or 0.0
         if response.status_code == 429 or response.status_code >= 500:
             raise _Passing(f"{url}: HTTP {response.status_code}", wait_s)
         if response.status_code != 200:
@@ -212,7 +212,7 @@ class Client:
             )
         try:
             body = msgspec.json.decode(response.content)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             raise _Passing(f"{url}: broken answer", wait_s) from error
         if not isinstance(body, dict):
             raise _Passing(f"{url}: answer is no object", wait_s)
@@ -277,13 +277,3 @@ def _api_error(url: str, error: Any, ids: Sequence[str], wait_s: float) -> Excep
     if code == "no-such-entity" and error.get("id") in ids:
         return _Unknown(str(error["id"]))
     return ConfigError(f"{text}; Wikidata's API does not take the request")
-
-
-def _retry_after_s(value: str) -> float:
-    """Seconds from a Retry-After header, which holds a number or a date; 0 where it holds neither."""
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return 0.0

@@ -239,9 +239,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(script: Scripted) -> Iterator[Scripted]:
-    """Runs the server on a free port of 127.0.0.1; `script.url` is its base URL."""
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"script": script}))
+def serve(script: Scripted, port: int = 0) -> Iterator[Scripted]:
+    """Runs the server on a port of 127.0.0.1, a free one unless told; `script.url` is its base URL."""
+    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"script": script}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     script.url = f"http://127.0.0.1:{server.server_port}/v1"

@@ -37,6 +37,34 @@ def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
         assert cache.get(request(2)) == Answer("too long", "rejected", status=400)
 
 
+def test_an_answer_that_changed_on_disk_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    with Cache(path) as cache:
+        for number in (1, 2):
+            cache.put(Sent.of(request(number)), answer("yes"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE answers SET body = replace(body, 'yes', 'yet')")
+        connection.execute("UPDATE answers SET checksum = NULL WHERE key = ?", (bytes.fromhex(request(2).key),))
+    connection.close()
+    with Cache(path) as cache:
+        with pytest.raises(DataError, match=f"not as it was stored.*DELETE FROM answers .*{request(1).key}"):
+            cache.get(request(1))
+        # Stored by a version that kept no checksums.
+        assert cache.get(request(2)) == answer("yet")
+
+
+def test_the_cache_of_an_earlier_version_is_read_and_written(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    with Cache(path) as cache:
+        cache.put(Sent.of(request(1)), answer("yes"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE answers DROP COLUMN checksum")
+    connection.close()
+    with Cache(path) as cache:
+        cache.put(Sent.of(request(2)), answer("no"))
+        assert [cache.get(request(number)) for number in (1, 2)] == [answer("yes"), answer("no")]
+
+
 def test_usage_and_trust_are_of_one_model(tmp_path: Path) -> None:
     with Cache(tmp_path / "c.sqlite") as cache:
         cache.put(Sent.of(request(1)), rejection(400, "x"))

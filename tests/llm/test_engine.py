@@ -12,8 +12,9 @@ import pytest
 
 from polyfact_dataset.config import LlmConfig, load_config
 from polyfact_dataset.errors import ConfigError, RetryableError
-from polyfact_dataset.llm.openai_engine import OpenAIEngine, _retry_after_s, is_private
+from polyfact_dataset.llm.openai_engine import OpenAIEngine, is_private
 from polyfact_dataset.llm.protocol import Answer, Request, Unanswered
+from polyfact_dataset.waiting import retry_after_s
 from tests.llm.server import BAD_TRANSPORT, MODEL, Scripted, serve
 
 SECRET = "sk-secret-0123456789"
@@ -166,10 +167,12 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str) -> None:
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
-    assert _retry_after_s(None) is None and _retry_after_s("soon") is None
-    assert _retry_after_s("2.5") == 2.5 and _retry_after_s("-1") == 0.0
-    assert _retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert _retry_after_s("Fri, 01 Jan 2100 00:00:00 GMT") > 1e9
+    assert retry_after_s(None) is None and retry_after_s("soon") is None
+    assert retry_after_s("2.5") == 2.5 and retry_after_s("-1") == 0.0
+    for odd in ("²", "nan", "inf", "9" * 400, "Mon, 01 Jan 0001 00:00:00"):
+        assert retry_after_s(odd) in (None, 0.0)
+    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert retry_after_s("Fri, 01 Jan 2100 00:00:00 GMT") > 1e9
 
 
 def test_no_part_of_a_key_is_left_where_a_message_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

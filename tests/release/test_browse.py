@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +120,37 @@ def test_search_from_the_command_line(small: Path) -> None:
     assert result.returncode == 1 and "0 items" in result.stdout
     with pytest.raises(ConfigError, match="empty"):
         search(small, "  ", [], 5)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("build", "config", "languages"), ["en", 'sw".question) FROM facts --']),
+        (("configs",), {}),
+        (("configs", "parallel"), {"train": []}),
+        (("configs", "parallel"), {"train'": ["data/parallel/train-00000-of-00001.parquet"]}),
+        (("sizes",), {"parallel": {"train": "many"}}),
+        (("files",), ["a"]),
+    ],
+)
+def test_a_manifest_of_another_shape_is_refused(
+    place: tuple[str, ...], value: Any, small: Path, tmp_path: Path
+) -> None:
+    release = copy_of(small, tmp_path / "release")
+    manifest = read_json(release / "manifest.json")
+    holder = manifest
+    for name in place[:-1]:
+        holder = holder[name]
+    holder[place[-1]] = value
+    (release / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="manifest.json"):
+        search(release, "capital", [], 5)
+
+
+def test_a_damaged_data_file_is_an_error_of_ours(small: Path, tmp_path: Path) -> None:
+    release = copy_of(small, tmp_path / "release")
+    for path in (release / "data").rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-4] + b"XXXX")
+    for use in (lambda: statistics(release), lambda: search(release, "a", [], 5), lambda: fact(release, "Q1", [])):
+        with pytest.raises(DataError, match="cannot be read"):
+            use()

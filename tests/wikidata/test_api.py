@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import requests
 
 from polyfact_dataset.config import BackfillConfig, Config
 from polyfact_dataset.errors import ConfigError, DataError
@@ -282,3 +283,15 @@ def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     with Cache(path) as cache:
         assert list(cache.read(["Q1", "Q2", "Q3", "Q4"], "scope")) == [("Q3", b"{}"), ("Q4", None)]
         assert cache.known(["Q3"], "another scope") == set()
+
+
+@pytest.mark.parametrize("body", [b'{"entities": {"Q1": "\xed\xa0\x80"}}', b"[" * 10_000, b'{"entities": "\\ud800"}'])
+def test_an_answer_that_no_parser_takes_is_asked_for_again(
+    body: bytes, client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = client(max_tries=2)
+    response = requests.Response()
+    response.status_code, response._content = 200, body
+    monkeypatch.setattr(asking._session, "get", lambda *_, **__: response)
+    outcome = asking.fetch(["Q1"], False)
+    assert outcome.failed == ["Q1"] and outcome.retries == 1 and "answer" in outcome.last_error

@@ -77,7 +77,7 @@ def _find(folder: Path) -> _Files:
         path = folder / name
         try:
             config = _config_of(path, folder)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
         configs.setdefault(config, {}).setdefault(_split_of(path), []).append(path)
     return _Files(configs, digests, manifest)

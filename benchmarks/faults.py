@@ -1,0 +1,515 @@
+"""Builds that are killed, starved, locked out, lied to and corrupted: does the next run give the right release?
+
+    python -m benchmarks.faults [--kills 200] [--seed 1] [--only kill disk ...] [--folder /tmp/polyfact-faults]
+
+Prints a Markdown table. A fault is survived when the build ends in the release of an undisturbed one, to the byte, or
+stops with one clear message (`polyfact: ...`, no traceback) after which the next run gives that release. Data lost
+counts files that differ at the end, and answers of a model that were paid twice. The builds are of the bundled sample
+with one worker; what is asked of a model is asked of `tests/llm/server.py`. As root on Linux, full and read-only
+disks are tmpfs mounts; else a limit on the size of files and read-only folders stand for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from polyfact_dataset.pipeline import STAGES
+from polyfact_dataset.storage import digest, read_json
+from tests.llm.server import MODEL, Scripted, no_fault, serve
+
+CONFIG = 'facts = {facts}\nrelations = ["P19", "P36", "P50", "P178"]\n[llm]\nfirst_wait_s = 0.05\nmax_unanswered = 3\n'
+# Runs the command with a clock that jumps by years, back and forth, at each look.
+JUMPING = """
+import random, sys, time
+true, rng = time.time, random.Random({seed})
+time.time = lambda: max(true() + rng.choice((-1, 1)) * rng.uniform(0, 20 * 365.25 * 86_400), 0.0)
+from polyfact_dataset.cli import main
+main()
+"""
+# Runs the command and kills it at the n-th change of the file system, just before it is done.
+AT_CHANGE = """
+import os, signal, sys
+left = {number}
+def hook(event, arguments):
+    global left
+    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate") or (
+        event == "open" and isinstance(arguments[0], str) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    ):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+from polyfact_dataset.cli import main
+sys.addaudithook(hook)
+main()
+"""
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Digest of every file of a build but the durations, the lock and the caches."""
+    own = ("timings.json", ".lock", "wikidata-cache.sqlite")
+    return {
+        path.relative_to(out).as_posix(): digest(path)
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name not in own and not path.name.startswith("model-cache.sqlite")
+    }
+
+
+def differing(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """The files that are missing, left over or different."""
+    return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+
+
+@dataclass
+class Found:
+    """What came of one kind of fault."""
+
+    tried: int = 0
+    survived: int = 0
+    lost: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def note(self, survived: bool, lost: int, how: str) -> None:
+        self.tried += 1
+        self.survived += survived and not lost
+        self.lost += lost
+        self.notes[how] += 1
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the builds are, and the undisturbed ones: of templates, and of a model up to its questions."""
+
+    folder: Path
+    rng: random.Random
+    kills: int
+    expected: dict[str, dict[str, str]]
+    timings: dict[str, float]
+    asked: Path
+
+    def new(self, name: str) -> Path:
+        """An absent folder."""
+        out = self.folder / name
+        shutil.rmtree(out, ignore_errors=True)
+        return out
+
+    def command(self, out: Path, *options: object, code: str = "", verb: str = "export") -> list[str]:
+        start = ["-c", code] if code else ["-m", "polyfact_dataset.cli"]
+        config = self.folder / ("model.toml" if "model" in options else "polyfact.toml")
+        end = ["--config", str(config), "--out", str(out), "--workers", "1", *map(str, options)]
+        return [sys.executable, "-u", *start, verb, *end]
+
+    def run(self, out: Path, *options: object, limit_bytes: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        def limited() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+        command = self.command(out, *options, "--quiet", **more)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=600, preexec_fn=limited if limit_bytes else None
+        )
+
+    def ends_right(self, out: Path, verb: str = "export") -> int:
+        """Runs the build once more; the number of files that are not as they should be."""
+        result = self.run(out, verb=verb)
+        wrong = differing(contents(out), self.expected[verb]) if result.returncode == 0 else [result.stderr[-300:]]
+        for name in wrong[:5]:
+            say(f"  WRONG {out.name}: {name}")
+        return len(wrong)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def is_clear(result: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a failed run says in one message what is wrong."""
+    clear = result.returncode in (1, 2) and "Traceback" not in result.stderr and "polyfact: " in result.stderr
+    if not clear:
+        say(f"  NOT CLEAR ({result.returncode}): {result.stderr[-1500:]}")
+    return clear
+
+
+def reason_of(result: subprocess.CompletedProcess[str]) -> str:
+    """What became of a run, in a few words for the log."""
+    if result.returncode == 0:
+        return "went through"
+    say("  " + result.stderr.strip()[-230:].replace("\n", " "))
+    return "clear error" if is_clear(result) else "CRASH"
+
+
+def settle(
+    bench: Bench, found: Found, out: Path, result: subprocess.CompletedProcess[str], verb: str = "export"
+) -> None:
+    """Judges a disturbed run and the next one."""
+    said = reason_of(result)
+    found.note(said != "CRASH", bench.ends_right(out, verb), said)
+
+
+def kill_in_stage(bench: Bench, out: Path, verb: str, stage: str) -> str | None:
+    """Kills a build at a random moment of a stage, or of the next one that is to be done; the stage that it was in.
+
+    None when it was over before.
+    """
+    command, names = bench.command(out, verb=verb), [s.name for s in STAGES]
+    starts = {f"{s.name}: {s.doc}\n": s.name for s in STAGES[names.index(stage) :]}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        begun = next((starts[line] for line in process.stderr if line in starts), None)
+        if begun is not None:
+            time.sleep(bench.rng.uniform(0.0, 1.1 * bench.timings[begun]))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        begun = next((starts[line] for line in reversed(list(process.stderr)) if line in starts), begun)
+    return begun if process.returncode == -signal.SIGKILL else None
+
+
+def kill_at_change(bench: Bench, out: Path, verb: str) -> str | None:
+    """Kills a build just before it changes the file system; the stage that it was in, None when it was over before."""
+    code = AT_CHANGE.format(number=bench.rng.randint(1, 15))
+    result = subprocess.run(bench.command(out, code=code, verb=verb), capture_output=True, text=True)
+    started = [s.name for s in STAGES if f"{s.name}: {s.doc}" in result.stderr]
+    if result.returncode not in (0, -signal.SIGKILL):
+        say(f"  NOT KILLED ({result.returncode}): {result.stderr[-1500:]}")
+        return None
+    return (started[-1] if started else "start") if result.returncode == -signal.SIGKILL else None
+
+
+def kills(bench: Bench) -> Found:
+    """SIGKILL over all stages, in turns at a random moment and just before a change of the file system.
+
+    Two builds are whole ones; the others end before the audit, which takes longer than all before it.
+    """
+    found, pending, turn = Found(), 0, 0
+    out = bench.new("kill")
+    while found.tried + pending < bench.kills:
+        verb = "build" if turn < 2 else "export"
+        if turn % 2 == 0:
+            # Two kills in every stage, in the order of the stages.
+            for stage in (stage.name for stage in STAGES for _ in range(2)):
+                hit = kill_in_stage(bench, out, verb, stage)
+                if hit is None:
+                    break
+                pending += 1
+                found.notes[hit] += 1
+        else:
+            while (hit := kill_at_change(bench, out, verb)) is not None:
+                pending += 1
+                found.notes[hit] += 1
+        lost = bench.ends_right(out, verb)
+        found.tried, found.lost = found.tried + pending, found.lost + lost
+        found.survived += 0 if lost else pending
+        say(f"kill: {found.tried} kills, {found.lost} files lost, {dict(found.notes)}")
+        pending, turn = 0, turn + 1
+        out = bench.new("kill")
+    return found
+
+
+def _can_mount() -> bool:
+    return os.geteuid() == 0 and shutil.which("mount") is not None and sys.platform == "linux"
+
+
+@contextmanager
+def tmpfs(path: Path, size_kb: int) -> Iterator[Callable[..., None]]:
+    """A disk of its own; what is yielded mounts it again with other options."""
+    path.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(path)], check=True)
+    try:
+        yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", str(path)], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def disk_full(bench: Bench) -> Found:
+    """A disk that is too small, then large enough; and a limit on the size of a file, then none."""
+    found = Found()
+    for size_kb in (8, 64, 256, 512, 900, 1200, 1600, 2000, 2600, 3200, 4000) if _can_mount() else ():
+        with tmpfs(bench.folder / "disk", size_kb) as remount:
+            out, verb = bench.folder / "disk" / "build", "build" if size_kb >= 2600 else "export"
+            result = bench.run(out, verb=verb)
+            remount("size=100m")
+            say(f"tmpfs of {size_kb} kB: {result.returncode}")
+            settle(bench, found, out, result, verb)
+    for limit_bytes in (1, 1_000, 10_000, 40_000, 100_000, 300_000):
+        out = bench.new("limited")
+        settle(bench, found, out, bench.run(out, limit_bytes=limit_bytes))
+    return found
+
+
+@contextmanager
+def read_only(out: Path) -> Iterator[None]:
+    """The folder, and all in it, cannot be written."""
+    if _can_mount():
+        subprocess.run(["mount", "--bind", str(out), str(out)], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(out)], check=True)
+    else:
+        for path in (out, *out.rglob("*")):
+            path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        yield
+    finally:
+        if _can_mount():
+            subprocess.run(["umount", "--lazy", str(out)], check=True)
+        else:
+            for path in (out, *out.rglob("*")):
+                path.chmod(path.stat().st_mode | 0o200)
+
+
+def read_only_folders(bench: Bench) -> Found:
+    """A build folder, one of its folders, or that above it is read-only; later it is not."""
+    found = Found()
+    for stage, part in (
+        *(("", ""), ("extract", ""), ("extract", "stages"), ("sample", "stages"), ("export", "release")),
+        *(("build", "release"), ("build", ""), ("", "..")),
+    ):
+        out = bench.new("locked/build")
+        out.mkdir(parents=True)
+        if stage:
+            begun = bench.run(out, verb=stage)
+            assert begun.returncode == 0, begun.stderr
+        if part == "..":
+            out.rmdir()
+        verb = "build" if stage == "build" else "export"
+        with read_only((out / part).resolve()):
+            result = bench.run(out, verb=verb)
+        settle(bench, found, out, result, verb)
+    return found
+
+
+def two_at_once(bench: Bench) -> Found:
+    """Three builds into one folder at once: one is made, the others are told."""
+    found = Found()
+    for _ in range(5):
+        out = bench.new("shared")
+        running = []
+        for _ in range(3):
+            running.append(subprocess.Popen(bench.command(out, "--quiet"), stderr=subprocess.PIPE, text=True))
+            time.sleep(bench.rng.choice((0.0, 0.2, 1.5)))
+        said = [process.communicate()[1] for process in running]
+        through = sum(process.returncode == 0 for process in running)
+        told = sum("another build is running" in text for text in said)
+        found.note(through >= 1 and through + told == 3, bench.ends_right(out), f"{told} told to wait")
+    return found
+
+
+def clock_jumps(bench: Bench) -> Found:
+    """A clock that jumps by up to 20 years at each look, in builds of templates and of a model."""
+    found = Found()
+    for seed in range(3):
+        out = bench.new("clock")
+        settle(bench, found, out, bench.run(out, code=JUMPING.format(seed=seed)))
+    for seed in range(2):
+        out = bench.new("clock")
+        with serve(Scripted()) as server:
+            result = ask(bench, out, server, code=JUMPING.format(seed=seed))
+        found.note(reason_of(result) == "went through", unlike(bench, out) + twice(server), "went through")
+    return found
+
+
+def damage(path: Path, rng: random.Random) -> str:
+    """Harms a file in one of several ways; which."""
+    data = bytearray(path.read_bytes())
+    kind = rng.choice(("bit", "bytes", "cut", "zeros", "empty", "gone"))
+    if kind == "gone":
+        path.unlink()
+        return kind
+    place = rng.randrange(max(len(data), 1))
+    if kind == "bit" and data:
+        data[place] ^= 1 << rng.randrange(8)
+    elif kind == "bytes":
+        data[place : place + 64] = rng.randbytes(len(data[place : place + 64]))
+    elif kind == "cut":
+        del data[place:]
+    elif kind == "zeros":
+        data[place : place + 4096] = bytes(len(data[place : place + 4096]))
+    else:
+        data = bytearray()
+    path.write_bytes(data)
+    return kind
+
+
+def tables(bench: Bench) -> Found:
+    """Files of a finished build are damaged, one or three at a time: tables, reports, manifest and durations."""
+    found, out = Found(), bench.new("damaged")
+    bench.run(out)
+    files = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file() and path.name != ".lock")
+    for number in range(16):
+        chosen = bench.rng.sample(files, 1 + 2 * (number % 2))
+        if number in (3, 7):
+            chosen = [Path(("manifest.json", "timings.json")[number == 7])]
+        for path in chosen:
+            say(f"damaged: {damage(out / path, bench.rng)} {path}")
+        result = bench.run(out)
+        if result.returncode and "--overwrite" in result.stderr:
+            is_clear(result)
+            result = bench.run(out, "--overwrite")
+        settle(bench, found, out, result)
+        if differing(contents(out), bench.expected["export"]):
+            bench.run(bench.new("damaged"))
+    return found
+
+
+def ask(bench: Bench, out: Path, server: Scripted | None, code: str = "") -> subprocess.CompletedProcess[str]:
+    """Builds up to a model's questions."""
+    live = ("--base-url", server.url) if server else ()
+    return bench.run(out, "--questions", "model", "--model", MODEL, *live, code=code, verb="questions")
+
+
+def unlike(bench: Bench, out: Path) -> int:
+    """The number of files of stage `questions` that are not as they should be."""
+    here = out / "stages" / "06-questions"
+    return len(differing(contents(here), contents(bench.asked / "stages" / "06-questions")))
+
+
+def twice(server: Scripted) -> int:
+    """Answers that were paid more than once."""
+    return sum(number - 1 for number in server.answered.values())
+
+
+def model_cache(bench: Bench) -> Found:
+    """The cache of a model's answers is damaged before they are used; then it is removed, as the message says."""
+    found, store = Found(), "model-cache.sqlite"
+    with serve(Scripted()) as server:
+        for _ in range(12):
+            out = bench.new("cache")
+            shutil.copytree(bench.asked, out)
+            shutil.rmtree(out / "stages" / "06-questions")
+            kind = damage(out / store, bench.rng)
+            result = ask(bench, out, server)
+            said = f"{reason_of(result)}"
+            if result.returncode:
+                for path in out.glob(f"{store}*"):
+                    path.unlink()
+                result = ask(bench, out, server)
+            say(f"model cache: {kind}: {said}, then {result.returncode}")
+            found.note(said != "CRASH", unlike(bench, out) + (result.returncode != 0), said)
+    return found
+
+
+def flipped_answers(bench: Bench) -> Found:
+    """One bit of a stored answer flips, where SQLite has no checksum: the answer must not be taken for another."""
+    found = Found()
+    with serve(Scripted()) as server:
+        for _ in range(6):
+            out = bench.new("cache")
+            shutil.copytree(bench.asked, out)
+            shutil.rmtree(out / "stages" / "06-questions")
+            with sqlite3.connect(out / "model-cache.sqlite") as connection:
+                rows = connection.execute("SELECT key, body FROM answers ORDER BY key").fetchall()
+                for key, body in bench.rng.sample(rows, len(rows) // 4):
+                    place = body.index("question") + 30
+                    changed = body[:place] + chr(ord(body[place]) ^ 1) + body[place + 1 :]
+                    connection.execute("UPDATE answers SET body = ? WHERE key = ?", (changed, key))
+            connection.close()
+            result = ask(bench, out, server)
+            said = reason_of(result)
+            if result.returncode:
+                (out / "model-cache.sqlite").unlink()
+                result = ask(bench, out, server)
+            found.note(said != "CRASH", unlike(bench, out) + (result.returncode != 0), said)
+    return found
+
+
+def _die_amid(script: Scripted, port: int, at: int, soon: bool, ended: threading.Event) -> None:
+    """Serves until `at` answers are given, then drops all connections; serves again a second later, if `soon`."""
+    with serve(script, port):
+        while script.answered.total() < at and not ended.wait(0.01):
+            pass
+        script.fault = lambda body, tries: "cut"
+    if soon and not ended.wait(1.0):
+        script.fault = no_fault
+        with serve(script, port):
+            ended.wait()
+
+
+def server_dies(bench: Bench) -> Found:
+    """A model's server goes away amid the answers, and comes back: soon, or only for the next run."""
+    found = Found()
+    for number in range(6):
+        out, script, ended = bench.new("server"), Scripted(delay_s=0.02), threading.Event()
+        with serve(script):
+            port = int(script.url.rpartition(":")[2].partition("/")[0])
+        thread = threading.Thread(target=_die_amid, args=(script, port, 10 + 25 * number, number % 2 == 0, ended))
+        thread.start()
+        time.sleep(0.2)
+        result = ask(bench, out, script)
+        ended.set()
+        thread.join()
+        said = reason_of(result)
+        if result.returncode:
+            script.fault = no_fault
+            with serve(script, port):
+                result = ask(bench, out, script)
+        found.note(said != "CRASH", unlike(bench, out) + twice(script) + (result.returncode != 0), said)
+    return found
+
+
+FAULTS: dict[str, tuple[str, Callable[[Bench], Found]]] = {
+    "kill": ("SIGKILL in any stage", kills),
+    "disk": ("full disk", disk_full),
+    "locked": ("read-only folders", read_only_folders),
+    "shared": ("three builds at once into one folder", two_at_once),
+    "clock": ("clock that jumps", clock_jumps),
+    "tables": ("damaged files of a build", tables),
+    "cache": ("damaged cache of model answers", model_cache),
+    "flips": ("changed answers in the cache", flipped_answers),
+    "server": ("server that dies and comes back", server_dies),
+}
+
+
+def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
+    """The undisturbed builds."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "polyfact.toml").write_text(CONFIG.format(facts=200))
+    (folder / "model.toml").write_text(CONFIG.format(facts=12) + "deadline_s = 3\nin_flight = 8\n")
+    bench = Bench(folder, rng, kills, {}, {}, folder / "asked")
+    whole = folder / "whole"
+    result = bench.run(whole, verb="export")
+    assert result.returncode == 0, result.stderr
+    expected = {"export": contents(whole)}
+    result = bench.run(whole, verb="build")
+    assert result.returncode == 0, result.stderr
+    expected["build"] = contents(whole)
+    with serve(Scripted()) as server:
+        result = ask(bench, bench.asked, server)
+    assert result.returncode == 0, result.stderr
+    return Bench(folder, rng, kills, expected, read_json(whole / "timings.json"), bench.asked)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/polyfact-faults"))
+    arguments = parser.parse_args()
+    bench = prepare(arguments.folder, random.Random(arguments.seed), arguments.kills)
+    print("| fault | tried | survived | data lost | how |\n|---|---:|---:|---:|---|", flush=True)
+    for name in arguments.only:
+        title, work = FAULTS[name]
+        started = time.monotonic()
+        found = work(bench)
+        how = ", ".join(f"{text} {number}" for text, number in found.notes.most_common())
+        print(f"| {title} | {found.tried} | {found.survived} | {found.lost} | {how} |", flush=True)
+        say(f"{name}: {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
