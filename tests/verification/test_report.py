@@ -90,9 +90,23 @@ def test_agreement_is_of_the_labels_that_both_gave(folder: Path) -> None:
     assert own["kappa"] == pytest.approx(cohen_kappa_score(judge, people))
     assert set(found["judge_and_people"]) == {"en", "ar", "all"}
     # Both reviewers slip at place 0, one of them at 3, 4 and 6.
-    assert found["people"]["r1 and r2"]["exact"]["items"] == 16
-    assert found["people"]["r1 and r2"]["exact"]["hits"] == 10
+    assert {name: (own["exact"]["items"], own["exact"]["hits"]) for name, own in found["people"].items()} == {
+        "en": (8, 5),
+        "ar": (8, 5),
+        "all": (16, 10),
+    }
+    assert found["reviewers_in_pairs"] == {"r1 and r2": found["people"]["all"]}
     assert RELAXED not in own
+
+
+def test_every_language_has_its_confusion_table(folder: Path) -> None:
+    done("verify", "report", "--folder", folder, "--quiet")
+    found, text = read_json(folder / "report" / "report.json"), (folder / "report" / "report.md").read_text()
+    for name, title in (("judge_and_people", "Judge and people"), ("people", "People and people")):
+        part = text.partition(f"## {title}: confusion")[2].partition("## ")[0]
+        for code in ("en", "ar", "all"):
+            for label, counts in zip(("correct", "ambiguous", "incorrect"), found[name][code]["confusion"]):
+                assert f"| {code} | {label} | {' | '.join(map(str, counts))} |" in part
 
 
 def test_the_relaxed_rule_is_named_where_it_is_asked_for(folder: Path) -> None:
