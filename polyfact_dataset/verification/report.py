@@ -23,7 +23,6 @@ from polyfact_dataset.verification.journal import Reviews, all_reviews
 from polyfact_dataset.verification.table import (
     Source,
     as_table,
-    key_of,
     relation_evidence,
     source,
     table_rows,
@@ -74,19 +73,29 @@ def coverage(sample: Sample, judge: Source, reviews: Sequence[Reviews]) -> dict[
     return found
 
 
+def searched(sample: Sample, judge: Source) -> int | None:
+    """How many of the judge's labels follow a web search; None where it could not search."""
+    if not judge.about.get("search_tool"):
+        return None
+    rows = [judge.rows.get(_key(item)) or {} for item in sample.items]
+    return sum(bool(row.get("label") and row["searches"]) for row in rows)
+
+
 def figures(folder: Path, judge: Source, drift: Source, config: Config, relaxed: bool) -> dict[str, Any]:
     """All figures of a report, as JSON, over the items of the sample."""
     sample, reviews = load_sample(folder), all_reviews(folder)
-    wanted = {_key(item) for item in sample.items}
+    wanted = {item.key: item.item for item in sample.items}
     everything = table_rows(judge, drift, reviews)
-    rows = [row for row in everything if key_of(row) in wanted]
+    rows = [row for row in everything if wanted.get((row["fact_id"], row["language"])) == row["item"]]
+    # What was said of an earlier wording counts in no build; of items outside the sample, only the build knows.
+    standing = [row for row in everything if wanted.get((row["fact_id"], row["language"]), row["item"]) == row["item"]]
     relations = sorted({item.property_id for item in sample.items}, key=list(all_relations()).index)
     judged, people, reviewers = label_pairs(rows)
-    evidence = relation_evidence(everything, relations, config.tiers)
+    evidence = relation_evidence(standing, relations, config.tiers)
     problems = Counter(problem for row in rows for problem in row["drift"])
     return {
         "sample": dict(sample.about),
-        "judge": {"name": judge.name, **judge.about},
+        "judge": {"name": judge.name, **judge.about, "searched": searched(sample, judge)},
         "drift": {"name": drift.name, **drift.about, "problems": dict(sorted(problems.items()))},
         "reviewers": [{"number": f"r{n}", "broken_lines": own.broken} for n, own in enumerate(reviews, start=1)],
         "coverage": coverage(sample, judge, reviews),
@@ -129,6 +138,9 @@ def _coverage_section(found: Mapping[str, Any]) -> Section:
         for code, own in found["coverage"].items()
     ]
     said = "Items with a label. What has none counts in no figure below."
+    number = found["judge"]["searched"]
+    if number is not None:
+        said += f" The judge searched the web for {number:,} of its {found['coverage'][ALL]['judged']:,} labels."
     return Section("Coverage", said, ("language", "items", "judged", "without a label", *names), rows)
 
 

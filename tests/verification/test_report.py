@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from polyfact_dataset.records import VERIFICATION
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.records import JUDGEMENTS, VERIFICATION
+from polyfact_dataset.storage import read_json, write_json
 from polyfact_dataset.verification.agreement import RELAXED
 from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
@@ -56,6 +58,36 @@ def test_what_is_missing_is_counted_apart(folder: Path) -> None:
         "reviewed": {"r1": 0, "r2": 0},
     }
     assert found["all"]["judged"] == 40 and found["all"]["reviewed"] == {"r1": 24, "r2": 16}
+
+
+def test_labels_without_a_web_search_are_told(folder: Path, tmp_path: Path) -> None:
+    done("verify", "report", "--folder", folder, "--quiet")
+    said = "The judge searched the web for {} of its 40 labels."
+    assert said.format(40) in (folder / "report" / "report.md").read_text()
+    copy = Path(shutil.copytree(folder, tmp_path / "v"))
+    (path,) = (copy / "judgements").glob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    first = next(row for row in rows if row["label"])
+    first["searches"] = 0
+    pq.write_table(pa.Table.from_pylist(rows, schema=JUDGEMENTS.schema), path)
+    done("verify", "report", "--folder", copy, "--quiet")
+    assert said.format(39) in (copy / "report" / "report.md").read_text()
+    about = path.with_suffix(".json")
+    write_json(about, {**read_json(about), "search_tool": ""})
+    done("verify", "report", "--folder", copy, "--quiet")
+    assert "searched the web" not in (copy / "report" / "report.md").read_text()
+
+
+def test_what_was_said_of_an_earlier_wording_moves_no_relation(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "v"))
+    (path,) = (copy / "judgements").glob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    earlier = [row | {"item": "0" * 16} for row in rows if row["label"]]
+    pq.write_table(pa.Table.from_pylist(rows + earlier, schema=JUDGEMENTS.schema), path)
+    for own in (folder, copy):
+        done("verify", "report", "--folder", own, "--quiet")
+    before, after = (read_json(own / "report" / "report.json")["tiers"] for own in (folder, copy))
+    assert after == before and len(pq.read_table(copy / "verification.parquet")) == 80
 
 
 def test_shares_are_of_what_was_labelled(folder: Path) -> None:
