@@ -14,7 +14,7 @@ from polyfact_dataset.config import Config
 from polyfact_dataset.records import OPTIONS
 from polyfact_dataset.release.rows import Labels, item_columns
 from polyfact_dataset.verification.agreement import agreement
-from polyfact_dataset.verification.figures import ALL, ambiguity, label_pairs
+from polyfact_dataset.verification.figures import agreements, ambiguity, label_pairs
 from polyfact_dataset.verification.items import item_digest
 from polyfact_dataset.verification.table import Evidence, relation_evidence
 
@@ -45,9 +45,8 @@ class Judged:
 
     def counts(self, languages: Sequence[str], relations: Sequence[str]) -> dict[str, Any]:
         """For the manifest: figures by language and relation, agreement, judges and days."""
-        judged, people = label_pairs(self.rows)
+        judged, _, reviewers = label_pairs(self.rows)
         days = sorted(row["judge_date"] for row in self.rows if row["judge_date"])
-        pooled = [pair for code in languages for pair in judged.get(code, ())]
         return {
             "items": len(self.rows),
             "stale": self.stale,
@@ -56,11 +55,8 @@ class Judged:
             "reviewers": len({reviewer for row in self.rows for reviewer in row["reviewers"]}),
             "by_language": ambiguity(self.rows, "language", languages),
             "by_relation": ambiguity(self.rows, "property_id", relations),
-            "agreement": {
-                **{code: agreement(judged[code]).as_json() for code in languages if judged.get(code)},
-                **({ALL: agreement(pooled).as_json()} if pooled else {}),
-            },
-            "people": {names: agreement(pairs).as_json() for names, pairs in sorted(people.items())},
+            "agreement": agreements(judged, languages),
+            "people": {names: agreement(pairs).as_json() for names, pairs in sorted(reviewers.items())},
         }
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from polyfact_dataset.records import LABELS
-from polyfact_dataset.verification.agreement import share
+from polyfact_dataset.verification.agreement import agreement, share
 from polyfact_dataset.verification.table import rated
 
 ALL = "all"
@@ -33,14 +33,27 @@ def ambiguity(rows: Sequence[Mapping[str, Any]], name: str, values: Iterable[str
 Pair = tuple[str, str, str]
 
 
-def label_pairs(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Pair]], dict[str, list[Pair]]]:
-    """(fact, label, label) of judge and reviewer by language, and of two reviewers by their numbers."""
-    judged: dict[str, list[Pair]] = defaultdict(list)
-    people: dict[str, list[Pair]] = defaultdict(list)
+Pairs = dict[str, list[Pair]]
+
+
+def label_pairs(rows: Sequence[Mapping[str, Any]]) -> tuple[Pairs, Pairs, Pairs]:
+    """(fact, label, label) of judge and reviewer by language, of two reviewers by language, and by their numbers."""
+    judged: Pairs = defaultdict(list)
+    people: Pairs = defaultdict(list)
+    reviewers: Pairs = defaultdict(list)
     for row in rows:
         human = sorted(zip(row["reviewers"], row["human_labels"]), key=lambda entry: int(entry[0][1:]))
         for _, label in human if row["judge_label"] is not None else ():
             judged[row["language"]].append((row["fact_id"], row["judge_label"], label))
         for (first, one), (second, other) in combinations(human, 2):
-            people[f"{first} and {second}"].append((row["fact_id"], one, other))
-    return judged, people
+            people[row["language"]].append((row["fact_id"], one, other))
+            reviewers[f"{first} and {second}"].append((row["fact_id"], one, other))
+    return judged, people, reviewers
+
+
+def agreements(pairs: Mapping[str, Sequence[Pair]], names: Iterable[str], relaxed: bool = False) -> dict[str, Any]:
+    """Name -> agreement of its pairs, of those `names` that have any; and of all."""
+    found = {name: list(pairs[name]) for name in names if pairs.get(name)}
+    if found:
+        found[ALL] = [pair for own in found.values() for pair in own]
+    return {name: agreement(own).as_json(relaxed) for name, own in found.items()}

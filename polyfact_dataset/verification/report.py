@@ -17,16 +17,19 @@ from polyfact_dataset.records import LABELS
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import write_json, write_parquet, write_text
 from polyfact_dataset.verification.agreement import RELAXED, agreement
-from polyfact_dataset.verification.figures import ALL, ambiguity, label_pairs
+from polyfact_dataset.verification.figures import ALL, agreements, ambiguity, label_pairs
 from polyfact_dataset.verification.items import Item, Sample, load_sample
 from polyfact_dataset.verification.journal import Reviews, all_reviews
 from polyfact_dataset.verification.table import (
     Source,
     as_table,
-    key_of,
     relation_evidence,
     source,
     table_rows,
+)
+
+_JUDGE_AND_PEOPLE = (
+    "Every reviewer's label of an item against the judge's. The interval allows for items of the same fact."
 )
 
 
@@ -70,20 +73,29 @@ def coverage(sample: Sample, judge: Source, reviews: Sequence[Reviews]) -> dict[
     return found
 
 
+def searched(sample: Sample, judge: Source) -> int | None:
+    """How many of the judge's labels follow a web search; None where it could not search."""
+    if not judge.about.get("search_tool"):
+        return None
+    rows = [judge.rows.get(_key(item)) or {} for item in sample.items]
+    return sum(bool(row.get("label") and row["searches"]) for row in rows)
+
+
 def figures(folder: Path, judge: Source, drift: Source, config: Config, relaxed: bool) -> dict[str, Any]:
     """All figures of a report, as JSON, over the items of the sample."""
     sample, reviews = load_sample(folder), all_reviews(folder)
-    wanted = {_key(item) for item in sample.items}
+    wanted = {item.key: item.item for item in sample.items}
     everything = table_rows(judge, drift, reviews)
-    rows = [row for row in everything if key_of(row) in wanted]
+    rows = [row for row in everything if wanted.get((row["fact_id"], row["language"])) == row["item"]]
+    # What was said of an earlier wording counts in no build; of items outside the sample, only the build knows.
+    standing = [row for row in everything if wanted.get((row["fact_id"], row["language"]), row["item"]) == row["item"]]
     relations = sorted({item.property_id for item in sample.items}, key=list(all_relations()).index)
-    judged, people = label_pairs(rows)
-    pooled = [pair for pairs in judged.values() for pair in pairs]
-    evidence = relation_evidence(everything, relations, config.tiers)
+    judged, people, reviewers = label_pairs(rows)
+    evidence = relation_evidence(standing, relations, config.tiers)
     problems = Counter(problem for row in rows for problem in row["drift"])
     return {
         "sample": dict(sample.about),
-        "judge": {"name": judge.name, **judge.about},
+        "judge": {"name": judge.name, **judge.about, "searched": searched(sample, judge)},
         "drift": {"name": drift.name, **drift.about, "problems": dict(sorted(problems.items()))},
         "reviewers": [{"number": f"r{n}", "broken_lines": own.broken} for n, own in enumerate(reviews, start=1)],
         "coverage": coverage(sample, judge, reviews),
@@ -94,11 +106,9 @@ def figures(folder: Path, judge: Source, drift: Source, config: Config, relaxed:
             relation: {"judged": own.judged, "ambiguity": own.ambiguity, "source": own.source}
             for relation, own in evidence.items()
         },
-        "judge_and_people": {
-            **{code: agreement(judged[code]).as_json(relaxed) for code in sample.languages if judged[code]},
-            **({ALL: agreement(pooled).as_json(relaxed)} if pooled else {}),
-        },
-        "people": {names: agreement(pairs).as_json() for names, pairs in sorted(people.items())},
+        "judge_and_people": agreements(judged, sample.languages, relaxed),
+        "people": agreements(people, sample.languages),
+        "reviewers_in_pairs": {names: agreement(pairs).as_json() for names, pairs in sorted(reviewers.items())},
     }
 
 
@@ -128,6 +138,9 @@ def _coverage_section(found: Mapping[str, Any]) -> Section:
         for code, own in found["coverage"].items()
     ]
     said = "Items with a label. What has none counts in no figure below."
+    number = found["judge"]["searched"]
+    if number is not None:
+        said += f" The judge searched the web for {number:,} of its {found['coverage'][ALL]['judged']:,} labels."
     return Section("Coverage", said, ("language", "items", "judged", "without a label", *names), rows)
 
 
@@ -153,9 +166,14 @@ def _agreement_section(title: str, said: str, found: Mapping[str, Any], first: s
     return Section(title, said + (f" {RELAXED[0].upper()}{RELAXED[1:]}." if relaxed else ""), heading, rows)
 
 
-def _confusion_section(title: str, confusion: Sequence[Sequence[int]], first: str, second: str) -> Section:
-    rows = [[label, *map(str, row)] for label, row in zip(LABELS, confusion)]
-    return Section(title, f"Rows: {first}; columns: {second}.", (f"{first} / {second}", *LABELS), rows)
+def _confusion_section(title: str, found: Mapping[str, Any], first: str, raters: str) -> Section:
+    rows = [
+        [name, label, *map(str, counts)]
+        for name, own in found.items()
+        for label, counts in zip(LABELS, own["confusion"])
+    ]
+    row, column = raters.split(" / ")
+    return Section(f"{title}: confusion", f"Rows: {row}; columns: {column}.", (first, raters, *LABELS), rows)
 
 
 def _tier_section(found: Mapping[str, Any], limit: float) -> Section:
@@ -177,16 +195,15 @@ def sections(found: Mapping[str, Any], config: Config) -> list[Section]:
         _rate_section(found, "by_language", "Ambiguity by language"),
         _rate_section(found, "by_relation", "Ambiguity by relation"),
     ]
-    pairs = found["judge_and_people"]
-    if pairs:
-        said = "Every reviewer's label of an item against the judge's. The interval allows for items of the same fact."
-        parts.append(_agreement_section("Judge and people", said, pairs, "language"))
-        parts.append(_confusion_section("Judge and people, all", pairs[ALL]["confusion"], "judge", "people"))
-    if found["people"]:
-        said = "Two reviewers on the items that both labelled."
-        parts.append(_agreement_section("People and people", said, found["people"], "reviewers"))
-        for names, own in found["people"].items():
-            parts.append(_confusion_section(f"Reviewers {names}", own["confusion"], *names.split(" and ")))
+    both = "Two reviewers on the items that both labelled."
+    for name, title, said, first, raters in (
+        ("judge_and_people", "Judge and people", _JUDGE_AND_PEOPLE, "language", "judge / people"),
+        ("people", "People and people", both, "language", "one / the other"),
+        ("reviewers_in_pairs", "Reviewers in pairs", both, "reviewers", "first / second"),
+    ):
+        if found[name]:
+            parts.append(_agreement_section(title, said, found[name], first))
+            parts.append(_confusion_section(title, found[name], first, raters))
     if found["drift"]["name"]:
         rows = [[name, str(number)] for name, number in found["drift"]["problems"].items()] or [["none", "0"]]
         said = "What the judge of all languages together objects to."
@@ -229,9 +246,10 @@ def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, 
     if not quiet:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         for part in parts:
-            table = Table(*part.heading, title=part.title, title_justify="left", box=None, pad_edge=False)
+            table = Table(*part.heading, box=None, pad_edge=False)
             for row in part.rows:
                 table.add_row(*row)
+            console.print(part.title, style="italic")
             console.print(table)
             console.print(part.said, style="dim")
             console.print()

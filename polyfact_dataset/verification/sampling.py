@@ -57,10 +57,9 @@ def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
         raise ConfigError(f"{release} holds no release; give the folder that `polyfact build` wrote")
     manifest = read_json(release / "manifest.json")
     own: Sequence[str] = manifest["build"]["config"]["languages"]
-    unknown = [code for code in draw.languages if code not in own]
-    unknown += [split for split in draw.splits if split not in SPLITS]
-    if unknown:
-        raise ConfigError(f"{release} has no {', '.join(unknown)}; its languages are {', '.join(own)}")
+    for kind, asked, known in (("languages", draw.languages, own), ("splits", draw.splits, SPLITS)):
+        if unknown := [name for name in asked if name not in known]:
+            raise ConfigError(f"{release} has no {', '.join(unknown)}; its {kind} are {', '.join(known)}")
     files = {
         code: [
             (split, release / path)

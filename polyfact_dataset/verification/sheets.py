@@ -1,7 +1,8 @@
 """`polyfact verify export` and `import`: the sample as a spreadsheet for a reviewer, and back.
 
 The file is CSV in UTF-8 with a byte-order mark, which spreadsheet programs need to read it right. A cell that a program
-could take for a formula begins with an apostrophe. Only the columns `label` and `note` are read back.
+could take for a formula begins with an apostrophe, and the digest of an item with `#`: of all digits, or with an `e`
+between them, it would come back as a rounded number. Only the columns `label` and `note` are read back.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def defused(text: str) -> str:
 
 def _row(item: Item, label: str, note: str) -> list[str]:
     marked = f"{LETTERS[item.marked]}: {item.answer}"
-    cells = [*(getattr(item, name) for name in _KEYS), item.question, *item.options, marked, label, note]
+    cells = [item.fact_id, item.language, f"#{item.item}", item.question, *item.options, marked, label, note]
     return [defused(cell) for cell in cells]
 
 
@@ -87,10 +88,10 @@ def import_sheet(folder: Path, source: Path, *, reviewer: str) -> Counter[str]:
     Counts `new`, `changed`, `same` and `missing` (no label) lines. Raises `DataError` naming the line.
     """
     known = {(*item.key, item.item): item for item in load_sample(folder).items}
-    taken: list[tuple[Item, str, str]] = []
+    taken: dict[tuple[str, str, str], tuple[str, str]] = {}
     counts: Counter[str] = Counter()
     for number, row in _lines(source):
-        key = row["fact_id"], row["language"], row["item"]
+        key = row["fact_id"], row["language"], row["item"].removeprefix("#")
         if not any(row.values()):
             continue
         if key not in known:
@@ -101,11 +102,15 @@ def import_sheet(folder: Path, source: Path, *, reviewer: str) -> Counter[str]:
         elif label not in LABELS:
             raise DataError(f"{source} line {number}: label {row['label']!r}; the labels are {', '.join(LABELS)}")
         else:
-            taken.append((known[key], label, row["note"].removeprefix("'")))
+            said = label, row["note"].removeprefix("'")
+            if taken.setdefault(key, said) != said:
+                raise DataError(
+                    f"{source} line {number}: {' '.join(key[:2])} has another label or note above; keep one"
+                )
     journal = Journal(folder, reviewer)
     with journal.locked() as reviews:
-        for item, label, note in taken:
-            before = reviews.label(item)
+        for key, (label, note) in taken.items():
+            item, before = known[key], reviews.label(known[key])
             same = before is not None and (before.label, before.note) == (label, note)
             counts["same" if same else "changed" if before else "new"] += 1
             if not same:

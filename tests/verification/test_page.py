@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import requests
@@ -208,6 +210,9 @@ def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Pa
         # It listens on 127.0.0.1 and on no other address of this machine.
         with socket.socket() as other, pytest.raises(OSError):
             other.connect(("127.0.0.2", int(url.rstrip("/").rpartition(":")[2])))
+        # Nor does it answer to another name that was made to lead there.
+        with pytest.raises(HTTPError, match="400"):
+            urlopen(Request(f"{url}config", headers={"Host": "elsewhere.example"}))
     assert [line["label"] for line in lines(folder, "amina")] == ["correct", "ambiguous", "incorrect"]
     assert [line["label"] for line in lines(folder, "bilal")] == ["ambiguous", "correct", "incorrect"]
     assert [line["item"] for line in lines(folder, "bilal")] == [item.item for item in items[:3]]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from polyfact_dataset.records import VERIFICATION
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.records import JUDGEMENTS, VERIFICATION
+from polyfact_dataset.storage import read_json, write_json
 from polyfact_dataset.verification.agreement import RELAXED
 from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
@@ -58,6 +60,36 @@ def test_what_is_missing_is_counted_apart(folder: Path) -> None:
     assert found["all"]["judged"] == 40 and found["all"]["reviewed"] == {"r1": 24, "r2": 16}
 
 
+def test_labels_without_a_web_search_are_told(folder: Path, tmp_path: Path) -> None:
+    done("verify", "report", "--folder", folder, "--quiet")
+    said = "The judge searched the web for {} of its 40 labels."
+    assert said.format(40) in (folder / "report" / "report.md").read_text()
+    copy = Path(shutil.copytree(folder, tmp_path / "v"))
+    (path,) = (copy / "judgements").glob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    first = next(row for row in rows if row["label"])
+    first["searches"] = 0
+    pq.write_table(pa.Table.from_pylist(rows, schema=JUDGEMENTS.schema), path)
+    done("verify", "report", "--folder", copy, "--quiet")
+    assert said.format(39) in (copy / "report" / "report.md").read_text()
+    about = path.with_suffix(".json")
+    write_json(about, {**read_json(about), "search_tool": ""})
+    done("verify", "report", "--folder", copy, "--quiet")
+    assert "searched the web" not in (copy / "report" / "report.md").read_text()
+
+
+def test_what_was_said_of_an_earlier_wording_moves_no_relation(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "v"))
+    (path,) = (copy / "judgements").glob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    earlier = [row | {"item": "0" * 16} for row in rows if row["label"]]
+    pq.write_table(pa.Table.from_pylist(rows + earlier, schema=JUDGEMENTS.schema), path)
+    for own in (folder, copy):
+        done("verify", "report", "--folder", own, "--quiet")
+    before, after = (read_json(own / "report" / "report.json")["tiers"] for own in (folder, copy))
+    assert after == before and len(pq.read_table(copy / "verification.parquet")) == 80
+
+
 def test_shares_are_of_what_was_labelled(folder: Path) -> None:
     done("verify", "report", "--folder", folder, "--quiet")
     found, sample = read_json(folder / "report" / "report.json"), load_sample(folder)
@@ -90,9 +122,23 @@ def test_agreement_is_of_the_labels_that_both_gave(folder: Path) -> None:
     assert own["kappa"] == pytest.approx(cohen_kappa_score(judge, people))
     assert set(found["judge_and_people"]) == {"en", "ar", "all"}
     # Both reviewers slip at place 0, one of them at 3, 4 and 6.
-    assert found["people"]["r1 and r2"]["exact"]["items"] == 16
-    assert found["people"]["r1 and r2"]["exact"]["hits"] == 10
+    assert {name: (own["exact"]["items"], own["exact"]["hits"]) for name, own in found["people"].items()} == {
+        "en": (8, 5),
+        "ar": (8, 5),
+        "all": (16, 10),
+    }
+    assert found["reviewers_in_pairs"] == {"r1 and r2": found["people"]["all"]}
     assert RELAXED not in own
+
+
+def test_every_language_has_its_confusion_table(folder: Path) -> None:
+    done("verify", "report", "--folder", folder, "--quiet")
+    found, text = read_json(folder / "report" / "report.json"), (folder / "report" / "report.md").read_text()
+    for name, title in (("judge_and_people", "Judge and people"), ("people", "People and people")):
+        part = text.partition(f"## {title}: confusion")[2].partition("## ")[0]
+        for code in ("en", "ar", "all"):
+            for label, counts in zip(("correct", "ambiguous", "incorrect"), found[name][code]["confusion"]):
+                assert f"| {code} | {label} | {' | '.join(map(str, counts))} |" in part
 
 
 def test_the_relaxed_rule_is_named_where_it_is_asked_for(folder: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_digest_is_of_the_item_and_not_of_the_order_of_its_options() -> None
     ("draw", "said"),
     [
         (Draw(5, 1, languages=("xx",)), "has no xx; its languages are en, ar, bn"),
-        (Draw(5, 1, splits=("dev",)), "has no dev"),
+        (Draw(5, 1, splits=("dev",)), "has no dev; its splits are train, validation, test"),
         (Draw(5, 1, splits=("test",)), "holds no item of test"),
     ],
 )

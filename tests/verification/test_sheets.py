@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import re
 from pathlib import Path
 
 import pytest
 
 from polyfact_dataset.errors import DataError
-from polyfact_dataset.verification.items import load_sample
+from polyfact_dataset.records import OPTIONS
+from polyfact_dataset.verification.items import item_digest, load_sample
 from polyfact_dataset.verification.journal import Journal
 from polyfact_dataset.verification.sheets import defused, export, import_sheet
 from tests.questions.test_model_build import call, done
+from tests.verification import releases
 from tests.verification.releases import sampled
 
 
@@ -43,7 +47,7 @@ def test_a_sheet_holds_the_items_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_bytes().startswith(b"\xef\xbb\xbffact_id,")
     rows, items = sheet(tmp_path / "a.csv"), load_sample(folder).of("ar", 4)
     for row, item in zip(rows, items, strict=True):
-        assert (row["fact_id"], row["item"], row["question"]) == (item.fact_id, item.item, item.question)
+        assert (row["fact_id"], row["item"], row["question"]) == (item.fact_id, f"#{item.item}", item.question)
         assert row["marked"] == f"{'ABCD'[item.marked]}: {item.answer}" and row["label"] == row["note"] == ""
     assert not any("judge" in name for name in rows[0])
 
@@ -61,6 +65,21 @@ def test_no_cell_is_a_formula(tmp_path: Path, start: str) -> None:
         assert not any(cell.lstrip(" ").startswith(tuple("=+-@\t\r＝＋－＠")) for cell in row.values())
     # The note comes back as it was.
     assert import_sheet(folder, tmp_path / "a.csv", reviewer="amina")["same"] == 1
+
+
+def test_a_digest_that_looks_like_a_number_is_none_to_a_spreadsheet_program(tmp_path: Path) -> None:
+    def digest(name: str) -> str:
+        own = releases.row("P36", 0, "ar", name)
+        return item_digest(own["question"], own["answer_text"], [own[option] for option in OPTIONS])
+
+    name = next(name for name in map(str, itertools.count()) if re.fullmatch("[0-9]+(e[0-9]{1,3})?", digest(name)))
+    folder = sampled(tmp_path, {"P36": 1}, label=name)
+    rows = filled(folder, tmp_path / "a.csv", ["correct"])
+    assert rows[0]["item"] == f"#{digest(name)}"
+    # A sheet of an earlier version has no mark.
+    for cell, outcome in ((rows[0]["item"], "new"), (digest(name), "same")):
+        path = write(tmp_path / "b.csv", [rows[0] | {"item": cell}])
+        assert dict(import_sheet(folder, path, reviewer="amina")) == {outcome: 1}
 
 
 @pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8-sig"), (";", "utf-8"), ("\t", "utf-16")])
@@ -91,6 +110,9 @@ def test_a_wrong_line_is_named_and_nothing_is_taken(tmp_path: Path) -> None:
         path = write(tmp_path / "b.csv", [*good[:5], good[5] | change])
         with pytest.raises(DataError, match=said):
             import_sheet(folder, path, reviewer="amina")
+    path = write(tmp_path / "b.csv", [*good, good[0], good[1] | {"label": "ambiguous"}])
+    with pytest.raises(DataError, match=r"line 9: Q\d+\|P\d+\|Q\d+ ar has another label or note above"):
+        import_sheet(folder, path, reviewer="amina")
     (tmp_path / "c.csv").write_text("question,label\nx,correct\n")
     with pytest.raises(DataError, match="heading lacks fact_id, language, item"):
         import_sheet(folder, tmp_path / "c.csv", reviewer="amina")
