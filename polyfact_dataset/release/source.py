@@ -64,7 +64,7 @@ def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
 
 
 class _Settings(BaseModel):
-    languages: list[Annotated[str, Field(pattern=r"^[A-Za-z][\w\-]*$")]]
+    languages: list[str]
 
 
 class _Build(BaseModel):

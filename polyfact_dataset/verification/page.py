@@ -209,8 +209,6 @@ def serve(folder: Path, *, reviewer: str, code: str, port: int, first: int | Non
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio as gr
-        from starlette.middleware import Middleware
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
     except ImportError as error:
         raise ConfigError('the review page is not installed; install it: pip install "polyfact[review]"') from error
     desk = Desk(folder, first)
@@ -233,12 +231,11 @@ def serve(folder: Path, *, reviewer: str, code: str, port: int, first: int | Non
             prevent_thread_lock=True,
             ssr_mode=False,
             footer_links=[],
+            # A page of the web that makes its own name lead to this machine does not get in.
             app_kwargs={"middleware": [(OwnPagesOnly, (), {})]},
             theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             css=texts["css"],
             head=f"<script>{texts['js']}</script>",
-            # A page of the web that makes its own name lead to this machine does not get in.
-            app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])]},
         )
     except OSError as error:
         raise ConfigError(f"port {port} is taken; give another --port") from error
