@@ -241,7 +241,8 @@ def _table(
         lacking = [name for name in needed if name not in fields]
         if lacking:
             raise DataError(
-                f"{where}: translations.{code} lacks {', '.join(lacking)}; use a release that this project built"
+                f"{where}: translations.{code} lacks {', '.join(lacking)}; "
+                "choose another --config, or a release that this project built"
             )
     if not len(table):
         raise DataError(f"split {split!r} of {where} is empty")

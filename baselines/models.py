@@ -27,6 +27,8 @@ class Model:
     tokenizer: Any
     device: torch.device
     identity: dict[str, Any]
+    # The forward pass rounds to bfloat16 whatever the weights are (autocast, in training).
+    autocast: bool = False
 
     @property
     def max_tokens(self) -> int:

@@ -59,10 +59,13 @@ def save(path: Path, arrays: Arrays, **fields: Any) -> Result:
 def load(path: Path) -> tuple[Result, dict[str, NDArray[Any]]]:
     """Reads a result and its arrays. Raises `DataError` for anything else, and when the arrays are not its own."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        result = Result.model_validate(content)
-    except (OSError, ValueError, ValidationError) as error:
-        raise DataError(f"{path} is no result of an analysis: {' '.join(str(error).split())[:300]}") from error
+        result = Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {str(first['input'])[:40]!r}"
+        raise DataError(f"{path} is no result of an analysis: {said}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
     if result.schema_version != SCHEMA:
         raise DataError(f"{path} has schema version {result.schema_version}, this version reads {SCHEMA}; run it again")
     beside = path.with_suffix(".npz")

@@ -179,10 +179,10 @@ def percent(value: float | None) -> str:
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table on standard output."""
+    """Prints a table on standard output. Words of a header stand below each other, so that 80 columns are enough."""
     table = Table(title=title, title_justify="left")
     for position, name in enumerate(header):
-        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
+        table.add_column(name.replace(" ", "\n"), justify="left" if position == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     Console(highlight=False).print(table)

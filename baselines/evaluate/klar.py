@@ -98,6 +98,9 @@ def load_klar(source: str, languages: Sequence[str] | None = None, revision: str
     if not folder.is_dir():
         folder, commit = _download(source, revision)
     wanted = languages or LANGUAGES
+    unknown = [code for code in wanted if code not in LANGUAGES]
+    if unknown:
+        raise ConfigError(f"KLAR is not in {', '.join(unknown)}; choose from {', '.join(LANGUAGES)}")
     found: dict[str, dict[str, RelationFile]] = {}
     for path in sorted(folder.rglob("*.json")):
         if path.parent.name in wanted:
@@ -143,7 +146,8 @@ def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, 
     Raises `DataError` when the file has too few samples or templates.
     """
     if not 0 <= template < len(file.prompt_templates):
-        raise DataError(f"KLAR {relation}: there is no template {template}, only {len(file.prompt_templates)}")
+        count = len(file.prompt_templates)
+        raise DataError(f"KLAR {relation}: there is no template {template}, only {count} from 0; choose by --template")
     others = sorted((other for other in file.samples if other.index != sample.index), key=lambda other: other.index)
     if len(others) < SHOTS:
         raise DataError(f"KLAR {relation}: {len(file.samples)} samples are too few for {SHOTS} shots")

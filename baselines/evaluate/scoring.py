@@ -222,7 +222,7 @@ class Scorer:
 
     def _difference(self, sample: Sequence[Row]) -> str | None:
         """Why packing is not exact for this model, or None."""
-        exact = next(self.model.network.parameters()).dtype == torch.float32
+        exact = next(self.model.network.parameters()).dtype == torch.float32 and not self.model.autocast
         try:
             for row in sample:
                 plain = np.array([self._plain([trie([path], [0])])[0][0] for path in row.paths])

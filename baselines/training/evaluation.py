@@ -45,7 +45,8 @@ def _score(run: Run, network: Any, step: int, facts: Rows[Fact], style: Any, pat
     dtype = run.config.model.dtype
     # What is scored before the first step is the model itself: a fresh adapter changes nothing.
     identity = identify(str(checkpoint), None, network.config, run.tokenizer, dtype) if step else run.identity
-    model = Model(network, run.tokenizer, run_device(network), identity)
+    autocast = run.config.optimisation.precision == "bf16"
+    model = Model(network, run.tokenizer, run_device(network), identity, autocast)
     evaluation = common.Run(path, model, label=f"{run.folder.name} step {step}", seed=run.config.seed, quiet=True)
     mcq.evaluate(evaluation, facts, style, batch_tokens=run.config.evaluation.batch_tokens)
 

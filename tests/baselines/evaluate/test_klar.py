@@ -104,8 +104,8 @@ def test_contamination_in_any_language_and_turned_round(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("languages", "template", "message"),
     [
-        (("en", "xx"), 1, "no <language>/<relation>.json for xx; has ar, ca"),
-        (("en",), 7, "KLAR capital: there is no template 7, only 4"),
+        (("en", "de"), 1, "KLAR is not in de; choose from en, es"),
+        (("en",), 7, "KLAR capital: there is no template 7, only 4 from 0; choose by --template"),
     ],
 )
 def test_what_is_not_there(folder: Path, languages: tuple[str, ...], template: int, message: str) -> None:
@@ -121,6 +121,8 @@ def test_too_few_samples_and_broken_files(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="KLAR capital: 3 samples are too few for 3 shots"):
         questions_of(load_klar(str(tmp_path), ("en",)), 1, 42, None)
+    with pytest.raises(ConfigError, match="no <language>/<relation>.json for ca; has en"):
+        load_klar(str(tmp_path), ("en", "ca"))
     path.write_text('{"samples": []}')
     with pytest.raises(DataError, match=r"capital\.json: .*prompt_templates"):
         load_klar(str(tmp_path), ("en",))
@@ -162,3 +164,11 @@ def test_the_evaluator_end_to_end(
     apart = found["contamination"]
     assert apart["contaminated"]["all"]["items"] == 17 and apart["clean"]["all"]["items"] == 153
     assert apart["contaminated"]["trained"]["lenient"] == 1.0 and apart["clean"]["trained"]["lenient"] == 0
+
+
+def test_the_table_fits_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    header = ("", "items", "lenient", "exact", "wrong language", "wrong fact", "incoherent")
+    common.show("base: klar", header, [("contaminated", "54000", *["100.00"] * 5)])
+    shown = capsys.readouterr().out
+    assert "contaminated" in shown and "language" in shown and "…" not in shown

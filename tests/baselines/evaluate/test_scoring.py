@@ -248,6 +248,24 @@ def test_a_wrong_mask_is_found_out(
     assert all(len(row.paths) == 1 for row in rows)
 
 
+def test_autocast_is_no_wrong_mask(qwen: Model, requests: dict[str, list[Request]]) -> None:
+    """In training the weights are float32, but the forward pass rounds: gaps like those of bfloat16 are right."""
+
+    class Rounded(Limited):
+        def forward(self, input_ids: Any, **inputs: Any) -> Any:
+            found = super().forward(input_ids, **inputs)
+            found.logits = found.logits + 0.02 * torch.randn_like(found.logits)
+            return found
+
+    torch.manual_seed(0)
+    paths = encode(qwen.tokenizer, requests["paper"][:12], qwen.max_tokens).paths
+    rounded = replace(qwen, network=Rounded(qwen.network, 1 << 20))
+    for autocast, sharing in ((False, "separate"), (True, "packed")):
+        scorer = Scorer(replace(rounded, autocast=autocast))
+        scorer.rows(paths)
+        assert scorer.sharing == sharing
+
+
 def test_a_model_that_raises_is_scored_separately(
     qwen: Model, requests: dict[str, list[Request]], capsys: pytest.CaptureFixture[str]
 ) -> None:
