@@ -22,12 +22,16 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
+from typing import TextIO
 
+from polyfact_dataset.cli import run as run_command
 from polyfact_dataset.pipeline import STAGES
 from polyfact_dataset.storage import digest, read_json
 from tests.llm.server import MODEL, Scripted, no_fault, serve
@@ -41,22 +45,7 @@ time.time = lambda: max(true() + rng.choice((-1, 1)) * rng.uniform(0, 20 * 365.2
 from polyfact_dataset.cli import main
 main()
 """
-# Runs the command and kills it at the n-th change of the file system, just before it is done.
-AT_CHANGE = """
-import os, signal, sys
-left = {number}
-def hook(event, arguments):
-    global left
-    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate") or (
-        event == "open" and isinstance(arguments[0], str) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-    ):
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-from polyfact_dataset.cli import main
-sys.addaudithook(hook)
-main()
-"""
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -159,35 +148,68 @@ def settle(
     found.note(said != "CRASH", bench.ends_right(out, verb), said)
 
 
-def kill_in_stage(bench: Bench, out: Path, verb: str, stage: str) -> str | None:
-    """Kills a build at a random moment of a stage, or of the next one that is to be done; the stage that it was in.
+def die_at_change(left: int) -> None:
+    """Lets this process kill itself just before the n-th change of the file system from now on."""
 
-    None when it was over before.
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if opens or event in _CHANGES:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def begin(bench: Bench, out: Path, verb: str, changes: int = 0) -> tuple[int, TextIO]:
+    """Starts a build in a fork of this process, which has all imported; its id, and what it says.
+
+    With `changes` it kills itself just before so many changes of the file system.
     """
-    command, names = bench.command(out, verb=verb), [s.name for s in STAGES]
-    starts = {f"{s.name}: {s.doc}\n": s.name for s in STAGES[names.index(stage) :]}
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stderr is not None
-        begun = next((starts[line] for line in process.stderr if line in starts), None)
-        if begun is not None:
-            time.sleep(bench.rng.uniform(0.0, 1.1 * bench.timings[begun]))
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        begun = next((starts[line] for line in reversed(list(process.stderr)) if line in starts), begun)
-    return begun if process.returncode == -signal.SIGKILL else None
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        return pid, os.fdopen(reading)
+    code = 3
+    try:
+        os.setsid()
+        os.dup2(writing, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.argv = ["polyfact", *bench.command(out, verb=verb)[4:]]
+        if changes:
+            die_at_change(changes)
+        code = run_command()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 3
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
-def kill_at_change(bench: Bench, out: Path, verb: str) -> str | None:
-    """Kills a build just before it changes the file system; the stage that it was in, None when it was over before."""
-    code = AT_CHANGE.format(number=bench.rng.randint(1, 15))
-    result = subprocess.run(bench.command(out, code=code, verb=verb), capture_output=True, text=True)
-    started = [s.name for s in STAGES if f"{s.name}: {s.doc}" in result.stderr]
-    if result.returncode not in (0, -signal.SIGKILL):
-        say(f"  NOT KILLED ({result.returncode}): {result.stderr[-1500:]}")
-        return None
-    return (started[-1] if started else "start") if result.returncode == -signal.SIGKILL else None
+def kill(bench: Bench, out: Path, verb: str, stage: str | None) -> str | None:
+    """Kills a build, and says in which stage that was; None when it was over before.
+
+    With a `stage`, at a random moment of it or of the next one that is to be done; else at a change of the files.
+    """
+    names = [s.name for s in STAGES]
+    starts = {f"{s.name}: {s.doc}\n": s.name for s in STAGES[names.index(stage) if stage else 0 :]}
+    pid, said = begin(bench, out, verb, 0 if stage else bench.rng.randint(1, 15))
+    with said:
+        begun = None
+        if stage:
+            begun = next((starts[line] for line in said if line in starts), None)
+            time.sleep(bench.rng.uniform(0.0, 1.1 * bench.timings[begun]) if begun else 0)
+            os.kill(pid, signal.SIGKILL)
+        rest = said.readlines()
+    begun = next((starts[line] for line in reversed(rest) if line in starts), begun)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code not in (0, -signal.SIGKILL):
+        say(f"  NOT KILLED ({code}): {''.join(rest)[-1500:]}")
+    return (begun or "start") if code == -signal.SIGKILL else None
 
 
 def kills(bench: Bench) -> Found:
@@ -197,20 +219,18 @@ def kills(bench: Bench) -> Found:
     """
     found, pending, turn = Found(), 0, 0
     out = bench.new("kill")
+    for stage in STAGES:
+        stage.load()
     while found.tried + pending < bench.kills:
         verb = "build" if turn < 2 else "export"
-        if turn % 2 == 0:
-            # Two kills in every stage, in the order of the stages.
-            for stage in (stage.name for stage in STAGES for _ in range(2)):
-                hit = kill_in_stage(bench, out, verb, stage)
-                if hit is None:
-                    break
-                pending += 1
-                found.notes[hit] += 1
-        else:
-            while (hit := kill_at_change(bench, out, verb)) is not None:
-                pending += 1
-                found.notes[hit] += 1
+        # Two kills in every stage, in the order of the stages; or kills at changes until it is done.
+        plan = [stage.name for stage in STAGES for _ in range(2)] if turn % 2 == 0 else repeat(None)
+        for stage in plan:
+            hit = kill(bench, out, verb, stage)
+            if hit is None:
+                break
+            pending += 1
+            found.notes[hit] += 1
         lost = bench.ends_right(out, verb)
         found.tried, found.lost = found.tried + pending, found.lost + lost
         found.survived += 0 if lost else pending
@@ -238,14 +258,14 @@ def tmpfs(path: Path, size_kb: int) -> Iterator[Callable[..., None]]:
 def disk_full(bench: Bench) -> Found:
     """A disk that is too small, then large enough; and a limit on the size of a file, then none."""
     found = Found()
-    for size_kb in (8, 64, 256, 512, 900, 1200, 1600, 2000, 2600, 3200, 4000) if _can_mount() else ():
+    for size_kb in (8, 128, 512, 900, 1400, 2000, 3200, 4000) if _can_mount() else ():
         with tmpfs(bench.folder / "disk", size_kb) as remount:
             out, verb = bench.folder / "disk" / "build", "build" if size_kb >= 2600 else "export"
             result = bench.run(out, verb=verb)
             remount("size=100m")
             say(f"tmpfs of {size_kb} kB: {result.returncode}")
             settle(bench, found, out, result, verb)
-    for limit_bytes in (1, 1_000, 10_000, 40_000, 100_000, 300_000):
+    for limit_bytes in (1, 1_000, 20_000, 100_000):
         out = bench.new("limited")
         settle(bench, found, out, bench.run(out, limit_bytes=limit_bytes))
     return found
@@ -294,7 +314,7 @@ def read_only_folders(bench: Bench) -> Found:
 def two_at_once(bench: Bench) -> Found:
     """Three builds into one folder at once: one is made, the others are told."""
     found = Found()
-    for _ in range(5):
+    for _ in range(4):
         out = bench.new("shared")
         running = []
         for _ in range(3):
@@ -348,7 +368,7 @@ def tables(bench: Bench) -> Found:
     found, out = Found(), bench.new("damaged")
     bench.run(out)
     files = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file() and path.name != ".lock")
-    for number in range(16):
+    for number in range(10):
         chosen = bench.rng.sample(files, 1 + 2 * (number % 2))
         if number in (3, 7):
             chosen = [Path(("manifest.json", "timings.json")[number == 7])]
@@ -385,7 +405,7 @@ def model_cache(bench: Bench) -> Found:
     """The cache of a model's answers is damaged before they are used; then it is removed, as the message says."""
     found, store = Found(), "model-cache.sqlite"
     with serve(Scripted()) as server:
-        for _ in range(12):
+        for _ in range(8):
             out = bench.new("cache")
             shutil.copytree(bench.asked, out)
             shutil.rmtree(out / "stages" / "06-questions")
@@ -405,7 +425,7 @@ def flipped_answers(bench: Bench) -> Found:
     """One bit of a stored answer flips, where SQLite has no checksum: the answer must not be taken for another."""
     found = Found()
     with serve(Scripted()) as server:
-        for _ in range(6):
+        for _ in range(4):
             out = bench.new("cache")
             shutil.copytree(bench.asked, out)
             shutil.rmtree(out / "stages" / "06-questions")
@@ -440,7 +460,7 @@ def _die_amid(script: Scripted, port: int, at: int, soon: bool, ended: threading
 def server_dies(bench: Bench) -> Found:
     """A model's server goes away amid the answers, and comes back: soon, or only for the next run."""
     found = Found()
-    for number in range(6):
+    for number in range(4):
         out, script, ended = bench.new("server"), Scripted(delay_s=0.02), threading.Event()
         with serve(script):
             port = int(script.url.rpartition(":")[2].partition("/")[0])
