@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from baselines.evaluate import klar, results
+from baselines.evaluate import common, klar, results
 from baselines.evaluate.klar import LANGUAGES, load_klar, prompt_of, questions_of
 from polyfact_dataset.errors import ConfigError, DataError
 from tests.baselines import releases
