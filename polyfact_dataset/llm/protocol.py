@@ -108,6 +108,8 @@ def read_answer(endpoint: str, body: Any) -> Answer:
     if not isinstance(body, dict):
         raise BrokenAnswer("the response is no JSON object")
     try:
+        # What is read now is what will be read from the cache.
+        body = without_nulls(body)
         text, finish = (_chat if endpoint == CHAT else _responses)(body)
         usage = body.get("usage") or {}
         prompt = usage.get("prompt_tokens", usage.get("input_tokens")) or 0
@@ -115,7 +117,7 @@ def read_answer(endpoint: str, body: Any) -> Answer:
         served = "@".join(str(body[name]) for name in ("model", "system_fingerprint") if body.get(name))
         if not 0 <= int(prompt) + int(completion) < _MAX_TOKENS:
             raise ValueError("no number of tokens")
-        return Answer(text, finish, int(prompt), int(completion), served, body=without_nulls(body))
+        return Answer(text, finish, int(prompt), int(completion), served, body=body)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise BrokenAnswer(f"the response lacks what {endpoint} promises ({type(error).__name__}: {error})") from error
 
@@ -125,7 +127,7 @@ def _chat(body: dict[str, Any]) -> tuple[str, str]:
     message = choice["message"]
     if message.get("refusal"):
         return str(message["refusal"]), "refusal"
-    content = message["content"]
+    content = message.get("content")
     if content is None and choice.get("finish_reason") in ("length", "content_filter"):
         content = ""
     if not isinstance(content, str):

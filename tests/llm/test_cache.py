@@ -65,6 +65,21 @@ def test_the_cache_of_an_earlier_version_is_read_and_written(tmp_path: Path) -> 
         assert [cache.get(request(number)) for number in (1, 2)] == [answer("yes"), answer("no")]
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"content": None}, "content_filter"),
+        ({"content": None}, "length"),
+        ({"content": "", "refusal": {"why": None}}, "stop"),
+    ],
+)
+def test_what_is_stored_is_read_as_it_was_answered(message: dict, reason: str, tmp_path: Path) -> None:
+    given = read_answer(CHAT, {"model": None, "choices": [{"message": message, "finish_reason": reason}]})
+    with Cache(tmp_path / "c.sqlite") as cache:
+        cache.put(Sent.of(request(1)), given)
+        assert cache.get(request(1)) == given
+
+
 def test_usage_and_trust_are_of_one_model(tmp_path: Path) -> None:
     with Cache(tmp_path / "c.sqlite") as cache:
         cache.put(Sent.of(request(1)), rejection(400, "x"))
