@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
 import shutil
 import signal
 import sqlite3
@@ -23,18 +22,34 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
 from typing import TextIO
 
+from benchmarks.disturbed import (
+    Bench,
+    Found,
+    ask,
+    can_mount,
+    contents,
+    damage,
+    differing,
+    is_clear,
+    read_only,
+    reason_of,
+    say,
+    settle,
+    tmpfs,
+    twice,
+    unlike,
+)
 from polyfact_dataset.cli import run as run_command
+from polyfact_dataset.errors import DataError
 from polyfact_dataset.pipeline import STAGES
-from polyfact_dataset.storage import digest, read_json
-from tests.llm.server import MODEL, Scripted, no_fault, serve
+from polyfact_dataset.storage import read_json
+from polyfact_dataset.wikidata.cache import Cache as WikidataCache
+from tests.llm.server import Scripted, no_fault, serve
 
 CONFIG = 'facts = {facts}\nrelations = ["P19", "P36", "P50", "P178"]\n[llm]\nfirst_wait_s = 0.05\nmax_unanswered = 3\n'
 # Runs the command with a clock that jumps by years, back and forth, at each look.
@@ -46,106 +61,6 @@ from polyfact_dataset.cli import main
 main()
 """
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
-
-
-def contents(out: Path) -> dict[str, str]:
-    """Digest of every file of a build but the durations, the lock and the caches."""
-    own = ("timings.json", ".lock", "wikidata-cache.sqlite")
-    return {
-        path.relative_to(out).as_posix(): digest(path)
-        for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in own and not path.name.startswith("model-cache.sqlite")
-    }
-
-
-def differing(found: dict[str, str], expected: dict[str, str]) -> list[str]:
-    """The files that are missing, left over or different."""
-    return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-
-
-@dataclass
-class Found:
-    """What came of one kind of fault."""
-
-    tried: int = 0
-    survived: int = 0
-    lost: int = 0
-    notes: Counter[str] = field(default_factory=Counter)
-
-    def note(self, survived: bool, lost: int, how: str) -> None:
-        self.tried += 1
-        self.survived += survived and not lost
-        self.lost += lost
-        self.notes[how] += 1
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where the builds are, and the undisturbed ones: of templates, and of a model up to its questions."""
-
-    folder: Path
-    rng: random.Random
-    kills: int
-    expected: dict[str, dict[str, str]]
-    timings: dict[str, float]
-    asked: Path
-
-    def new(self, name: str) -> Path:
-        """An absent folder."""
-        out = self.folder / name
-        shutil.rmtree(out, ignore_errors=True)
-        return out
-
-    def command(self, out: Path, *options: object, code: str = "", verb: str = "export") -> list[str]:
-        start = ["-c", code] if code else ["-m", "polyfact_dataset.cli"]
-        config = self.folder / ("model.toml" if "model" in options else "polyfact.toml")
-        end = ["--config", str(config), "--out", str(out), "--workers", "1", *map(str, options)]
-        return [sys.executable, "-u", *start, verb, *end]
-
-    def run(self, out: Path, *options: object, limit_bytes: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        def limited() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
-        command = self.command(out, *options, "--quiet", **more)
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=600, preexec_fn=limited if limit_bytes else None
-        )
-
-    def ends_right(self, out: Path, verb: str = "export") -> int:
-        """Runs the build once more; the number of files that are not as they should be."""
-        result = self.run(out, verb=verb)
-        wrong = differing(contents(out), self.expected[verb]) if result.returncode == 0 else [result.stderr[-300:]]
-        for name in wrong[:5]:
-            say(f"  WRONG {out.name}: {name}")
-        return len(wrong)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def is_clear(result: subprocess.CompletedProcess[str]) -> bool:
-    """Whether a failed run says in one message what is wrong."""
-    clear = result.returncode in (1, 2) and "Traceback" not in result.stderr and "polyfact: " in result.stderr
-    if not clear:
-        say(f"  NOT CLEAR ({result.returncode}): {result.stderr[-1500:]}")
-    return clear
-
-
-def reason_of(result: subprocess.CompletedProcess[str]) -> str:
-    """What became of a run, in a few words for the log."""
-    if result.returncode == 0:
-        return "went through"
-    say("  " + result.stderr.strip()[-230:].replace("\n", " "))
-    return "clear error" if is_clear(result) else "CRASH"
-
-
-def settle(
-    bench: Bench, found: Found, out: Path, result: subprocess.CompletedProcess[str], verb: str = "export"
-) -> None:
-    """Judges a disturbed run and the next one."""
-    said = reason_of(result)
-    found.note(said != "CRASH", bench.ends_right(out, verb), said)
 
 
 def die_at_change(left: int) -> None:
@@ -197,7 +112,7 @@ def kill(bench: Bench, out: Path, verb: str, stage: str | None) -> str | None:
     """
     names = [s.name for s in STAGES]
     starts = {f"{s.name}: {s.doc}\n": s.name for s in STAGES[names.index(stage) if stage else 0 :]}
-    pid, said = begin(bench, out, verb, 0 if stage else bench.rng.randint(1, 15))
+    pid, said = begin(bench, out, verb, 0 if stage else 1 + int(bench.rng.expovariate(1 / 40)))
     with said:
         begun = None
         if stage:
@@ -240,25 +155,10 @@ def kills(bench: Bench) -> Found:
     return found
 
 
-def _can_mount() -> bool:
-    return os.geteuid() == 0 and shutil.which("mount") is not None and sys.platform == "linux"
-
-
-@contextmanager
-def tmpfs(path: Path, size_kb: int) -> Iterator[Callable[..., None]]:
-    """A disk of its own; what is yielded mounts it again with other options."""
-    path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(path)], check=True)
-    try:
-        yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", str(path)], check=True)
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
 def disk_full(bench: Bench) -> Found:
     """A disk that is too small, then large enough; and a limit on the size of a file, then none."""
     found = Found()
-    for size_kb in (8, 128, 512, 900, 1400, 2000, 3200, 4000) if _can_mount() else ():
+    for size_kb in (8, 128, 512, 900, 1400, 2000, 3200, 4000) if can_mount() else ():
         with tmpfs(bench.folder / "disk", size_kb) as remount:
             out, verb = bench.folder / "disk" / "build", "build" if size_kb >= 2600 else "export"
             result = bench.run(out, verb=verb)
@@ -269,25 +169,6 @@ def disk_full(bench: Bench) -> Found:
         out = bench.new("limited")
         settle(bench, found, out, bench.run(out, limit_bytes=limit_bytes))
     return found
-
-
-@contextmanager
-def read_only(out: Path) -> Iterator[None]:
-    """The folder, and all in it, cannot be written."""
-    if _can_mount():
-        subprocess.run(["mount", "--bind", str(out), str(out)], check=True)
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(out)], check=True)
-    else:
-        for path in (out, *out.rglob("*")):
-            path.chmod(path.stat().st_mode & ~0o222)
-    try:
-        yield
-    finally:
-        if _can_mount():
-            subprocess.run(["umount", "--lazy", str(out)], check=True)
-        else:
-            for path in (out, *out.rglob("*")):
-                path.chmod(path.stat().st_mode | 0o200)
 
 
 def read_only_folders(bench: Bench) -> Found:
@@ -341,28 +222,6 @@ def clock_jumps(bench: Bench) -> Found:
     return found
 
 
-def damage(path: Path, rng: random.Random) -> str:
-    """Harms a file in one of several ways; which."""
-    data = bytearray(path.read_bytes())
-    kind = rng.choice(("bit", "bytes", "cut", "zeros", "empty", "gone"))
-    if kind == "gone":
-        path.unlink()
-        return kind
-    place = rng.randrange(max(len(data), 1))
-    if kind == "bit" and data:
-        data[place] ^= 1 << rng.randrange(8)
-    elif kind == "bytes":
-        data[place : place + 64] = rng.randbytes(len(data[place : place + 64]))
-    elif kind == "cut":
-        del data[place:]
-    elif kind == "zeros":
-        data[place : place + 4096] = bytes(len(data[place : place + 4096]))
-    else:
-        data = bytearray()
-    path.write_bytes(data)
-    return kind
-
-
 def tables(bench: Bench) -> Found:
     """Files of a finished build are damaged, one or three at a time: tables, reports, manifest and durations."""
     found, out = Found(), bench.new("damaged")
@@ -384,23 +243,6 @@ def tables(bench: Bench) -> Found:
     return found
 
 
-def ask(bench: Bench, out: Path, server: Scripted | None, code: str = "") -> subprocess.CompletedProcess[str]:
-    """Builds up to a model's questions."""
-    live = ("--base-url", server.url) if server else ()
-    return bench.run(out, "--questions", "model", "--model", MODEL, *live, code=code, verb="questions")
-
-
-def unlike(bench: Bench, out: Path) -> int:
-    """The number of files of stage `questions` that are not as they should be."""
-    here = out / "stages" / "06-questions"
-    return len(differing(contents(here), contents(bench.asked / "stages" / "06-questions")))
-
-
-def twice(server: Scripted) -> int:
-    """Answers that were paid more than once."""
-    return sum(number - 1 for number in server.answered.values())
-
-
 def model_cache(bench: Bench) -> Found:
     """The cache of a model's answers is damaged before they are used; then it is removed, as the message says."""
     found, store = Found(), "model-cache.sqlite"
@@ -418,6 +260,25 @@ def model_cache(bench: Bench) -> Found:
                 result = ask(bench, out, server)
             say(f"model cache: {kind}: {said}, then {result.returncode}")
             found.note(said != "CRASH", unlike(bench, out) + (result.returncode != 0), said)
+    return found
+
+
+def wikidata_cache(bench: Bench) -> Found:
+    """The cache of Wikidata's answers is damaged: an answer is what it was, or unknown, or the file is named."""
+    found, path = Found(), bench.folder / "wikidata-cache.sqlite"
+    answers: dict[str, bytes | None] = {f"Q{n}": f"entity {n} ".encode() * 30 if n % 9 else None for n in range(1, 301)}
+    for _ in range(100):
+        path.unlink(missing_ok=True)
+        with WikidataCache(path) as cache:
+            cache.write(answers.items(), "scope")
+        damage(path, bench.rng)
+        wrong, said = 0, "went through"
+        try:
+            with WikidataCache(path) as cache:
+                wrong = sum(answers[qid] != entity for qid, entity in cache.read(list(answers), "scope"))
+        except DataError:
+            said = "clear error"
+        found.note(True, wrong, said)
     return found
 
 
@@ -487,6 +348,7 @@ FAULTS: dict[str, tuple[str, Callable[[Bench], Found]]] = {
     "clock": ("clock that jumps", clock_jumps),
     "tables": ("damaged files of a build", tables),
     "cache": ("damaged cache of model answers", model_cache),
+    "wikidata": ("damaged cache of Wikidata's answers", wikidata_cache),
     "flips": ("changed answers in the cache", flipped_answers),
     "server": ("server that dies and comes back", server_dies),
 }
