@@ -112,12 +112,12 @@ def kill(bench: Bench, out: Path, verb: str, stage: str | None) -> str | None:
     """
     names = [s.name for s in STAGES]
     starts = {f"{s.name}: {s.doc}\n": s.name for s in STAGES[names.index(stage) if stage else 0 :]}
-    pid, said = begin(bench, out, verb, 0 if stage else 1 + int(bench.rng.expovariate(1 / 40)))
+    pid, said = begin(bench, out, verb, 0 if stage else int(10 ** bench.rng.uniform(0.0, 3.3)))
     with said:
         begun = None
         if stage:
             begun = next((starts[line] for line in said if line in starts), None)
-            time.sleep(bench.rng.uniform(0.0, 1.1 * bench.timings[begun]) if begun else 0)
+            time.sleep(bench.rng.uniform(0.0, 0.8 * bench.timings[begun]) if begun else 0)
             os.kill(pid, signal.SIGKILL)
         rest = said.readlines()
     begun = next((starts[line] for line in reversed(rest) if line in starts), begun)
@@ -359,7 +359,7 @@ def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "polyfact.toml").write_text(CONFIG.format(facts=200))
-    (folder / "model.toml").write_text(CONFIG.format(facts=12) + "deadline_s = 3\nin_flight = 8\n")
+    (folder / "model.toml").write_text(CONFIG.format(facts=12) + "deadline_s = 10\nin_flight = 8\n")
     bench = Bench(folder, rng, kills, {}, {}, folder / "asked")
     whole = folder / "whole"
     result = bench.run(whole, verb="export")
@@ -369,7 +369,9 @@ def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
     assert result.returncode == 0, result.stderr
     expected["build"] = contents(whole)
     with serve(Scripted()) as server:
-        result = ask(bench, bench.asked, server)
+        # On a busy machine the short deadline may pass: then the next run goes on.
+        result = next((r for r in (ask(bench, bench.asked, server) for _ in range(5)) if not r.returncode), result)
+    assert (bench.asked / "stages" / "06-questions").is_dir()
     assert result.returncode == 0, result.stderr
     return Bench(folder, rng, kills, expected, read_json(whole / "timings.json"), bench.asked)
 
