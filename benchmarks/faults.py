@@ -46,7 +46,7 @@ from benchmarks.disturbed import (
 )
 from polyfact_dataset.cli import run as run_command
 from polyfact_dataset.errors import DataError
-from polyfact_dataset.pipeline import STAGES
+from polyfact_dataset.stages import STAGES
 from polyfact_dataset.storage import read_json
 from polyfact_dataset.wikidata.cache import Cache as WikidataCache
 from tests.llm.server import Scripted, no_fault, serve

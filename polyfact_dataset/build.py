@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from polyfact_dataset import pipeline, summary
+from polyfact_dataset.build_folder import read_manifest
 from polyfact_dataset.config import Config, load_config
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.progress import Log
 from polyfact_dataset.records import VERIFICATION
 from polyfact_dataset.release.source import locate, read_about
+from polyfact_dataset.stages import LAST, stage_folder
 from polyfact_dataset.storage import read_json, read_parquet
 
 SAMPLE_DUMP = Path(__file__).parent / "sample" / "dump.json.bz2"
@@ -48,7 +50,7 @@ def previous_splits(release: Path) -> dict[str, str]:
 def _dump(given: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, str]:
     """The dump, or what identifies it. Without one given: what was piped or merged into `out`, or the sample."""
     if given is None and (out / "manifest.json").exists():
-        manifest = pipeline.read_manifest(out, overwrite)
+        manifest = read_manifest(out, overwrite)
         if manifest.get("dump_is_gone") and "extract" in manifest["stages"]:
             return None, manifest["build"]["dump"]
     return given or SAMPLE_DUMP, ""
@@ -155,11 +157,11 @@ def run(
     if objections is not None:
         inputs = replace(inputs, objections=read_objections(objections))
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
-    if until == pipeline.LAST and not quiet:
+    if until == LAST and not quiet:
         release = read_json(out / "release" / "manifest.json")
         summary.show(manifest, release, read_json(out / "timings.json"), out)
-    if until in ("audit", pipeline.LAST):
-        refuse(manifest["stages"]["audit"]["counts"]["broken"], pipeline.stage_folder(out, "audit"))
+    if until in ("audit", LAST):
+        refuse(manifest["stages"]["audit"]["counts"]["broken"], stage_folder(out, "audit"))
 
 
 def refuse(broken: list[str], report: Path) -> None:

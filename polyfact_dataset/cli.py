@@ -378,7 +378,7 @@ def push_command(
 
 
 def _register_stages() -> None:
-    from polyfact_dataset.pipeline import LAST, STAGES
+    from polyfact_dataset.stages import LAST, STAGES
 
     app.command("build", help="Build a release from a Wikidata JSON dump, going on where an earlier run stopped.")(
         _command(LAST)

@@ -1,147 +1,51 @@
-"""The stages of a build in their order, and what makes them resumable: keys, atomic folders, a manifest.
+"""Runs the stages of a build, each with a context and a report, and skips those that are done.
 
 A stage's key is the digest of its settings, its sources and the keys of what it reads. A finished stage with the
-same key is skipped. A stage writes into a temporary folder that is renamed when it is complete; its manifest entry
-comes last. Durations are kept beside the manifest, so that equal builds have equal manifests.
+same key is skipped.
 """
 
 from __future__ import annotations
 
-import fcntl
-import importlib
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from polyfact_dataset import __version__
+from polyfact_dataset.build_folder import (
+    files_of,
+    install,
+    is_whole,
+    locked,
+    open_folder,
+    prepare,
+    read_timings,
+    tidy,
+    withdraw,
+    working_folder,
+    write_manifest,
+)
 from polyfact_dataset.config import Config
-from polyfact_dataset.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.errors import ConfigError, RetryableError
 from polyfact_dataset.parallel import MANY_ROWS, Workers
 from polyfact_dataset.progress import Log
+from polyfact_dataset.stages import LAST, STAGES, Stage, stage_folder
 from polyfact_dataset.storage import (
-    digest,
     digest_json,
     digest_sources,
     disk_errors,
     read_json,
     read_parquet,
-    remove,
     sync,
     write_json,
     write_parquet,
-    write_text,
 )
 from polyfact_dataset.wikidata.dump import STDIN, identify
-
-PACKAGE = Path(__file__).parent
-# The tables of a finished stage are hashed before they are trusted on a later run; larger ones are only measured.
-_VERIFY_BYTES = 1 << 30
-# Tells, in the folder of a stage that may resume, what was being made. What is hidden there is no result.
-_KEY = ".key"
-# What a build folder may hold before there is a manifest.
-_CACHES = ("wikidata-cache.sqlite", "model-cache.sqlite")
-_OWN = (
-    *(".lock", "stages", "timings.json", "batches"),
-    # Left by a kill while they are written.
-    *(".timings.json.part", ".manifest.json.part"),
-    *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
-)
-_OWN_SOURCES = {
-    "extract": tuple(
-        f"wikidata/{name}.py"
-        for name in ("bzip2", "chunks", "dump", "entities", "extract", "lines", "merge", "parts", "workers")
-    ),
-    "questions": ("questions", "llm", "facts", "wikidata/localise.py"),
-    "tier": (
-        *("quality/tiers.py", "quality/judged.py", "release/rows.py"),
-        *(f"verification/{name}.py" for name in ("agreement", "figures", "items", "table")),
-    ),
-    "export": tuple(f"release/{name}.py" for name in ("content", "export", "rows")),
-    "card": ("release", "../dataset_card", "../loading_script"),
-}
-# What every stage depends on.
-_COMMON = ("records.py", "storage.py", "engine.py", "text.py", "relations.py", "relations.toml", "languages")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step: its module has `settings(config)` and `run(context)`. `reads` are stages whose tables it uses.
-
-    One that `resumes` finds in its folder what an interrupted run of the same key left there. The files of a stage
-    `beside` another stand among that stage's files, in its folder.
-    """
-
-    name: str
-    module: str
-    reads: tuple[str, ...]
-    doc: str
-    resumes: bool = False
-    beside: str | None = None
-
-    def load(self) -> ModuleType:
-        return importlib.import_module(f"polyfact_dataset.{self.module}")
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """The files whose change makes the stage run again: its package, and what all stages share.
-
-        The extraction, which may take hours, depends on its own modules alone, and the card on its templates as well.
-        """
-        own = _OWN_SOURCES.get(self.name, (self.module.split(".")[0],))
-        return (*(PACKAGE / name for name in own), *(PACKAGE / name for name in _COMMON))
-
-
-STAGES: tuple[Stage, ...] = (
-    Stage("extract", "wikidata.extract", (), "read the dump: labels, types, statements", resumes=True),
-    Stage("candidates", "facts.candidates", ("extract",), "choose the statements that may become questions"),
-    Stage("backfill", "wikidata.backfill", ("extract", "candidates"), "ask Wikidata's API for what the dump lacks"),
-    Stage("localise", "wikidata.localise", ("extract", "backfill"), "resolve labels with their provenance"),
-    Stage(
-        "namesakes",
-        "wikidata.namesakes",
-        ("extract", "backfill", "localise"),
-        "find subjects that share a name, and what tells them apart",
-    ),
-    Stage(
-        "questions",
-        "questions.write",
-        ("extract", "backfill", "localise", "namesakes"),
-        "write the question in every language",
-    ),
-    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
-    Stage(
-        "sample",
-        "facts.sample",
-        ("backfill", "localise", "questions", "validate"),
-        "balance relations, split by subject, draw exchangeable distractors",
-    ),
-    Stage("items", "facts.items", ("questions", "sample"), "lay out every item in every language"),
-    Stage("tier", "quality.tiers", ("questions", "items"), "assign quality tiers"),
-    Stage(
-        "export", "release.export", ("extract", "localise", "questions", "items", "tier"), "write the release folder"
-    ),
-    Stage("audit", "quality.audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
-    Stage(
-        "card",
-        "release.documents",
-        ("export", "audit"),
-        "describe the release: card, figures, version",
-        beside="export",
-    ),
-)
-LAST = STAGES[-1].name
-BY_NAME = {stage.name: stage for stage in STAGES}
 
 
 @dataclass
@@ -289,97 +193,9 @@ class Context:
 Supply = Callable[[Context], Report]
 
 
-def stage_folder(out: Path, stage: str) -> Path:
-    """Where a finished stage's tables are."""
-    if stage in ("export", "card"):
-        return out / "release"
-    if stage == "audit":
-        # Beside the data it speaks of, and no part of the content that it names.
-        return out / "release" / "audit"
-    return out / "stages" / f"{[s.name for s in STAGES].index(stage) + 1:02}-{stage}"
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Holds the build folder. Raises `ConfigError` when another build does."""
-    path = out / ".lock"
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ConfigError(f"cannot write in {out}: {error.strerror}; choose another --out") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"another build is running in {out}; wait for it, or choose another --out") from error
-        yield
-    finally:
-        os.close(handle)
-
-
-def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:
-    """The manifest of a build folder. Raises `DataError` when it is damaged, unless all may be made anew."""
-    path = out / "manifest.json"
-    try:
-        manifest = read_json(path)
-        # Builds of earlier versions have no seal.
-        if not isinstance(manifest, dict) or manifest.pop("seal", None) not in (None, digest_json(manifest)):
-            raise DataError(f"{path} is not as it was written")
-    except DataError as error:
-        if overwrite:
-            return {"stages": {}}
-        raise DataError(f"{error}; restore it, or give --overwrite to build anew") from error
-    return manifest
-
-
-def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    """Writes the manifest with the digest of what it says: a wrong digit in it would end up in a release."""
-    write_json(out / "manifest.json", {**manifest, "seal": digest_json(manifest)})
-
-
-def _read_timings(out: Path, log: Log) -> dict[str, float]:
-    """The durations of earlier runs, which no result depends on."""
-    path = out / "timings.json"
-    try:
-        found = read_json(path) if path.exists() else {}
-        return {stage.name: float(found[stage.name]) for stage in STAGES if stage.name in found}
-    except (DataError, ValueError, TypeError, OverflowError) as error:
-        log.line(f"{path}: durations of earlier stages are lost: {error}")
-        return {}
-
-
-def _open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[str, Any]:
-    """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
-    path = out / "manifest.json"
-    if not path.exists():
-        others = [entry.name for entry in out.iterdir() if entry.name not in _OWN]
-        if others and not overwrite:
-            raise ConfigError(
-                f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
-            )
-        return {"polyfact": __version__, "build": identity, "stages": {}}
-    manifest = read_manifest(out, overwrite)
-    if manifest.get("build") != identity and not overwrite:
-        changed = _differences(manifest.get("build") or {}, identity)
-        raise ConfigError(f"{out} holds another build (different {changed}); choose another --out, or give --overwrite")
-    return {**manifest, "polyfact": __version__, "build": identity}
-
-
 def _is_gone(dump: Path | None) -> bool:
     """Whether a later run cannot read the dump again."""
     return dump is None or dump == STDIN
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
-    """The dotted names of the settings that differ."""
-    names = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict) and before != after:
-            names.append(_differences(before, after, f"{prefix}{key}."))
-        elif before != after:
-            names.append(f"{prefix}{key}")
-    return ", ".join(names).replace("config.", "")
 
 
 def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
@@ -397,30 +213,6 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
     )
 
 
-def _is_whole(entry: dict[str, Any], folder: Path) -> bool:
-    """Every file is there with its size and, unless hashing would take long, its digest."""
-    files = entry["files"]
-    hashed = sum(info["bytes"] for info in files.values()) <= _VERIFY_BYTES
-    return all(
-        (folder / name).is_file()
-        and (folder / name).stat().st_size == info["bytes"]
-        and (not hashed or digest(folder / name) == info["sha256"])
-        for name, info in files.items()
-    )
-
-
-def _files(folder: Path) -> dict[str, Any]:
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith("."):
-            info: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": digest(path)}
-            if path.suffix == ".parquet":
-                info["rows"] = pq.read_metadata(path).num_rows
-            files[name] = info
-    return files
-
-
 def run(
     inputs: Inputs, out: Path, log: Log, *, until: str = LAST, overwrite: bool = False, supply: Supply | None = None
 ) -> dict[str, Any]:
@@ -435,28 +227,28 @@ def run(
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
     with locked(out), Workers(inputs.config.extract.workers) as workers, disk_errors(out):
-        manifest = {**_open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
-        timings = _read_timings(out, log)
+        manifest = {**open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
+        timings = read_timings(out, log)
         write_json(out / "timings.json", timings)
         redo = False
         for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
             key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
             folder = stage_folder(out, stage.name)
-            done = bool(not redo and entry and entry["key"] == key and _is_whole(entry, folder))
+            done = bool(not redo and entry and entry["key"] == key and is_whole(entry, folder))
             if done and not entry.get("pending"):
                 log.line(f"{stage.name}: done before")
                 continue
             if not done:
                 # What was made from another version of this stage must not stand beside it.
                 for later in STAGES[STAGES.index(stage) + 1 :]:
-                    _withdraw(out, later, manifest["stages"].get(later.name))
+                    withdraw(out, later, manifest["stages"].get(later.name))
             before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
             work = supply if supply and not stage.reads else stage.load().run
             if any(rows >= MANY_ROWS for name in stage.reads for rows in _rows(manifest["stages"][name])):
                 workers.start()
-            context = Context(inputs, out, log, _working_folder(out, stage), manifest, workers)
+            context = Context(inputs, out, log, working_folder(out, stage), manifest, workers)
             made = _execute(stage, key, work, context, folder)
             manifest["stages"][stage.name] = made
             # What was pending may be so still: then nothing that was made from it is made again.
@@ -465,33 +257,10 @@ def run(
                 manifest["stages"] = {**before, stage.name: made}
             timings[stage.name] = time.monotonic() - started
             write_json(out / "timings.json", timings)
-            _write_manifest(out, manifest)
-            _tidy(folder)
+            write_manifest(out, manifest)
+            tidy(folder)
             log.line(f"{stage.name}: {timings[stage.name]:.1f} s")
     return manifest
-
-
-def _withdraw(out: Path, stage: Stage, entry: Mapping[str, Any] | None) -> None:
-    """Removes what a stage made; of one beside another, the files that its manifest entry names."""
-    folder = stage_folder(out, stage.name)
-    if not stage.beside:
-        remove(folder)
-    for name in (entry or {}).get("files", {}):
-        remove(folder / name)
-
-
-def _settle(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
-    """Moves the files of `target` among those of `folder`."""
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(target / name, folder / name)
-        sync((folder / name).parent)
-    remove(target)
-
-
-def _working_folder(out: Path, stage: Stage) -> Path:
-    """Where a stage writes until it is done."""
-    return out / "stages" / f".{stage.name}.part"
 
 
 def _rows(entry: dict[str, Any]) -> Iterator[int]:
@@ -499,29 +268,10 @@ def _rows(entry: dict[str, Any]) -> Iterator[int]:
     yield from (info.get("rows", 0) for info in entry["files"].values())
 
 
-def _prepare(target: Path, folder: Path, key: str | None) -> None:
-    """Makes the folder of a stage; one that may resume keeps what a run of the same key wrote."""
-    if key is not None:
-        # A run may have been killed when its folder was in place, but not yet in the manifest.
-        for path in (target, folder):
-            if (path / _KEY).exists() and (path / _KEY).read_text() == key:
-                os.replace(path, target)
-                return
-    remove(target)
-    target.mkdir()
-    if key is not None:
-        write_text(target / _KEY, key)
-
-
-def _tidy(folder: Path) -> None:
-    for path in folder.glob(".*"):
-        remove(path)
-
-
 def _execute(stage: Stage, key: str, work: Supply, context: Context, folder: Path) -> dict[str, Any]:
     """Does a stage's work in a folder of its own, which then takes the place of `folder`; its manifest entry."""
     target, out = context.folder, context.out
-    _prepare(target, folder, key if stage.resumes else None)
+    prepare(target, folder, key if stage.resumes else None)
     context.log.line(f"{stage.name}: {stage.doc}")
     try:
         report = work(context)
@@ -530,16 +280,11 @@ def _execute(stage: Stage, key: str, work: Supply, context: Context, folder: Pat
         raise RetryableError(f"stage {stage.name} in {out}: {reason}; free disk or memory, then run again") from error
     if report.tally is not None:
         report.tally.check(stage.name)
-    files = _files(target)
+    files = files_of(target)
     sync(target)
     # The manifest must not name what is about to be replaced.
-    _write_manifest(out, context.manifest)
-    if stage.beside:
-        _settle(target, folder, files)
-    else:
-        remove(folder)
-        os.replace(target, folder)
-        sync(folder.parent)
+    write_manifest(out, context.manifest)
+    install(stage, target, folder, files)
     return {
         "key": key,
         "counts": report.counts,

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from polyfact_dataset.pipeline import STAGES
 from polyfact_dataset.records import SPLITS
 from polyfact_dataset.relations import all_relations
 from polyfact_dataset.shown import printable
+from polyfact_dataset.stages import STAGES
 
 
 def _plain(reason: str) -> str:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polyfact_dataset.build import previous_splits, read_objections
+from polyfact_dataset.build_folder import locked
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect
 from polyfact_dataset.errors import ConfigError, DataError
@@ -27,12 +28,13 @@ from polyfact_dataset.llm.batch import Shards, next_folder, read_answers
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.parallel import Workers
-from polyfact_dataset.pipeline import BY_NAME, Context, Inputs, locked
+from polyfact_dataset.pipeline import Context, Inputs
 from polyfact_dataset.progress import Log
 from polyfact_dataset.questions.asking import Asking
 from polyfact_dataset.questions.live import CACHE_NAME, cache_path, counts, settle_cached
 from polyfact_dataset.questions.model import Writing
 from polyfact_dataset.release.source import locate
+from polyfact_dataset.stages import BY_NAME
 from polyfact_dataset.storage import read_json
 
 

@@ -22,9 +22,6 @@ from polyfact_dataset.relations import all_relations
 from polyfact_dataset.storage import table_writer
 from polyfact_dataset.text import half_transliterated, mentions, mentions_inflected, mentions_surname, normalise
 
-# Shorter names tell nothing: a spaced language needs three characters, the others two.
-_NAME_FLOOR = {True: 3, False: 2}
-
 
 def settings(config: Config) -> dict[str, object]:
     """What the result depends on besides the tables read."""
@@ -54,8 +51,7 @@ def fault(
         asked, answer, spaced=entry.spaced, glue=entry.glue, endings=entry.cases
     ):
         return "surname_in_question"
-    others = (name for name in map(normalise, names) if len(name) >= _NAME_FLOOR[entry.spaced])
-    if any(mentions(asked, name, spaced=entry.spaced, glue=entry.glue) for name in others):
+    if any(mentions(asked, name, spaced=entry.spaced, glue=entry.glue) for name in map(normalise, names)):
         return "alias_in_question"
     if people and half_transliterated(gold if people == "answers" else subject, person=True):
         return "half_transliterated"

@@ -18,7 +18,6 @@ from jinja2 import Environment, StrictUndefined, UndefinedError
 from polyfact_dataset.config import load_config
 from polyfact_dataset.errors import DataError
 from polyfact_dataset.languages import language
-from polyfact_dataset.pipeline import STAGES
 from polyfact_dataset.records import (
     _ITEM,
     FLAT_ROWS,
@@ -35,6 +34,7 @@ from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.source import Release, config_files
 from polyfact_dataset.release.stats import file_list
 from polyfact_dataset.shown import markdown
+from polyfact_dataset.stages import STAGES
 
 _EXAMPLE_LANGUAGES = ("en", "sw", "bn", "ja", "ar", "ru")
 _LICENCES = {

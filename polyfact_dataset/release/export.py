@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 
 from polyfact_dataset import __version__
 from polyfact_dataset.config import Config
-from polyfact_dataset.pipeline import PACKAGE, Context, Report
+from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.records import SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.release.rows import tables
+from polyfact_dataset.stages import PACKAGE
 from polyfact_dataset.storage import digest_sources, write_json, write_parquet
 
 CLEAN_TIERS = ("gold", "silver")

@@ -11,8 +11,9 @@ import zstandard
 from synthetic_dump import lines
 
 from polyfact_dataset.config import Config, ExtractConfig
-from polyfact_dataset.pipeline import Inputs, run, stage_folder
+from polyfact_dataset.pipeline import Inputs, run
 from polyfact_dataset.progress import Log
+from polyfact_dataset.stages import stage_folder
 from polyfact_dataset.storage import digest
 
 # About 60 chunks in 8 parts of text; of bz2 (blocks of 100 kB of text) about 12 in 6.

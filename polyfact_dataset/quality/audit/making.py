@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.engine import connect
-from polyfact_dataset.pipeline import stage_folder
+from polyfact_dataset.stages import stage_folder
 from polyfact_dataset.storage import read_json, read_parquet
 
 _STATEMENTS = """

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from polyfact_dataset.config import Config
 from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.pipeline import Context, Report, stage_folder
+from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.progress import Log
 from polyfact_dataset.quality.audit import (
     answerability,
@@ -37,6 +37,7 @@ from polyfact_dataset.quality.audit import (
 from polyfact_dataset.quality.audit.making import Making
 from polyfact_dataset.quality.audit.release import Release
 from polyfact_dataset.quality.audit.result import Section
+from polyfact_dataset.stages import stage_folder
 from polyfact_dataset.storage import write_json, write_parquet, write_text
 
 AUDITS: tuple[ModuleType, ...] = (
