@@ -40,9 +40,9 @@ class ExtractConfig(Section):
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     # All processes together; where it is too little for the workers, there are fewer of them.
     memory_mb: int = Field(default=2000, ge=500)
-    # Text that a worker gets at a time; of bz2 half as many compressed bytes.
+    # Text that a worker gets at a time; of bz2 an eighth as many compressed bytes.
     batch_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 28)
-    # So many batches (of bz2 an eighth of that) become durable at once: about 1 GB of text.
+    # So many batches (of bz2 half as many) become durable at once: about 1 GB of text.
     part_batches: int = Field(default=128, ge=1)
     max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
     # Text may be so many times longer than its compressed form (that of Wikidata is about 20 times); a bomb is longer.

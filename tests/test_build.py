@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from polyfact_dataset import pipeline
+from polyfact_dataset import build_folder, pipeline
 from polyfact_dataset.build import SAMPLE_DUMP
 from polyfact_dataset.config import load_config
 from polyfact_dataset.errors import RetryableError
@@ -240,7 +240,7 @@ def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: p
         raise PermissionError(13, "Permission denied", str(path))
 
     # Root, who may run the tests, may write anywhere.
-    monkeypatch.setattr(pipeline, "remove", refuse)
+    monkeypatch.setattr(build_folder, "remove", refuse)
     with pytest.raises(RetryableError, match="cannot write .*Permission denied"):
         pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="candidates")
 

@@ -167,10 +167,10 @@ def bounds(raw: Raw, part: tuple[int, int]) -> tuple[Position | None, int | None
 def open_chunks(raw: Raw, batch_bytes: int, start: Position | None = None, end: int | None = None) -> Chunks:
     """The chunks of a dump from `start` (where an earlier chunk ended, or a part begins) up to the cut past `end`.
 
-    A batch is so many bytes of text, or half as many of bz2, which hold about seven times as much text.
+    A batch is so many bytes of text, or an eighth of that of bz2, which holds about twice as much text.
     """
     if raw.kind == "bz2" and not is_other_layout(raw):
-        return Bz2Chunks(raw, batch_bytes // 2, start, end)
+        return Bz2Chunks(raw, batch_bytes // 8, start, end)
     offset = start["text"] if start else 0
     if is_other_layout(raw):
         stream = text_of(raw)

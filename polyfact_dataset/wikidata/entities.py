@@ -177,15 +177,16 @@ class Reader:
         )
         self._decode: Callable[[memoryview], Any] = msgspec.json.Decoder(entity).decode
 
-    def read(self, data: bytes, first_line: int, rows: Rows) -> None:
-        """Adds the rows of all lines of `data`; broken lines go to the quarantine with their number.
+    def read(self, data: bytes, first_line: int, rows: Rows, start: int = 0, stop: int | None = None) -> int:
+        """Adds the rows of all lines of `data[start:stop]`; broken lines go to the quarantine with their number.
 
-        Lines are decoded where they lie: copying each would take as long as a third of parsing it.
+        Returns the number of the line that follows. Lines are decoded where they lie: copying each would take as long
+        as a third of parsing it.
         """
-        view, number, start, size = memoryview(data), first_line, 0, len(data)
+        view, number, size = memoryview(data), first_line, len(data) if stop is None else stop
         find = data.find
         while start < size:
-            end = find(b"\n", start)
+            end = find(b"\n", start, size)
             stop = size if end < 0 else end
             # Each line of the official layout ends in `},`; anything else is looked at with care.
             last = stop - 1 if stop > start and view[stop - 1] == _COMMA else stop
@@ -201,6 +202,7 @@ class Reader:
                 elif line:
                     self._read_line(memoryview(line), number, rows)
             start, number = stop + 1, number + 1
+        return number
 
     def _read_line(self, line: memoryview, number: int, rows: Rows) -> None:
         rows.lines += 1

@@ -37,8 +37,8 @@ from polyfact_dataset.wikidata.workers import (
 EXTRACTION, HEAD, TAIL = "extraction.json", "head.bin", "tail.bin"
 # Megabytes of the parent and of each worker, slots included (docs/full_size.md).
 _BASE_MB, _WORKER_MB = 300, 100
-# A bz2 chunk holds about eight times the text of another: a part has the fewer of them.
-_BZ2_CHUNKS = 8
+# A bz2 chunk holds about twice the text of another: a part has the fewer of them.
+_BZ2_CHUNKS = 2
 
 
 def wanted(config: Config) -> Wanted:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 def joined(first: bytes, second: bytes, limit: int) -> bytes:
     """Two parts of one line. Of a line above `limit` bytes one byte too many is kept: enough to refuse it."""
     return (first + second[: max(limit + 1 - len(first), 0)])[: limit + 1]
 
 
+class Lines(NamedTuple):
+    """Whole lines with their newlines, where they lie: `data[start:stop]`."""
+
+    data: bytes
+    start: int
+    stop: int
+
+
 class LineCutter:
     """Cuts text that arrives in pieces into whole lines.
 
     `head` is what stood before the first newline (None where the text begins with a line, or has no newline yet),
-    `tail` what stands behind the last, `newlines` how many there were. Lines are handed on with their newlines.
+    `tail` what stands behind the last, `newlines` how many there were. Only lines cut by the pieces are copied:
+    copying all of them would take a fifth of the time of parsing them.
     """
 
     def __init__(self, limit: int, *, at_line: bool) -> None:
@@ -22,24 +33,19 @@ class LineCutter:
         self.tail = b""
         self.newlines = 0
 
-    def feed(self, text: bytes) -> bytes:
+    def feed(self, text: bytes) -> list[Lines]:
         """Takes the next piece; returns the lines that it completes, without the head."""
         cut = text.rfind(b"\n") + 1
         if not cut:
             self.tail = joined(self.tail, text, self._limit)
-            return b""
+            return []
         self.newlines += text.count(b"\n", 0, cut)
-        first = 0
+        tail, self.tail = self.tail, text[cut:]
+        if not tail and not self._wants_head:
+            return [Lines(text, 0, cut)]
+        end = text.find(b"\n")
+        first, others = joined(tail, text[:end], self._limit), Lines(text, end + 1, cut)
         if self._wants_head:
-            first = text.find(b"\n")
-            self.head, self._wants_head = joined(self.tail, text[:first], self._limit), False
-            self.tail, first = b"", first + 1
-        if not self.tail:
-            lines = text[first:cut]
-        elif len(self.tail) + text.find(b"\n") > self._limit:
-            end = text.find(b"\n")
-            lines = joined(self.tail, text[:end], self._limit) + text[end:cut]
-        else:
-            lines = self.tail + text[:cut]
-        self.tail = text[cut:]
-        return lines
+            self.head, self._wants_head = first, False
+            return [others]
+        return [Lines(first + b"\n", 0, len(first) + 1), others]

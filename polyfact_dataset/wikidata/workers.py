@@ -114,9 +114,8 @@ class Worker:
             text_bytes += len(piece)
             if chunk.bits is not None:
                 check_expansion(self._task.dump_name, text_bytes, chunk.length, self._task.max_expansion)
-            lines = cutter.feed(piece)
-            self._reader.read(lines, number, rows)
-            number = cutter.newlines - (cutter.head is not None)
+            for lines in cutter.feed(piece):
+                number = self._reader.read(lines.data, number, rows, lines.start, lines.stop)
         return rows, cutter
 
     def write_part(self, pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:

@@ -51,7 +51,7 @@ def packed(kind: str) -> bytes:
 
 def settings(kind: str) -> dict[str, int]:
     """Settings for small chunks and parts."""
-    return {**SMALL, "part_batches": 16 if kind.startswith("bz2") else 8}
+    return {**SMALL, "part_batches": 4 if kind.startswith("bz2") else 8}
 
 
 def config(kind: str = "", workers: int = 1, **extract: int) -> Config:
