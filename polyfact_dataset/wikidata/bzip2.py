@@ -23,7 +23,7 @@ _STREAM = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 HEADER_BYTES = 10
 # No block is longer when compressed: 900 kB that do not shrink, and their Huffman tables.
 MAX_BLOCK_BYTES = 1 << 20
-_READ_BYTES = 1 << 22
+_READ_BYTES = 1 << 20
 
 
 def _find(data: bytes, magic: int, first_bit: int, end_bit: int, *, all_of_them: bool) -> list[int]:
@@ -127,7 +127,7 @@ def streams(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool, foo
 
 
 def decode(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]:
-    """The text between two cuts, a few MB at a time. Raises `RuntimeError` when it is damaged."""
+    """The text between two cuts, a MB at a time. Raises `RuntimeError` when it is damaged."""
     from indexed_bzip2 import IndexedBzip2File
 
     parts = streams(data, first_bit, end_bit, ends_stream=ends_stream)

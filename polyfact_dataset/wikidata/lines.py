@@ -22,8 +22,8 @@ class LineCutter:
     """Cuts text that arrives in pieces into whole lines.
 
     `head` is what stood before the first newline (None where the text begins with a line, or has no newline yet),
-    `tail` what stands behind the last, `newlines` how many there were. Only lines cut by the pieces are copied:
-    copying all of them would take a fifth of the time of parsing them.
+    `tail` what stands behind the last. Only lines cut by the pieces are copied: copying all of them would take a
+    fifth of the time of parsing them.
     """
 
     def __init__(self, limit: int, *, at_line: bool) -> None:
@@ -31,7 +31,6 @@ class LineCutter:
         self._wants_head = not at_line
         self.head: bytes | None = None
         self.tail = b""
-        self.newlines = 0
 
     def feed(self, text: bytes) -> list[Lines]:
         """Takes the next piece; returns the lines that it completes, without the head."""
@@ -39,7 +38,6 @@ class LineCutter:
         if not cut:
             self.tail = joined(self.tail, text, self._limit)
             return []
-        self.newlines += text.count(b"\n", 0, cut)
         tail, self.tail = self.tail, text[cut:]
         if not tail and not self._wants_head:
             return [Lines(text, 0, cut)]

@@ -98,16 +98,18 @@ class Worker:
         data = bytes(self._slots[begin : begin + chunk.length])
         with damage_as_data_error(self._task.dump_name):
             try:
-                rows, cutter = self._read(chunk, chunk.text(data))
+                rows, cutter, lines = self._read(chunk, chunk.text(data))
             except RuntimeError as error:
                 if chunk.bits is None or "Stream CRC" not in str(error):
                     raise
-                rows, cutter = self._read(chunk, chunk.text(data, tolerantly=True))
+                rows, cutter, lines = self._read(chunk, chunk.text(data, tolerantly=True))
         with disk_errors(target):
             target.write_bytes(_encode(rows))
-        return Parsed(cutter.head, cutter.tail, cutter.newlines, counts_of(rows), target)
+        newlines = lines + (cutter.head is not None)
+        return Parsed(cutter.head, cutter.tail, newlines, counts_of(rows), target)
 
-    def _read(self, chunk: Chunk, text: Iterator[bytes]) -> tuple[Rows, LineCutter]:
+    def _read(self, chunk: Chunk, text: Iterator[bytes]) -> tuple[Rows, LineCutter, int]:
+        """The rows, what is cut off at the ends, and the number of whole lines."""
         rows, cutter, number = Rows(), LineCutter(self._task.max_line_bytes, at_line=chunk.at_line), 0
         text_bytes = 0
         for piece in text:
@@ -116,7 +118,7 @@ class Worker:
                 check_expansion(self._task.dump_name, text_bytes, chunk.length, self._task.max_expansion)
             for lines in cutter.feed(piece):
                 number = self._reader.read(lines.data, number, rows, lines.start, lines.stop)
-        return rows, cutter
+        return rows, cutter, number
 
     def write_part(self, pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
         """Writes the rows of a part as its three tables, durably; returns their numbers and what lines were parsed."""
