@@ -21,6 +21,7 @@ from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.storage import write_json, write_parquet
 from polyfact_dataset.wikidata.extract import EXTRACTION, fingerprint, wanted
+from polyfact_dataset.wikidata.workers import REPORTED
 
 _PART = 250_000
 _WORDS = 30_000
@@ -159,5 +160,5 @@ def supply(entities: int, context: Context) -> Report:
     pq.write_table(QUARANTINE.schema.empty_table(), folder / "quarantine.parquet")
     about = {"newlines": entities, "part": None, "has_head": False, "settings": fingerprint(context.config)}
     write_json(folder / EXTRACTION, about)
-    counts = {"lines": entities, "lexemes": 0, "broken": 0, "entities": entities, "statements": statements}
-    return Report({**counts, "quarantine": 0})
+    counts = {"lines": entities, "entities": entities, "statements": statements}
+    return Report({**dict.fromkeys(REPORTED, 0), **counts})
