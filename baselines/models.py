@@ -38,6 +38,12 @@ class Model:
         return next((int(getattr(config, name)) for name in names if getattr(config, name, None)), 2048)
 
 
+def label_of(model: str, label: str | None = None) -> str:
+    """What to call a model in tables: `label`, or the last part of its name; of a run's `final`, the run's name."""
+    path = Path(model).absolute()
+    return label or (path.parent.name if path.name == "final" else path.name)
+
+
 def processes() -> Any:
     """The processes that `accelerate launch` or `torchrun` started together (accelerate's PartialState)."""
     import torch

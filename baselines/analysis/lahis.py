@@ -26,7 +26,7 @@ from baselines.analysis.hooks import anatomy, head_mask
 from baselines.analysis.text import ParallelText, Sample, Sampler
 from baselines.evaluate import common as options
 from baselines.figures import Figure
-from baselines.models import load_model
+from baselines.models import label_of, load_model
 
 LEARNING_RATE = 1e-2
 
@@ -189,7 +189,7 @@ def main(
         arrays,
         draw,
         kind="lahis",
-        label=label or model.rstrip("/").rpartition("/")[2],
+        label=label_of(model, label),
         languages=source.languages,
         models=[loaded.identity],
         inputs=common.text_inputs(source, sampler),

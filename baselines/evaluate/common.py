@@ -19,7 +19,7 @@ from baselines.cli import need
 from baselines.data import Rows
 from baselines.evaluate import results
 from baselines.evaluate.shards import Shards
-from baselines.models import Model, load_model
+from baselines.models import Model, label_of, load_model
 from polyfact_dataset.errors import ConfigError
 
 DATASET = "jvonrad/PolyFact"
@@ -36,7 +36,7 @@ Device = Annotated[str | None, typer.Option(help="Such as cuda:0 or cpu. Default
 DeviceMap = Annotated[str | None, typer.Option(help="auto: spread one large model over all GPUs.")]
 BatchTokens = Annotated[int | None, typer.Option(min=1, help="Tokens per batch to start with; halved when too many.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
-Label = Annotated[str | None, typer.Option(help="The model's name in tables. Default: the last part of --model.")]
+Label = Annotated[str | None, typer.Option(help="The model's name in tables. Default: its own, or that of its run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 LATENCY_ITEMS = 16
@@ -127,7 +127,7 @@ class Run:
     ) -> Run:
         """Loads the model."""
         loaded = load_model(model, revision, dtype, device, device_map)
-        return Run(output, loaded, label or model.rstrip("/").rpartition("/")[2], seed, quiet)
+        return Run(output, loaded, label_of(model, label), seed, quiet)
 
     def shards(self, kind: str, data: results.Data, prompt: results.Prompt, settings: dict[str, Any]) -> Shards:
         """The resumable shards of this run: their identity is all that decides a score."""

@@ -20,7 +20,7 @@ import typer
 from baselines.cli import need
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
-from baselines.models import Model, identify, load_model, loading
+from baselines.models import Model, identify, label_of, load_model, loading
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.languages import PAPER_LANGUAGES
 from polyfact_dataset.storage import digest_json
@@ -182,7 +182,7 @@ def main(
     manager = task_manager(include_path)
     check_tasks(manager, codes, lite)
     loaded, harness = start(output, model, revision, backend, dtype, device, model_args)
-    name = label or model.rstrip("/").rpartition("/")[2]
+    name = label_of(model, label)
     evaluate(Run(output, loaded, name, seed, quiet), harness, codes, lite, limit, manager)
 
 
