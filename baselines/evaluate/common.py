@@ -188,8 +188,8 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> No
     Console(highlight=False).print(table)
 
 
-def print_choices(result: results.Result) -> None:
-    """Accuracy and consistency by normalisation."""
+def print_choices(result: results.Result, output: Path) -> None:
+    """Accuracy and consistency by normalisation, and where the result is."""
     rows = []
     for name, values in result.metrics.items():
         groups = [percent(value) for value in values["groups"].values()]
@@ -205,11 +205,11 @@ def print_choices(result: results.Result) -> None:
     header = ["scores per", *names, "all", "consistent", "agreement", "ECE", "RankC"]
     title = f"{result.label}: {result.data.facts} facts, {len(result.data.languages)} languages, accuracy in %"
     show(title, header, rows)
-    _print_speed(result)
+    _print_end(result, output)
 
 
-def print_generations(result: results.Result) -> None:
-    """Rates and failure modes by language, group of languages and kind of noun."""
+def print_generations(result: results.Result, output: Path) -> None:
+    """Rates and failure modes by language, group of languages and kind of noun, and where the result is."""
     found = result.metrics
     parts = {**found["languages"], **found["groups"], **found["nouns"]}
     for name, by_group in found.get("contamination", {}).items():
@@ -222,12 +222,13 @@ def print_generations(result: results.Result) -> None:
     ]
     header = ["", "items", "lenient", "exact", *(mode.replace("_", " ") for mode in results.MODES[1:])]
     show(f"{result.label}: {result.kind}, {result.data.facts} facts, rates in %", header, rows)
-    _print_speed(result)
+    _print_end(result, output)
 
 
-def _print_speed(result: results.Result) -> None:
+def _print_end(result: results.Result, output: Path) -> None:
     speed = result.speed
     text = f"{speed.items_per_s:,.1f} items/s"
     if speed.latency_median_s is not None:
         text += f", one item alone {1000 * speed.latency_median_s:,.1f} ms"
     print(text)
+    print(f"{output}: {result.kind} of {result.label}, all scores in {output.with_name(result.scores.file)}")

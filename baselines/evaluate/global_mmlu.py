@@ -153,7 +153,7 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
         counts={},
         speed=common.speed(sum(len(part) for part in tables) // len(LETTERS), seconds, 1, None),
     )
-    common.print_choices(result)
+    common.print_choices(result, run.output)
 
 
 def main(

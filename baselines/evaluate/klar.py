@@ -257,7 +257,7 @@ def main(
     run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet)
     result = answer_all(run, task, new_tokens, batch_tokens)
     if result:
-        common.print_generations(result)
+        common.print_generations(result, output)
 
 
 if __name__ == "__main__":

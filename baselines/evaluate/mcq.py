@@ -191,7 +191,7 @@ def main(
     run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet)
     result = evaluate(run, facts, prompt, accepted, boundary, sharing, batch_tokens)  # type: ignore[arg-type]
     if result:
-        common.print_choices(result)
+        common.print_choices(result, output)
 
 
 if __name__ == "__main__":

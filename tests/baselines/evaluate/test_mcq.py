@@ -49,6 +49,7 @@ def test_a_result_says_everything_and_its_numbers_follow(
     result = evaluate(release, tiny("qwen2"), output, limit=6, label="Tiny")
     table = capsys.readouterr().out
     assert "Tiny: 6 facts, 12 languages" in table and "RankC" in table
+    assert table.endswith(f"{output}: mcq of Tiny, all scores in {tmp_path / 'r.scores.parquet'}\n")
     assert result.data.languages == PAPER_LANGUAGES and set(result.data.digests) == set(PAPER_LANGUAGES)
     assert result.data.content == read_json(release / "manifest.json")["content"]
     assert result.model["weights"] and result.model["tokenizer"] and result.model["dtype"] == "float32"
