@@ -181,6 +181,8 @@ def main(
     clock = common.Clock()
     sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
     taken = heads.TOP_SHARE if share is None and quantile is None else share
+    parts = anatomy(loaded.network)
+    heads.check_selection(parts.layers * parts.heads, taken, quantile)
     found = importances(loaded.network, sampler.run(source.rows(), samples), source.languages)
     metrics, arrays = summarise(found, taken, quantile, general)
     settings = {"sample_tokens": sampler.max_tokens, "share": taken, "quantile": quantile, "general": general}
