@@ -37,7 +37,9 @@ DeviceMap = Annotated[str | None, typer.Option(help="auto: spread one large mode
 BatchTokens = Annotated[int | None, typer.Option(min=1, help="Tokens per batch to start with; halved when too many.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Label = Annotated[str | None, typer.Option(help="The model's name in tables. Default: its own, or that of its run.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier result, or an unfinished run with other settings.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 LATENCY_ITEMS = 16
 Item = TypeVar("Item")
@@ -111,6 +113,7 @@ class Run:
     label: str
     seed: int = 42
     quiet: bool = False
+    overwrite: bool = False
     _fields: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -124,10 +127,11 @@ class Run:
         seed: int = 42,
         label: str | None = None,
         quiet: bool = False,
+        overwrite: bool = False,
     ) -> Run:
         """Loads the model."""
         loaded = load_model(model, revision, dtype, device, device_map)
-        return Run(output, loaded, label_of(model, label), seed, quiet)
+        return Run(output, loaded, label_of(model, label), seed, quiet, overwrite)
 
     def shards(self, kind: str, data: results.Data, prompt: results.Prompt, settings: dict[str, Any]) -> Shards:
         """The resumable shards of this run: their identity is all that decides a score."""
@@ -145,7 +149,7 @@ class Run:
             "software": results.software(),
             "device": self.model.device.type,
         }
-        return Shards(self.output, identity)
+        return Shards(self.output, identity, self.overwrite)
 
     def describe(self, data: results.Data) -> None:
         """What was asked, where it is known only after the answers."""
@@ -215,7 +219,7 @@ def print_generations(result: results.Result, output: Path) -> None:
     for name, by_group in found.get("contamination", {}).items():
         parts[name] = by_group["all"]
     rows = [
-        [name, f"{part['items']:,}", *(percent(part[key]) for key in ("lenient", "exact"))]
+        [name.replace("_", " "), f"{part['items']:,}", *(percent(part[key]) for key in ("lenient", "exact"))]
         + [percent(part["modes"][mode]) for mode in results.MODES[1:]]
         for name, part in parts.items()
         if part

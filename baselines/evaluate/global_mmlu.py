@@ -21,7 +21,7 @@ from baselines.cli import need
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
 from baselines.models import Model, identify, label_of, load_model, loading
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.errors import ConfigError, RetryableError
 from polyfact_dataset.languages import PAPER_LANGUAGES
 from polyfact_dataset.storage import digest_json
 
@@ -114,6 +114,7 @@ def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Tab
 
 def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit: int | None, manager: Any) -> None:
     """Evaluates language after language and writes the result. Raises `ConfigError` under several processes."""
+    from huggingface_hub.errors import HfHubHTTPError
     from lm_eval import simple_evaluate
 
     from baselines.evaluate.summary import summarise_choices
@@ -135,9 +136,11 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
 
     def compute(number: int) -> pa.Table:
         code = languages[number]
-        found = simple_evaluate(
-            model=harness, tasks=[task_name(code, lite)], limit=limit, task_manager=manager, bootstrap_iters=0
-        )
+        task = task_name(code, lite)
+        try:
+            found = simple_evaluate(model=harness, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0)
+        except (ConnectionError, HfHubHTTPError) as error:
+            raise RetryableError(f"the data of lm_eval's {task} cannot be fetched now: {error}") from error
         return choices_table(code, found["samples"])
 
     work.run(len(languages), compute, "languages", run.quiet)
@@ -183,7 +186,7 @@ def main(
     check_tasks(manager, codes, lite)
     loaded, harness = start(output, model, revision, backend, dtype, device, model_args)
     name = label_of(model, label)
-    evaluate(Run(output, loaded, name, seed, quiet), harness, codes, lite, limit, manager)
+    evaluate(Run(output, loaded, name, seed, quiet, overwrite), harness, codes, lite, limit, manager)
 
 
 if __name__ == "__main__":

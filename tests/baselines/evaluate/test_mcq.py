@@ -175,6 +175,30 @@ def test_another_run_is_not_mixed_in(
         evaluate(small, tiny("olmo2"), tmp_path / "r.json")
     with pytest.raises(ConfigError, match=r"\(other items\)"):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json", limit=3)
+    stray = tmp_path / "r.json.parts" / "00000.parquet"
+    stray.write_bytes(b"of the other run")
+    fresh = evaluate(small, tiny("qwen2"), tmp_path / "s.json", limit=3)
+    assert evaluate(small, tiny("qwen2"), tmp_path / "r.json", limit=3, overwrite=True).metrics == fresh.metrics
+    assert not stray.parent.exists()
+
+
+def test_overwrite_does_not_start_an_unfinished_run_again(
+    small: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcq, "cut", lambda total: [slice(0, 1), slice(1, total)])
+    real, seen = mcq.compute, []
+
+    def failing(*given: Any) -> pa.Table:
+        seen.append(given)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(mcq, "compute", failing)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(small, tiny("qwen2"), tmp_path / "r.json", overwrite=True)
+    evaluate(small, tiny("qwen2"), tmp_path / "r.json", overwrite=True)
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize(("total", "sizes"), [(10, [10]), (150, [64, 64, 22]), (0, [])])
