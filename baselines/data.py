@@ -279,7 +279,7 @@ def _reading(source: str) -> Iterator[None]:
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(f"dataset {source} cannot be read: {error}") from error
     except (ConnectionError, HfHubHTTPError) as error:
-        raise RetryableError(f"dataset {source} cannot be fetched now: {error}") from error
+        raise RetryableError(f"dataset {source} is no folder, and cannot be fetched now: {error}") from error
 
 
 def _open(source: str, config: str, revision: str | None) -> Any:
@@ -289,6 +289,8 @@ def _open(source: str, config: str, revision: str | None) -> Any:
     """
     from datasets import get_dataset_config_names, load_dataset_builder
 
+    if not source:
+        raise ConfigError("the name of the dataset is empty; give a release folder or an id on the Hub")
     with _reading(source):
         try:
             builder = load_dataset_builder(source, config, revision=revision)

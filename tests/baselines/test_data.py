@@ -95,6 +95,8 @@ def test_what_is_not_there_is_named(small: Path, arguments: dict, message: str) 
 def test_a_missing_dataset(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="the name of the dataset is empty"):
+        load("")
 
 
 def test_files_without_configs_have_one_named_default(small: Path, tmp_path: Path) -> None:
