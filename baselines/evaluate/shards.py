@@ -27,9 +27,7 @@ def cut(total: int) -> list[slice]:
 
 
 def _changed(note: Path, identity: dict[str, Any]) -> list[str]:
-    """What of `identity` differs from that of the run which `note` is of; nothing where there is none."""
-    if not note.is_file():
-        return []
+    """What of `identity` differs from that of the run which `note` is of."""
     found = read_json(note)
     if found["key"] == digest_json(identity):
         return []
@@ -46,14 +44,15 @@ class Shards:
         self.folder = output.with_name(f"{output.name}.parts")
         self._state = processes()
         note = self.folder / "run.json"
-        changed = _changed(note, identity)
+        started = note.is_file() and any(self.folder.glob("*.parquet"))
+        changed = _changed(note, identity) if started else []
         self._state.wait_for_everyone()
         if changed and not overwrite:
             raise ConfigError(
                 f"{self.folder} holds part of another run (other {', '.join(changed)}); "
                 "choose another --output, or add --overwrite to remove it"
             )
-        if self.main and (changed or not note.is_file()):
+        if self.main and (changed or not started):
             self.remove()
             write_json(note, {"key": digest_json(identity), "identity": identity})
         self._state.wait_for_everyone()

@@ -169,14 +169,18 @@ def test_another_run_is_not_mixed_in(
         patch.setattr(mcq, "compute", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluate(small, tiny("qwen2"), tmp_path / "r.json")
+        with pytest.raises(KeyboardInterrupt):  # nothing was finished, so nothing can be mixed
+            evaluate(small, tiny("qwen2"), tmp_path / "r.json", prompt="letters")
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(small, tiny("qwen2"), tmp_path / "r.json")
+    stray = tmp_path / "r.json.parts" / "00000.parquet"
+    stray.write_bytes(b"of the other run")
     with pytest.raises(ConfigError, match=r"r\.json\.parts holds part of another run \(other prompt\)"):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json", prompt="plain")
     with pytest.raises(ConfigError, match=r"\(other model\)"):
         evaluate(small, tiny("olmo2"), tmp_path / "r.json")
     with pytest.raises(ConfigError, match=r"\(other items\)"):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json", limit=3)
-    stray = tmp_path / "r.json.parts" / "00000.parquet"
-    stray.write_bytes(b"of the other run")
     fresh = evaluate(small, tiny("qwen2"), tmp_path / "s.json", limit=3)
     assert evaluate(small, tiny("qwen2"), tmp_path / "r.json", limit=3, overwrite=True).metrics == fresh.metrics
     assert not stray.parent.exists()
