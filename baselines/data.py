@@ -167,7 +167,8 @@ def load(
     rows and for a dataset without `option_ids`, whose options cannot be aligned across languages.
     """
     needed = ("question", *OPTIONS, "option_ids", "answer_index")
-    return Rows(*_table(str(source), config, split, languages, revision, needed), decode=_fact)
+    builder = _open(str(source), config, revision)
+    return Rows(*_table(builder, str(source), split, languages, revision, needed), decode=_fact)
 
 
 def load_open(
@@ -179,7 +180,8 @@ def load_open(
 ) -> Rows[OpenFact]:
     """Questions with their accepted answers; raises as `load` does."""
     needed = ("question", "answer", "accepted_answers")
-    return Rows(*_table(str(source), config, split, languages, revision, needed), decode=_open_fact)
+    builder = _open(str(source), config, revision)
+    return Rows(*_table(builder, str(source), split, languages, revision, needed), decode=_open_fact)
 
 
 def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -197,8 +199,9 @@ def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]
 def load_answers(source: str | Path, languages: Sequence[str], revision: str | None = None) -> dict[str, list[str]]:
     """Language code -> every accepted name of every answer of a release, over all splits of config `open`."""
     names: dict[str, list[str]] = {code: [] for code in languages}
-    for split in _splits(str(source), "open", revision):
-        table, _, _ = _table(str(source), "open", split, languages, revision, ("accepted_answers",))
+    builder = _open(str(source), "open", revision)
+    for split in _splits(builder):
+        table, _, _ = _table(builder, str(source), split, languages, revision, ("accepted_answers",))
         answers = table.group_by("object_id", use_threads=False).aggregate([([], "count_all")])
         first = pc.index_in(answers["object_id"], value_set=table["object_id"].combine_chunks())
         chosen = table.take(first)["translations"].combine_chunks()
@@ -212,7 +215,8 @@ def load_labels(
 ) -> dict[str, list[tuple[str, str, str]]]:
     """Language code -> (relation, subject, answer) of every fact in the language's words, for those it has."""
     needed = ("subject_label", "answer_text")
-    table, _, there = _table(str(source), config, split, None, revision, needed)
+    builder = _open(str(source), config, revision)
+    table, _, there = _table(builder, str(source), split, None, revision, needed)
     column, relations = table["translations"].combine_chunks(), table["property_id"].to_pylist()
     return {
         code: list(zip(relations, *(column.field(code).field(name).to_pylist() for name in needed)))
@@ -222,10 +226,11 @@ def load_labels(
 
 
 def _table(
-    source: str, config: str, split: str, languages: Sequence[str] | None, revision: str | None, needed: Sequence[str]
+    builder: Any, source: str, split: str, languages: Sequence[str] | None, revision: str | None, needed: Sequence[str]
 ) -> tuple[pa.Table, Origin, tuple[str, ...]]:
     """The ids and, of each language, the needed fields, after checking that all of them are there."""
-    dataset, found_revision = _load_dataset(source, config, split, revision)
+    dataset, found_revision = _read(builder, source, split)
+    config = builder.config.name
     table: pa.Table = dataset.with_format("arrow")[:]
     where = f"config {config!r} of {source}"
     if "translations" not in table.column_names or "fact_id" not in table.column_names:
@@ -274,29 +279,48 @@ def _reading(source: str) -> Iterator[None]:
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(f"dataset {source} cannot be read: {error}") from error
     except (ConnectionError, HfHubHTTPError) as error:
-        raise RetryableError(f"dataset {source} cannot be fetched now: {error}") from error
+        raise RetryableError(f"dataset {source} is no folder, and cannot be fetched now: {error}") from error
 
 
-def _splits(source: str, config: str, revision: str | None) -> list[str]:
-    """The splits of a config. Raises `ConfigError` when there is no such config."""
-    from datasets import get_dataset_config_names, get_dataset_split_names
+def _open(source: str, config: str, revision: str | None) -> Any:
+    """The builder of `datasets` for a config. Raises `ConfigError` when there is no such source or config.
 
+    Opened once for all that is asked of it: to read a release's card again takes longer than to read a split.
+    """
+    from datasets import get_dataset_config_names, load_dataset_builder
+
+    if not source:
+        raise ConfigError("the name of the dataset is empty; give a release folder or an id on the Hub")
     with _reading(source):
+        try:
+            builder = load_dataset_builder(source, config, revision=revision)
+            if builder.builder_configs:
+                return builder
+        except ValueError as error:
+            builder, reason = None, error
+        # Among files without configs `datasets` takes any name; among configs it does not tell theirs.
         configs = get_dataset_config_names(source, revision=revision)
         if config not in configs:
             raise ConfigError(f"{source} has no config {config!r}; it has {', '.join(configs)}")
-        return list(get_dataset_split_names(source, config, revision=revision))
+        if builder is None:
+            raise reason
+        return builder
 
 
-def _load_dataset(source: str, config: str, split: str, revision: str | None) -> tuple[Any, str | None]:
+def _splits(builder: Any) -> list[str]:
+    """The splits of a config, before any of its files is fetched."""
+    return [str(name) for name in builder.info.splits or builder.config.data_files or ()]
+
+
+def _read(builder: Any, source: str, split: str) -> tuple[Any, str | None]:
     """The split through `datasets`, and the Hub's commit when it is from there."""
-    from datasets import load_dataset
-
-    splits = _splits(source, config, revision)
+    splits = _splits(builder)
     if split not in splits:
-        raise ConfigError(f"config {config!r} of {source} has no split {split!r}; it has {', '.join(splits)}")
+        name = builder.config.name
+        raise ConfigError(f"config {name!r} of {source} has no split {split!r}; it has {', '.join(splits)}")
     with _reading(source):
-        dataset = load_dataset(source, config, split=split, revision=revision)
+        builder.download_and_prepare()
+        dataset = builder.as_dataset(split=split)
     checksums = [name for name in dataset.info.download_checksums or {} if name.startswith("hf://") and "@" in name]
     return dataset, checksums[0].partition("@")[2].partition("/")[0] if checksums else None
 

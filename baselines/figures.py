@@ -26,6 +26,7 @@ PNG_DPI = 200
 _STYLE = {
     "font.size": 9,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.25,
     "axes.spines.top": False,
     "axes.spines.right": False,

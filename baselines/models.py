@@ -38,6 +38,12 @@ class Model:
         return next((int(getattr(config, name)) for name in names if getattr(config, name, None)), 2048)
 
 
+def label_of(model: str, label: str | None = None) -> str:
+    """What to call a model in tables: `label`, or the last part of its name; of a run's `final`, the run's name."""
+    path = Path(model).absolute()
+    return label or (path.parent.name if path.name == "final" else path.name)
+
+
 def processes() -> Any:
     """The processes that `accelerate launch` or `torchrun` started together (accelerate's PartialState)."""
     import torch
@@ -48,20 +54,31 @@ def processes() -> Any:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The named device, or this process's accelerator, or the CPU."""
+    """The named device, or this process's accelerator, or the CPU. Raises `ConfigError` for one that is not there."""
     import torch
 
-    return torch.device(name) if name else processes().device
+    if not name:
+        return processes().device
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"device {name!r} cannot be used: {reason}; choose another --device") from error
 
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
     """Turns what Transformers and the Hub raise for a model that cannot be loaded into our errors."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     try:
         yield
     except ConnectionError as error:
         raise RetryableError(f"model {name} cannot be fetched now: {error}") from error
     except (OSError, ValueError) as error:
+        # Transformers says of a Hub out of reach that there is no such file; the cause tells the two apart.
+        if isinstance(error.__cause__, LocalEntryNotFoundError):
+            raise RetryableError(f"model {name!r} is no folder, and the Hub cannot be reached for it") from error
         text = " ".join(str(error).split())
         raise ConfigError(
             f"model {name!r} is neither a folder with a causal language model nor one on the Hub: {text}"

@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from baselines.cli import need
 from baselines.data import Fact, load
 from baselines.prompts import STYLES, prompt
 from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.storage import remove
 
 Family = Literal["qwen2", "olmo2"]
 END = "<|endoftext|>"
@@ -59,6 +61,25 @@ def _tokenizer(family: Family, lines: Iterable[str], vocabulary: int) -> Any:
     return start.train_new_from_iterator(lines, vocabulary, show_progress=False)
 
 
+def check_family(family: str) -> None:
+    """Raises `ConfigError` for an unknown family."""
+    if family not in get_args(Family):
+        raise ConfigError(f"unknown family {family!r}; known are {', '.join(get_args(Family))}")
+
+
+def prepare(family: str, output: Path, overwrite: bool) -> None:
+    """Fails before any work when the model could not be written: `overwrite` replaces a model, but nothing else."""
+    need("eval", "torch", "transformers")
+    check_family(family)
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output} is a file; choose another --output")
+    if output.is_dir() and any(output.iterdir()):
+        if not (output / "config.json").is_file():
+            raise ConfigError(f"{output} holds something that is no model; choose another --output")
+        if not overwrite:
+            raise ConfigError(f"{output} holds a model already; choose another --output or add --overwrite")
+
+
 def make(
     family: Family,
     output: Path,
@@ -77,8 +98,7 @@ def make(
     import torch
     from transformers import Olmo2Config, Olmo2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-    if family not in get_args(Family):
-        raise ConfigError(f"unknown family {family!r}; known are {', '.join(get_args(Family))}")
+    check_family(family)
     tokenizer = _tokenizer(family, lines, vocabulary)
     config_class, model_class = {
         "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -115,10 +135,15 @@ def main(
     layers: Annotated[int, typer.Option(min=1)] = 2,
     heads: Annotated[int, typer.Option(min=2)] = 4,
     seed: int = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier model.")] = False,
 ) -> None:
     """Make a tiny model with random weights and a tokenizer trained on a release."""
+    prepare(family, output, overwrite)
     rows = load(dataset, "parallel", "train").sample(facts, seed)
+    if overwrite:
+        remove(output)
     make(family, output, texts(rows), vocabulary, hidden, layers, heads, seed)  # type: ignore[arg-type]
+    print(f"tiny {family} model in {output}")
 
 
 if __name__ == "__main__":

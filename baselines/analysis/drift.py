@@ -25,7 +25,7 @@ from baselines.analysis.text import grouped
 from baselines.data import Fact, Rows, load
 from baselines.evaluate import common as options
 from baselines.figures import Figure
-from baselines.models import Model, load_model
+from baselines.models import Model, label_of, load_model
 from baselines.prompts import STYLES, Style, item_prompt, prompt_hash
 from polyfact_dataset.errors import ConfigError, DataError
 
@@ -161,7 +161,7 @@ def main(
         arrays,
         draw,
         kind="drift",
-        label=label or model.rstrip("/").rpartition("/")[2],
+        label=label_of(model, label),
         languages=facts.languages,
         models=identities,
         inputs=options.data_of(facts).model_dump(mode="json"),

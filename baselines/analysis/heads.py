@@ -49,21 +49,26 @@ class Importance:
         return np.asarray(SCALE * self.magnitude / self.samples * (self.negative / self.samples))
 
 
+def check_selection(heads: int, share: float | None, quantile: float | None) -> None:
+    """Raises `ConfigError` unless exactly one of `share` and `quantile` is given and the share is of some head."""
+    if (share is None) == (quantile is None):
+        raise ConfigError("choose either a top share or a quantile of heads")
+    if share is not None and not round(share * heads):
+        raise ConfigError(f"a share of {share} of {heads} heads is none; one head is a share of {1 / heads:.4g}")
+
+
 def top(importance: ArrayLike, share: float | None = TOP_SHARE, quantile: float | None = None) -> Bools:
     """(J, H) -> mask of the most important heads: round(share * J * H) of them, or all above the quantile.
 
     Among equals the lower layer and position comes first; a head of no importance is never chosen. Raises
-    `ConfigError` unless exactly one of `share` and `quantile` is given.
+    `ConfigError` as `check_selection` does.
     """
     values = np.asarray(importance, np.float64)
-    if (share is None) == (quantile is None):
-        raise ConfigError("choose either a top share or a quantile of heads")
+    check_selection(values.size, share, quantile)
     if quantile is not None:
         return np.asarray(values > np.quantile(values, quantile))
     assert share is not None
     count = round(share * values.size)
-    if not count:
-        raise ConfigError(f"a share of {share} of {values.size} heads is none; use a larger share")
     mask = np.zeros(values.size, bool)
     mask[np.argsort(-values, axis=None, kind="stable")[:count]] = True
     return np.asarray(mask.reshape(values.shape) & (values > 0))

@@ -26,7 +26,7 @@ from baselines.analysis.hooks import anatomy, head_mask
 from baselines.analysis.text import ParallelText, Sample, Sampler
 from baselines.evaluate import common as options
 from baselines.figures import Figure
-from baselines.models import load_model
+from baselines.models import label_of, load_model
 
 LEARNING_RATE = 1e-2
 
@@ -181,6 +181,8 @@ def main(
     clock = common.Clock()
     sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
     taken = heads.TOP_SHARE if share is None and quantile is None else share
+    parts = anatomy(loaded.network)
+    heads.check_selection(parts.layers * parts.heads, taken, quantile)
     found = importances(loaded.network, sampler.run(source.rows(), samples), source.languages)
     metrics, arrays = summarise(found, taken, quantile, general)
     settings = {"sample_tokens": sampler.max_tokens, "share": taken, "quantile": quantile, "general": general}
@@ -189,7 +191,7 @@ def main(
         arrays,
         draw,
         kind="lahis",
-        label=label or model.rstrip("/").rpartition("/")[2],
+        label=label_of(model, label),
         languages=source.languages,
         models=[loaded.identity],
         inputs=common.text_inputs(source, sampler),

@@ -24,7 +24,7 @@ from baselines.analysis.hooks import anatomy, gate_activations
 from baselines.analysis.text import ParallelText, Sample, Sampler, grouped
 from baselines.evaluate import common as options
 from baselines.figures import Figure
-from baselines.models import load_model
+from baselines.models import label_of, load_model
 
 Ints = NDArray[np.int64]
 
@@ -183,7 +183,7 @@ def main(
         arrays,
         draw,
         kind="lape",
-        label=label or model.rstrip("/").rpartition("/")[2],
+        label=label_of(model, label),
         languages=source.languages,
         models=[loaded.identity],
         inputs=common.text_inputs(source, sampler),

@@ -29,7 +29,7 @@ from baselines.analysis.text import grouped
 from baselines.data import Fact, load
 from baselines.evaluate import common as options
 from baselines.figures import Figure
-from baselines.models import load_model
+from baselines.models import label_of, load_model
 from baselines.prompts import Prompt, Style, item_prompt, prompt_hash
 from polyfact_dataset.errors import ConfigError, DataError
 
@@ -257,7 +257,7 @@ def main(
         arrays,
         draw,
         kind="layer_rank",
-        label=label or model.rstrip("/").rpartition("/")[2],
+        label=label_of(model, label),
         languages=facts.languages,
         models=[loaded.identity],
         inputs=options.data_of(facts).model_dump(mode="json"),

@@ -25,7 +25,7 @@ from baselines.analysis.common import Loaded
 from baselines.data import load
 from baselines.evaluate import common as options
 from baselines.figures import Figure
-from baselines.models import Model, load_model
+from baselines.models import Model, label_of, load_model
 from baselines.prompts import free_prompt, prompt_hash
 from polyfact_dataset.errors import DataError
 from polyfact_dataset.languages import known, language
@@ -164,7 +164,7 @@ def main(
         arrays,
         draw,
         kind="uncertainty",
-        label=label or model.rstrip("/").rpartition("/")[2],
+        label=label_of(model, label),
         languages=facts.languages,
         models=[loaded.identity],
         inputs=options.data_of(facts).model_dump(mode="json"),

@@ -19,7 +19,7 @@ from baselines.cli import need
 from baselines.data import Rows
 from baselines.evaluate import results
 from baselines.evaluate.shards import Shards
-from baselines.models import Model, load_model
+from baselines.models import Model, label_of, load_model
 from polyfact_dataset.errors import ConfigError
 
 DATASET = "jvonrad/PolyFact"
@@ -36,8 +36,10 @@ Device = Annotated[str | None, typer.Option(help="Such as cuda:0 or cpu. Default
 DeviceMap = Annotated[str | None, typer.Option(help="auto: spread one large model over all GPUs.")]
 BatchTokens = Annotated[int | None, typer.Option(min=1, help="Tokens per batch to start with; halved when too many.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
-Label = Annotated[str | None, typer.Option(help="The model's name in tables. Default: the last part of --model.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
+Label = Annotated[str | None, typer.Option(help="The model's name in tables. Default: its own, or that of its run.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier result, or an unfinished run with other settings.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 LATENCY_ITEMS = 16
 Item = TypeVar("Item")
@@ -111,6 +113,7 @@ class Run:
     label: str
     seed: int = 42
     quiet: bool = False
+    overwrite: bool = False
     _fields: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -124,10 +127,11 @@ class Run:
         seed: int = 42,
         label: str | None = None,
         quiet: bool = False,
+        overwrite: bool = False,
     ) -> Run:
         """Loads the model."""
         loaded = load_model(model, revision, dtype, device, device_map)
-        return Run(output, loaded, label or model.rstrip("/").rpartition("/")[2], seed, quiet)
+        return Run(output, loaded, label_of(model, label), seed, quiet, overwrite)
 
     def shards(self, kind: str, data: results.Data, prompt: results.Prompt, settings: dict[str, Any]) -> Shards:
         """The resumable shards of this run: their identity is all that decides a score."""
@@ -145,7 +149,7 @@ class Run:
             "software": results.software(),
             "device": self.model.device.type,
         }
-        return Shards(self.output, identity)
+        return Shards(self.output, identity, self.overwrite)
 
     def describe(self, data: results.Data) -> None:
         """What was asked, where it is known only after the answers."""
@@ -188,8 +192,8 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> No
     Console(highlight=False).print(table)
 
 
-def print_choices(result: results.Result) -> None:
-    """Accuracy and consistency by normalisation."""
+def print_choices(result: results.Result, output: Path) -> None:
+    """Accuracy and consistency by normalisation, and where the result is."""
     rows = []
     for name, values in result.metrics.items():
         groups = [percent(value) for value in values["groups"].values()]
@@ -205,29 +209,30 @@ def print_choices(result: results.Result) -> None:
     header = ["scores per", *names, "all", "consistent", "agreement", "ECE", "RankC"]
     title = f"{result.label}: {result.data.facts} facts, {len(result.data.languages)} languages, accuracy in %"
     show(title, header, rows)
-    _print_speed(result)
+    _print_end(result, output)
 
 
-def print_generations(result: results.Result) -> None:
-    """Rates and failure modes by language, group of languages and kind of noun."""
+def print_generations(result: results.Result, output: Path) -> None:
+    """Rates and failure modes by language, group of languages and kind of noun, and where the result is."""
     found = result.metrics
     parts = {**found["languages"], **found["groups"], **found["nouns"]}
     for name, by_group in found.get("contamination", {}).items():
         parts[name] = by_group["all"]
     rows = [
-        [name, f"{part['items']:,}", *(percent(part[key]) for key in ("lenient", "exact"))]
+        [name.replace("_", " "), f"{part['items']:,}", *(percent(part[key]) for key in ("lenient", "exact"))]
         + [percent(part["modes"][mode]) for mode in results.MODES[1:]]
         for name, part in parts.items()
         if part
     ]
     header = ["", "items", "lenient", "exact", *(mode.replace("_", " ") for mode in results.MODES[1:])]
     show(f"{result.label}: {result.kind}, {result.data.facts} facts, rates in %", header, rows)
-    _print_speed(result)
+    _print_end(result, output)
 
 
-def _print_speed(result: results.Result) -> None:
+def _print_end(result: results.Result, output: Path) -> None:
     speed = result.speed
     text = f"{speed.items_per_s:,.1f} items/s"
     if speed.latency_median_s is not None:
         text += f", one item alone {1000 * speed.latency_median_s:,.1f} ms"
     print(text)
+    print(f"{output}: {result.kind} of {result.label}, all scores in {output.with_name(result.scores.file)}")

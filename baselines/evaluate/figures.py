@@ -31,11 +31,17 @@ def accuracy_by_language(name: str, own: dict[str, Series]) -> Any:
         axes.bar(np.array(places) + offset, values, width, label=label, color=COLOURS[number % len(COLOURS)])
     axes.set_xticks(places, codes)
     axes.set_ylabel("accuracy in %")
+    _from_zero(axes)
     if name != "klar" and name != "open":
         axes.axhline(25, color="0.4", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False, ncols=min(4, len(own)), loc="upper center", bbox_to_anchor=(0.5, -0.12))
     figure.suptitle(f"{TITLES[name]} by language", x=0.01, ha="left")
     return figure
+
+
+def _from_zero(axes: Any) -> None:
+    """Bars stand on 0, also where all of them are 0."""
+    axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
 
 
 def rankc_heat_map(name: str, own: dict[str, Series]) -> Any:
@@ -70,6 +76,7 @@ def consistency_histogram(name: str, own: dict[str, Series]) -> Any:
     axes.set_xticks(range(len(next(iter(own.values())).languages) + 1))
     axes.set_xlabel("languages in which a fact is correct")
     axes.set_ylabel("facts in %")
+    _from_zero(axes)
     axes.legend(frameon=False)
     figure.suptitle(f"{TITLES[name]}: consistency", x=0.01, ha="left")
     return figure

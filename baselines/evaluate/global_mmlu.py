@@ -20,8 +20,8 @@ import typer
 from baselines.cli import need
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
-from baselines.models import Model, identify, load_model, loading
-from polyfact_dataset.errors import ConfigError
+from baselines.models import Model, identify, label_of, load_model, loading
+from polyfact_dataset.errors import ConfigError, RetryableError
 from polyfact_dataset.languages import PAPER_LANGUAGES
 from polyfact_dataset.storage import digest_json
 
@@ -114,6 +114,7 @@ def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Tab
 
 def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit: int | None, manager: Any) -> None:
     """Evaluates language after language and writes the result. Raises `ConfigError` under several processes."""
+    from huggingface_hub.errors import HfHubHTTPError
     from lm_eval import simple_evaluate
 
     from baselines.evaluate.summary import summarise_choices
@@ -135,9 +136,11 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
 
     def compute(number: int) -> pa.Table:
         code = languages[number]
-        found = simple_evaluate(
-            model=harness, tasks=[task_name(code, lite)], limit=limit, task_manager=manager, bootstrap_iters=0
-        )
+        task = task_name(code, lite)
+        try:
+            found = simple_evaluate(model=harness, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0)
+        except (ConnectionError, HfHubHTTPError) as error:
+            raise RetryableError(f"the data of lm_eval's {task} cannot be fetched now: {error}") from error
         return choices_table(code, found["samples"])
 
     work.run(len(languages), compute, "languages", run.quiet)
@@ -153,7 +156,7 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
         counts={},
         speed=common.speed(sum(len(part) for part in tables) // len(LETTERS), seconds, 1, None),
     )
-    common.print_choices(result)
+    common.print_choices(result, run.output)
 
 
 def main(
@@ -182,8 +185,8 @@ def main(
     manager = task_manager(include_path)
     check_tasks(manager, codes, lite)
     loaded, harness = start(output, model, revision, backend, dtype, device, model_args)
-    name = label or model.rstrip("/").rpartition("/")[2]
-    evaluate(Run(output, loaded, name, seed, quiet), harness, codes, lite, limit, manager)
+    name = label_of(model, label)
+    evaluate(Run(output, loaded, name, seed, quiet, overwrite), harness, codes, lite, limit, manager)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ def _download(source: str, revision: str | None) -> tuple[Path, str | None]:
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise ConfigError(f"KLAR {source!r} is neither a folder nor a dataset on the Hub") from error
     except (OSError, HfHubHTTPError) as error:
-        raise RetryableError(f"KLAR {source} cannot be fetched now: {error}") from error
+        reason = " ".join(str(error).split())
+        raise RetryableError(f"KLAR {source} is no folder, and cannot be fetched now: {reason}") from error
     return folder, folder.name
 
 
@@ -254,10 +255,10 @@ def main(
     )
     prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([question.prompt for question in questions]))
     task = Task("klar", questions, names_of(klar), about, prompt, {"shots": SHOTS, "train_data": train_data})
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet)
+    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite)
     result = answer_all(run, task, new_tokens, batch_tokens)
     if result:
-        common.print_generations(result)
+        common.print_generations(result, output)
 
 
 if __name__ == "__main__":

@@ -188,10 +188,10 @@ def main(
     accepted = None
     if names == "aliases":
         accepted = accepted_names(load_open(dataset, "open", split, codes, dataset_revision))
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet)
+    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite)
     result = evaluate(run, facts, prompt, accepted, boundary, sharing, batch_tokens)  # type: ignore[arg-type]
     if result:
-        common.print_choices(result)
+        common.print_choices(result, output)
 
 
 if __name__ == "__main__":

@@ -64,10 +64,10 @@ def main(
         results.Prompt(style="free", sha256=prompts.prompt_hash("free", facts.languages)),
         {"names": names.digest},
     )
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet)
+    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite)
     result = answer_all(run, task, new_tokens, batch_tokens)
     if result:
-        common.print_generations(result)
+        common.print_generations(result, output)
 
 
 if __name__ == "__main__":

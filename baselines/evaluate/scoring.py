@@ -231,7 +231,7 @@ class Scorer:
                 gap = np.abs(np.array(self._packed([row])[0]) - plain)
                 if not (gap <= allowed).all():
                     return f"log-probabilities differ by {gap.max():.2g}"
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        except (RuntimeError, TypeError, ValueError, ConfigError) as error:
             if out_of_memory(error):
                 raise
             return f"it raised {type(error).__name__}: {error}"
@@ -305,7 +305,7 @@ def _only(network: Any, places: torch.Tensor) -> Iterator[None]:
     """
     head = network.get_output_embeddings()
     if head is None:
-        raise NotImplementedError("the model has no output embeddings")
+        raise ConfigError("the model names no output layer (get_output_embeddings); use --sharing separate")
 
     def pick(_: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         return (inputs[0].flatten(0, 1)[places.to(inputs[0].device)][None],)

@@ -26,27 +26,35 @@ def cut(total: int) -> list[slice]:
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
+def _changed(note: Path, identity: dict[str, Any]) -> list[str]:
+    """What of `identity` differs from that of the run which `note` is of."""
+    found = read_json(note)
+    if found["key"] == digest_json(identity):
+        return []
+    return [name for name in identity if found["identity"].get(name) != identity[name]] or ["settings"]
+
+
 class Shards:
     """The shards of one run in `<output>.parts`. `identity` is everything that the rows depend on.
 
-    Raises `ConfigError` when the folder holds shards of a run with another identity.
+    Raises `ConfigError` when the folder holds shards of a run with another identity; `overwrite` removes those.
     """
 
-    def __init__(self, output: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, output: Path, identity: dict[str, Any], overwrite: bool = False) -> None:
         self.folder = output.with_name(f"{output.name}.parts")
         self._state = processes()
-        key = digest_json(identity)
         note = self.folder / "run.json"
-        if note.is_file():
-            found = read_json(note)
-            if found["key"] != key:
-                changed = [name for name in identity if found["identity"].get(name) != identity[name]]
-                raise ConfigError(
-                    f"{self.folder} holds part of another run (other {', '.join(changed) or 'settings'}); "
-                    "remove it or choose another --output"
-                )
-        elif self.main:
-            write_json(note, {"key": key, "identity": identity})
+        started = note.is_file() and any(self.folder.glob("*.parquet"))
+        changed = _changed(note, identity) if started else []
+        self._state.wait_for_everyone()
+        if changed and not overwrite:
+            raise ConfigError(
+                f"{self.folder} holds part of another run (other {', '.join(changed)}); "
+                "choose another --output, or add --overwrite to remove it"
+            )
+        if self.main and (changed or not started):
+            self.remove()
+            write_json(note, {"key": digest_json(identity), "identity": identity})
         self._state.wait_for_everyone()
 
     @property

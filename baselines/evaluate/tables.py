@@ -168,9 +168,9 @@ def speeds(found: Found) -> str:
         for label, series in own.items():
             speed = series.result.speed
             alone = "–" if speed.latency_median_s is None else f"{1000 * speed.latency_median_s:,.1f}"
-            where = (
-                ", ".join(series.result.hardware["accelerators"]) or f"{series.result.hardware['threads']} CPU threads"
-            )
+            hardware = series.result.hardware
+            threads = f"{hardware['threads']} CPU thread{'' if hardware['threads'] == 1 else 's'}"
+            where = ", ".join(hardware["accelerators"]) or threads
             rows.append([label, TITLES[name], f"{speed.items_per_s:,.1f}", alone, where])
     return markdown("Speed", ["Model", "Benchmark", "items/s", "one item alone, ms", "on"], rows)
 

@@ -200,6 +200,7 @@ class Run:
             # Pickled arguments, with paths of this machine in them.
             remove(final / "training_args.bin")
             hooks.finish(final / TRAINING)
+            print(f"{'adapter' if self.config.lora else 'model'} of {self.config.method} in {final}")
         processes().wait_for_everyone()
         return final
 

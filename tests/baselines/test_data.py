@@ -95,14 +95,35 @@ def test_what_is_not_there_is_named(small: Path, arguments: dict, message: str) 
 def test_a_missing_dataset(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="the name of the dataset is empty"):
+        load("")
+
+
+def test_files_without_configs_have_one_named_default(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "test.parquet").write_bytes((small / "data" / "clean" / "test.parquet").read_bytes())
+    assert load(tmp_path, "default").digests == load(small).digests
+    with pytest.raises(ConfigError, match="has no config 'clean'; it has default"):
+        load(tmp_path)
+
+
+def test_the_card_is_read_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names every column of every config and language, and takes longer to read than the rows."""
+    from huggingface_hub import DatasetCard
+
+    real, read = DatasetCard.load, []
+    monkeypatch.setattr(DatasetCard, "load", lambda path, *args, **rest: read.append(path) or real(path, *args, **rest))
+    load(small)
+    assert len(read) == 1
+    load_answers(small, ("en",))
+    assert len(read) == 2
 
 
 def test_an_empty_split(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = releases.write(tmp_path, {"clean": {"train": releases.parallel_rows(2), "test": []}})
     with pytest.raises(DataError, match="a file that is damaged or holds no rows"):
         load(folder)
-    empty = data._load_dataset(str(small), "clean", "test", None)[0].select([])
-    monkeypatch.setattr(data, "_load_dataset", lambda *_: (empty, None))
+    empty = data._read(data._open(str(small), "clean", None), str(small), "test")[0].select([])
+    monkeypatch.setattr(data, "_read", lambda *_: (empty, None))
     with pytest.raises(DataError, match="split 'test' of config 'clean' of .* is empty"):
         load(small)
 

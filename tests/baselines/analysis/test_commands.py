@@ -127,6 +127,14 @@ def test_the_same_run_gives_the_same_numbers(models: dict[str, str], text: Path,
         lape.main(models["base"], text, tmp_path / "one" / "lape.json")
 
 
+def test_a_share_of_no_head_is_refused_before_the_text_is_read(
+    models: dict[str, str], text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lahis, "importances", lambda *_: pytest.fail("the text was read"))
+    with pytest.raises(ConfigError, match="0.02 of 8 heads is none; one head is a share of 0.125"):
+        lahis.main(model=models["base"], text=text, output=tmp_path / "l.json", languages=LANGUAGES, device="cpu")
+
+
 def test_a_prompt_that_shows_options_has_no_answer_position(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="without options"):
         layer_rank.main("m", tmp_path / "r.json", style="choose")

@@ -39,7 +39,7 @@ def test_top_share_and_quantile():
     assert np.flatnonzero(heads.top(values, 0.02)).tolist() == list(range(1004, 1024))
     assert heads.top(values, None, 0.96).sum() == 41
     assert heads.top(np.zeros((32, 32))).sum() == 0
-    with pytest.raises(ConfigError, match="larger share"):
+    with pytest.raises(ConfigError, match="a share of 0.02 of 4 heads is none; one head is a share of 0.25"):
         heads.top(np.ones((2, 2)), 0.02)
     with pytest.raises(ConfigError, match="either"):
         heads.top(values, 0.1, 0.9)

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs polyfact[eval]")
 pytest.importorskip("lm_eval", reason="needs polyfact[eval]")
 
 from baselines.evaluate import global_mmlu, results
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.errors import ConfigError, RetryableError
 from polyfact_dataset.languages import PAPER_LANGUAGES
 
 QUESTIONS = 6
@@ -89,6 +89,15 @@ def test_the_evaluator_end_to_end(tiny: Callable[[str], Path], tmp_path: Path) -
         right.append(max(own, key=lambda row: row["logprob"])["gold"])
     assert result.metrics["sum"]["accuracy"]["sw"] == pytest.approx(sum(right) / len(right))
     assert list(result.metrics) == ["sum"]
+
+
+def test_data_out_of_reach(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**_: object) -> None:
+        raise ConnectionError("Couldn't reach the Hub")
+
+    monkeypatch.setattr("lm_eval.simple_evaluate", unreachable)
+    with pytest.raises(RetryableError, match="the data of lm_eval's global_mmlu_full_sw cannot be fetched now: Could"):
+        global_mmlu.main(model=str(tiny("qwen2")), output=tmp_path / "g.json", languages="sw", device="cpu", quiet=True)
 
 
 def test_vllm_gets_arguments_that_it_has() -> None:

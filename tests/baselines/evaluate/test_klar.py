@@ -129,7 +129,11 @@ def test_too_few_samples_and_broken_files(tmp_path: Path) -> None:
 
 
 def test_the_evaluator_end_to_end(
-    folder: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    tiny: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from baselines.evaluate.generate import Generator
 
@@ -151,6 +155,8 @@ def test_the_evaluator_end_to_end(
     klar.main(
         model=str(tiny("qwen2")), data=str(folder), output=output, train_data=str(train), device="cpu", quiet=True
     )
+    end = f"{output}: klar of {tiny('qwen2').name}, all scores in {tmp_path / 'k.scores.parquet'}\n"
+    assert capsys.readouterr().out.endswith(end)
     result = results.load_result(output)
     assert result.data.facts == 10 and result.settings["shots"] == 3 and result.settings["new_tokens"] == 10
     found = result.metrics

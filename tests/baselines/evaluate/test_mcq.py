@@ -49,6 +49,7 @@ def test_a_result_says_everything_and_its_numbers_follow(
     result = evaluate(release, tiny("qwen2"), output, limit=6, label="Tiny")
     table = capsys.readouterr().out
     assert "Tiny: 6 facts, 12 languages" in table and "RankC" in table
+    assert table.endswith(f"{output}: mcq of Tiny, all scores in {tmp_path / 'r.scores.parquet'}\n")
     assert result.data.languages == PAPER_LANGUAGES and set(result.data.digests) == set(PAPER_LANGUAGES)
     assert result.data.content == read_json(release / "manifest.json")["content"]
     assert result.model["weights"] and result.model["tokenizer"] and result.model["dtype"] == "float32"
@@ -168,12 +169,40 @@ def test_another_run_is_not_mixed_in(
         patch.setattr(mcq, "compute", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluate(small, tiny("qwen2"), tmp_path / "r.json")
+        with pytest.raises(KeyboardInterrupt):  # nothing was finished, so nothing can be mixed
+            evaluate(small, tiny("qwen2"), tmp_path / "r.json", prompt="letters")
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(small, tiny("qwen2"), tmp_path / "r.json")
+    stray = tmp_path / "r.json.parts" / "00000.parquet"
+    stray.write_bytes(b"of the other run")
     with pytest.raises(ConfigError, match=r"r\.json\.parts holds part of another run \(other prompt\)"):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json", prompt="plain")
     with pytest.raises(ConfigError, match=r"\(other model\)"):
         evaluate(small, tiny("olmo2"), tmp_path / "r.json")
     with pytest.raises(ConfigError, match=r"\(other items\)"):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json", limit=3)
+    fresh = evaluate(small, tiny("qwen2"), tmp_path / "s.json", limit=3)
+    assert evaluate(small, tiny("qwen2"), tmp_path / "r.json", limit=3, overwrite=True).metrics == fresh.metrics
+    assert not stray.parent.exists()
+
+
+def test_overwrite_does_not_start_an_unfinished_run_again(
+    small: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcq, "cut", lambda total: [slice(0, 1), slice(1, total)])
+    real, seen = mcq.compute, []
+
+    def failing(*given: Any) -> pa.Table:
+        seen.append(given)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(mcq, "compute", failing)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(small, tiny("qwen2"), tmp_path / "r.json", overwrite=True)
+    evaluate(small, tiny("qwen2"), tmp_path / "r.json", overwrite=True)
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize(("total", "sizes"), [(10, [10]), (150, [64, 64, 22]), (0, [])])

@@ -295,6 +295,18 @@ def test_figures_are_drawn_in_both_formats(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
+def test_bars_stand_on_zero_even_if_all_are_zero(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs polyfact[eval]")
+    from baselines.evaluate import figures, series
+    from baselines.figures import style
+
+    path = write(tmp_path / "k.json", generations(0.0), kind="klar")
+    found = series.read(path, None, "byte", None, recompute=False)
+    assert not found.correct.any()
+    with style():
+        assert figures.accuracy_by_language("klar", {"Base": found}).axes[0].get_ylim() == (0, 1)
+
+
 def test_every_column_is_described() -> None:
     for table in (results.CHOICES, results.GENERATIONS):
         assert all(column.doc for column in table.columns)

@@ -18,7 +18,7 @@ from baselines.evaluate import scoring  # noqa: E402
 from baselines.evaluate.mcq import requests_of  # noqa: E402
 from baselines.evaluate.scoring import Path, Request, Scorer, encode, pack, trie  # noqa: E402
 from baselines.models import Model, load_model  # noqa: E402
-from polyfact_dataset.errors import DataError  # noqa: E402
+from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
 
 FAMILIES = ("qwen2", "olmo2")
 
@@ -279,6 +279,18 @@ def test_a_model_that_raises_is_scored_separately(
     found = scores(replace(qwen, network=Plain(qwen.network, 1 << 20)), asked, "auto")
     assert "it raised ValueError: the mask must be (B, T)" in capsys.readouterr().err
     assert sum(found, []) == pytest.approx(sum(scores(qwen, asked), []), abs=1e-4)
+
+
+def test_a_model_without_an_output_layer(
+    qwen: Model, requests: dict[str, list[Request]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    headless = replace(qwen, network=Limited(qwen.network, 1 << 20))
+    headless.network.get_output_embeddings = lambda: None
+    asked = requests["plain"][:6]
+    with pytest.raises(ConfigError, match="names no output layer .*; use --sharing separate"):
+        scores(headless, asked)
+    assert sum(scores(headless, asked, "auto"), []) == pytest.approx(sum(scores(qwen, asked), []), abs=1e-4)
+    assert "it raised ConfigError: the model names no output layer" in capsys.readouterr().err
 
 
 def test_sliding_windows_are_scored_separately(qwen: Model, requests: dict[str, list[Request]]) -> None:

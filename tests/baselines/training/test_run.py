@@ -81,12 +81,14 @@ def same(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize("step", [3, 6, 13])
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
-    step: int, whole: Path, config: Callable[..., SftConfig], tmp_path: Path
+    step: int, whole: Path, config: Callable[..., SftConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before the first checkpoint, in the first epoch, in the second one."""
     train_until(config(tmp_path / "run"), step)
     assert read_json(tmp_path / "run" / "run.json")["status"] == "running"
+    assert not capsys.readouterr().out
     train(config(tmp_path / "run"))
+    assert capsys.readouterr().out == f"adapter of sft in {tmp_path / 'run' / 'final'}\n"
     same(whole, tmp_path / "run")
 
 
