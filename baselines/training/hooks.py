@@ -79,7 +79,8 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
     def _holds(self, line: dict[str, Any], step: int) -> bool:
         """Whether a line of the log stays when a run goes on from `step`."""
         cut_off = any(name.startswith("eval_") for name in line) and not self._evaluation(line["step"]).is_file()
-        return bool(line["step"] <= step and not cut_off)
+        # A session's sum, of a run that was killed while the final model was written: another will follow.
+        return bool(line["step"] <= step and not cut_off and "train_loss" not in line)
 
     # ------------------------------------------------------------ called by the Trainer
 

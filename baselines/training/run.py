@@ -12,6 +12,7 @@ same command goes on with a killed run from its last whole checkpoint, bit by bi
 
 from __future__ import annotations
 
+import json
 import random
 import warnings
 from collections.abc import Callable, Iterator
@@ -240,9 +241,9 @@ class Run:
         record: dict[str, Any] = read_json(path)
         if record["status"] != "preparing":
             if record["identity"] != digest_json(identity):
-                changed = [name for name in identity if record["compared"].get(name) != identity[name]]
+                changed = _differences(record["compared"], json.loads(json.dumps(identity)))
                 raise ConfigError(
-                    f"{path} is of a run with other {', '.join(changed) or 'settings'}; choose another output.folder, "
+                    f"{path} is of a run with other {', '.join(changed)}; choose another output.folder, "
                     "or remove that run with --overwrite"
                 )
         else:
@@ -264,6 +265,18 @@ class Run:
                 write_json(path, record)
         state.wait_for_everyone()
         return record
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names, of up to three parts, of what differs between two records that were read from JSON."""
+    found: list[str] = []
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if prefix.count(".") < 2 and isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found.append(prefix + name)
+    return found
 
 
 def _prepare(config: TrainingConfig, overwrite: bool) -> None:

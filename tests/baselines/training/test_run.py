@@ -23,7 +23,7 @@ from baselines.training.guard import disk_errors  # noqa: E402
 from baselines.training.hooks import checkpoints, last_checkpoint  # noqa: E402
 from baselines.training.run import Run, same_randomness  # noqa: E402
 from polyfact_dataset.errors import ConfigError, DataError, RetryableError  # noqa: E402
-from polyfact_dataset.storage import read_json  # noqa: E402
+from polyfact_dataset.storage import read_json, remove, write_json  # noqa: E402
 from tests.baselines.training.runs import difference, log_of, settings, trace, weights, write_config  # noqa: E402
 
 # Two epochs of 8 steps; dropout, so that random numbers matter; checkpoints at 4, 8, 12 and 16.
@@ -214,9 +214,11 @@ def test_what_cannot_go_on_is_refused(whole: Path, config: Callable[..., SftConf
         Run.start(config(whole))
     train_until(config(tmp_path / "run"), 5)
     other = config(tmp_path / "run", optimisation__learning_rate=0.1)
-    with pytest.raises(ConfigError, match="run with other config"):
+    with pytest.raises(ConfigError, match=r"run with other config.optimisation.learning_rate; choose"):
         train(other)
-    with pytest.raises(ConfigError, match="run with other config, data"):
+    with pytest.raises(
+        ConfigError, match=r"other config.dataset.max_facts, data.train.digests, data.train.facts; choose"
+    ):
         train(config(tmp_path / "run", dataset__max_facts=12))
     train(config(tmp_path / "run", output__log_steps=2))
     (tmp_path / "thesis").mkdir()
@@ -309,6 +311,18 @@ def test_a_full_disk_is_said(
 def test_other_errors_are_no_full_disk(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="^a bug$"), disk_errors(tmp_path):
         raise RuntimeError("a bug")
+
+
+def test_a_kill_while_the_final_model_is_written(config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    changes = {"evaluation__steps": None, "optimisation__epochs": 1}
+    final = train(config(tmp_path / "run", **changes))
+    before, log = weights(final), log_of(tmp_path / "run")
+    remove(final)
+    write_json(tmp_path / "run" / "run.json", {**read_json(tmp_path / "run" / "run.json"), "status": "running"})
+    train(config(tmp_path / "run", **changes))
+    assert all(torch.equal(before[name], value) for name, value in weights(final).items())
+    assert [line["step"] for line in log_of(tmp_path / "run")] == [line["step"] for line in log]
+    assert read_json(tmp_path / "run" / "run.json")["status"] == "finished"
 
 
 def test_a_final_folder_has_no_empty_form(whole: Path) -> None:
