@@ -196,4 +196,3 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self.record["status"] = "finished"
         write_json(copy, {name: value for name, value in self.record.items() if name != "output"})
         write_json(self.run.folder / "run.json", self.record)
-        self._tell(f"finished; the {'adapter' if self.run.config.lora else 'model'} is in {copy.parent}")

@@ -250,9 +250,11 @@ def test_two_runs_do_not_share_a_folder(config: Callable[..., SftConfig], tmp_pa
     train_until(config(tmp_path / "run"), 5)
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    said = found.stderr.splitlines()
-    assert said[0] == f"sft: steps 4 to 16 in 1 process on cpu; log in {tmp_path / 'run' / 'log.jsonl'}"
-    assert said[-1] == f"sft: finished; the adapter is in {tmp_path / 'run' / 'final'}"
+    assert (
+        found.stderr.splitlines()[0]
+        == f"sft: steps 4 to 16 in 1 process on cpu; log in {tmp_path / 'run' / 'log.jsonl'}"
+    )
+    assert found.stdout == f"adapter of sft in {tmp_path / 'run' / 'final'}\n"
 
 
 def test_a_loss_that_is_no_number_stops_the_run(
