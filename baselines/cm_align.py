@@ -146,7 +146,14 @@ def make_trainer(run: Run, config: CmAlignConfig, found: dict[str, list[str]]) -
     mixed = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.gamma]} if config.gamma else {}
     return DPOTrainer(
         model=run.network,
-        args=run.arguments(DPOConfig, beta=config.beta, max_length=None, **mixed),
+        args=run.arguments(
+            DPOConfig,
+            beta=config.beta,
+            max_length=None,
+            # Of the reference model, which TRL loads itself where all weights are trained.
+            model_init_kwargs=None if config.lora else {"revision": config.model.revision},
+            **mixed,
+        ),
         train_dataset=Dataset.from_dict(found),
         processing_class=run.tokenizer,
     )

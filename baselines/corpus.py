@@ -381,6 +381,7 @@ def main(
     with loading(tokenizer):
         loaded = AutoTokenizer.from_pretrained(tokenizer)
     print_report(build(inputs, pairs or (), loaded, output, settings))
+    print(f"corpus in {output}")
 
 
 if __name__ == "__main__":

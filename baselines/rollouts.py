@@ -20,6 +20,8 @@ from trl import GRPOTrainer
 from baselines.sampler import FactSampler, batch_facts
 from polyfact_dataset.errors import DataError
 
+# Generations without variance so far, among the states of callbacks.
+_FLAT = "generations_without_variance"
 _OF_PROMPTS = ("prompt_ids", "prompt_mask")
 _OF_COMPLETIONS = (
     *("completion_ids", "completion_mask", "old_per_token_logps", "ref_per_token_logps"),
@@ -48,7 +50,6 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         self._patience = patience
         self._hours = hours
         self._start = time.perf_counter()
-        self._flat = 0
         self._rows: list[int] = []
         self._buffered_inputs: list[dict[str, Any]] | None = None
         super().__init__(*arguments, **named)
@@ -114,8 +115,10 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
     def _watch(self) -> None:
         """Counts generations without variance; every process sees the same figures."""
         metrics = self._metrics["train"]
-        self._flat = self._flat + 1 if metrics["frac_reward_zero_std"][-1] == 1.0 else 0
-        if self._patience is None or self._flat < self._patience:
+        # A part of the state that checkpoints hold, or a run that is killed often would never stop.
+        kept = self.state.stateful_callbacks
+        kept[_FLAT] = flat = kept.get(_FLAT, 0) + 1 if metrics["frac_reward_zero_std"][-1] == 1.0 else 0
+        if self._patience is None or flat < self._patience:
             return
         reward = metrics["reward"][-1]
         said = ", ".join(
@@ -124,7 +127,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
             if metrics.get(name)
         )
         raise DataError(
-            f"step {self.state.global_step}: no variance of rewards in {self._flat} generations in a row, so there is "
+            f"step {self.state.global_step}: no variance of rewards in {flat} generations in a row, so there is "
             f"nothing to learn from (reward {reward:g} throughout the last; answers: {said}). Read samples.jsonl; "
             "raise rollouts.temperature or rollouts.generations, start from a model that gets some answers right, or "
             "raise patience"
@@ -139,9 +142,6 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
             return
         hours = (time.perf_counter() - self._start) * self.accelerator.num_processes / 3600
         super().log({**logs, "device_hours": self._hours + hours}, start_time)
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """TRL writes a card beside each checkpoint; ours is made when a model is pushed."""
 
 
 def micro_batches(

@@ -67,6 +67,14 @@ def check_family(family: str) -> None:
         raise ConfigError(f"unknown family {family!r}; known are {', '.join(get_args(Family))}")
 
 
+def check_heads(family: str, hidden: int, heads: int) -> None:
+    """Raises `ConfigError` for heads that are not of one even width, or that cannot share keys and values by twos."""
+    if hidden % (2 * heads):
+        raise ConfigError(f"hidden {hidden} must be a multiple of 2 x heads {heads}: a head has one even width")
+    if family == "qwen2" and heads % 2:
+        raise ConfigError(f"heads {heads} must be even: two share their keys and values in qwen2")
+
+
 def prepare(family: str, output: Path, overwrite: bool) -> None:
     """Fails before any work when the model could not be written: `overwrite` replaces a model, but nothing else."""
     need("eval", "torch", "transformers")
@@ -93,12 +101,13 @@ def make(
 ) -> Path:
     """Writes model and tokenizer to `output` and returns it. `spread` is the deviation of the random weights.
 
-    Raises `ConfigError` for an unknown family.
+    Raises `ConfigError` for an unknown family, and for heads that are not of one even width.
     """
     import torch
     from transformers import Olmo2Config, Olmo2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     check_family(family)
+    check_heads(family, hidden, heads)
     tokenizer = _tokenizer(family, lines, vocabulary)
     config_class, model_class = {
         "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -138,6 +147,7 @@ def main(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier model.")] = False,
 ) -> None:
     """Make a tiny model with random weights and a tokenizer trained on a release."""
+    check_heads(family, hidden, heads)
     prepare(family, output, overwrite)
     rows = load(dataset, "parallel", "train").sample(facts, seed)
     if overwrite:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from baselines.prompts import Style
 from polyfact_dataset.errors import ConfigError
@@ -27,7 +27,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier 
 class Section(BaseModel):
     """A part of a configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -54,6 +54,14 @@ class DatasetConfig(Section):
     languages: tuple[str, ...] | None = Field(default=None, min_length=1)
     # Languages that are only evaluated.
     held_out: tuple[str, ...] = ()
+
+    @field_validator("languages", "held_out")
+    @classmethod
+    def _once(cls, codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = sorted({code for code in codes or () if (codes or ()).count(code) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is there more than once")
+        return codes
 
     @model_validator(mode="after")
     def _apart(self) -> DatasetConfig:
@@ -131,7 +139,8 @@ class TrainingConfig(Section):
     optimisation: OptimisationConfig
     evaluation: EvaluationConfig = EvaluationConfig()
     output: OutputConfig
-    seed: int = Field(default=42, ge=0)
+    # NumPy takes no larger ones.
+    seed: int = Field(default=42, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _checkpoint_first(self) -> TrainingConfig:
@@ -169,7 +178,18 @@ def load_config(kind: type[Kind], path: Path, settings: Sequence[str] | None = N
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"configuration {path}: {where + ': ' if where else ''}{first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            said = f"no such setting; known are {', '.join(_names(kind, first['loc'][:-1]))}"
+        raise ConfigError(f"configuration {path}: {where + ': ' if where else ''}{said}") from error
+
+
+def _names(kind: type[BaseModel], sections: Sequence[Any]) -> list[str]:
+    """The settings of a section, found by the names that lead to it."""
+    for name in sections:
+        types = (kind.model_fields[name].annotation, *get_args(kind.model_fields[name].annotation))
+        kind = next(one for one in types if isinstance(one, type) and issubclass(one, BaseModel))
+    return sorted(kind.model_fields)
 
 
 def _override(data: dict[str, Any], setting: str) -> None:

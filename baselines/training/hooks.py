@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import time
@@ -15,12 +16,15 @@ from transformers import TrainerCallback
 from baselines.models import processes
 from baselines.training.evaluation import evaluate_choices
 from baselines.training.run import same_randomness
+from polyfact_dataset.errors import DataError
 from polyfact_dataset.storage import read_json, remove, write_json, write_text
 
 if TYPE_CHECKING:
     from baselines.training.run import Run
 
 COMPLETE = "complete"
+# What is for the file alone: figures of single languages, and those of libraries.
+_FILE_ONLY = re.compile(r"train_|.*accuracy_|(completions|clip_ratio|logits|logps|reward_by_language|rewards/fact)/")
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -75,21 +79,46 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
     def _holds(self, line: dict[str, Any], step: int) -> bool:
         """Whether a line of the log stays when a run goes on from `step`."""
         cut_off = any(name.startswith("eval_") for name in line) and not self._evaluation(line["step"]).is_file()
-        return bool(line["step"] <= step and not cut_off)
+        # A session's sum, of a run that was killed while the final model was written: another will follow.
+        return bool(line["step"] <= step and not cut_off and "train_loss" not in line)
 
     # ------------------------------------------------------------ called by the Trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Figures of the model that the run starts from, or those that a kill cut off."""
+        """Says what begins; figures of the model that the run starts from, or those that a kill cut off."""
+        if self.main:
+            count = processes().num_processes
+            self._tell(
+                f"steps {state.global_step} to {state.max_steps} in {count} process{'es' if count > 1 else ''} on "
+                f"{args.device.type}; log in {self.run.folder / 'log.jsonl'}"
+            )
+        # TRL counts from 0 in each session.
+        if hasattr(self.trainer, "_total_train_tokens"):
+            self.trainer._total_train_tokens = state.num_input_tokens_seen
         if state.global_step or self.run.config.evaluation.at_start:
             self._evaluate(state)
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A line of the log at each checkpoint: its means would be lost to a run that goes on from there."""
+        if state.global_step % args.save_steps == 0:
+            control.should_log = True
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """One line of `log.jsonl`, and a shorter one for whoever watches."""
+        """One line of `log.jsonl`, and a shorter one for whoever watches.
+
+        Raises `DataError` when the loss or its gradient is no number; no checkpoint holds what comes of it.
+        """
         if self.main and logs:
-            print(self._line(state, logs), file=sys.stderr, flush=True)
+            if "train_loss" not in logs:
+                self._tell(self._line(state, logs))
             with (self.run.folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}, ensure_ascii=False) + "\n")
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite((logs or {}).get(name, 0.0)):
+                raise DataError(
+                    f"{self.run.folder}: {name} is no number any more at step {state.global_step}; train anew with a "
+                    "lower optimisation.learning_rate or with optimisation.precision fp32"
+                )
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The checkpoint is whole when all processes have written their part; only then comes the evaluation."""
@@ -103,14 +132,17 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
 
     # ------------------------------------------------------------ parts
 
+    def _tell(self, text: str) -> None:
+        print(f"{self.run.config.method}: {text}", file=sys.stderr, flush=True)
+
     def _line(self, state: Any, logs: dict[str, Any]) -> str:
         """Figures of all languages together, the rest is in the file."""
         values = (
             f"{name} {value:.4g}"
             for name, value in logs.items()
-            if isinstance(value, int | float) and "accuracy_" not in name and not name.startswith("train_")
+            if isinstance(value, int | float) and not _FILE_ONLY.match(name)
         )
-        return f"{self.run.config.method} step {state.global_step}/{state.max_steps}: {', '.join(values)}"
+        return f"step {state.global_step}/{state.max_steps}: {', '.join(values)}"
 
     def _evaluate(self, state: Any) -> None:
         """Runs what is due at this step and not yet there, and logs it. The last step is always due."""

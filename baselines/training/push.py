@@ -7,6 +7,7 @@ The card is written to the folder as README.md. No number in it is typed: all co
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +36,35 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
+def _public(value: Any) -> Any:
+    """A record without the folders of the machine that wrote it: of an absolute path its last name stays."""
+    if isinstance(value, dict):
+        return {name: _public(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_public(one) for one in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def published(folder: Path, base: str | None = None) -> dict[str, bytes | Path]:
+    """What goes to the Hub, by name: files as they lie there, and what names a folder of this machine, mended.
+
+    An adapter names `base` as its model: who loads it has no folder of ours.
+    """
+    content: dict[str, bytes | Path] = {
+        path.name: path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and any(path.match(pattern) for pattern in PATTERNS)
+    }
+    for name in (TRAINING, "adapter_config.json", "config.json"):
+        if name in content:
+            found = _public(read_json(folder / name))
+            if base and name == "adapter_config.json":
+                found["base_model_name_or_path"] = base
+            content[name] = (json.dumps(found, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+    content["README.md"] = render(folder, base).encode()
+    return content
+
+
 def render(folder: Path, base: str | None = None) -> str:
     """The model card of a folder that a run wrote.
 
@@ -44,9 +74,10 @@ def render(folder: Path, base: str | None = None) -> str:
 
     if not (folder / TRAINING).is_file():
         raise ConfigError(f"{folder} has no {TRAINING}; give the folder `final` of a run, or one merged from it")
-    record = read_json(folder / TRAINING)
+    whole = read_json(folder / TRAINING)
+    record = _public(whole)
     config = record["compared"]["config"]
-    base = base or config["model"]["name"]
+    base = base or whole["compared"]["config"]["model"]["name"]
     if Path(base).is_dir():
         raise ConfigError(f"the run started from the local folder {base}; name its model on the Hub with --base")
     train = record["compared"]["data"].get("train", {})
@@ -55,7 +86,7 @@ def render(folder: Path, base: str | None = None) -> str:
     data = ModelCardData(
         base_model=base,
         base_model_relation="adapter" if adapter else "finetune",
-        datasets=[] if Path(config["dataset"]["source"]).is_dir() else [config["dataset"]["source"]],
+        datasets=[source] if not Path(source := whole["compared"]["config"]["dataset"]["source"]).is_dir() else None,
         language=list(languages) or None,
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
@@ -82,17 +113,16 @@ def push(folder: Path, repo: str, base: str | None = None, private: bool = False
 
     Raises `ConfigError` when the Hub refuses, `RetryableError` when it cannot be reached.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     transport: Any = HfHubHTTPError.__bases__
+    operations = [CommitOperationAdd(name, content) for name, content in published(folder, base).items()]
     write_text(folder / "README.md", render(folder, base))
     api = HfApi()
     try:
         api.create_repo(repo, private=private, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repo, folder_path=folder, allow_patterns=list(PATTERNS), commit_message="Trained by PolyFact"
-        )
+        done = api.create_commit(repo, operations, commit_message="Trained by PolyFact")
     except HfHubHTTPError as error:
         raise explain(error, repo) from None
     except transport as error:

@@ -12,6 +12,7 @@ same command goes on with a killed run from its last whole checkpoint, bit by bi
 
 from __future__ import annotations
 
+import json
 import random
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from baselines.data import Fact, Rows, load
 from baselines.evaluate import common, results
 from baselines.models import identify, loading, processes
 from baselines.training.config import TrainingConfig
+from baselines.training.guard import LOCK, disk_errors, hold, release
 from polyfact_dataset.errors import ConfigError, DataError
 from polyfact_dataset.storage import digest_json, read_json, read_parquet, remove, write_json, write_parquet
 
@@ -66,10 +68,20 @@ class Run:
     def start(cls, config: TrainingConfig, overwrite: bool = False) -> Run:
         """Loads the model, adds the adapter, drawn by the seed.
 
-        Raises `ConfigError` for a finished run in the folder (unless `overwrite`) and for a model that is an adapter.
+        Raises `ConfigError` for a finished run in the folder (unless `overwrite`), for one that is still at work, for
+        a model that is an adapter, and for integrations that are not installed.
         """
         need("train", "torch", "transformers", "trl", "peft", "accelerate")
         from transformers import set_seed
+        from transformers.integrations import get_available_reporting_integrations
+
+        installed = get_available_reporting_integrations()
+        missing = [name for name in config.output.report_to if name not in installed]
+        if missing:
+            raise ConfigError(
+                f"output.report_to: {', '.join(missing)} is unknown or not installed; installed are "
+                f"{', '.join(sorted(installed)) or 'none'}"
+            )
 
         # Its new name, activation_checkpointing, is not in all versions of Transformers that we support.
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
@@ -177,9 +189,16 @@ class Run:
     def train(self, trainer: Any) -> Path:
         """Trains to the end, from the last whole checkpoint if there is one; returns the folder of the final model.
 
-        Raises `ConfigError` when the folder holds part of a run with other settings, data or versions of a model, and
-        `DataError` when there is less than one batch.
+        Raises `ConfigError` when the folder holds part of a run with other settings, data or versions of a model,
+        `DataError` when there is less than one batch or the loss is no number, `RetryableError` when the disk is full.
         """
+        try:
+            with disk_errors(self.folder):
+                return self._train(trainer)
+        finally:
+            release(self.folder)
+
+    def _train(self, trainer: Any) -> Path:
         from transformers import PrinterCallback
 
         from baselines.training.hooks import Hooks
@@ -188,6 +207,8 @@ class Run:
             raise DataError(f"{self.folder}: the training data are less than one batch (optimisation.batch)")
         hooks = Hooks(self, trainer, self._open_record())
         trainer.remove_callback(PrinterCallback)
+        # TRL drafts a card beside each checkpoint; ours is made when a model is pushed.
+        trainer.create_model_card = lambda *_, **__: None
         # First of all: others log and report what ours add.
         trainer.callback_handler.callbacks.insert(0, hooks)
         checkpoint = hooks.checkpoint
@@ -197,8 +218,9 @@ class Run:
         trainer.save_model(str(final))
         if processes().is_main_process:
             self.tokenizer.save_pretrained(final)
-            # Pickled arguments, with paths of this machine in them.
-            remove(final / "training_args.bin")
+            # Pickled arguments, with paths of this machine in them; and a form of peft's that nobody filled in.
+            for name in ("training_args.bin", "README.md"):
+                remove(final / name)
             hooks.finish(final / TRAINING)
             print(f"{'adapter' if self.config.lora else 'model'} of {self.config.method} in {final}")
         processes().wait_for_everyone()
@@ -219,9 +241,9 @@ class Run:
         record: dict[str, Any] = read_json(path)
         if record["status"] != "preparing":
             if record["identity"] != digest_json(identity):
-                changed = [name for name in identity if record["compared"].get(name) != identity[name]]
+                changed = _differences(record["compared"], json.loads(json.dumps(identity)))
                 raise ConfigError(
-                    f"{path} is of a run with other {', '.join(changed) or 'settings'}; choose another output.folder, "
+                    f"{path} is of a run with other {', '.join(changed)}; choose another output.folder, "
                     "or remove that run with --overwrite"
                 )
         else:
@@ -245,18 +267,32 @@ class Run:
         return record
 
 
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names, of up to three parts, of what differs between two records that were read from JSON."""
+    found: list[str] = []
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if prefix.count(".") < 2 and isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found.append(prefix + name)
+    return found
+
+
 def _prepare(config: TrainingConfig, overwrite: bool) -> None:
-    """Makes the folder one of a run that is not finished; with `overwrite` an empty one, if it was a run's."""
+    """Makes the folder one of a run that is not finished, and takes it; `overwrite` empties it, if it was a run's."""
     state, folder = processes(), config.output.folder
     path = folder / "run.json"
-    if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+    if not path.is_file() and folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir()):
         raise ConfigError(f"{folder} holds something that is no run; choose another output.folder")
     if path.is_file() and not overwrite and read_json(path)["status"] == "finished":
         raise ConfigError(f"{folder} holds a finished run; choose another output.folder or add --overwrite")
     state.wait_for_everyone()
     if state.is_main_process:
-        if overwrite:
-            remove(folder)
+        hold(folder)
+        for entry in folder.iterdir() if overwrite else ():
+            if entry.name != LOCK:
+                remove(entry)
         if not path.is_file():
             write_json(path, {"status": "preparing", "method": config.method})
     state.wait_for_everyone()
@@ -286,6 +322,8 @@ def load_trainable(config: TrainingConfig) -> tuple[Any, Any, dict[str, Any]]:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None:
+        raise ConfigError(f"the tokenizer of {wanted.name} has neither eos_token nor pad_token; add one to its files")
     identity = identify(wanted.name, wanted.revision, network.config, tokenizer, wanted.dtype)
     network.config.use_cache = False
     return (_with_adapter(network, config) if config.lora else network), tokenizer, identity

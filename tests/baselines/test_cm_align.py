@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,20 @@ torch = pytest.importorskip("torch", reason="needs polyfact[train]")
 pytest.importorskip("trl", reason="needs polyfact[train]")
 
 from pydantic import ValidationError  # noqa: E402
+from transformers import AutoModelForCausalLM  # noqa: E402
 
-from baselines.cm_align import CmAlignConfig, load_encoder, pairs_of, pivot_of, preferences, train  # noqa: E402
+from baselines.cm_align import (  # noqa: E402
+    CmAlignConfig,
+    load_encoder,
+    make_trainer,
+    pairs_of,
+    pivot_of,
+    preferences,
+    train,
+)
 from baselines.data import load  # noqa: E402
 from baselines.prompts import item_prompt  # noqa: E402
+from baselines.training.run import Run  # noqa: E402
 from baselines.training.sampling import SamplingConfig  # noqa: E402
 from polyfact_dataset.errors import ConfigError  # noqa: E402
 from tests.baselines.training.runs import settings, trace  # noqa: E402
@@ -85,6 +96,25 @@ def test_a_run_prefers_what_was_chosen(release: Path, tiny: Callable[[str], Path
     assert margins[0] == pytest.approx(0, abs=1e-6), "the reference is the model that the run starts from"
     assert margins[-1] > 0.05
     assert (final / "adapter_model.safetensors").is_file() and (tmp_path / "pairs.parquet").is_file()
+
+
+def test_the_reference_is_of_the_same_revision(
+    release: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all weights are trained, TRL loads the model again as the reference."""
+    import trl.trainer.dpo_trainer as library
+
+    asked = []
+
+    def load_reference(name: str, **named: Any) -> Any:
+        asked.append((name, named.get("revision")))
+        return AutoModelForCausalLM.from_pretrained(name)
+
+    monkeypatch.setattr(library, "create_model_from_path", load_reference)
+    config = settings(tiny("qwen2"), release, tmp_path, lora=None, model__revision="v2")
+    checked = CmAlignConfig.model_validate({**config, "encoder": "e"})
+    make_trainer(Run.start(checked), checked, {"prompt": ["a"], "chosen": [" b"], "rejected": [" c"]})
+    assert asked == [(str(tiny("qwen2")), "v2")]
 
 
 def test_what_has_no_pivot_is_refused(release: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs polyfact[train]")
 pytest.importorskip("trl", reason="needs polyfact[train]")
 
+from transformers import TrainerCallback  # noqa: E402
+
 from baselines.corpus import Settings, build  # noqa: E402
 from baselines.cpt import CptConfig, check_corpus, load_chunks, make_trainer, train  # noqa: E402
 from baselines.training.likelihood import validation_loss  # noqa: E402
@@ -89,6 +91,30 @@ def test_accumulation_counts_tokens_not_batches(
     assert difference(*made) < 1e-4
     one, other = (list(trace(folder.parent, "loss").values()) for folder in made)
     assert one == pytest.approx(other, rel=1e-4) and one[-1] < one[0]
+
+
+def test_tokens_are_counted_over_a_kill(
+    release: Path, tiny: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    changes = {"optimisation__max_steps": 4, "output__checkpoint_steps": 2, "evaluation__steps": None}
+    whole, killed = (configured(tiny("qwen2"), release, corpus, tmp_path / name, **changes) for name in "ab")
+    train(whole)
+
+    class Killer(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 3:
+                raise KeyboardInterrupt
+
+    run = Run.start(killed)
+    trainer = make_trainer(run, killed)
+    trainer.add_callback(Killer())
+    with pytest.raises(KeyboardInterrupt):
+        run.train(trainer)
+    train(killed)
+    assert trace(tmp_path / "a", "num_tokens") == trace(tmp_path / "b", "num_tokens")
+    assert difference(tmp_path / "a" / "final", tmp_path / "b" / "final") == 0.0
+    drafted = list(tmp_path.rglob("README.md"))
+    assert drafted == [], "cards are made when a model is pushed"
 
 
 def test_a_limited_validation_is_the_first_chunks(

@@ -235,6 +235,33 @@ def test_a_run_without_variance_of_rewards_stops(
     assert len(log_of(tmp_path / "run")) == 2
 
 
+def test_generations_without_variance_are_counted_over_a_kill(
+    make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flat from the first generation on, killed at the fourth, two behind the checkpoint; the fifth is the last."""
+    calls = 0
+
+    class Killed(Exception):
+        pass
+
+    def flat(facts: Any) -> Callable[[int, str, str], Verdict]:
+        def judge(row: int, code: str, answer: str) -> Verdict:
+            nonlocal calls
+            calls += 1
+            if calls == 3 * 2 * BLOCK + 1:
+                raise Killed
+            return Verdict("empty")
+
+        return judge
+
+    monkeypatch.setattr(grpo, "OptionJudge", flat)
+    config = GrpoConfig.model_validate(make(patience=5, output__checkpoint_steps=2))
+    with pytest.raises(Killed):
+        train(config)
+    with pytest.raises(DataError, match="step 4: no variance of rewards in 5 generations"):
+        train(config)
+
+
 def test_free_answers(tiny: Callable[[str], Path], release: Path, tmp_path: Path) -> None:
     config = config_of(tiny("olmo2"), release, tmp_path / "run", prompt="free", patience=None)
     config["optimisation"] |= {"max_steps": 1}

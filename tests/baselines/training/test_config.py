@@ -30,10 +30,19 @@ def test_settings_win_over_the_file(file: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("optimisation.learning_rat=1", "optimisation.learning_rat: Extra inputs"),
+        (
+            "optimisation.learning_rat=1",
+            "optimisation.learning_rat: no such setting; known are accumulation, batch, epochs",
+        ),
+        ("lora.rank=1", "lora.rank: no such setting; known are alpha, dropout, r, target_modules"),
+        ("consistenzy=1", "consistenzy: no such setting; known are average, consistency, dataset"),
+        ("optimisation.learning_rate=.inf", "optimisation.learning_rate: Input should be a finite number"),
+        ("consistency=.inf", "consistency: Input should be a finite number"),
+        ("dataset.languages=[en, de, en]", "dataset.languages: en is there more than once"),
+        ("seed=4294967296", "seed: Input should be less than 4294967296"),
         ("optimisation.learning_rate=-1", "optimisation.learning_rate: Input should be greater than 0"),
         ("evaluation.steps=6", "evaluation.steps 6 must be a multiple of output.checkpoint_steps 4"),
-        ("dataset.held_out=[sw]", "sw cannot be in languages and in held_out"),
+        ("dataset.held_out=[sw]", "dataset: sw cannot be in languages and in held_out"),
         ("evaluation.prompts=[loud]", "evaluation.prompts.0"),
         ("seed", "must be section.key=value"),
         ("seed.a=1", "seed is a value, no section"),

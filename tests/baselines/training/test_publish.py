@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def test_an_adapter_is_pushed(final: Path, hub: Hub) -> None:
     assert not any(path.endswith((".bin", ".pt", ".pth")) for path in files)
     assert files["adapter_model.safetensors"] == (final / "adapter_model.safetensors").read_bytes()
     assert files["README.md"].decode() == render(final, BASE)
+
+
+def test_nothing_pushed_names_a_folder_of_this_machine(final: Path, hub: Hub) -> None:
+    push(final, "jvonrad/olmo2-sft", BASE)
+    repo = hub.repos["jvonrad/olmo2-sft"]
+    files = {path: data for path, (data, _) in repo.commits[repo.branches["main"]].items()}
+    assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == BASE
+    found = read_json(final / "training.json")["compared"]["config"]
+    for place in (found["model"]["name"], found["dataset"]["source"]):
+        assert Path(place).is_absolute()
+        assert [name for name, data in files.items() if place.encode() in data] == []
+    assert f"16 facts of `{Path(found['dataset']['source']).name}`" in files["README.md"].decode()
+    # What lies here still finds its base.
+    assert read_json(final / "adapter_config.json")["base_model_name_or_path"] == found["model"]["name"]
 
 
 def test_a_refused_token_is_an_error(final: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import signal
 import subprocess
@@ -16,11 +17,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs polyfact[train]")
 pytest.importorskip("trl", reason="needs polyfact[train]")
 
+from baselines import sft  # noqa: E402
 from baselines.sft import SftConfig, make_trainer, train  # noqa: E402
+from baselines.training.guard import disk_errors  # noqa: E402
 from baselines.training.hooks import checkpoints, last_checkpoint  # noqa: E402
 from baselines.training.run import Run, same_randomness  # noqa: E402
-from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
-from polyfact_dataset.storage import read_json  # noqa: E402
+from polyfact_dataset.errors import ConfigError, DataError, RetryableError  # noqa: E402
+from polyfact_dataset.storage import read_json, remove, write_json  # noqa: E402
 from tests.baselines.training.runs import difference, log_of, settings, trace, weights, write_config  # noqa: E402
 
 # Two epochs of 8 steps; dropout, so that random numbers matter; checkpoints at 4, 8, 12 and 16.
@@ -211,9 +214,11 @@ def test_what_cannot_go_on_is_refused(whole: Path, config: Callable[..., SftConf
         Run.start(config(whole))
     train_until(config(tmp_path / "run"), 5)
     other = config(tmp_path / "run", optimisation__learning_rate=0.1)
-    with pytest.raises(ConfigError, match="run with other config"):
+    with pytest.raises(ConfigError, match=r"run with other config.optimisation.learning_rate; choose"):
         train(other)
-    with pytest.raises(ConfigError, match="run with other config, data"):
+    with pytest.raises(
+        ConfigError, match=r"other config.dataset.max_facts, data.train.digests, data.train.facts; choose"
+    ):
         train(config(tmp_path / "run", dataset__max_facts=12))
     train(config(tmp_path / "run", output__log_steps=2))
     (tmp_path / "thesis").mkdir()
@@ -226,8 +231,104 @@ def test_what_cannot_go_on_is_refused(whole: Path, config: Callable[..., SftConf
         Run.start(config(tmp_path / "a", model__name=str(whole / "final")))
     with pytest.raises(DataError, match="less than one batch"):
         train(config(tmp_path / "b", dataset__max_facts=1))
+    with pytest.raises(ConfigError, match="output.report_to: no_such_thing is unknown or not installed"):
+        Run.start(config(tmp_path / "d", output__report_to=["no_such_thing"]))
     with pytest.raises(ConfigError, match="lora.target_modules"):
         Run.start(config(tmp_path / "c", lora={"target_modules": ["no_such_layer"]}))
+
+
+def test_two_runs_do_not_share_a_folder(config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    """A process holds its run's folder until the run ends, well or not, also against `--overwrite`."""
+    path = write_config(tmp_path / "c.yaml", config(tmp_path / "run").model_dump(mode="json"))
+    command = [sys.executable, "-m", "baselines.sft", "--config", str(path)]
+    Run.start(config(tmp_path / "run"))
+    Run.start(config(tmp_path / "run"))
+    for more in ([], ["--overwrite"]):
+        found = subprocess.run([*command, *more], capture_output=True, text=True)
+        assert found.returncode == 2 and "another run is at work in" in found.stderr
+        assert (tmp_path / "run" / "run.json").is_file()
+    train_until(config(tmp_path / "run"), 5)
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert (
+        found.stderr.splitlines()[0]
+        == f"sft: steps 4 to 16 in 1 process on cpu; log in {tmp_path / 'run' / 'log.jsonl'}"
+    )
+    assert found.stdout == f"adapter of sft in {tmp_path / 'run' / 'final'}\n"
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    config: Callable[..., SftConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the checkpoint at the latest, which is not written."""
+    loss = sft.equation3
+    calls = 0
+
+    def broken(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        found = loss(*arguments)
+        return (found[0] * math.nan, *found[1:]) if calls == 6 else found
+
+    monkeypatch.setattr(sft, "equation3", broken)
+    with pytest.raises(DataError, match=r"run: loss is no number any more at step 8; train anew"):
+        train(config(tmp_path / "run", output__log_steps=10))
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-4"]
+
+
+def test_means_of_the_log_are_those_of_a_run_that_was_not_killed(
+    config: Callable[..., SftConfig], tmp_path: Path
+) -> None:
+    """Lines every 3 steps, checkpoints every 4: the 6th step's line tells of steps 5 and 6 in both."""
+    changes = {"output__log_steps": 3, "evaluation__steps": None, "optimisation__epochs": 1}
+    train(config(tmp_path / "whole", **changes))
+    train_until(config(tmp_path / "killed", **changes), 5)
+    train(config(tmp_path / "killed", **changes))
+    for name in ("loss", "loss_answer", "loss_consistency", "accuracy_sw"):
+        assert trace(tmp_path / "whole", name) == trace(tmp_path / "killed", name)
+    assert list(trace(tmp_path / "whole", "loss")) == [1, 3, 4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_said(
+    error: Exception, config: Callable[..., SftConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.start(config(tmp_path / "run"))
+    trainer = make_trainer(run, config(tmp_path / "run"), run.facts())  # type: ignore[arg-type]
+
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer, "_save_checkpoint", full)
+    with pytest.raises(RetryableError, match="run: the disk is full; free some space"):
+        run.train(trainer)
+
+
+def test_other_errors_are_no_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="^a bug$"), disk_errors(tmp_path):
+        raise RuntimeError("a bug")
+
+
+def test_a_kill_while_the_final_model_is_written(config: Callable[..., SftConfig], tmp_path: Path) -> None:
+    changes = {"evaluation__steps": None, "optimisation__epochs": 1}
+    final = train(config(tmp_path / "run", **changes))
+    before, log = weights(final), log_of(tmp_path / "run")
+    remove(final)
+    write_json(tmp_path / "run" / "run.json", {**read_json(tmp_path / "run" / "run.json"), "status": "running"})
+    train(config(tmp_path / "run", **changes))
+    assert all(torch.equal(before[name], value) for name, value in weights(final).items())
+    assert [line["step"] for line in log_of(tmp_path / "run")] == [line["step"] for line in log]
+    assert read_json(tmp_path / "run" / "run.json")["status"] == "finished"
+
+
+def test_a_final_folder_has_no_empty_form(whole: Path) -> None:
+    assert not (whole / "final" / "README.md").exists()
 
 
 def test_randomness_is_left_as_it_was() -> None:
