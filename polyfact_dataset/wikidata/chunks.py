@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.wikidata.bzip2 import HEADER_BYTES, MAX_BLOCK_BYTES, decode, decode_tolerantly, find_cut
+from polyfact_dataset.wikidata.bzip2 import HEADER_BYTES, MAX_BLOCK_BYTES, Decoder, decode, find_cut
 from polyfact_dataset.wikidata.dump import Members, Raw, Text, damaged, find_member, is_other_layout, text_of
 
 _READ_BYTES = 1 << 20
@@ -35,12 +35,12 @@ class Chunk:
     dump_bytes: int
     bits: tuple[int, int, int] | None = None
 
-    def text(self, data: bytes, *, tolerantly: bool = False) -> Iterator[bytes]:
+    def text(self, data: bytes, decoder: Decoder = decode) -> Iterator[bytes]:
         """The chunk's text in pieces of a few MB, from the content of its slot."""
         if self.bits is None:
             return iter((data,))
         first, end, ends_stream = self.bits
-        return (decode_tolerantly if tolerantly else decode)(data, first, end, ends_stream=bool(ends_stream))
+        return decoder(data, first, end, ends_stream=bool(ends_stream))
 
 
 class Chunks(Protocol):

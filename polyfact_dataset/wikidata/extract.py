@@ -18,6 +18,7 @@ from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.progress import Task as Progress
 from polyfact_dataset.storage import digest_json, disk_errors, write_json
+from polyfact_dataset.wikidata.bzip2 import has_lbzip2
 from polyfact_dataset.wikidata.chunks import Chunk, Chunks, Position, bounds, open_chunks
 from polyfact_dataset.wikidata.dump import Raw, damage_as_data_error, is_other_layout, open_raw
 from polyfact_dataset.wikidata.entities import Wanted
@@ -242,7 +243,7 @@ def run(context: Context) -> Report:
         per_part = config.part_batches if raw.kind != "bz2" else max(1, config.part_batches // _BZ2_CHUNKS)
         extraction = Extraction(context.config, raw.name, parts, context.part, per_part)
         limits = config.max_line_bytes, config.max_expansion
-        task = Task(wanted(context.config), *limits, raw.name, parts.work / "slots", source.slot_bytes)
+        task = Task(wanted(context.config), *limits, raw.name, parts.work / "slots", source.slot_bytes, has_lbzip2())
         workers = worker_count(raw, config)
         if workers < config.workers and workers > 1:
             context.log.line(f"extract: {workers} workers fit into {config.memory_mb} MB (extract.memory_mb)")

@@ -23,6 +23,7 @@ from polyfact_dataset.errors import RetryableError
 from polyfact_dataset.parallel import start_processes
 from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.storage import disk_errors, write_parquet
+from polyfact_dataset.wikidata.bzip2 import decode_by_lbzip2, decode_tolerantly
 from polyfact_dataset.wikidata.chunks import Chunk
 from polyfact_dataset.wikidata.dump import check_expansion, damage_as_data_error
 from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
@@ -36,7 +37,7 @@ REPORTED = (*COUNTS, *(table.name for table in TABLES))
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers of an extraction know."""
+    """What all workers of an extraction know; `lbzip2`: whether that program decompresses bz2."""
 
     wanted: Wanted
     max_line_bytes: int
@@ -44,6 +45,7 @@ class Task:
     dump_name: str
     slots: Path
     slot_bytes: int
+    lbzip2: bool
 
 
 @dataclass
@@ -97,16 +99,25 @@ class Worker:
         begin = slot * self._task.slot_bytes
         data = bytes(self._slots[begin : begin + chunk.length])
         with damage_as_data_error(self._task.dump_name):
-            try:
-                rows, cutter, lines = self._read(chunk, chunk.text(data))
-            except RuntimeError as error:
-                if chunk.bits is None or "Stream CRC" not in str(error):
-                    raise
-                rows, cutter, lines = self._read(chunk, chunk.text(data, tolerantly=True))
+            rows, cutter, lines = self._decoded(chunk, data)
         with disk_errors(target):
             target.write_bytes(_encode(rows))
         newlines = lines + (cutter.head is not None)
         return Parsed(cutter.head, cutter.tail, newlines, counts_of(rows), target)
+
+    def _decoded(self, chunk: Chunk, data: bytes) -> tuple[Rows, LineCutter, int]:
+        """By the quickest decoder that takes the chunk."""
+        if chunk.bits is not None and self._task.lbzip2:
+            try:
+                return self._read(chunk, chunk.text(data, decode_by_lbzip2))
+            except RuntimeError:
+                pass  # the library gets by, or says what is wrong
+        try:
+            return self._read(chunk, chunk.text(data))
+        except RuntimeError as error:
+            if chunk.bits is None or "Stream CRC" not in str(error):
+                raise
+        return self._read(chunk, chunk.text(data, decode_tolerantly))
 
     def _read(self, chunk: Chunk, text: Iterator[bytes]) -> tuple[Rows, LineCutter, int]:
         """The rows, what is cut off at the ends, and the number of whole lines."""

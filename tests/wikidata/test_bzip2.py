@@ -8,7 +8,15 @@ import random
 import pytest
 
 from polyfact_dataset.errors import DataError
-from polyfact_dataset.wikidata.bzip2 import decode, decode_tolerantly, find_cut, streams
+from polyfact_dataset.wikidata.bzip2 import (
+    Decoder,
+    decode,
+    decode_by_lbzip2,
+    decode_tolerantly,
+    find_cut,
+    has_lbzip2,
+    streams,
+)
 
 _RNG = random.Random(4)
 TEXT = b"".join(b'{"id":"Q%d","x":"%x"}\n' % (n, _RNG.getrandbits(64)) for n in range(40_000))
@@ -22,6 +30,12 @@ FILES = {
     "many streams": b"".join(bz2.compress(TEXT[at : at + 50_000], 1) for at in range(0, len(TEXT), 50_000)),
 }
 
+DECODERS = [
+    decode,
+    decode_tolerantly,
+    pytest.param(decode_by_lbzip2, marks=pytest.mark.skipif(not has_lbzip2(), reason="lbzip2 is not installed")),
+]
+
 
 def cuts(data: bytes, every: int) -> list[tuple[int, bool]]:
     """Places to cut, about `every` bytes apart."""
@@ -34,9 +48,9 @@ def cuts(data: bytes, every: int) -> list[tuple[int, bool]]:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("decoder", [decode, decode_tolerantly])
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("every", [5_000, 40_000, 150_000])
-def test_runs_of_blocks_hold_the_whole_text(name: str, decoder: object, every: int) -> None:
+def test_runs_of_blocks_hold_the_whole_text(name: str, decoder: Decoder, every: int) -> None:
     data, text, begin = FILES[name], b"", 0
     found = cuts(data, every)
     assert len(found) >= len(data) // (every + 40_000) - 1
@@ -69,13 +83,13 @@ def run_of_blocks() -> tuple[bytes, int, int]:
     return data[first : (end + 7) // 8], begin - 8 * first, end - 8 * first
 
 
-def test_damage_inside_a_run_is_noticed() -> None:
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_damage_inside_a_run_is_noticed(decoder: Decoder) -> None:
     data, begin, end = run_of_blocks()
     damaged = bytearray(data)
     damaged[len(data) // 2] ^= 0x10
-    for decoder in (decode, decode_tolerantly):
-        with pytest.raises((RuntimeError, OSError)):
-            list(decoder(bytes(damaged), begin, end, ends_stream=False))
+    with pytest.raises((RuntimeError, OSError)):
+        list(decoder(bytes(damaged), begin, end, ends_stream=False))
 
 
 def test_a_file_without_its_end_is_noticed() -> None:

@@ -60,6 +60,24 @@ def test_rows_are_those_of_the_usual_script(kind: str, dumps: dict[str, Path], t
     assert len(list((folder / "entities.parquet").iterdir())) > 3, "the test shows little when there are few parts"
 
 
+@pytest.mark.parametrize("program", ["exit 1", "head -c 5000; exit 1", "cat"])
+def test_an_lbzip2_that_fails_is_done_without(
+    program: str,
+    dumps: dict[str, Path],
+    whole: dict[str, dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "bin" / "lbzip2"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{program}\nexit 1\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+    assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2"))) == whole["bz2"]
+    monkeypatch.setattr(module, "has_lbzip2", lambda: False)
+    assert contents(extract(dumps["bz2"], tmp_path / "without", config("bz2"))) == whole["bz2"]
+
+
 @pytest.mark.parametrize("kind", ["bz2", "gz"])
 def test_real_entities_as_the_usual_script_has_them(kind: str, real_dump: Path, tmp_path: Path) -> None:
     path = real_dump
