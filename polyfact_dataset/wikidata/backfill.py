@@ -94,8 +94,8 @@ class _Writer:
         self._rows, self._answered = Rows(), []
 
 
-def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
-    """Writes `candidates`, `true_objects` and `rejects`, with every redirected id replaced by that of its target."""
+def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Temporary tables: `lead` (ids that lead elsewhere or nowhere) and `led` (where candidates end, or why not)."""
     connection.execute(
         """
         CREATE TEMP TABLE lead AS
@@ -124,6 +124,11 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         """,
         {"candidates": str(context.path("candidates", "candidates"))},
     )
+
+
+def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
+    """Writes `candidates`, `true_objects` and `rejects`, with every redirected id replaced by that of its target."""
+    _lead(connection, context)
     columns = ", ".join(CANDIDATES.schema.names)
     write_query(
         connection,
