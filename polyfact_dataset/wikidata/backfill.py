@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect, one_row_per_id, stream, write_query
-from polyfact_dataset.errors import RetryableError
+from polyfact_dataset.errors import DataError, RetryableError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.records import ANSWERS, CANDIDATES, FETCHED, REJECTS, TRUE_OBJECTS
@@ -65,6 +65,13 @@ def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[li
     return incomplete, absent
 
 
+class _Head(msgspec.Struct):
+    """What is looked at of a cached answer besides its texts."""
+
+    id: str
+    lastrevid: int
+
+
 class _Writer:
     """Turns cached answers into the tables `fetched` and `answers`, in the order of the ids."""
 
@@ -77,9 +84,14 @@ class _Writer:
         if entity is None:
             self._answer(asked, "deleted", None, None)
             return
-        head = msgspec.json.decode(entity)
+        try:
+            head = msgspec.json.decode(entity, type=_Head)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise DataError(
+                f"the cached answer for {asked} is no entity ({error}); remove the cache, run again"
+            ) from error
         self._reader.read(entity, 1, self._rows)
-        self._answer(asked, "found" if head["id"] == asked else "redirect", head["id"], head["lastrevid"])
+        self._answer(asked, "found" if head.id == asked else "redirect", head.id, head.lastrevid)
         if len(self._answered) >= _ROWS_AT_ONCE:
             self.flush()
 
