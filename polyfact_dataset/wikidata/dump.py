@@ -332,18 +332,6 @@ def text_of(raw: Raw) -> Text:
     return Relayed(stream, raw.name) if is_other_layout(raw) else stream
 
 
-@contextmanager
-def open_dump(path: Path) -> Iterator[Text]:
-    """The decompressed bytes of a dump, in one thread. Raises `DataError` when they are truncated or corrupt."""
-    check_input(path)
-    raw = open_raw(path)
-    try:
-        with damage_as_data_error(raw.name):
-            yield text_of(raw)
-    finally:
-        raw.close()
-
-
 def is_other_layout(raw: Raw) -> bool:
     """Whether the dump is a JSON array that does not hold one entity per line."""
     sample = Raw(io.BytesIO(raw.head), raw.name, len(raw.head))

@@ -16,8 +16,8 @@ import zstandard
 
 from polyfact_dataset.config import ExtractConfig
 from polyfact_dataset.errors import DataError
-from polyfact_dataset.wikidata.dump import Raw, check_expansion, find_member, open_dump
-from tests.wikidata.dumps import config, extract
+from polyfact_dataset.wikidata.dump import Raw, check_expansion, find_member
+from tests.wikidata.dumps import config, extract, open_dump
 
 ROOT = Path(__file__).parents[2]
 _SCRIPT = """
