@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EVAL := $(VENV)/.installed-eval
 
-.PHONY: build test test-baselines lint sample clean
+.PHONY: build test test-baselines coverage lint vulnerabilities sample clean
 
 build: $(STAMP)  ## set up and build a release from the bundled sample dump into build/release
 	$(BIN)/polyfact build --out build --facts 2000
@@ -15,14 +15,22 @@ test: $(STAMP)  ## set up and pass the tests; those of the baselines skip where 
 test-baselines: $(EVAL)  ## set up the extras `eval` and `train` and pass the tests of the baselines
 	$(BIN)/python -m pytest tests/baselines
 
+coverage: $(STAMP)  ## the tests of the factory, and which lines and branches of it they reach; fails below what pyproject.toml asks
+	$(BIN)/python -m pytest --ignore tests/baselines --cov --cov-report=term
+
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+vulnerabilities:  ## known vulnerabilities of the pinned dependencies; asks the Python Package Index
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet "pip-audit>=2.10,<3"
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 sample: $(STAMP)  ## make the bundled sample dump from its tables
 	$(BIN)/python -m polyfact_dataset.sample.make
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build $(VENV) $(VENV)-audit
 
 # PyTorch first and by its exact version: a range would bring in several gigabytes for accelerators.
 $(EVAL): $(STAMP)

@@ -33,6 +33,14 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def place_of(error: Exception) -> str:
+    """What tells one crash from another: its kind, and the last line of ours that it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename]
+    at = (own or frames)[-1]
+    return f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
+
+
 def fuzz(target: Target, examples: int, folder: Path) -> tuple[int, Counter[str], float]:
     """Inputs tried, crashes by kind and place, seconds of the slowest input."""
     tried, slowest, crashes, shown = 0, 0.0, Counter[str](), set[str]()
@@ -51,12 +59,7 @@ def fuzz(target: Target, examples: int, folder: Path) -> tuple[int, Counter[str]
             with contextlib.redirect_stdout(io.StringIO()), answered():
                 target.read(value, folder)
         except Exception as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            own = [
-                frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename
-            ]
-            at = (own or frames)[-1]
-            place = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
+            place = place_of(error)
             crashes[place] += 1
             if place not in shown:
                 shown.add(place)

@@ -11,6 +11,18 @@ import typer
 
 from polyfact_dataset import __version__
 from polyfact_dataset.errors import PolyFactError
+from polyfact_dataset.options import (
+    Budget,
+    ConfigFile,
+    ModelCache,
+    Objections,
+    Out,
+    Previous,
+    PriceIn,
+    PriceOut,
+    Quiet,
+)
+from polyfact_dataset.questions.cli import app as questions
 from polyfact_dataset.shown import printable
 
 app = typer.Typer(
@@ -28,22 +40,12 @@ Dump = Annotated[
         "--dump", help="Wikidata JSON dump: .json, .bz2, .gz or .zst; - is standard input. Default: " + SampleDump + "."
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Build folder; the release is written to its subfolder `release`.")]
 Facts = Annotated[
     Optional[int], typer.Option("--facts", min=1, help="Facts to release, over all relations and splits.")
 ]
 Seed = Annotated[Optional[int], typer.Option("--seed", min=0, help="Seed of every random choice.")]
-ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="TOML configuration; flags win over it.")]
 Workers = Annotated[
     Optional[int], typer.Option("--workers", min=1, help="Worker processes. The result does not depend on it.")
-]
-Previous = Annotated[
-    Optional[Path],
-    typer.Option(
-        "--previous",
-        help="Earlier release, a folder or owner/name@tag on the Hub: its held-out facts never enter train, "
-        "and version and change log follow from it.",
-    ),
 ]
 Backfill = Annotated[
     Optional[bool],
@@ -63,22 +65,11 @@ BaseUrl = Annotated[
     Optional[str],
     typer.Option("--base-url", help="OpenAI-compatible endpoint, such as http://host:8000/v1. Default: none."),
 ]
-ModelCache = Annotated[
-    Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --out.")
-]
-PriceIn = Annotated[Optional[float], typer.Option("--price-in", min=0, help="USD per million prompt tokens.")]
-PriceOut = Annotated[Optional[float], typer.Option("--price-out", min=0, help="USD per million answered tokens.")]
-Budget = Annotated[Optional[float], typer.Option("--budget", min=0, help="USD that this run may spend at most.")]
-Objections = Annotated[
-    Optional[Path],
-    typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
-]
 Verification = Annotated[
     Optional[Path],
     typer.Option("--verification", help="Table of `polyfact verify report`: tiers follow what was judged."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 
 
 def _command(until: str) -> Callable[..., None]:
@@ -209,58 +200,6 @@ def audit_command(
     build.audit(release, output, config, quiet)
 
 
-_questions = typer.Typer(invoke_without_command=True)
-
-
-@_questions.command("write-batches")
-def write_batches_command(
-    out: Out = Path("build"),
-    to: Annotated[
-        Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --out.")
-    ] = None,
-    max_requests: Annotated[
-        int, typer.Option("--max-requests", min=1, max=50_000, help="Requests in one file.")
-    ] = 20_000,
-    max_mb: Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes of one file.")] = 100,
-    again: Annotated[
-        bool, typer.Option("--again", help="Also what stands in earlier files and has no answer yet.")
-    ] = False,
-    previous: Previous = None,
-    objections: Objections = None,
-    model_cache: ModelCache = None,
-) -> None:
-    """Write what a model is to be asked next as OpenAI Batch files (JSON lines)."""
-    from polyfact_dataset.questions import commands
-
-    limits = max_requests, max_mb * 1_000_000
-    commands.write_batches(out, to, *limits, again, previous, objections, model_cache)
-
-
-@_questions.command("read-batches")
-def read_batches_command(
-    files: Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")],
-    out: Out = Path("build"),
-    model_cache: ModelCache = None,
-) -> None:
-    """Take the answers of batch files; what is answered already is not taken twice."""
-    from polyfact_dataset.questions import commands
-
-    commands.read_batches(files, out, model_cache)
-
-
-@_questions.command("status")
-def status_command(
-    out: Out = Path("build"),
-    previous: Previous = None,
-    objections: Objections = None,
-    model_cache: ModelCache = None,
-) -> None:
-    """Show what is done, failed by reason, and left, with tokens, speed and expected end; also during a build."""
-    from polyfact_dataset.questions import commands
-
-    commands.status(out, previous, objections, model_cache)
-
-
 Release = Annotated[str, typer.Argument(help="Release folder, or owner/name[@revision] on the Hub.")]
 Folder = Annotated[Path, typer.Argument(help="Release folder.")]
 Languages = Annotated[
@@ -389,8 +328,8 @@ def _register_stages() -> None:
     for stage in (stage for stage in STAGES if stage.name not in own):
         text = f"Run the build up to stage `{stage.name}`: {stage.doc}."
         if stage.name == "questions":
-            _questions.callback()(_command(stage.name))
-            app.add_typer(_questions, name=stage.name, help=text, rich_help_panel=panel)
+            questions.callback()(_command(stage.name))
+            app.add_typer(questions, name=stage.name, help=text, rich_help_panel=panel)
         else:
             app.command(stage.name, help=text, rich_help_panel=panel)(_command(stage.name))
 

@@ -47,6 +47,8 @@ class ExtractConfig(Section):
     max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
     # Text may be so many times longer than its compressed form (that of Wikidata is about 20 times); a bomb is longer.
     max_expansion: float = Field(default=1000, ge=1)
+    # Memory that a zst frame may ask for; the default admits what `zstd --ultra -22 --long=27` makes.
+    max_window_bytes: int = Field(default=1 << 27, ge=1 << 10, le=1 << 31)
     # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
     max_broken_lines: int = Field(default=10, ge=0)
     max_broken_share: float = Field(default=1e-4, ge=0, le=1)
@@ -319,7 +321,7 @@ class Config(Section):
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
         unheard: Any = {
-            "extract": {"workers", "memory_mb", "max_expansion"},
+            "extract": {"workers", "memory_mb", "max_expansion", "max_window_bytes"},
             "backfill": backfill,
             "llm": True,
             "verification": True,

@@ -1,7 +1,8 @@
 """Every table of the factory and of a release: its columns, their types and what they mean.
 
 This is the one place that names columns; the dataset card's schema table is rendered from the release records.
-Tables with a column per language are functions of the language codes, in the order of the configuration.
+Tables with a column per language are functions of the language codes, in the order of the configuration. The file is
+long and stays whole: a table is a list of columns, and whoever looks for one looks here.
 """
 
 from __future__ import annotations

@@ -135,7 +135,8 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         if path.is_file():
             return pq.ParquetFile(path).read(columns)
         return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
+    # A damaged name of a column is a `UnicodeDecodeError`.
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({error}); remove it and run again to rebuild it") from error
 
 

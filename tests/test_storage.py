@@ -41,6 +41,11 @@ def test_unreadable_tables_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match="broken.parquet"):
         read_parquet(tmp_path / "broken.parquet")
+    write_parquet(tmp_path / "name.parquet", pa.table({"column": [1]}))
+    data = (tmp_path / "name.parquet").read_bytes()
+    (tmp_path / "name.parquet").write_bytes(data.replace(b"column", b"\x95olumn"))
+    with pytest.raises(DataError, match=r"name\.parquet cannot be read"):
+        read_parquet(tmp_path / "name.parquet")
     with pytest.raises(DataError, match="missing.json"):
         read_json(tmp_path / "missing.json")
 

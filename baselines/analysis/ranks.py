@@ -14,12 +14,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def rank_of(logits: ArrayLike, token: int) -> int:
-    """1 + the tokens that are strictly likelier: a plain statement of what `layer_rank` computes on tensors."""
-    values = np.asarray(logits)
-    return 1 + int((values > values[token]).sum())
-
-
 def mean_rank(ranks: ArrayLike) -> Floats:
     """(N, J) -> (J,): geometric mean, since ranks span orders of magnitude; NaN without probes."""
     values = np.asarray(ranks, np.float64)

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import random
 import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +68,12 @@ class RelationFile(BaseModel):
     name: str = ""
     prompt_templates: tuple[str, ...]
     samples: tuple[Sample, ...]
+
+    @cached_property
+    def ordered(self) -> tuple[list[int], list[Sample]]:
+        """Indexes in ascending order, and their samples."""
+        samples = sorted(self.samples, key=lambda sample: sample.index)
+        return [sample.index for sample in samples], samples
 
 
 @dataclass(frozen=True)
@@ -149,10 +157,14 @@ def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, 
     if not 0 <= template < len(file.prompt_templates):
         count = len(file.prompt_templates)
         raise DataError(f"KLAR {relation}: there is no template {template}, only {count} from 0; choose by --template")
-    others = sorted((other for other in file.samples if other.index != sample.index), key=lambda other: other.index)
+    indexes, samples = file.ordered
+    # The others are those before `begin` and from `end` on; they are drawn by their places, not listed.
+    begin, end = bisect_left(indexes, sample.index), bisect_right(indexes, sample.index)
+    others = range(len(samples) - (end - begin))
     if len(others) < SHOTS:
         raise DataError(f"KLAR {relation}: {len(file.samples)} samples are too few for {SHOTS} shots")
-    shots = random.Random(f"{seed}|klar|{relation}|{sample.index}").sample(others, SHOTS)
+    places = random.Random(f"{seed}|klar|{relation}|{sample.index}").sample(others, SHOTS)
+    shots = [samples[place if place < begin else place + end - begin] for place in places]
     wording = file.prompt_templates[template]
     lines = [f"{fill(wording, shot.subject)} {shot.object}" for shot in shots]
     return "\n".join([*lines, f"{fill(wording, sample.subject)} "])

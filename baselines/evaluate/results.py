@@ -184,16 +184,24 @@ def load_result(path: Path) -> Result:
 
 def load_scores(path: Path, result: Result) -> pa.Table:
     """The scores of the result at `path`. Raises `DataError` when they are missing or not the result's own."""
-    beside = path.with_name(result.scores.file)
-    if not beside.is_file():
+    try:
+        beside = path.with_name(result.scores.file)
+        is_there = beside.is_file()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {result.scores.file[:80]!r} (scores.file) is no name of a file") from error
+    if not is_there:
         raise DataError(f"{beside} is missing: the scores of {path.name} must lie beside it")
     if digest(beside) != result.scores.sha256:
         raise DataError(f"{beside} is not the file that {path.name} was written with (its digest differs)")
     table = read_parquet(beside)
     expected = TABLES[result.kind].schema
-    if table.schema.names != expected.names:
-        raise DataError(f"{beside} has columns {', '.join(table.schema.names)}; expected {', '.join(expected.names)}")
+    if (table.schema.names, table.schema.types) != (expected.names, expected.types):
+        raise DataError(f"{beside} has columns {_columns(table.schema)}; expected {_columns(expected)}")
     return table
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
 
 
 def refuse_mixing(results: Mapping[str, Result], languages: Sequence[str]) -> None:

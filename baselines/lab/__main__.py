@@ -15,8 +15,9 @@ import dataclasses
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +25,9 @@ from baselines.cli import need
 from baselines.evaluate.common import split_list
 from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.storage import read_json, remove, write_json, write_text
+
+if TYPE_CHECKING:
+    from baselines.lab.report import Report
 
 # Facts taught and fresh, the model and its reading, the steps of the methods.
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
@@ -80,6 +84,38 @@ def _open(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
         write_json(path, settings)
 
 
+def _parts(size: str, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The settings of a size by part of the laboratory, with those that were given in their place."""
+    if size not in SIZES:
+        raise ConfigError(f"--size {size!r} is unknown; known are {', '.join(SIZES)}")
+    return {
+        name: values | {key: value for key, value in given[name].items() if value is not None}
+        for name, values in SIZES[size].items()
+    }
+
+
+def _compare(output: Path, settings: dict[str, Any], seeds: range, tell: Callable[[str], None]) -> Report:
+    """Runs the laboratory of `lab.json` with every seed."""
+    from baselines.lab.methods import Steps
+    from baselines.lab.pretrain import Size
+    from baselines.lab.report import Report
+    from baselines.lab.world import make_world
+
+    size, steps = Size(**settings["model"]), Steps(**settings["steps"])
+    languages = tuple(settings["languages"]), tuple(settings["held_out"])
+    shape = {**settings["world"], "stated_share": settings["stated_share"]}
+    correct: dict[str, dict[tuple[str, str], list[Any]]] = {}
+    readings: list[Any] = []
+    for seed in seeds:
+        world = make_world(settings["dataset"], *languages, **shape, seed=seed)
+        found, more = one_seed(world, output / f"seed-{seed}", settings["family"], size, steps, tell)
+        readings += more
+        for model, measures in found.items():
+            for measure, values in measures.items():
+                correct.setdefault(model, {}).setdefault(measure, []).append(values)
+    return Report(*languages, correct, sorted(readings, key=lambda r: (r.figure, r.model, r.seed)))
+
+
 def main(
     dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")],
@@ -104,35 +140,25 @@ def main(
 ) -> None:
     """Make a tiny multilingual model, train it by every method, and compare them."""
     need("train", "torch", "transformers", "trl", "peft", "accelerate")
-    if size not in SIZES:
-        raise ConfigError(f"--size {size!r} is unknown; known are {', '.join(SIZES)}")
     warnings.filterwarnings("ignore", category=FutureWarning)
     from baselines.lab.methods import Steps
     from baselines.lab.pretrain import Size
-    from baselines.lab.report import Report
-    from baselines.lab.world import make_world
 
-    chosen = SIZES[size]
     given = {
         "world": {"taught": taught, "fresh": fresh},
         "model": {"hidden": hidden, "layers": layers, "epochs": epochs},
         "steps": {"sft": sft_steps, "grpo": grpo_steps},
     }
-    parts = {
-        name: values | {key: value for key, value in given[name].items() if value is not None}
-        for name, values in chosen.items()
-    }
-    model_size, steps = Size(**parts["model"]), Steps(**parts["steps"])
-    trained, others = split_list(languages) or (), split_list(held_out) or () if held_out else ()
-    settings = {
+    parts = _parts(size, given)
+    settings: dict[str, Any] = {
         "dataset": dataset,
         "family": family,
-        "languages": list(trained),
-        "held_out": list(others),
+        "languages": split_list(languages) or [],
+        "held_out": (split_list(held_out) if held_out else None) or [],
         "stated_share": stated_share,
         "world": parts["world"],
-        "model": dataclasses.asdict(model_size),
-        "steps": dataclasses.asdict(steps),
+        "model": dataclasses.asdict(Size(**parts["model"])),
+        "steps": dataclasses.asdict(Steps(**parts["steps"])),
     }
     _open(output, settings, overwrite)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -141,16 +167,7 @@ def main(
         if not quiet:
             print(text, file=sys.stderr, flush=True)
 
-    correct: dict[str, dict[tuple[str, str], list[Any]]] = {}
-    readings: list[Any] = []
-    for seed in range(first_seed, first_seed + seeds):
-        world = make_world(dataset, trained, others, **parts["world"], stated_share=stated_share, seed=seed)
-        found, more = one_seed(world, output / f"seed-{seed}", family, model_size, steps, tell)
-        readings += more
-        for model, measures in found.items():
-            for measure, values in measures.items():
-                correct.setdefault(model, {}).setdefault(measure, []).append(values)
-    report = Report(trained, others, correct, sorted(readings, key=lambda r: (r.figure, r.model, r.seed)))
+    report = _compare(output, settings, range(first_seed, first_seed + seeds), tell)
     write_text(output / "report.md", report.text() + "\n")
     write_json(output / "learning.json", [dataclasses.asdict(reading) for reading in report.readings])
     print(report.text())

@@ -17,9 +17,9 @@ import typer
 from jinja2 import Environment, StrictUndefined
 
 from baselines.training.run import TRAINING
-from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.errors import ConfigError
 from polyfact_dataset.languages import known, language
-from polyfact_dataset.release.push import explain
+from polyfact_dataset.release.push import errors_of_the_hub
 from polyfact_dataset.storage import read_json, write_text
 
 # What a model is; neither optimiser states nor pickled arguments.
@@ -114,21 +114,13 @@ def push(folder: Path, repo: str, base: str | None = None, private: bool = False
     Raises `ConfigError` when the Hub refuses, `RetryableError` when it cannot be reached.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
-    transport: Any = HfHubHTTPError.__bases__
     operations = [CommitOperationAdd(name, content) for name, content in published(folder, base).items()]
     write_text(folder / "README.md", render(folder, base))
     api = HfApi()
-    try:
+    with errors_of_the_hub(repo, "run the command again"):
         api.create_repo(repo, private=private, exist_ok=True)
         done = api.create_commit(repo, operations, commit_message="Trained by PolyFact")
-    except HfHubHTTPError as error:
-        raise explain(error, repo) from None
-    except transport as error:
-        raise RetryableError(
-            f"{repo}: the Hub cannot be reached ({type(error).__name__}); run the command again"
-        ) from None
     return str(done.commit_url)
 
 

@@ -60,7 +60,6 @@ class Run:
         self.folder = config.output.folder
         # Called after each due checkpoint with its step, in every process; what they return is logged.
         self.evaluators: list[Evaluator] = []
-        self.resumed_from: int | None = None
         self._languages: tuple[str, ...] | None = None
         self._data: dict[str, Any] = {}
 
@@ -212,7 +211,6 @@ class Run:
         # First of all: others log and report what ours add.
         trainer.callback_handler.callbacks.insert(0, hooks)
         checkpoint = hooks.checkpoint
-        self.resumed_from = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         final = self.folder / "final"
         trainer.save_model(str(final))

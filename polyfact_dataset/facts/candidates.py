@@ -77,8 +77,7 @@ def _coverage(languages: tuple[str, ...]) -> str:
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Temporary tables: `entity` (coverage and English label), `redirect`, `statement` (objects resolved)."""
-    config = context.config
+    """Temporary tables: `entity` (coverage and English label), `redirect`, and `judged` of `_judge`."""
     pages = ", ".join(f"'{qid}'" for qid in _NOT_A_SUBJECT)
     english = ", ".join(f"'{code}'" for code in (*language("en").labels, "mul"))
     connection.execute(
@@ -91,7 +90,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                    list_filter(labels, lambda x: list_contains([{english}], x.code)) AS english
             FROM read_parquet($entities) WHERE kind = 'item'
         )
-        SELECT id, {_coverage(config.languages)} AS coverage,
+        SELECT id, {_coverage(context.config.languages)} AS coverage,
                list_has_any(types, [{pages}]) AS page,
                coalesce(english[1].text, '') AS english
         FROM raw
@@ -107,7 +106,12 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         """,
         {"entities": str(context.path("extract", "entities"))},
     )
-    relations = all_relations().values()
+    _judge(connection, context)
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Temporary table `judged`: statements with their objects resolved, the first reason against each, or its rank."""
+    config, relations = context.config, all_relations().values()
     multi, past = (
         ", ".join(f"'{relation.id}'" for relation in chosen) or "''"
         for chosen in ((r for r in relations if r.values == "multi"), (r for r in relations if r.past))

@@ -7,6 +7,7 @@ request's key as its id: answers can come in any order, from any machine, more t
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -138,6 +139,16 @@ def read_answers(paths: Iterable[Path], cache: Cache) -> Intake:
                 f"{answer.text[:200]}; mend the model's settings or the server's; nothing was stored"
             )
         intake.counts["rejected" if cache.put(origin, answer) else "known"] += 1
+    return intake
+
+
+def take_in(paths: Iterable[Path], cache_path: Path) -> Intake:
+    """As `read_answers`, into the cache at a path; prints what became of the lines."""
+    with Cache(cache_path) as cache:
+        intake = read_answers(paths, cache)
+    print(intake.said())
+    for line in intake.broken:
+        print(f"broken: {line}", file=sys.stderr)
     return intake
 
 

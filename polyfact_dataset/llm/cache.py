@@ -13,12 +13,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from polyfact_dataset.errors import DataError
 from polyfact_dataset.llm.protocol import Answer, Request, read_answer, rejection
+from polyfact_dataset.sqlite_file import SqliteFile
 
-_LOCK_WAIT_S = 60.0
 _RATE_WINDOW_S = 600.0
 # The year 5138: whoever says a later time does not tell seconds.
 _LATEST_S = 1e11
@@ -75,34 +74,19 @@ def _checksum(status: int, endpoint: str, body: str) -> int:
     return zlib.crc32(f"{status} {endpoint} {body}".encode())
 
 
-class Cache:
+class Cache(SqliteFile):
     """Answers by request. Raises `DataError` naming the file when it is damaged, no cache, or locked for a minute."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._named():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None)
-            # A killed process loses nothing; after a power cut at most the last answers are asked again.
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.executescript(_SCHEMA)
-            if "checksum" not in {column[1] for column in self._connection.execute("PRAGMA table_info(answers)")}:
-                # The cache of an earlier version, whose answers have none.
-                self._connection.execute("ALTER TABLE answers ADD COLUMN checksum INTEGER")
+    _isolation_level = None
 
-    def __enter__(self) -> Cache:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise DataError(f"cache {self._path} cannot be used ({error}); remove it, or name another") from error
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        # A killed process loses nothing; after a power cut at most the last answers are asked again.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_SCHEMA)
+        if "checksum" not in {column[1] for column in connection.execute("PRAGMA table_info(answers)")}:
+            # The cache of an earlier version, whose answers have none.
+            connection.execute("ALTER TABLE answers ADD COLUMN checksum INTEGER")
 
     def get(self, request: Request) -> Answer | None:
         """The answer of a request, if there is one."""

@@ -24,7 +24,7 @@ from polyfact_dataset.build_folder import locked
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect
 from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.llm.batch import Shards, next_folder, read_answers
+from polyfact_dataset.llm.batch import Shards, next_folder, take_in
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.parallel import Workers
@@ -135,11 +135,7 @@ def read_batches(files: Sequence[Path], out: Path, model_cache: Path | None) -> 
     """Takes the answers of batch files into the cache and prints what became of their lines."""
     if model_cache is None and not out.is_dir():
         raise ConfigError(f"{out} is no build folder; give the --out of write-batches")
-    with Cache(model_cache or out / CACHE_NAME) as cache:
-        intake = read_answers(files, cache)
-    print(intake.said())
-    for line in intake.broken:
-        print(f"broken: {line}", file=sys.stderr)
+    intake = take_in(files, model_cache or out / CACHE_NAME)
     if intake.counts["unknown"]:
         print("unknown lines answer requests that were not written with this --out", file=sys.stderr)
 

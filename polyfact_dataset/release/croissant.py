@@ -51,27 +51,19 @@ class _Fields:
         )
 
 
-def croissant(release: Release, named: Mapping[str, Any]) -> str:
-    """The JSON-LD of a release; `named` are the values of the card. Raises `DataError` when it is not valid."""
+def _resources(release: Release, url: str) -> tuple[list[Any], list[Any]]:
+    """The repository with a file set per config, and a record set per config."""
     import mlcroissant as mlc
 
-    about, statements, cited = release.about, named["statements"], named["citation"]
-    repository = about["release"]["repository"]
-    url = f"https://huggingface.co/datasets/{repository}"
     docs = _docs((*VERIFICATION.columns, *OPEN_ITEM, *parallel_rows(release.languages).columns, *FLAT_ROWS.columns))
-    day = about["release"]["published"] or about["dump_date"]
-    authors = [
-        mlc.Person(name=" ".join(a[key] for key in ("given", "particle", "family") if key in a))
-        for a in cited["authors"]
-    ]
     distribution: list[Any] = [
         mlc.FileObject(
             id="repository",
             name="repository",
             description="The repository on the Hugging Face Hub, at the tag of this version.",
-            content_url=f"{url}/tree/v{about['version']}",
+            content_url=f"{url}/tree/v{release.about['version']}",
             encoding_formats=["git+https"],
-            sha256=about["content"],
+            sha256=release.about["content"],
         )
     ]
     records = []
@@ -95,6 +87,21 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
                 fields=[fields.of(column) for column in release.schema(config)],
             )
         )
+    return distribution, records
+
+
+def croissant(release: Release, named: Mapping[str, Any]) -> str:
+    """The JSON-LD of a release; `named` are the values of the card. Raises `DataError` when it is not valid."""
+    import mlcroissant as mlc
+
+    about, statements = release.about, named["statements"]
+    url = f"https://huggingface.co/datasets/{about['release']['repository']}"
+    day = about["release"]["published"] or about["dump_date"]
+    authors = [
+        mlc.Person(name=" ".join(a[key] for key in ("given", "particle", "family") if key in a))
+        for a in named["citation"]["authors"]
+    ]
+    distribution, records = _resources(release, url)
     try:
         metadata = mlc.Metadata(
             name="PolyFact",

@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,24 @@ def explain(error: HfHubHTTPError, repo: str) -> PolyFactError:
     return RetryableError(f"{repo}: the Hub answers HTTP {status}; run the command again, it goes on where it stopped")
 
 
+@contextmanager
+def errors_of_the_hub(repo: str, then: str) -> Iterator[None]:
+    """Turns what the Hub's client raises into one of our errors; `then` says what running again does.
+
+    Raises `ConfigError` where the Hub refuses, `RetryableError` where it fails or cannot be reached.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The HTTP client's own errors: httpx before huggingface_hub 2, httpx2 since.
+    transport: Any = HfHubHTTPError.__bases__
+    try:
+        yield
+    except HfHubHTTPError as error:
+        raise explain(error, repo) from None
+    except transport as error:
+        raise RetryableError(f"{repo}: the Hub cannot be reached ({type(error).__name__}); {then}") from None
+
+
 def _expected_parent(api: HfApi, repo: str, tag: str) -> str | None:
     """The commit that `main` is at, None for a repository that is not there. Raises when the tag exists."""
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -166,21 +185,12 @@ def push(
     repository that changed meanwhile, `RetryableError` when the Hub fails.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     if not is_repository(repo):
         raise ConfigError(f"--repo {repo}: give it as owner/name")
-    # The HTTP client's own errors: httpx before huggingface_hub 2, httpx2 since.
-    transport: Any = HfHubHTTPError.__bases__
     manifest, about, tag = require_publishable(folder, tag)
-    try:
+    with errors_of_the_hub(repo, "run the command again, it goes on"):
         done = _push(HfApi(), folder, repo, tag, about, dry_run, create_pr, private)
-    except HfHubHTTPError as error:
-        raise explain(error, repo) from None
-    except transport as error:
-        raise RetryableError(
-            f"{repo}: the Hub cannot be reached ({type(error).__name__}); run the command again, it goes on"
-        ) from None
     if done.tag is not None:
         read_back(repo, done.tag, manifest)
     return done

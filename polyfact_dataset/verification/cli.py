@@ -7,10 +7,24 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from polyfact_dataset.options import (
+    MAX_MB,
+    MAX_REQUESTS,
+    Again,
+    BatchFiles,
+    Budget,
+    ConfigFile,
+    MaxMb,
+    MaxRequests,
+    PriceIn,
+    PriceOut,
+    Quiet,
+    limits,
+)
+
 app = typer.Typer(no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Option("--folder", help="Folder with sample, judgements and reviews.")]
-ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="TOML configuration; flags win over it.")]
 Model = Annotated[Optional[str], typer.Option("--model", help="The judge, as the server names it.")]
 Api = Annotated[
     Optional[str], typer.Option("--api", help="`responses` (web search; the default) or `chat`, for other servers.")
@@ -31,12 +45,8 @@ BaseUrl = Annotated[
 ModelCache = Annotated[
     Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --folder.")
 ]
-PriceIn = Annotated[Optional[float], typer.Option("--price-in", min=0, help="USD per million prompt tokens.")]
-PriceOut = Annotated[Optional[float], typer.Option("--price-out", min=0, help="USD per million answered tokens.")]
 PriceSearch = Annotated[Optional[float], typer.Option("--price-search", min=0, help="USD per thousand web searches.")]
-Budget = Annotated[Optional[float], typer.Option("--budget", min=0, help="USD that this run may spend at most.")]
 Seed = Annotated[Optional[int], typer.Option("--seed", min=0, help="Seed of the sample.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
 _HERE = Path("verification")
 
 
@@ -124,13 +134,9 @@ def write_batches_command(
     to: Annotated[
         Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --folder.")
     ] = None,
-    max_requests: Annotated[
-        int, typer.Option("--max-requests", min=1, max=50_000, help="Requests in one file.")
-    ] = 20_000,
-    max_mb: Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes of one file.")] = 100,
-    again: Annotated[
-        bool, typer.Option("--again", help="Also what stands in earlier files and has no answer yet.")
-    ] = False,
+    max_requests: MaxRequests = MAX_REQUESTS,
+    max_mb: MaxMb = MAX_MB,
+    again: Again = False,
     model_cache: ModelCache = None,
     config: ConfigFile = None,
 ) -> None:
@@ -138,13 +144,13 @@ def write_batches_command(
     from polyfact_dataset.verification import judge
 
     settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
-    limits = max_requests, max_mb * 1_000_000
-    judge.write_batches(judge.Order(folder, parallel, self_test, items), settings, to, limits, again)
+    order = judge.Order(folder, parallel, self_test, items)
+    judge.write_batches(order, settings, to, limits(max_requests, max_mb), again)
 
 
 @app.command("read-batches")
 def read_batches_command(
-    files: Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")],
+    files: BatchFiles,
     folder: Folder = _HERE,
     model_cache: ModelCache = None,
 ) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from polyfact_dataset.config import Config, bare_url
 from polyfact_dataset.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.llm.batch import Shards, next_folder, read_answers
+from polyfact_dataset.llm.batch import Shards, next_folder, take_in
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.progress import Log
@@ -256,11 +256,7 @@ def read_batches(files: Sequence[Path], folder: Path, cache_path: Path | None) -
     """Takes the answers of batch files into the cache and prints what became of their lines."""
     if cache_path is None and not folder.is_dir():
         raise ConfigError(f"{folder} is no folder of a verification; give the --folder of write-batches")
-    with Cache(cache_path or folder / CACHE_NAME) as cache:
-        intake = read_answers(files, cache)
-    print(intake.said())
-    for line in intake.broken:
-        print(f"broken: {line}", file=sys.stderr)
+    take_in(files, cache_path or folder / CACHE_NAME)
 
 
 # ---------------------------------------------------------------- what is shown

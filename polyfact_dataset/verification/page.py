@@ -137,36 +137,52 @@ class OwnPagesOnly:
             await send({"type": "http.response.body", "body": b"this page answers only itself"})
 
 
-def build_page(desk: Desk, reviewer: str, code: str) -> Any:
-    """The page as Gradio blocks. Where reviewer or language is not given, it asks for them first."""
-    import gradio as gr
+class _Steps:
+    """What the reviewer does, as functions for Gradio: from a name and a language to the parts of the page."""
 
-    def view(shown: Shown, name: str, chosen: str) -> list[Any]:
-        item, done = shown.item, shown.item is None
-        buttons = [gr.update(interactive=not done)] * len(LABELS)
-        return [
-            progress_html(shown, name, chosen),
-            item_html(item) if item else _finished(shown),
-            item.item if item else "",
-            gr.update(value=shown.note, interactive=not done),
-            *buttons,
-            gr.update(interactive=shown.done > 0),
-        ]
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
-    def guarded(work: Callable[..., Shown]) -> Callable[..., list[Any]]:
+    def guarded(self, work: Callable[..., Shown]) -> Callable[..., list[Any]]:
+        """The parts after a step of the desk; an error of ours becomes a message on the page."""
+        import gradio as gr
+
         def call(name: str, chosen: str, *rest: str) -> list[Any]:
             try:
-                return view(work(name, chosen, *rest), name, chosen)
+                return _view(work(name, chosen, *rest), name, chosen)
             except PolyFactError as error:
                 raise gr.Error(str(error)) from error
 
         return call
 
-    def begin(name: str, chosen: str) -> list[Any]:
-        shown = guarded(desk.look)(name, chosen)
-        return [name, chosen, gr.update(visible=False), gr.update(visible=True), *shown]
+    def begin(self, name: str, chosen: str) -> list[Any]:
+        """Name, language, door shut, room open, and the parts."""
+        import gradio as gr
 
-    ready = bool(reviewer and code)
+        parts = self.guarded(self._desk.look)(name, chosen)
+        return [name, chosen, gr.update(visible=False), gr.update(visible=True), *parts]
+
+
+def _view(shown: Shown, name: str, chosen: str) -> list[Any]:
+    """Progress, item, the item's name, note, a button per label, undo."""
+    import gradio as gr
+
+    item, done = shown.item, shown.item is None
+    return [
+        progress_html(shown, name, chosen),
+        item_html(item) if item else _finished(shown),
+        item.item if item else "",
+        gr.update(value=shown.note, interactive=not done),
+        *[gr.update(interactive=not done)] * len(LABELS),
+        gr.update(interactive=shown.done > 0),
+    ]
+
+
+def build_page(desk: Desk, reviewer: str, code: str) -> Any:
+    """The page as Gradio blocks. Where reviewer or language is not given, it asks for them first."""
+    import gradio as gr
+
+    steps, ready = _Steps(desk), bool(reviewer and code)
     with gr.Blocks(title="PolyFact review", analytics_enabled=False) as page:
         name, chosen = gr.State(reviewer), gr.State(code)
         with gr.Column(visible=not ready) as door:
@@ -190,17 +206,17 @@ def build_page(desk: Desk, reviewer: str, code: str) -> Any:
                 gr.HTML(rubric_html())
         parts = [progress, item, shown, note, *labels, undo]
         event: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        start.click(begin, [ask_name, ask_code], [name, chosen, door, room, *parts], **event)
-        ask_name.submit(begin, [ask_name, ask_code], [name, chosen, door, room, *parts], **event)
+        start.click(steps.begin, [ask_name, ask_code], [name, chosen, door, room, *parts], **event)
+        ask_name.submit(steps.begin, [ask_name, ask_code], [name, chosen, door, room, *parts], **event)
         for label, button in zip(LABELS, labels):
 
             def give(who: str, where: str, which: str, said: str, own: str = label) -> Shown:
                 return desk.give(who, where, which, own, said)
 
-            button.click(guarded(give), [name, chosen, shown, note], parts, **event)
-        undo.click(guarded(desk.undo), [name, chosen], parts, **event)
+            button.click(steps.guarded(give), [name, chosen, shown, note], parts, **event)
+        undo.click(steps.guarded(desk.undo), [name, chosen], parts, **event)
         if ready:
-            page.load(guarded(desk.look), [name, chosen], parts, **event)
+            page.load(steps.guarded(desk.look), [name, chosen], parts, **event)
     return page
 
 

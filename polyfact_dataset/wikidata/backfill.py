@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect, one_row_per_id, stream, write_query
-from polyfact_dataset.errors import RetryableError
+from polyfact_dataset.errors import DataError, RetryableError
 from polyfact_dataset.languages import language
 from polyfact_dataset.pipeline import Context, Report, Tally
 from polyfact_dataset.records import ANSWERS, CANDIDATES, FETCHED, REJECTS, TRUE_OBJECTS
@@ -65,6 +65,13 @@ def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[li
     return incomplete, absent
 
 
+class _Head(msgspec.Struct):
+    """What is looked at of a cached answer besides its texts."""
+
+    id: str
+    lastrevid: int
+
+
 class _Writer:
     """Turns cached answers into the tables `fetched` and `answers`, in the order of the ids."""
 
@@ -77,9 +84,14 @@ class _Writer:
         if entity is None:
             self._answer(asked, "deleted", None, None)
             return
-        head = msgspec.json.decode(entity)
+        try:
+            head = msgspec.json.decode(entity, type=_Head)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise DataError(
+                f"the cached answer for {asked} is no entity ({error}); remove the cache, run again"
+            ) from error
         self._reader.read(entity, 1, self._rows)
-        self._answer(asked, "found" if head["id"] == asked else "redirect", head["id"], head["lastrevid"])
+        self._answer(asked, "found" if head.id == asked else "redirect", head.id, head.lastrevid)
         if len(self._answered) >= _ROWS_AT_ONCE:
             self.flush()
 
@@ -94,8 +106,8 @@ class _Writer:
         self._rows, self._answered = Rows(), []
 
 
-def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
-    """Writes `candidates`, `true_objects` and `rejects`, with every redirected id replaced by that of its target."""
+def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Temporary tables: `lead` (ids that lead elsewhere or nowhere) and `led` (where candidates end, or why not)."""
     connection.execute(
         """
         CREATE TEMP TABLE lead AS
@@ -124,6 +136,11 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         """,
         {"candidates": str(context.path("candidates", "candidates"))},
     )
+
+
+def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
+    """Writes `candidates`, `true_objects` and `rejects`, with every redirected id replaced by that of its target."""
+    _lead(connection, context)
     columns = ", ".join(CANDIDATES.schema.names)
     write_query(
         connection,

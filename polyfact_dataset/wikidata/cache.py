@@ -5,48 +5,28 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.sqlite_file import SqliteFile
 
 _CHUNK_IDS = 500
-_LOCK_WAIT_S = 60.0
 
 
-class Cache:
+class Cache(SqliteFile):
     """Answers by (id, scope). A scope names what was asked for, so that wider questions are asked anew.
 
     An answer is the entity as JSON in the layout of the dump, or None for an id that has no entity. Raises
     `DataError` naming the file when it is damaged, no cache, or locked for a minute.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._named():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S)
-            # Every transaction reaches the disk before the next request goes out.
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers "
-                "(id TEXT NOT NULL, scope TEXT NOT NULL, entity BLOB, PRIMARY KEY (id, scope)) WITHOUT ROWID"
-            )
+    _setting = " as backfill.cache"
 
-    def __enter__(self) -> Cache:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, zlib.error, OSError) as error:
-            raise DataError(
-                f"cache {self._path} cannot be used ({error}); remove it, or name another as backfill.cache"
-            ) from error
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        # Every transaction reaches the disk before the next request goes out.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS answers "
+            "(id TEXT NOT NULL, scope TEXT NOT NULL, entity BLOB, PRIMARY KEY (id, scope)) WITHOUT ROWID"
+        )
 
     def known(self, ids: Sequence[str], scope: str) -> set[str]:
         """Those of `ids` that have an answer."""

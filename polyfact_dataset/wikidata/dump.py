@@ -98,10 +98,11 @@ def identify(path: Path) -> str:
 class Raw:
     """The bytes of a dump as they are, from a file or a pipe. `offset` says how many were read.
 
-    Of a byte at most `max_expansion` bytes of text may come.
+    Of a byte at most `max_expansion` bytes of text may come, and a zst frame may ask for `max_window_bytes` of memory.
     """
 
     max_expansion = 1000.0
+    max_window_bytes = 1 << 27
 
     def __init__(self, handle: BinaryIO, name: str, size: int | None) -> None:
         self._handle, self.name, self.size = handle, name, size
@@ -170,8 +171,7 @@ class Members:
     """
 
     def __init__(self, raw: Raw, begin: tuple[int, int] = (0, 0), end: int | None = None) -> None:
-        self._raw, self._new = raw, _GZ if raw.kind == "gz" else _ZST
-        self._end = end
+        self._raw, self._end = raw, end
         raw.seek(begin[0])
         self._begins = [begin]
         self._input, self._ready, self._feed = b"", b"", 1 << 12
@@ -212,7 +212,7 @@ class Members:
             return False
         if self._begins[-1] != (begin, self._text_offset):
             self._begins.append((begin, self._text_offset))
-        self._decoder = self._new()
+        self._decoder = _GZ() if self._raw.kind == "gz" else _ZST(self._raw.name, self._raw.max_window_bytes)
         return True
 
     def entry(self, text_offset: int) -> tuple[int, int]:
@@ -247,16 +247,28 @@ class _GZ:
 
 
 class _ZST:
-    """One zstd frame. The library's own reader takes a truncated frame for its end."""
+    """One zstd frame. The library's own reader takes a truncated frame for its end.
 
-    def __init__(self) -> None:
+    Raises `DataError` when the frame asks for more than `max_window_bytes` of memory.
+    """
+
+    def __init__(self, name: str = "", max_window_bytes: int = 1 << 31) -> None:
         import zstandard
 
-        self._inner = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+        self._name, self._most, self._error = name, max_window_bytes, zstandard.ZstdError
+        self._inner = zstandard.ZstdDecompressor(max_window_size=max_window_bytes).decompressobj()
         self.eof, self.hungry, self.rest = False, True, b""
 
     def decompress(self, data: bytes) -> bytes:
-        text = self._inner.decompress(data)
+        try:
+            text = self._inner.decompress(data)
+        except self._error as error:
+            if "too much memory" not in str(error):
+                raise
+            raise DataError(
+                f"dump {self._name}: a zst frame asks for a window of more than {self._most:,} bytes of memory; "
+                "raise extract.max_window_bytes if that is as it should be"
+            ) from error
         self.eof = self._inner.eof
         self.rest = self._inner.unused_data if self.eof else b""
         return text
@@ -265,7 +277,8 @@ class _ZST:
 def find_member(raw: Raw, offset: int) -> int | None:
     """The first gz member or zst frame that begins at or after `offset`, found by its magic and by decompressing it.
 
-    None when there is none. What only looks like one does not yield 64 KiB of UTF-8 text.
+    None when there is none. What only looks like one does not yield 64 KiB of UTF-8 text. A frame with too large a
+    window is found as well, so that whoever reads it refuses it and no lines are lost.
     """
     magic, new = (b"\x1f\x8b\x08", _GZ) if raw.kind == "gz" else (_MAGIC[2][0], _ZST)
     raw.seek(offset)
@@ -319,21 +332,10 @@ def text_of(raw: Raw) -> Text:
     return Relayed(stream, raw.name) if is_other_layout(raw) else stream
 
 
-@contextmanager
-def open_dump(path: Path) -> Iterator[Text]:
-    """The decompressed bytes of a dump, in one thread. Raises `DataError` when they are truncated or corrupt."""
-    check_input(path)
-    raw = open_raw(path)
-    try:
-        with damage_as_data_error(raw.name):
-            yield text_of(raw)
-    finally:
-        raw.close()
-
-
 def is_other_layout(raw: Raw) -> bool:
     """Whether the dump is a JSON array that does not hold one entity per line."""
     sample = Raw(io.BytesIO(raw.head), raw.name, len(raw.head))
+    sample.max_window_bytes = raw.max_window_bytes
     text = b""
     try:
         stream = _decompressed(sample)

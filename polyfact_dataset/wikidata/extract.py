@@ -56,7 +56,7 @@ def settings(config: Config) -> dict[str, object]:
         "relations": need.relations,
         "codes": need.codes,
         "wikis": need.wikis,
-        "extract": config.extract.model_dump(exclude={"workers", "memory_mb", "max_expansion"}),
+        "extract": config.extract.model_dump(exclude={"workers", "memory_mb", "max_expansion", "max_window_bytes"}),
     }
 
 
@@ -235,7 +235,7 @@ def run(context: Context) -> Report:
             "piped in or merged: extract it again, with --overwrite"
         )
     config, raw, parts = context.config.extract, open_raw(context.dump), Parts(context.folder)
-    raw.max_expansion = config.max_expansion
+    raw.max_expansion, raw.max_window_bytes = config.max_expansion, config.max_window_bytes
     with ExitStack() as stack:
         stack.callback(raw.close)
         with damage_as_data_error(raw.name):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from polyfact_dataset.pipeline import Inputs, run
 from polyfact_dataset.progress import Log
 from polyfact_dataset.stages import stage_folder
 from polyfact_dataset.storage import digest
+from polyfact_dataset.wikidata.dump import Text, check_input, damage_as_data_error, open_raw, text_of
 
 # About 60 chunks in 8 parts of text; of bz2 (blocks of 100 kB of text) about 12 in 6.
 SMALL = {"batch_bytes": 1 << 15, "max_line_bytes": 1 << 22}
@@ -47,6 +50,18 @@ def packed(kind: str) -> bytes:
         "zst": zstandard.ZstdCompressor().compress,
     }[kind.split()[0]]
     return b"".join(map(pack, parts))
+
+
+@contextmanager
+def open_dump(path: Path) -> Iterator[Text]:
+    """The decompressed bytes of a dump, in one thread. Raises `DataError` when they are truncated or corrupt."""
+    check_input(path)
+    raw = open_raw(path)
+    try:
+        with damage_as_data_error(raw.name):
+            yield text_of(raw)
+    finally:
+        raw.close()
 
 
 def settings(kind: str) -> dict[str, int]:

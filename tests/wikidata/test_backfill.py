@@ -7,66 +7,21 @@ import signal
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from polyfact_dataset.config import Config, load_config
+from polyfact_dataset.config import load_config
 from polyfact_dataset.errors import ConfigError, RetryableError
-from polyfact_dataset.pipeline import Inputs, run
 from polyfact_dataset.progress import Log
-from polyfact_dataset.storage import digest, read_json
+from polyfact_dataset.storage import read_json
 from tests.planted import item, labels, reasons, state, world
-from tests.wikidata.server import Wikidata, serving
+from tests.wikidata.backfilled import build, contents, lacks, settings
+from tests.wikidata.server import Wikidata
 
-# Of 60 countries and their capitals: every country lacks two labels, forty capitals one, and ten capitals are not in
-# the dump. The capital of country 51 is a redirect to Q1051, that of 52 is deleted, and country 53 lacks too much.
-ABSENT = {f"Q{number}" for number in range(1041, 1053)}
 ASKED_TEXTS = {f"Q{n}" for n in range(1, 61) if n != 53} | {f"Q{n}" for n in range(1001, 1041)}
 ASKED_TYPES = {f"Q{n}" for n in range(1041, 1051)} | {"Q9051", "Q9052"}
-
-
-def lacks(entity: dict, *codes: str) -> dict:
-    return {**entity, "labels": {code: text for code, text in entity["labels"].items() if code not in codes}}
-
-
-def dump_entities() -> list[dict]:
-    entities = []
-    for entity in world():
-        number = int(entity["id"][1:])
-        if number < 1000:
-            if number in (51, 52):
-                entity = state(item(entity["id"], labels(f"Land {number}"), ("Q6256",)), "P36", f"Q90{number}")
-            codes = ("bn", "sw") if number != 53 else ("bn", "sw", "ja", "zh", "ar")
-            entities.append(lacks(entity, *codes))
-        elif number <= 1040:
-            entities.append(lacks(entity, "ja"))
-        elif entity["id"] not in ABSENT:
-            entities.append(entity)
-    return entities
-
-
-@pytest.fixture
-def dump(tmp_path: Path) -> Path:
-    path = tmp_path / "dump.json"
-    path.write_text("[\n" + ",\n".join(json.dumps(entity) for entity in dump_entities()) + "\n]\n")
-    return path
-
-
-@pytest.fixture
-def wikidata() -> Iterator[Wikidata]:
-    entities = {entity["id"]: entity for entity in world()}
-    del entities["Q1052"]
-    with serving(Wikidata(entities, redirects={"Q9051": "Q1051"})) as server:
-        yield server
-
-
-def settings(wikidata: Wikidata, **changes: object) -> Config:
-    quick = {"enabled": True, "contact": "me@example.org", "api": wikidata.url, "requests_per_s": 1e4}
-    backfill = {**quick, "first_wait_s": 0.001, "max_tries": 2, **changes}
-    return load_config(facts=1000, extract__workers=1, **{f"backfill__{key}": value for key, value in backfill.items()})
 
 
 class Lines(Log):
@@ -80,21 +35,8 @@ class Lines(Log):
         self.lines.append(text)
 
 
-def build(dump: Path, out: Path, config: Config, until: str = "export", log: Log | None = None) -> dict:
-    return run(Inputs(config, dump), out, log or Log(quiet=True), until=until)
-
-
 def table(out: Path, stage: str, name: str) -> list[dict]:
     return pq.read_table(next(out.glob(f"stages/*-{stage}")) / f"{name}.parquet").to_pylist()
-
-
-def contents(out: Path) -> dict[str, str]:
-    """Every file of a build but the cache and what tells the time."""
-    return {
-        path.relative_to(out).as_posix(): digest(path)
-        for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in ("timings.json", ".lock", "wikidata-cache.sqlite")
-    }
 
 
 def test_without_backfill_nothing_is_asked_and_candidates_pass_unchanged(dump: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import io
 import os
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import zstandard
 
+from polyfact_dataset.config import ExtractConfig
 from polyfact_dataset.errors import DataError
-from polyfact_dataset.wikidata.dump import check_expansion, open_dump
+from polyfact_dataset.wikidata.dump import Raw, check_expansion, find_member
+from tests.wikidata.dumps import config, extract, open_dump
 
 ROOT = Path(__file__).parents[2]
 _SCRIPT = """
@@ -69,3 +72,37 @@ def test_a_ratio_is_looked_at_only_where_there_is_much_text(tmp_path: Path) -> N
     check_expansion("x", 1000 << 20, 1 << 20, 1000)
     with pytest.raises(DataError, match="1,048,576 compressed bytes hold more than 1,048,576,001 of text"):
         check_expansion("x", (1000 << 20) + 1, 1 << 20, 1000)
+
+
+def frame(window: int, data: bytes) -> bytes:
+    """A zst frame of one raw block that says it needs a window: 5 bits of exponent (from 1 KiB on), 3 of mantissa."""
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([window]) + (len(data) << 3 | 1).to_bytes(3, "little") + data
+
+
+@pytest.mark.parametrize("layout", [b'[\n{"id":"Q1"}\n]\n', b'[{"id":"Q1",\n"type":"item"}]'])
+def test_a_frame_may_not_ask_for_more_memory_than_is_allowed(layout: bytes, tmp_path: Path) -> None:
+    dump, admitted, above = tmp_path / "dump.zst", 17 << 3, 17 << 3 | 1
+    assert (
+        zstandard.get_frame_parameters(frame(admitted, layout)).window_size
+        == 1 << 27
+        == ExtractConfig().max_window_bytes
+    )
+    dump.write_bytes(frame(admitted, layout))
+    extract(dump, tmp_path / "admitted", config())
+    # Also in the middle, behind frames that ask for little.
+    dump.write_bytes(frame(0, layout) + frame(above, layout))
+    with pytest.raises(DataError) as refused:
+        extract(dump, tmp_path / "refused", config())
+    assert str(refused.value) == (
+        "dump dump.zst: a zst frame asks for a window of more than 134,217,728 bytes of memory; "
+        "raise extract.max_window_bytes if that is as it should be"
+    )
+    dump.write_bytes(frame(above, layout))
+    extract(dump, tmp_path / "raised", config(max_window_bytes=1 << 28))
+
+
+def test_a_part_begins_at_a_frame_whatever_its_window() -> None:
+    # One that is overlooked would take its lines with it, unnoticed.
+    data = frame(0, b"{}\n" * 10)
+    raw = Raw(io.BytesIO(data + frame(21 << 3, b"{}\n")), "dump.zst", 2 * len(data))
+    assert find_member(raw, 1) == len(data)

@@ -20,9 +20,9 @@ from polyfact_dataset.wikidata.dump import (
     find_member,
     identify,
     is_other_layout,
-    open_dump,
     text_of,
 )
+from tests.wikidata.dumps import open_dump
 
 LINES = b"[\n" + b",\n".join(b'{"id":"Q%d","type":"item"}' % n for n in range(1, 2000)) + b"\n]\n"
 COMPRESS = {

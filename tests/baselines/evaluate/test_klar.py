@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from baselines.evaluate import common, klar, results
-from baselines.evaluate.klar import LANGUAGES, load_klar, prompt_of, questions_of
+from baselines.evaluate.klar import LANGUAGES, RelationFile, Sample, load_klar, prompt_of, questions_of
 from polyfact_dataset.errors import ConfigError, DataError
 from tests.baselines import releases
 
@@ -70,6 +71,18 @@ def test_prompts_have_three_shots_and_a_last_line(folder: Path) -> None:
         known = {f"The capital of {other.subject} is {other.object}" for other in file.samples if other != sample}
         assert len(set(lines[:3])) == 3 and set(lines[:3]) <= known
     assert prompt_of(file, file.samples[0], "capital", 0, 42).endswith("capital  of France-nl ")
+
+
+def test_shots_are_drawn_from_the_others_in_the_order_of_their_index() -> None:
+    # Out of order, and two of them with the same index.
+    order = [*range(39, 0, -2), *range(0, 40, 2), 7]
+    samples = tuple(Sample(subject=f"s{n}", object=f"o{place}", index=n) for place, n in enumerate(order))
+    file = RelationFile(prompt_templates=("<subject>:",), samples=samples)
+    for sample in samples:
+        others = sorted((other for other in samples if other.index != sample.index), key=lambda other: other.index)
+        shots = random.Random(f"5|klar|r|{sample.index}").sample(others, 3)
+        expected = [*(f"{shot.subject}: {shot.object}" for shot in shots), f"{sample.subject}: "]
+        assert prompt_of(file, sample, "r", 0, 5) == "\n".join(expected)
 
 
 def test_shots_depend_on_the_seed_and_not_on_the_language(folder: Path) -> None:

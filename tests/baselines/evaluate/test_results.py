@@ -16,6 +16,7 @@ from baselines.evaluate import compare, results, series
 from baselines.evaluate.results import Data, Prompt, Result, Speed
 from baselines.evaluate.summary import Choices, summarise_choices, summarise_generations
 from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.storage import digest
 
 LANGUAGES = ("en", "de", "sw")
 FACTS = 40
@@ -132,6 +133,25 @@ def test_missing_and_foreign_scores_are_refused(tmp_path: Path) -> None:
         run(path)
     with pytest.raises(DataError, match="cannot be read"):
         run(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "../x", "", "."])
+def test_scores_under_no_name_of_a_file_are_refused(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "r.json", choices(0))
+    result = results.load_result(path)
+    renamed = result.model_copy(update={"scores": result.scores.model_copy(update={"file": name})})
+    with pytest.raises(DataError, match=r"r\.json: .* \(scores\.file\) is no name of a file"):
+        results.load_scores(path, renamed)
+
+
+def test_scores_of_another_type_are_refused(tmp_path: Path) -> None:
+    path, scores = write(tmp_path / "r.json", choices(0)), tmp_path / "r.scores.parquet"
+    table = pq.read_table(scores)
+    pq.write_table(table.set_column(0, table.schema.names[0], pa.array(range(len(table)))), scores)
+    result = results.load_result(path)
+    own = result.model_copy(update={"scores": result.scores.model_copy(update={"sha256": digest(scores)})})
+    with pytest.raises(DataError, match=rf"columns {table.schema.names[0]} \(int64\), .*; expected .* \(string\)"):
+        results.load_scores(path, own)
 
 
 def test_results_of_other_items_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
