@@ -226,6 +226,8 @@ class Scorer:
         try:
             for row in sample:
                 plain = np.array([self._plain([trie([path], [0])])[0][0] for path in row.paths])
+                if not np.isfinite(plain).all():
+                    return None  # packing is not to blame: scoring says which item it is
                 lengths = np.array([path.scored for path in row.paths])
                 allowed = 1e-3 * np.maximum(1, np.abs(plain)) if exact else 0.1 + 0.1 * lengths
                 gap = np.abs(np.array(self._packed([row])[0]) - plain)

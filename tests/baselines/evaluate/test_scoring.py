@@ -343,12 +343,15 @@ def test_the_hook_is_gone_after_an_error(qwen: Model, requests: dict[str, list[R
     assert qwen.network(torch.zeros(2, 3, dtype=torch.long)).logits.shape[:2] == (2, 3)
 
 
-def test_nan_logits_are_named(tiny: Callable[[str], File], requests: dict[str, list[Request]]) -> None:
+def test_nan_logits_are_named(
+    tiny: Callable[[str], File], requests: dict[str, list[Request]], capsys: pytest.CaptureFixture[str]
+) -> None:
     model = load_model(str(tiny("qwen2")), device="cpu")
     with torch.no_grad():
         model.network.get_output_embeddings().weight[7] = float("nan")
     with pytest.raises(DataError, match=r"fact \S+ in \w\w: the model's log-probabilities are not finite \(nan\)"):
         scores(model, requests["plain"][:1])
+    assert "trie" not in capsys.readouterr().err
 
 
 def test_long_prompts_lose_their_start_as_in_lm_eval(qwen: Model) -> None:
