@@ -91,7 +91,9 @@ class Shape:
     def _names(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, pa.Array]:
         """Two or three words; the same entity has words of the same rank in every script. One in 100 is shared."""
         shared = np.where(rng.random(len(numbers)) < 0.01, rng.integers(0, 500, len(numbers)), numbers)
-        ranks = [(shared * prime + 12345 * place) % _WORDS for place, prime in enumerate((7919, 104_729, 15_485_863))]
+        # Ranks that follow from one another would give every 30,000th entity the same name.
+        mixed = (shared.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        ranks = [((mixed >> np.uint64(shift)) % np.uint64(_WORDS)).astype(np.int64) for shift in (8, 26, 44)]
         third = shared % 3 == 0
         found = {}
         for script, words in self.words.items():

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from polyfact_dataset.config import Config
 from polyfact_dataset.engine import connect, stream
-from polyfact_dataset.languages import language
+from polyfact_dataset.languages import Language, language
 from polyfact_dataset.pipeline import Context, Report
 from polyfact_dataset.records import described
 from polyfact_dataset.storage import parquet_writer
@@ -32,6 +32,11 @@ def settings(config: Config) -> dict[str, object]:
     return {"languages": config.languages, "namesakes": config.namesakes.model_dump()}
 
 
+def _codes(entry: Language) -> tuple[str, ...]:
+    """The Wikidata codes of a language's labels, the one that is shown first."""
+    return (*entry.labels, *(("mul",) if entry.mul else ()))
+
+
 def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Temporary tables: `chain` (code, language, codes tried before it), `asked` (subjects) and `shown` (their names).
 
@@ -40,7 +45,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     languages = [language(code) for code in context.config.languages]
     connection.execute("CREATE TEMP TABLE chain (code TEXT, language TEXT, earlier TEXT[], as_it_stands BOOL)")
     for entry in languages:
-        codes = (*entry.labels, *(("mul",) if entry.mul else ()))
+        codes = _codes(entry)
         rows = [(code, entry.code, list(codes[:n]), "Hans" in entry.scripts) for n, code in enumerate(codes)]
         connection.executemany("INSERT INTO chain VALUES (?, ?, ?, ?)", rows)
     connection.execute(
@@ -77,30 +82,40 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
 
     One pass over the labels of the dump, and over the names shown of candidates' subjects, which may be titles.
     """
-    entities = str(context.path("extract", "entities"))
+    tables = {
+        "entities": str(context.path("extract", "entities")),
+        "localised": str(context.path("localise", "localised")),
+        "statements": str(context.path("extract", "statements")),
+    }
+    connection.execute(
+        "CREATE TEMP TABLE subject AS SELECT DISTINCT subject AS id, property FROM read_parquet($statements) "
+        "WHERE rank <> 'deprecated'",
+        {"statements": tables["statements"]},
+    )
+    named = []
+    for entry in map(language, context.config.languages):
+        first = ", ".join(f"labels['{code}']" for code in _codes(entry))
+        named.append(f"{{'language': '{entry.code}', 'text': coalesce({first})}}")
+    # Rows may stand twice: telling them apart would take more memory than all else, and `pair` does so.
     connection.execute(
         f"""
         CREATE TEMP TABLE namesake AS
         WITH held AS (
-            SELECT id, sitelinks, unnest(labels) AS label, list_transform(labels, lambda x: x.code) AS codes
-            FROM read_parquet($entities) WHERE kind = 'item' AND len(labels) > 0
-        )
-        SELECT DISTINCT id, language, key, sitelinks
-        FROM held JOIN chain ON code = label.code AND NOT list_has_any(codes, earlier)
-        JOIN (SELECT DISTINCT language, key FROM shown) USING (language)
-        WHERE key = {_KEY.format("label.text")}
-        UNION SELECT shown.id, language, key, sitelinks FROM shown
+            SELECT id, sitelinks, map_from_entries(labels) AS labels FROM read_parquet($entities)
+            WHERE kind = 'item' AND len(labels) > 0 AND id IN (SELECT id FROM subject)
+        ), named AS (SELECT id, sitelinks, unnest([{", ".join(named)}], recursive := true) FROM held)
+        SELECT id, language, key, sitelinks
+        FROM (SELECT id, sitelinks, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL)
+        SEMI JOIN shown USING (language, key)
+        UNION ALL SELECT shown.id, language, key, sitelinks FROM shown
         JOIN read_parquet($localised) ON entity_id = shown.id
         """,
-        {"entities": entities, "localised": str(context.path("localise", "localised"))},
+        {"entities": tables["entities"], "localised": tables["localised"]},
     )
     connection.execute(
         """
         CREATE TEMP TABLE pair AS
-        WITH subject AS (
-            SELECT DISTINCT subject AS id, property FROM read_parquet($statements)
-            WHERE rank <> 'deprecated' AND subject IN (SELECT id FROM namesake)
-        ), known AS (SELECT entity_id AS id, sitelinks FROM read_parquet($localised))
+        WITH known AS (SELECT entity_id AS id, sitelinks FROM read_parquet($localised))
         SELECT DISTINCT subject_id, property_id, language, n.id AS other
         FROM asked
         JOIN shown ON shown.id = subject_id
@@ -109,11 +124,7 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         JOIN subject s ON s.id = n.id AND s.property = property_id
         WHERE n.id <> subject_id AND n.sitelinks >= $share * known.sitelinks
         """,
-        {
-            "statements": str(context.path("extract", "statements")),
-            "localised": str(context.path("localise", "localised")),
-            "share": context.config.namesakes.min_sitelinks_share,
-        },
+        {"localised": tables["localised"], "share": context.config.namesakes.min_sitelinks_share},
     )
 
 
