@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +32,21 @@ Clash = Callable[[int, int], bool]
 """`clash(entity, entity)`: the two may not stand in one item (the same, or the same text in some language)."""
 
 
-def feasible(golds: Sequence[int]) -> bool:
-    """Whether three permutations can exist: no gold holds more than a quarter of the stratum."""
-    return len(golds) >= 4 and 4 * max(Counter(golds).values()) <= len(golds)
+def slack(rows: int) -> int:
+    """How many rows of a stratum are left to what else bars an entity than being true: a name in a question, say."""
+    return rows // 100
+
+
+def feasible(golds: Sequence[Hashable], true: Sequence[Collection[Hashable]] = ()) -> bool:
+    """Whether three permutations may exist: no gold holds more than a quarter of the stratum, and there is room for it.
+
+    As a distractor a gold needs three rows for each row that it has, among those of which it is no answer; `true`
+    holds all answers of each row.
+    """
+    rows, counts = len(golds), Counter(golds)
+    others = Counter(entity for gold, own in zip(golds, true) for entity in own if entity != gold and entity in counts)
+    room = rows - slack(rows) if true else rows
+    return rows >= 4 and all(4 * count + others[gold] <= room for gold, count in counts.items())
 
 
 @dataclass
@@ -157,6 +169,38 @@ def _mix(chosen: np.ndarray, allowed: np.ndarray, clashes: np.ndarray, rng: rand
     return next((row for row in range(rows) if conflicts(row)), None)
 
 
+@dataclass
+class _Tight:
+    """A stratum as a table: its rows and names in random order, and which name may be offered in which row."""
+
+    order: list[int]
+    names: list[int]
+    counts: Counter[int]
+    allowed: np.ndarray
+
+    @classmethod
+    def of(cls, golds: Sequence[int], barred: Barred, clash: Clash, rng: random.Random) -> _Tight:
+        names, order = sorted(set(golds)), list(range(len(golds)))
+        rng.shuffle(names)
+        rng.shuffle(order)
+        rows = [[not clash(golds[row], name) and not barred(row, name) for name in names] for row in order]
+        return cls(order, names, Counter(golds), np.array(rows, np.int8))
+
+    def choose(self) -> np.ndarray | None:
+        """Three names for every row, each three times as often as it is a gold, or None."""
+        return _flow(len(self.order), [3 * self.counts[name] for name in self.names], 3, self.allowed)
+
+    def scarcest(self) -> int:
+        """The row that may be offered the fewest names."""
+        return self.order[int(self.allowed.sum(axis=1).argmin())]
+
+
+def _impossible(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> int | None:
+    """A row to leave out where no three columns exist at all, else None."""
+    tight = _Tight.of(golds, barred, clash, random.Random(f"{seed}/tight"))
+    return tight.scarcest() if tight.choose() is None else None
+
+
 def _draw_tight(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawing | int:
     """The same for a small stratum with little room: all three columns at once, as a flow, then mixed.
 
@@ -164,19 +208,13 @@ def _draw_tight(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -
     such a choice always falls apart into three permutations (a regular bipartite graph has perfect matchings).
     """
     rng = random.Random(f"{seed}/tight")
-    names = sorted(set(golds))
-    rng.shuffle(names)
-    counts = Counter(golds)
-    order = list(range(len(golds)))
-    rng.shuffle(order)
-    allowed = np.array(
-        [[not clash(golds[row], name) and not barred(row, name) for name in names] for row in order], np.int8
-    )
+    tight = _Tight.of(golds, barred, clash, rng)
+    order, names, counts = tight.order, tight.names, tight.counts
     clashes = np.array([[one != other and clash(one, other) for other in names] for one in names])
-    chosen = _flow(len(golds), [3 * counts[name] for name in names], 3, allowed)
+    chosen = tight.choose()
     if chosen is None:
-        return order[int(allowed.sum(axis=1).argmin())]
-    unsound = _mix(chosen, allowed, clashes, rng)
+        return tight.scarcest()
+    unsound = _mix(chosen, tight.allowed, clashes, rng)
     if unsound is not None:
         return order[unsound]
     columns: list[list[int]] = []
@@ -196,6 +234,8 @@ def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawi
     """
     if not feasible(golds):
         return max(range(len(golds)), key=lambda row: (Counter(golds)[golds[row]], row))
+    # What random drawing cannot do may be impossible: a flow says so at once.
+    tight = len(golds) * len(set(golds)) <= _TIGHT_CELLS
     culprits: Counter[int] = Counter()
     for attempt in range(_DRAWS):
         rng = random.Random(f"{seed}/{attempt}")
@@ -210,6 +250,8 @@ def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawi
         if failed is None:
             return Drawing(columns)
         culprits[failed] += 1
-    if len(golds) * len(set(golds)) <= _TIGHT_CELLS:
+        if attempt == 0 and tight and (row := _impossible(golds, barred, clash, seed)) is not None:
+            return row
+    if tight:
         return _draw_tight(golds, barred, clash, seed)
     return max(culprits, key=lambda row: (culprits[row], -row))

@@ -201,8 +201,9 @@ def _cut(facts: Sequence[Fact], key: object, config: DistractConfig) -> list[lis
         groups[key(fact)].append(fact)  # type: ignore[operator]
 
     def holds(part: Sequence[Fact]) -> bool:
-        answers = {name: number for number, name in enumerate(dict.fromkeys(fact.answer for fact in part))}
-        return len(part) >= config.min_stratum_facts and feasible([answers[fact.answer] for fact in part])
+        return len(part) >= config.min_stratum_facts and feasible(
+            [fact.answer for fact in part], [fact.true for fact in part]
+        )
 
     parts: list[list[Fact]] = []
     open_part: list[Fact] = []

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from polyfact_dataset.config import SampleConfig
+from polyfact_dataset.facts.distractors import slack
 from polyfact_dataset.records import SPLITS
 
 _HELD_OUT = ("test", "validation")
@@ -118,6 +119,8 @@ class _Bin:
         self.facts: list[Fact] = []
         self.subjects: set[str] = set()
         self.answers: Counter[str] = Counter()
+        # In how many facts an entity is true without being the answer.
+        self.also_true: Counter[str] = Counter()
 
     def takes(self, fact: Fact) -> bool:
         return (
@@ -125,7 +128,17 @@ class _Bin:
             and fact.subject not in self.subjects
             and self.answers[fact.answer] < self.answer_limit
             and (self.groups is None or fact.group in self.groups)
+            and self._can_be_offered(fact)
             and self._leaves_room(fact)
+        )
+
+    def _can_be_offered(self, fact: Fact) -> bool:
+        """With this fact too, there are rows enough for every answer to be a distractor (`distractors.feasible`)."""
+        room = self.quota - slack(self.quota)
+        return 4 * (self.answers[fact.answer] + 1) + self.also_true[fact.answer] <= room and all(
+            4 * self.answers[other] + self.also_true[other] < room
+            for other in fact.true
+            if other != fact.answer and self.answers[other]
         )
 
     def _leaves_room(self, fact: Fact) -> bool:
@@ -139,6 +152,7 @@ class _Bin:
         self.facts.append(fact)
         self.subjects.add(fact.subject)
         self.answers[fact.answer] += 1
+        self.also_true.update(other for other in fact.true if other != fact.answer)
 
     def trim(self, share_cap: float) -> list[Fact]:
         """Drops the last facts of answers that hold too large a share of what was found; returns what stays."""
