@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyfact_dataset.facts import distractors
 from polyfact_dataset.facts.distractors import draw, feasible
 from polyfact_dataset.facts.items import order_of
 
@@ -23,6 +24,25 @@ def same(one: int, other: int) -> bool:
 def test_feasible() -> None:
     assert feasible([1, 2, 3, 4]) and feasible([1, 1, 2, 2, 3, 3, 4, 4])
     assert not feasible([1, 1, 2, 3]) and not feasible([1, 2, 3])
+
+
+def test_feasible_counts_the_facts_of_which_an_answer_is_true_too() -> None:
+    golds = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    also = [{gold} for gold in golds]
+    assert feasible(golds, also)
+    also[3] = {1, 0}  # 0 could be offered to eight facts only, and has to be in nine
+    assert not feasible(golds, also) and feasible([*golds, 4], [*also, {4}])
+    # One row in a hundred stays free for what nobody knows yet.
+    assert feasible(list(range(4)) * 25) and not feasible(list(range(4)) * 25, [{0}] * 100)
+
+
+@pytest.mark.parametrize("size", [3, 400])
+def test_what_is_impossible_is_found_at_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    golds, drawn = [0, 1, 2, 3] * size, []
+    repair = distractors._Column.repair
+    monkeypatch.setattr(distractors._Column, "repair", lambda self: (drawn.append(1), repair(self))[1])
+    assert draw(golds, lambda row, entity: (row, entity) == (1, 0), same, "x") == 1
+    assert len(drawn) <= 3, "one attempt of three columns"
 
 
 @settings(deadline=None, max_examples=200)

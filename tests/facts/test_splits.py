@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfact_dataset.config import SampleConfig
+from polyfact_dataset.facts.distractors import feasible
 from polyfact_dataset.facts.splits import Fact, fill, largest, select, split_quotas
 
 CONFIG = SampleConfig()
@@ -103,3 +104,23 @@ def test_held_out_subjects_never_enter_train_of_a_later_release() -> None:
 def test_relations_are_balanced_when_their_pools_allow() -> None:
     selection = select(large(5, 400), 1000, 3, CONFIG)
     assert [selection.of(f"P{r}") for r in range(5)] == [200] * 5
+
+
+def test_answers_that_fill_a_quarter_leave_room_for_being_offered() -> None:
+    """Four continents hold a quarter each; of some countries two are true."""
+    facts = [
+        Fact(
+            f"Q{n}|P30|A{n % 5}",
+            f"Q{n}",
+            "P30",
+            f"A{n % 5}",
+            "T",
+            frozenset({f"A{n % 5}", f"A{n // 7 % 5 if n % 40 == 0 else n % 5}"}),
+        )
+        for n in range(3000)
+        if n % 5 < 4 or n % 25 == 4
+    ]
+    selection = select({"P30": facts}, 1000, 7, CONFIG)
+    for (_, split), chosen in selection.facts.items():
+        assert feasible([fact.answer for fact in chosen], [fact.true for fact in chosen]), split
+    assert selection.total() >= 950
