@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib.abc import MetaPathFinder
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -31,7 +32,16 @@ class _WithoutPandas(MetaPathFinder):
             raise ImportError("pandas is not needed here")
 
 
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone: one that was killed could not tell its workers to stop."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
 def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.meta_path.insert(0, _WithoutPandas())
     if initializer is not None:
         initializer(*arguments)

@@ -13,15 +13,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from polyfact_dataset.errors import DataError
-
 _BLOCK, _FOOTER = 0x314159265359, 0x177245385090
 _MAGIC_BITS = 48
+_FOOTER_BITS = _MAGIC_BITS + 32
 # A stream's header with what must follow it: a block, or the footer of an empty stream.
 _STREAM = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 HEADER_BYTES = 10
@@ -109,16 +108,23 @@ def _as_stream(data: bytes, first_bit: int, end_bit: int, *, footer: bool) -> by
 
 
 def _footer_before(data: bytes, end_byte: int) -> int:
-    """The bit at which the footer of a stream that ends at `end_byte` begins. Raises `DataError` without one."""
-    for padding in range(8):
-        bit = 8 * end_byte - padding - 80
+    """The bit at which the footer of a stream that ends at `end_byte` begins, or before zeros up to there.
+
+    Raises `RuntimeError` without one.
+    """
+    # A checksum of zeros and what fills up the last byte are up to five bytes that are no padding.
+    content = len(data[:end_byte].rstrip(b"\0"))
+    for bit in range(8 * min(content + 5, end_byte) - _FOOTER_BITS, 8 * (content - 1) - _FOOTER_BITS, -1):
         if bit >= 0 and _bits(data, bit, _MAGIC_BITS) == _FOOTER:
             return bit
-    raise DataError("the end of a bz2 stream is missing")
+    raise RuntimeError("the end of a bz2 stream is missing, or something else stands behind it")
 
 
 def streams(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool, footer: bool = True) -> list[bytes]:
-    """What lies between two cuts as whole bz2 streams. `ends_stream`: at `end_bit` a stream ends, not only a block."""
+    """What lies between two cuts as whole bz2 streams. `ends_stream`: at `end_bit` a stream ends, not only a block.
+
+    Raises `RuntimeError` when it does not.
+    """
     headers = [match.start() for match in _STREAM.finditer(data)]
     starts = [first_bit, *(8 * header for header in headers if 8 * header > first_bit)]
     parts = []
@@ -127,7 +133,7 @@ def streams(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool, foo
         end = end_bit if last else starts[number + 1]
         is_stream, complete = start in (8 * header for header in headers), ends_stream or not last
         if is_stream and complete:
-            parts.append(data[start // 8 : end // 8])
+            parts.append(data[start // 8 : (_footer_before(data, end // 8) + _FOOTER_BITS + 7) // 8])
         else:
             first = start + 32 if is_stream else start
             stop = _footer_before(data, end // 8) if complete else end
@@ -156,22 +162,30 @@ def decode_by_lbzip2(data: bytes, first_bit: int, end_bit: int, *, ends_stream: 
 
     Raises `RuntimeError` when it fails; `decode` then says why, or does without it.
     """
-    packed = os.memfd_create("polyfact-bz2")
-    try:
-        for part in streams(data, first_bit, end_bit, ends_stream=ends_stream):
-            os.write(packed, part)
-        os.lseek(packed, 0, os.SEEK_SET)
-        process = subprocess.Popen(
-            ["lbzip2", "-dc", "-n1"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
-        )
-    finally:
-        os.close(packed)
+    process, empty = _lbzip2(streams(data, first_bit, end_bit, ends_stream=ends_stream)), True
     with process:
         assert process.stdout is not None
         while text := process.stdout.read(_READ_BYTES):
+            empty = False
             yield text
-    if process.returncode:
-        raise RuntimeError(f"lbzip2 ended with {process.returncode}")
+    if process.returncode or empty:
+        raise RuntimeError(f"lbzip2 ended with {process.returncode}" + " and no text" * empty)
+
+
+def _lbzip2(parts: Sequence[bytes]) -> subprocess.Popen[bytes]:
+    """The program at work on whole streams. Raises `RuntimeError` when it cannot be started."""
+    packed = os.memfd_create("polyfact-bz2")
+    try:
+        for part in parts:
+            os.write(packed, part)
+        os.lseek(packed, 0, os.SEEK_SET)
+        return subprocess.Popen(
+            ["lbzip2", "-dc", "-n1"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        )
+    except OSError as error:
+        raise RuntimeError(f"lbzip2 does not start: {error}") from error
+    finally:
+        os.close(packed)
 
 
 def decode_tolerantly(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]:

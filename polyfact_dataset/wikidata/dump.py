@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ _STEP_BYTES = 1 << 22
 _HARMLESS_BYTES = 1 << 26
 Format = Literal["plain", "bz2", "gz", "zst"]
 _MAGIC: tuple[tuple[bytes, Format], ...] = ((b"BZh", "bz2"), (b"\x1f\x8b", "gz"), (b"\x28\xb5\x2f\xfd", "zst"))
+# `pzstd` writes a frame without text before each of the others.
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 # What the libraries raise for damaged data, besides types of their own.
 _DAMAGE = (OSError, EOFError, RuntimeError, ValueError)
 
@@ -159,6 +162,8 @@ def open_raw(path: Path) -> Raw:
 
 def detect(head: bytes) -> Format:
     """The compression, by the first bytes and not by the name."""
+    if _SKIPPABLE.match(head):
+        return "zst"
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "plain")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bz2
 import random
+from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.errors import DataError
+import polyfact_dataset.wikidata.bzip2 as module
 from polyfact_dataset.wikidata.bzip2 import (
     Decoder,
     decode,
@@ -94,14 +95,44 @@ def test_damage_inside_a_run_is_noticed(decoder: Decoder) -> None:
 
 def test_a_file_without_its_end_is_noticed() -> None:
     data = FILES["one stream"]
-    with pytest.raises(DataError, match="end of a bz2 stream is missing"):
+    with pytest.raises(RuntimeError, match="end of a bz2 stream is missing"):
         streams(data[100_000:-4], cuts(data[100_000:], 1)[0][0], 8 * len(data[100_000:-4]), ends_stream=True)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("zeros", [1, 5, 512])
+@pytest.mark.parametrize("every", [60_000, 1 << 30])
+def test_zeros_behind_the_last_stream_are_padding(decoder: Decoder, zeros: int, every: int) -> None:
+    data = FILES["streams"] + bytes(zeros)
+    begin = [0, *(bit for bit, _ in cuts(data, every))][-1]
+    text = b"".join(decoder(data[begin // 8 :], begin % 8, 8 * (len(data) - begin // 8), ends_stream=True))
+    assert text and TEXT.endswith(text)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 6, 7])
+def test_a_footer_is_found_whatever_its_checksum_ends_with(size: int) -> None:
+    for checksum in (0, 1 << 31, 0x01000000, 0xFFFFFFFF):
+        for padding in (0, 3):
+            content = (0xABC << 80 + size) | (module._FOOTER << 32 | checksum) << size
+            data = content.to_bytes(13, "big")
+            assert module._footer_before(data + bytes(padding), len(data) + padding) == 8 * 13 - 80 - size
+
+
+@pytest.mark.parametrize("program", ["garbage", "#!/nowhere/sh\n", "#!/bin/sh\nexit 0\n"])
+def test_an_lbzip2_that_cannot_work_is_an_error_that_is_caught(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lbzip2").write_text(program)
+    (tmp_path / "lbzip2").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert has_lbzip2()
+    data = FILES["one stream"]
+    with pytest.raises(RuntimeError, match="lbzip2"):
+        list(decode_by_lbzip2(data, 0, 8 * len(data), ends_stream=True))
 
 
 def test_what_only_looks_like_a_block_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chance magic inside a block spoils the checksum over the blocks; the tolerant decoder does not need it."""
-    import polyfact_dataset.wikidata.bzip2 as module
-
     data, begin, end = run_of_blocks()
     text = b"".join(decode(data, begin, end, ends_stream=False))
     honest = module._find

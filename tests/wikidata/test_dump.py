@@ -57,6 +57,13 @@ def test_concatenated_streams_are_one_dump(kind: str, tmp_path: Path) -> None:
     assert read(path) == LINES * 3
 
 
+def test_zst_frames_without_text_are_skipped(tmp_path: Path) -> None:
+    path, skipped = tmp_path / "dump", b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
+    path.write_bytes((skipped + COMPRESS["zst"](LINES)) * 2)
+    assert detect(path.read_bytes()) == "zst"
+    assert read(path) == LINES * 2
+
+
 @pytest.mark.parametrize("kind", ["bz2", "gz", "zst"])
 @pytest.mark.parametrize("keep", [0.5, 0.97])
 def test_truncation_is_an_error(kind: str, keep: float, tmp_path: Path) -> None:

@@ -249,6 +249,18 @@ def test_damage_in_a_worker_names_the_dump(tmp_path: Path) -> None:
         extract(tmp_path / "dump.bz2", tmp_path / "build", config("bz2", 2))
 
 
+@pytest.mark.parametrize("size", [0.4, 0.9])
+@pytest.mark.parametrize("by_program", [True, False])
+def test_a_truncated_dump_is_named(
+    size: float, by_program: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = packed("bz2")
+    (tmp_path / "dump.bz2").write_bytes(data[: int(size * len(data))])
+    monkeypatch.setattr(module, "has_lbzip2", lambda: by_program)
+    with pytest.raises(DataError, match=r"dump dump\.bz2 is truncated or corrupt \(the end of a bz2 stream is missing"):
+        extract(tmp_path / "dump.bz2", tmp_path / "build", config("bz2", 1))
+
+
 def test_memory_bounds_the_workers(dumps: dict[str, Path]) -> None:
     raw = dump_module.open_raw(dumps["plain"])
     assert module.worker_count(raw, config(workers=64).extract) == 17
