@@ -179,8 +179,14 @@ def _lbzip2(parts: Sequence[bytes]) -> subprocess.Popen[bytes]:
         for part in parts:
             os.write(packed, part)
         os.lseek(packed, 0, os.SEEK_SET)
+        # A pipe that takes a whole block lets both sides work on.
         return subprocess.Popen(
-            ["lbzip2", "-dc", "-n1"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+            ["lbzip2", "-dc", "-n1"],
+            stdin=packed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            pipesize=_READ_BYTES,
         )
     except OSError as error:
         raise RuntimeError(f"lbzip2 does not start: {error}") from error
