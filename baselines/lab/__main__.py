@@ -153,8 +153,8 @@ def main(
     settings: dict[str, Any] = {
         "dataset": dataset,
         "family": family,
-        "languages": split_list(languages) or [],
-        "held_out": (split_list(held_out) if held_out else None) or [],
+        "languages": list(split_list(languages) or ()),
+        "held_out": list((split_list(held_out) if held_out else None) or ()),
         "stated_share": stated_share,
         "world": parts["world"],
         "model": dataclasses.asdict(Size(**parts["model"])),
