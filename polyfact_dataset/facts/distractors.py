@@ -169,62 +169,48 @@ def _mix(chosen: np.ndarray, allowed: np.ndarray, clashes: np.ndarray, rng: rand
     return next((row for row in range(rows) if conflicts(row)), None)
 
 
-@dataclass
 class _Tight:
-    """A stratum as a table: its rows and names in random order, and which name may be offered in which row."""
-
-    order: list[int]
-    names: list[int]
-    counts: Counter[int]
-    allowed: np.ndarray
-
-    @classmethod
-    def of(cls, golds: Sequence[int], barred: Barred, clash: Clash, rng: random.Random) -> _Tight:
-        names, order = sorted(set(golds)), list(range(len(golds)))
-        rng.shuffle(names)
-        rng.shuffle(order)
-        rows = [[not clash(golds[row], name) and not barred(row, name) for name in names] for row in order]
-        return cls(order, names, Counter(golds), np.array(rows, np.int8))
-
-    def choose(self) -> np.ndarray | None:
-        """Three names for every row, each three times as often as it is a gold, or None."""
-        return _flow(len(self.order), [3 * self.counts[name] for name in self.names], 3, self.allowed)
-
-    def scarcest(self) -> int:
-        """The row that may be offered the fewest names."""
-        return self.order[int(self.allowed.sum(axis=1).argmin())]
-
-
-def _impossible(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> int | None:
-    """A row to leave out where no three columns exist at all, else None."""
-    tight = _Tight.of(golds, barred, clash, random.Random(f"{seed}/tight"))
-    return tight.scarcest() if tight.choose() is None else None
-
-
-def _draw_tight(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawing | int:
-    """The same for a small stratum with little room: all three columns at once, as a flow, then mixed.
+    """A small stratum with little room: all three columns at once, as a flow, then mixed.
 
     Three distractors per fact with every entity used three times as often as it is a gold are an integral flow;
     such a choice always falls apart into three permutations (a regular bipartite graph has perfect matchings).
+    Rows and names are in random order; `chosen` is None where no three columns exist.
     """
-    rng = random.Random(f"{seed}/tight")
-    tight = _Tight.of(golds, barred, clash, rng)
-    order, names, counts = tight.order, tight.names, tight.counts
-    clashes = np.array([[one != other and clash(one, other) for other in names] for one in names])
-    chosen = tight.choose()
-    if chosen is None:
-        return tight.scarcest()
-    unsound = _mix(chosen, tight.allowed, clashes, rng)
-    if unsound is not None:
-        return order[unsound]
-    columns: list[list[int]] = []
-    for _ in range(3):
-        matching = _flow(len(golds), [counts[name] for name in names], 1, chosen)
-        assert matching is not None
-        chosen = chosen - matching
-        column = dict(zip(order, matching.argmax(axis=1)))
-        columns.append([names[column[row]] for row in range(len(golds))])
-    return Drawing(columns)
+
+    def __init__(self, golds: Sequence[int], barred: Barred, clash: Clash, rng: random.Random) -> None:
+        self._clash, self._rng, self._counts = clash, rng, Counter(golds)
+        self._names, self._order = sorted(set(golds)), list(range(len(golds)))
+        rng.shuffle(self._names)
+        rng.shuffle(self._order)
+        self._allowed = np.array(
+            [[not clash(golds[row], name) and not barred(row, name) for name in self._names] for row in self._order],
+            np.int8,
+        )
+        self.chosen = self._flow(3, self._allowed)
+
+    def _flow(self, columns: int, allowed: np.ndarray) -> np.ndarray | None:
+        """So many names for every row, each so many times as often as it is a gold."""
+        return _flow(len(self._order), [columns * self._counts[name] for name in self._names], columns, allowed)
+
+    def scarcest(self) -> int:
+        """The row that may be offered the fewest names."""
+        return self._order[int(self._allowed.sum(axis=1).argmin())]
+
+    def draw(self, chosen: np.ndarray) -> Drawing | int:
+        """The drawing that comes of a choice, or a row in which two entities clash."""
+        order, names = self._order, self._names
+        clashes = np.array([[one != other and self._clash(one, other) for other in names] for one in names])
+        unsound = _mix(chosen, self._allowed, clashes, self._rng)
+        if unsound is not None:
+            return order[unsound]
+        columns: list[list[int]] = []
+        for _ in range(3):
+            matching = self._flow(1, chosen)
+            assert matching is not None
+            chosen = chosen - matching
+            column = dict(zip(order, matching.argmax(axis=1)))
+            columns.append([names[column[row]] for row in range(len(order))])
+        return Drawing(columns)
 
 
 def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawing | int:
@@ -234,8 +220,7 @@ def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawi
     """
     if not feasible(golds):
         return max(range(len(golds)), key=lambda row: (Counter(golds)[golds[row]], row))
-    # What random drawing cannot do may be impossible: a flow says so at once.
-    tight = len(golds) * len(set(golds)) <= _TIGHT_CELLS
+    chosen = None
     culprits: Counter[int] = Counter()
     for attempt in range(_DRAWS):
         rng = random.Random(f"{seed}/{attempt}")
@@ -250,8 +235,12 @@ def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawi
         if failed is None:
             return Drawing(columns)
         culprits[failed] += 1
-        if attempt == 0 and tight and (row := _impossible(golds, barred, clash, seed)) is not None:
-            return row
-    if tight:
-        return _draw_tight(golds, barred, clash, seed)
+        if attempt == 0 and len(golds) * len(set(golds)) <= _TIGHT_CELLS:
+            # What random drawing cannot do may be impossible: a flow says so at once.
+            tight = _Tight(golds, barred, clash, random.Random(f"{seed}/tight"))
+            chosen = tight.chosen
+            if chosen is None:
+                return tight.scarcest()
+    if chosen is not None:
+        return tight.draw(chosen)
     return max(culprits, key=lambda row: (culprits[row], -row))
