@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from polyfact_dataset.errors import ConfigError, PolyFactError
+from polyfact_dataset.common.errors import ConfigError, PolyFactError
 
 
 def run(main: Callable[..., Any]) -> int:

@@ -31,8 +31,8 @@ from baselines.prompts import item_prompt
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import digest_json
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest_json
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 SCHEMA = pa.schema([(name, pa.string()) for name in ("fact_id", "language", "pivot", "chosen", "rejected")])

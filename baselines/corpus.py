@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 
 from baselines.cli import need
 from baselines.evaluate.common import show, split_list
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.storage import digest, digest_json, parquet_writer, remove, write_json
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest, digest_json, parquet_writer, remove, write_json
 
 _COUNTS = pa.list_(pa.struct({"language": pa.string(), "count": pa.int32()}))
 # A chunk: its talk and number in it, lines and tokens by language, and its tokens.

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 from baselines.corpus import tokenizer_digest
 from baselines.training.config import ConfigFile, Overwrite, Section, Settings, TrainingConfig, load_config
 from baselines.training.run import Run
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import digest, read_json
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest, read_json
 
 
 class CorpusConfig(Section):

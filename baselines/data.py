@@ -17,9 +17,9 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyfact_dataset.errors import ConfigError, DataError, PolyFactError, RetryableError
-from polyfact_dataset.records import OPTIONS
-from polyfact_dataset.storage import digest_json, read_json
+from polyfact_dataset.common.errors import ConfigError, DataError, PolyFactError, RetryableError
+from polyfact_dataset.common.files import digest_json, read_json
+from polyfact_dataset.schema import OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

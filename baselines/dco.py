@@ -28,7 +28,7 @@ from baselines.data import Fact, Rows
 from baselines.prompts import Style, answers, item_prompt
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.run import Run
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch

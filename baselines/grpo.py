@@ -30,7 +30,7 @@ from baselines.prompts import free_prompt, item_prompt
 from baselines.rewards import FactReward, Judge, Judged, OpenJudge, OptionJudge, RewardConfig
 from baselines.sampler import batch_facts
 from baselines.training.config import ConfigFile, Overwrite, Section, Settings, TrainingConfig, load_config
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 
 class RolloutConfig(Section):
@@ -177,7 +177,7 @@ class Samples:
 
     def forget_from(self, step: int) -> None:
         """Removes what a killed run wrote after its last checkpoint."""
-        from polyfact_dataset.storage import write_text
+        from polyfact_dataset.common.files import write_text
 
         if self.path.is_file():
             lines = self.path.read_text(encoding="utf-8").splitlines(True)
@@ -290,7 +290,7 @@ def resume_step(folder: Path) -> int:
 
 def spent_hours(folder: Path) -> float:
     """Device hours of a run's earlier sessions, as far as its last checkpoint."""
-    from polyfact_dataset.storage import read_json
+    from polyfact_dataset.common.files import read_json
 
     path = folder / "run.json"
     return float(read_json(path).get("cost", {}).get("device_hours", 0.0)) if path.is_file() else 0.0

@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyfact_dataset.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.storage import digest_json, fingerprint
+from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.common.files import digest_json, fingerprint
 
 if TYPE_CHECKING:
     import torch

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from baselines.data import Item
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.languages import language
-from polyfact_dataset.storage import digest_json
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import digest_json
 
 Style = Literal["paper", "plain", "letters", "choose"]
 STYLES: tuple[Style, ...] = get_args(Style)

@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from baselines.data import Fact, OpenFact, Rows
 from baselines.evaluate.matching import fold
 from baselines.prompts import LETTERS
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.text import clean, normalise
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.text.normalise import clean, normalise
 
 Outcome = Literal["correct", "incorrect", "wrong_language", "empty", "invalid"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -181,7 +181,7 @@ def rollout_rewards(
 
 def language_checker(codes: Sequence[str]) -> Callable[[str, str], bool]:
     """(answer, code) -> whether lingua takes the answer for that language; short names make it unsure."""
-    from polyfact_dataset.quality.audit.language_id import identifier_of
+    from polyfact_dataset.audit.checks.language_id import identifier_of
 
     identifier = identifier_of(tuple(codes))
     missing = [code for code in codes if code not in identifier.codes]

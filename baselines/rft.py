@@ -26,7 +26,7 @@ from baselines.prompts import item_prompt
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 
 class RftConfig(TrainingConfig):

@@ -18,7 +18,7 @@ from transformers import Trainer
 from trl import GRPOTrainer
 
 from baselines.sampler import FactSampler, batch_facts
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 # Generations without variance so far, among the states of callbacks.
 _FLAT = "generations_without_variance"

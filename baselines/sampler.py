@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 
 class FactSampler:

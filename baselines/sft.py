@@ -29,7 +29,7 @@ from baselines.data import Fact, Rows
 from baselines.prompts import LETTERS, Prompt, item_prompt, prompt
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.run import Run
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import torch

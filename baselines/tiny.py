@@ -18,8 +18,8 @@ import typer
 from baselines.cli import need
 from baselines.data import Fact, load
 from baselines.prompts import STYLES, prompt
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.storage import remove
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import remove
 
 Family = Literal["qwen2", "olmo2"]
 END = "<|endoftext|>"

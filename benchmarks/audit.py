@@ -20,10 +20,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks.synthetic import DRAWINGS, release, write
-from polyfact_dataset.gates import AuditConfig
-from polyfact_dataset.quality.audit import load, shortcuts
-from polyfact_dataset.quality.audit.release import Release
-from polyfact_dataset.quality.audit.result import Section
+from polyfact_dataset.audit import load
+from polyfact_dataset.audit.checks import shortcuts
+from polyfact_dataset.audit.release import Release
+from polyfact_dataset.audit.result import Section
+from polyfact_dataset.config.audit import AuditConfig
 
 
 def measure(facts: int, varied: bool) -> None:

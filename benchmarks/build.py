@@ -18,9 +18,9 @@ from pathlib import Path
 from measure import Measured, machine, run
 from synthetic_tables import supply
 
-from polyfact_dataset import pipeline
-from polyfact_dataset.config import Config
-from polyfact_dataset.progress import Log
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline import runner as pipeline
 
 
 def prepare(entities: int, facts: int, folder: Path) -> Path:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polyfact_dataset.storage import digest
-from tests.llm.server import MODEL, Scripted
+from polyfact_dataset.common.files import digest
+from tests.support.llm_server import MODEL, Scripted
 
 
 def contents(out: Path) -> dict[str, str]:

@@ -45,11 +45,11 @@ from benchmarks.disturbed import (
     unlike,
 )
 from polyfact_dataset.cli import run as run_command
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.stages import STAGES
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import read_json
+from polyfact_dataset.pipeline.stages import STAGES
 from polyfact_dataset.wikidata.cache import Cache as WikidataCache
-from tests.llm.server import Scripted, no_fault, serve
+from tests.support.llm_server import Scripted, no_fault, serve
 
 CONFIG = 'facts = {facts}\nrelations = ["P19", "P36", "P50", "P178"]\n[llm]\nfirst_wait_s = 0.05\nmax_unanswered = 3\n'
 # Runs the command with a clock that jumps by years, back and forth, at each look.

@@ -23,7 +23,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.fuzz.targets import TARGETS, Target, answered
+from tests.support.fuzz_targets import TARGETS, Target, answered
 
 _HANG_S = 60
 

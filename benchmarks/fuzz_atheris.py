@@ -73,7 +73,7 @@ def fuzz(name: str, corpus: Path, seconds: int, folder: Path) -> None:
 
     with atheris.instrument_imports(include=["polyfact_dataset", "baselines"]):
         from benchmarks.fuzz import place_of
-        from tests.fuzz.targets import TARGETS, answered
+        from tests.support.fuzz_targets import TARGETS, answered
     target, found = TARGETS[name], set[str]()
     seeds, wrap = sound(name, folder)
 
@@ -152,7 +152,7 @@ def main() -> None:
     if arguments.inside:
         fuzz(arguments.kinds[0], arguments.corpus, arguments.seconds, arguments.inside)
         return
-    from tests.fuzz.targets import TARGETS
+    from tests.support.fuzz_targets import TARGETS
 
     if unknown := set(arguments.kinds) - set(TARGETS):
         parser.error(f"unknown kinds {', '.join(sorted(unknown))}; known are {', '.join(TARGETS)}")

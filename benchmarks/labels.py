@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pyarrow.dataset import dataset
 
-from polyfact_dataset.languages import PAPER_LANGUAGES, language
-from polyfact_dataset.records import CONVERTED
-from polyfact_dataset.wikidata.localise import Texts, resolve
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
+from polyfact_dataset.facts.labels import Texts, resolve
+from polyfact_dataset.schema import CONVERTED
 
 _COLUMNS = ("bare", "label", "variant", "title", "mul", "missing", "rejected", "converted", "gained")
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyfact_dataset.config import load_config
-from polyfact_dataset.quality.audit import load
-from polyfact_dataset.quality.audit.language_id import Identifier
+from polyfact_dataset.audit import load
+from polyfact_dataset.audit.checks.language_id import Identifier
+from polyfact_dataset.config.build import load_config
 
 
 def main() -> None:

@@ -19,15 +19,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from polyfact_dataset.config import Config, LlmConfig, load_config
-from polyfact_dataset.languages import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import Config, LlmConfig, load_config
+from polyfact_dataset.llm.budget import Meter
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
-from polyfact_dataset.llm.meter import Meter
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import Request
-from polyfact_dataset.progress import Log
-from polyfact_dataset.questions.asking import Asking, Fact
+from polyfact_dataset.questions.generation import Asking, Fact
 
 MODEL = "load"
 REQUESTS = 2000

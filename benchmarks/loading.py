@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.measure import Measured, machine, run
 from benchmarks.synthetic import release
-from polyfact_dataset.config import load_config
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.records import SPLITS
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.config.build import load_config
 from polyfact_dataset.release.export import CLEAN_TIERS, configs, split_sizes, write_partition
 from polyfact_dataset.release.metadata import block
-from polyfact_dataset.release.source import Release
+from polyfact_dataset.release.reader import Release
+from polyfact_dataset.schema import SPLITS
 
 ROWS = 1000
 LOAD = "from datasets import load_dataset; print(sum(map(len, load_dataset({arguments}).values())))"

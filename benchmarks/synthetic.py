@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from polyfact_dataset.facts.distractors import Drawing, draw
-from polyfact_dataset.facts.items import order_of
-from polyfact_dataset.languages import PAPER_LANGUAGES, language
-from polyfact_dataset.records import LOCALISED_TEXT, SPLITS, accepted, items, localised
-from polyfact_dataset.relations import all_relations
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.files import write_parquet
+from polyfact_dataset.items.distractors import Drawing, draw
+from polyfact_dataset.items.layout import order_of
 from polyfact_dataset.release.rows import tables
-from polyfact_dataset.storage import write_parquet
+from polyfact_dataset.schema import LOCALISED_TEXT, SPLITS, accepted, items, localised
 
 DRAWINGS = ("exchangeable", "co-occurring", "proportional")
 LETTERS = {

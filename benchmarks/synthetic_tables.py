@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from synthetic_dump import _LETTERS
 
-from polyfact_dataset.config import Config
-from polyfact_dataset.pipeline import Context, Report
-from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
-from polyfact_dataset.storage import write_json, write_parquet
+from polyfact_dataset.common.files import write_json, write_parquet
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.schema import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.wikidata.extract import EXTRACTION, fingerprint, wanted
 from polyfact_dataset.wikidata.workers import REPORTED
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.config import Config
-from polyfact_dataset.languages import language
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.config.build import Config
 
 _LANGUAGES = [language(code) for code in Config().languages]
 CODES = [*dict.fromkeys(code for entry in _LANGUAGES for code in entry.labels), "mul"]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.hub import TOKEN, Hub, running
+from tests.support.command import polyfact
+from tests.support.hub import TOKEN, Hub, running
 
+pytest_plugins = ("tests.support.fixtures_release", "tests.support.fixtures_wikidata")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -23,19 +23,6 @@ def real_dump() -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     return path
-
-
-def polyfact(*arguments: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own."""
-    result = subprocess.run(
-        [sys.executable, "-m", "polyfact_dataset.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    if check and result.returncode:
-        raise AssertionError(f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}")
-    return result
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from polyfact_dataset import cli
-from polyfact_dataset.languages import language
-from polyfact_dataset.records import OPTIONS
-from tests.conftest import polyfact
-from tests.test_build import parallel
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.cli import app as cli
+from polyfact_dataset.schema import OPTIONS
+from tests.pipeline.test_build import parallel
+from tests.support.command import polyfact
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = "polyfact_dataset|baselines|benchmarks|dataset_card|docs|loading_script|tests"

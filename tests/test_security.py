@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from polyfact_dataset.config import load_config
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.config.build import load_config
 from polyfact_dataset.verification.judge import reached
-from tests.conftest import polyfact
+from tests.support.command import polyfact
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(

@@ -27,7 +27,7 @@ from baselines.evaluate import common as options
 from baselines.figures import Figure
 from baselines.models import Model, label_of, load_model
 from baselines.prompts import STYLES, Style, item_prompt, prompt_hash
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
 

@@ -27,7 +27,7 @@ from baselines.evaluate import results
 from baselines.evaluate.results import MODES
 from baselines.evaluate.summary import noun_of
 from baselines.figures import Figure
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 NOUNS = ("proper", "common")
 

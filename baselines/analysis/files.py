@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from baselines.evaluate.results import hardware, software
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import atomic, digest, write_json
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import atomic, digest, write_json
 
 SCHEMA = 1
 Kind = Literal["lape", "lahis", "layer_rank", "failure_modes", "uncertainty", "drift"]

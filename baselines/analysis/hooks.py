@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 See = Callable[[int, torch.Tensor], None]
 

@@ -31,7 +31,7 @@ from baselines.evaluate import common as options
 from baselines.figures import Figure
 from baselines.models import label_of, load_model
 from baselines.prompts import Prompt, Style, item_prompt, prompt_hash
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 ENGLISH = "en"
 OUTCOMES = ("used", "collision", "blank", "merged")

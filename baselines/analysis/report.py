@@ -23,8 +23,8 @@ from baselines import figures
 from baselines.analysis import files
 from baselines.analysis.common import Loaded
 from baselines.analysis.files import Kind, Result
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import write_text
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import write_text
 
 TITLES: dict[Kind, str] = {
     "layer_rank": "Layer ranks: from the fact to the language",

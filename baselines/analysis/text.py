@@ -16,8 +16,8 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.languages import known
+from polyfact_dataset.catalog.language import known
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 Row = dict[str, str]
 Item = TypeVar("Item")

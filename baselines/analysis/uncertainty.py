@@ -27,8 +27,8 @@ from baselines.evaluate import common as options
 from baselines.figures import Figure
 from baselines.models import Model, label_of, load_model
 from baselines.prompts import free_prompt, prompt_hash
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.languages import known, language
+from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.common.errors import DataError
 
 
 def question_loss(model: Model, text: str) -> tuple[float, int, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")

@@ -20,7 +20,7 @@ from baselines.data import Rows
 from baselines.evaluate import results
 from baselines.evaluate.shards import Shards
 from baselines.models import Model, label_of, load_model
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 DATASET = "jvonrad/PolyFact"
 ModelName = Annotated[str, typer.Option("--model", help="Causal language model: a folder or an id on the Hub.")]

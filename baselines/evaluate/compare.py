@@ -22,7 +22,7 @@ from baselines.evaluate import results, tables
 from baselines.evaluate.common import split_list
 from baselines.evaluate.series import Series, read
 from baselines.metrics import NORMALISATIONS
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 
 def named(argument: str) -> tuple[str | None, Path]:

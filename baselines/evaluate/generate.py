@@ -10,7 +10,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from baselines.evaluate.batching import Batcher
 from baselines.models import Model
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 
 class _LineEnd(StoppingCriteria):  # type: ignore[misc]

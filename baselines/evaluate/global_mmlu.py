@@ -21,9 +21,9 @@ from baselines.cli import need
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
 from baselines.models import Model, identify, label_of, load_model, loading
-from polyfact_dataset.errors import ConfigError, RetryableError
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.storage import digest_json
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError, RetryableError
+from polyfact_dataset.common.files import digest_json
 
 LETTERS = ("A", "B", "C", "D")
 BACKENDS = ("hf", "vllm")

@@ -19,10 +19,10 @@ import typer
 
 from baselines.evaluate.common import DATASET
 from baselines.prompts import STYLES, Style, prompt
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.records import OPTIONS
-from polyfact_dataset.storage import write_text
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import write_text
+from polyfact_dataset.schema import OPTIONS
 
 TASKS = Path(__file__).parent / "lm_eval_tasks"
 VERSION = 1.0

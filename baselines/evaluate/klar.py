@@ -28,9 +28,9 @@ from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names
 from baselines.evaluate.summary import KLAR_TRAINED
-from polyfact_dataset.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.storage import digest_json
-from polyfact_dataset.text import normalise
+from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.common.files import digest_json
+from polyfact_dataset.common.text.normalise import normalise
 
 LANGUAGES = (*KLAR_TRAINED, "ca", "el", "fa", "he", "hu", "ko", "nl", "tr", "uk", "vi")
 SHOTS = 3

@@ -18,8 +18,8 @@ from lighteval.tasks.requests import Doc
 
 from baselines.evaluate.common import DATASET
 from baselines.prompts import prompt
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.records import OPTIONS
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.schema import OPTIONS
 
 VERSION = 1
 

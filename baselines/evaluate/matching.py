@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from polyfact_dataset.languages import known, language
-from polyfact_dataset.storage import digest_json
+from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.common.files import digest_json
 
 # ASCII; CJK and full-width punctuation, interpunct, long dash and ellipsis; typographic quotes and guillemets.
 _CJK = "\u00b7\u2014\u2026\u3000-\u3003\u3008-\u3011\u3014-\u301f\u30fb"

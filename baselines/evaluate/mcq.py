@@ -28,7 +28,7 @@ from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
 from baselines.evaluate.shards import cut
 from baselines.prompts import Style
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from baselines.evaluate.scoring import Request, Row, Scorer

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.records import STRING, STRINGS, Column, Table
-from polyfact_dataset.storage import digest, digest_json, read_parquet, write_parquet, write_text
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest, digest_json, read_parquet, write_parquet, write_text
+from polyfact_dataset.schema import STRING, STRINGS, Column, Table
 
 SCHEMA = 1
 Kind = Literal["mcq", "open", "klar", "global_mmlu"]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from baselines.evaluate.batching import Batcher, out_of_memory
 from baselines.models import Model
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 Boundary = Literal["lm_eval", "exact"]
 Sharing = Literal["auto", "packed", "separate"]

@@ -17,7 +17,7 @@ from baselines.evaluate.matching import matches_any
 from baselines.evaluate.results import Result
 from baselines.evaluate.summary import Choices, language_groups, summarise_choices, summarise_generations
 from baselines.metrics import Floats
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 TOLERANCE = 1e-9
 

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from baselines.models import processes
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.progress import Log
-from polyfact_dataset.storage import digest_json, read_json, read_parquet, remove, write_json, write_parquet
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import digest_json, read_json, read_parquet, remove, write_json, write_parquet
+from polyfact_dataset.common.progress import Log
 
 _SECONDS = b"seconds"
 

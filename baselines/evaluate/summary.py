@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from baselines import metrics
 from baselines.evaluate.results import MODES
 from baselines.metrics import Floats
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.relations import all_relations
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.errors import DataError
 
 LENGTHS = {"byte": "bytes", "sum": None, "token": "tokens", "char": "characters"}
 # KLAR's languages that the paper trained on (its Table 10).

@@ -23,8 +23,8 @@ import typer
 
 from baselines.cli import need
 from baselines.evaluate.common import split_list
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.storage import read_json, remove, write_json, write_text
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import read_json, remove, write_json, write_text
 
 if TYPE_CHECKING:
     from baselines.lab.report import Report

@@ -27,7 +27,7 @@ from baselines.training.config import (
     OutputConfig,
     TrainingConfig,
 )
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.common.files import read_json
 
 # The paper's six (section 5.1): name -> method, and what it starts from.
 VARIANTS = {

@@ -12,7 +12,7 @@ import numpy as np
 
 from baselines import tiny
 from baselines.lab.world import World
-from polyfact_dataset.storage import read_json, write_json
+from polyfact_dataset.common.files import read_json, write_json
 
 _BATCH = 32
 # Batches among which documents are sorted by length.

@@ -15,8 +15,8 @@ from pathlib import Path
 from baselines.data import Fact, Rows, accepted_names, load, load_open
 from baselines.evaluate.matching import Names
 from baselines.prompts import Prompt, free_prompt, item_prompt
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.storage import write_text
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import write_text
 
 CONFIG, OPEN_CONFIG = "parallel", "open"
 ALWAYS = "en"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.common.errors import ConfigError, RetryableError
 
 LOCK = ".lock"
 # Less is free on a disk that a failed write of a checkpoint has filled.

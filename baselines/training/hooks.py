@@ -16,8 +16,8 @@ from transformers import TrainerCallback
 from baselines.models import processes
 from baselines.training.evaluation import evaluate_choices
 from baselines.training.run import same_randomness
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.storage import read_json, remove, write_json, write_text
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import read_json, remove, write_json, write_text
 
 if TYPE_CHECKING:
     from baselines.training.run import Run

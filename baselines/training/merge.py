@@ -16,8 +16,8 @@ import typer
 from baselines.cli import need
 from baselines.models import DTYPES, loading
 from baselines.training.run import TRAINING
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import read_json
 
 
 def merge(adapter: Path, output: Path, base: str | None = None, dtype: str = "auto") -> Path:

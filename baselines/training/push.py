@@ -17,10 +17,10 @@ import typer
 from jinja2 import Environment, StrictUndefined
 
 from baselines.training.run import TRAINING
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.languages import known, language
-from polyfact_dataset.release.push import errors_of_the_hub
-from polyfact_dataset.storage import read_json, write_text
+from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import read_json, write_text
+from polyfact_dataset.hub.push import errors_of_the_hub
 
 # What a model is; neither optimiser states nor pickled arguments.
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md")

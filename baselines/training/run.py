@@ -29,8 +29,8 @@ from baselines.evaluate import common, results
 from baselines.models import identify, loading, processes
 from baselines.training.config import TrainingConfig
 from baselines.training.guard import LOCK, disk_errors, hold, release
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import digest_json, read_json, read_parquet, remove, write_json, write_parquet
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest_json, read_json, read_parquet, remove, write_json, write_parquet
 
 # The record of a run beside its model.
 TRAINING = "training.json"

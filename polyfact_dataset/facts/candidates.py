@@ -13,13 +13,13 @@ from collections import Counter
 
 import duckdb
 
-from polyfact_dataset.config import Config
-from polyfact_dataset.engine import connect, one_row_per_id, write_query
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.languages import language
-from polyfact_dataset.pipeline import Context, Report, Tally
-from polyfact_dataset.records import CANDIDATES, REJECTS, TRUE_OBJECTS
-from polyfact_dataset.relations import all_relations
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.database import connect, one_row_per_id, write_query
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.schema import CANDIDATES, REJECTS, TRUE_OBJECTS
 from polyfact_dataset.wikidata.extract import is_cut_off
 
 # Wikimedia's own pages are items, too: disambiguations, lists, categories, templates, name items.

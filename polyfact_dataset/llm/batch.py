@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import atomic
 from polyfact_dataset.llm.cache import Cache, Sent
 from polyfact_dataset.llm.protocol import REJECTIONS, Answer, Request, read_answer, rejection
-from polyfact_dataset.storage import atomic
 
 # The limits of the published format: requests and bytes of one file.
 MAX_REQUESTS = 50_000

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.sqlite import SqliteFile
 from polyfact_dataset.llm.protocol import Answer, Request, read_answer, rejection
-from polyfact_dataset.sqlite_file import SqliteFile
 
 _RATE_WINDOW_S = 600.0
 # The year 5138: whoever says a later time does not tell seconds.

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from polyfact_dataset.config import LlmConfig
-from polyfact_dataset.errors import ConfigError, PolyFactError, RetryableError
+from polyfact_dataset.common.errors import ConfigError, PolyFactError, RetryableError
+from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.llm.budget import Meter
 from polyfact_dataset.llm.cache import Cache, Sent
-from polyfact_dataset.llm.meter import Meter
 from polyfact_dataset.llm.protocol import UNANSWERED, Answer, Engine, Request, Unanswered
 
 # This many rejections before any success mean that nothing will succeed.

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from polyfact_dataset.config import LlmConfig
-from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.common.errors import ConfigError, RetryableError
+from polyfact_dataset.common.retry_after import retry_after_s
+from polyfact_dataset.config.build import LlmConfig
 from polyfact_dataset.llm.protocol import (
     CHAT,
     PROMPT_FIELD,
@@ -31,7 +32,6 @@ from polyfact_dataset.llm.protocol import (
     read_answer,
     rejection,
 )
-from polyfact_dataset.waiting import retry_after_s
 
 if TYPE_CHECKING:
     from openai import APIStatusError

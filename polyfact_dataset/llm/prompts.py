@@ -17,8 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.text import clean
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.text.normalise import clean
 
 # No value is longer, whatever stands in Wikidata.
 MAX_CHARACTERS = 300

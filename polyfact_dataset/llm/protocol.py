@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from polyfact_dataset.errors import RetryableError
+from polyfact_dataset.common.errors import RetryableError
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"

@@ -12,15 +12,17 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from polyfact_dataset.config import Config
-from polyfact_dataset.engine import connect, stream
-from polyfact_dataset.languages import language
-from polyfact_dataset.pipeline import Context, Report, Tally
-from polyfact_dataset.questions.write import both_ends
-from polyfact_dataset.records import REJECTS, SURVIVORS
-from polyfact_dataset.relations import all_relations
-from polyfact_dataset.storage import table_writer
-from polyfact_dataset.text import half_transliterated, mentions, mentions_inflected, mentions_surname, normalise
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.files import table_writer
+from polyfact_dataset.common.text.mentions import mentions, mentions_inflected, mentions_surname
+from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.common.text.scripts import half_transliterated
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.questions.templates import both_ends
+from polyfact_dataset.schema import REJECTS, SURVIVORS
 
 
 def settings(config: Config) -> dict[str, object]:

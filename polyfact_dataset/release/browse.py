@@ -7,11 +7,11 @@ from typing import Any
 
 import duckdb
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.records import OPTIONS
-from polyfact_dataset.release.source import config_files, read_manifest
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json, readable
+from polyfact_dataset.release.reader import config_files, read_manifest
 from polyfact_dataset.release.stats import file_list, statistics
-from polyfact_dataset.storage import read_json, readable
+from polyfact_dataset.schema import OPTIONS
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:

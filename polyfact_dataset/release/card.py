@@ -15,10 +15,16 @@ import duckdb
 import pyarrow as pa
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
-from polyfact_dataset.config import load_config
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.languages import language
-from polyfact_dataset.records import (
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.escaping import markdown
+from polyfact_dataset.config.build import load_config
+from polyfact_dataset.pipeline.stages import STAGES
+from polyfact_dataset.release.metadata import block
+from polyfact_dataset.release.reader import Release, config_files
+from polyfact_dataset.release.stats import file_list
+from polyfact_dataset.schema import (
     _ITEM,
     FLAT_ROWS,
     LABELS,
@@ -29,12 +35,6 @@ from polyfact_dataset.records import (
     Column,
     parallel_rows,
 )
-from polyfact_dataset.relations import all_relations
-from polyfact_dataset.release.metadata import block
-from polyfact_dataset.release.source import Release, config_files
-from polyfact_dataset.release.stats import file_list
-from polyfact_dataset.shown import markdown
-from polyfact_dataset.stages import STAGES
 
 _EXAMPLE_LANGUAGES = ("en", "sw", "bn", "ja", "ar", "ru")
 _LICENCES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polyfact_dataset.storage import digest, digest_json
+from polyfact_dataset.common.files import digest, digest_json
 
 # Folders of a release that speak about its data.
 _ABOUT = ("audit", "splits.parquet")

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.records import FLAT_ROWS, OPEN_ITEM, VERIFICATION, Column, parallel_rows
-from polyfact_dataset.release.source import Release
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.release.reader import Release
+from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, VERIFICATION, Column, parallel_rows
 
 
 def _docs(columns: Iterable[Column]) -> dict[str, str]:

@@ -15,11 +15,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.records import OPTIONS
-from polyfact_dataset.release.source import config_files, read_manifest
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import readable
+from polyfact_dataset.release.reader import config_files, read_manifest
 from polyfact_dataset.release.stats import file_list
-from polyfact_dataset.storage import readable
+from polyfact_dataset.schema import OPTIONS
 
 UNKNOWN = "reason not at hand"
 _HELD_OUT = ("validation", "test")

@@ -15,16 +15,16 @@ from typing import Any
 import yaml
 
 from polyfact_dataset import __version__
-from polyfact_dataset.config import Config
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.pipeline import Context, Report
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import atomic, write_json, write_text
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.stages import stage_folder
 from polyfact_dataset.release import card, figures
 from polyfact_dataset.release.croissant import croissant
-from polyfact_dataset.release.source import Release, check_content, read_audit, read_manifest, read_release
+from polyfact_dataset.release.reader import Release, check_content, read_audit, read_manifest, read_release
 from polyfact_dataset.release.stats import statistics
 from polyfact_dataset.release.versions import about, version_and_changes
-from polyfact_dataset.stages import stage_folder
-from polyfact_dataset.storage import atomic, write_json, write_text
 
 # What is written beside the documents that are rendered.
 _WRITTEN = ("manifest.json", "splits.parquet", "release.json", "CHANGELOG.md")

@@ -15,13 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset import __version__
-from polyfact_dataset.config import Config
-from polyfact_dataset.pipeline import Context, Report
-from polyfact_dataset.records import SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
+from polyfact_dataset.common.files import digest_sources, write_json, write_parquet
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.release.rows import tables
-from polyfact_dataset.stages import PACKAGE
-from polyfact_dataset.storage import digest_sources, write_json, write_parquet
+from polyfact_dataset.schema import SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
 
 CLEAN_TIERS = ("gold", "silver")
 
@@ -116,7 +115,7 @@ def release_manifest(
     }
     return {
         "polyfact": __version__,
-        "code": digest_sources([PACKAGE]),
+        "code": digest_sources([Path(__file__).parents[1]]),
         "build": context.manifest["build"],
         "content": content_of(data),
         "files": data,

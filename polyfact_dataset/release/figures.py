@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.languages import language
-from polyfact_dataset.records import TIERS
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.release.stats import popularity_names
+from polyfact_dataset.schema import TIERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

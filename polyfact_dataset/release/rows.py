@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyfact_dataset.records import FLAT_ROWS, OPTIONS, item_struct, open_rows, parallel_rows
-from polyfact_dataset.relations import all_relations
-from polyfact_dataset.text import normalise
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.schema import FLAT_ROWS, OPTIONS, item_struct, open_rows, parallel_rows
 
 
 class Labels:

@@ -9,10 +9,10 @@ from typing import Any
 
 import duckdb
 
-from polyfact_dataset.records import SPLITS, TIERS
-from polyfact_dataset.relations import all_relations
-from polyfact_dataset.release.source import config_files, read_manifest
-from polyfact_dataset.storage import readable
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.files import readable
+from polyfact_dataset.release.reader import config_files, read_manifest
+from polyfact_dataset.schema import SPLITS, TIERS
 
 _FACT_COLUMNS = (
     "fact_id",

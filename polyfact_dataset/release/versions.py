@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.config import ReleaseConfig
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import write_text
+from polyfact_dataset.config.build import ReleaseConfig
 from polyfact_dataset.release.diff import changelog, compare, next_version, parts, require_no_leak
-from polyfact_dataset.release.source import locate, read_about, read_manifest
-from polyfact_dataset.storage import write_text
+from polyfact_dataset.release.reader import locate, read_about, read_manifest
 
 FIRST = "1.0.0"
 TITLE = "# Changes\n"
@@ -83,7 +83,7 @@ def report(old: str, new: str, changes_file: Path | None, as_json: bool) -> None
 
     Raises `DataError` when a subject that was held out stands in train.
     """
-    from polyfact_dataset.release import show
+    from polyfact_dataset.cli import tables as show
 
     before, after = locate(old), locate(new)
     diff = compare(before, after)

@@ -19,9 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.errors import PolyFactError
-from polyfact_dataset.languages import language
-from polyfact_dataset.relations import all_relations
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.errors import PolyFactError
+from polyfact_dataset.common.text.normalise import clean
+from polyfact_dataset.common.text.scripts import in_scripts, mixes_scripts, scripts_of
+from polyfact_dataset.facts.labels import simplified
 from polyfact_dataset.sample.tables import (
     LANGUAGES,
     Entity,
@@ -29,8 +32,6 @@ from polyfact_dataset.sample.tables import (
     load_entities,
     load_statements,
 )
-from polyfact_dataset.text import clean, in_scripts, mixes_scripts, scripts_of
-from polyfact_dataset.wikidata.localise import simplified
 
 RELATIONS = tuple(all_relations())
 SINGLE = frozenset(relation.id for relation in all_relations().values() if relation.values == "single")

@@ -14,10 +14,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.languages import known, language
-from polyfact_dataset.relations import all_relations
+from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.files import atomic
 from polyfact_dataset.sample.tables import Entity, Statement, load_entities, load_statements
-from polyfact_dataset.storage import atomic
 
 PATH = Path(__file__).parent / "dump.json.bz2"
 

@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 TABLES = Path(__file__).parent / "tables"
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")

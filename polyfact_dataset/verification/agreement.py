@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from polyfact_dataset.records import LABELS
+from polyfact_dataset.schema import LABELS
 
 # The relaxed rule of earlier work, by which 91 % were published.
 RELAXED = "relaxed: judge `correct` with reviewer `ambiguous` counts as agreeing"

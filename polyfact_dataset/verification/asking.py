@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from polyfact_dataset.config import LlmConfig
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.llm.budget import Meter
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
-from polyfact_dataset.llm.meter import Meter
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import Answer, Request, Unanswered
-from polyfact_dataset.progress import Log
 from polyfact_dataset.verification.judging import Judge, Outcome, Task
 
 T = TypeVar("T", bound=Task)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from polyfact_dataset.records import LABELS
+from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.agreement import agreement, share
 from polyfact_dataset.verification.table import rated
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.records import OPTIONS
-from polyfact_dataset.storage import read_json, read_parquet
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json, read_parquet
+from polyfact_dataset.schema import OPTIONS
 
 LETTERS = "ABCD"
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.records import LABELS
-from polyfact_dataset.storage import disk_errors
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import disk_errors
+from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import Item
 
 FOLDER = "reviews"

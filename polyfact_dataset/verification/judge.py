@@ -16,14 +16,14 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from polyfact_dataset.config import Config, bare_url
-from polyfact_dataset.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.common.files import digest_json, read_json, read_parquet, write_json, write_parquet
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import Config, bare_url
 from polyfact_dataset.llm.batch import Shards, next_folder, take_in
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
-from polyfact_dataset.progress import Log
-from polyfact_dataset.records import DRIFT, JUDGEMENTS
-from polyfact_dataset.storage import digest_json, read_json, read_parquet, write_json, write_parquet
+from polyfact_dataset.schema import DRIFT, JUDGEMENTS
 from polyfact_dataset.verification.asking import Live, from_cache, uncached
 from polyfact_dataset.verification.items import load_facts, load_sample
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, Outcome

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from polyfact_dataset.config import VerificationConfig
-from polyfact_dataset.languages import language
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.text.normalise import clean
+from polyfact_dataset.config.build import VerificationConfig
 from polyfact_dataset.llm.prompts import Prompt
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request
-from polyfact_dataset.llm.reading import Unusable, object_of, text_of
-from polyfact_dataset.records import LABELS
-from polyfact_dataset.text import clean
+from polyfact_dataset.llm.response_text import Unusable, object_of, text_of
+from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import LETTERS, Fact, Item
 from polyfact_dataset.verification.rubric import PROBLEMS, judge_prompt, parallel_prompt
 

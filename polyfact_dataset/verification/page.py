@@ -17,9 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.errors import ConfigError, PolyFactError
-from polyfact_dataset.languages import language
-from polyfact_dataset.records import LABELS
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.errors import ConfigError, PolyFactError
+from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import LETTERS, Item, Sample, load_sample
 from polyfact_dataset.verification.journal import MAX_NOTE, Journal, Reviews
 from polyfact_dataset.verification.rubric import rubric

@@ -12,10 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from polyfact_dataset.config import Config
-from polyfact_dataset.records import LABELS
-from polyfact_dataset.relations import all_relations
-from polyfact_dataset.storage import write_json, write_parquet, write_text
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.files import write_json, write_parquet, write_text
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.agreement import RELAXED, agreement
 from polyfact_dataset.verification.figures import ALL, agreements, ambiguity, label_pairs
 from polyfact_dataset.verification.items import Item, Sample, load_sample

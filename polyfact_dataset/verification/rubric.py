@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from polyfact_dataset.config import VerificationConfig
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import digest_json
+from polyfact_dataset.config.build import VerificationConfig
 from polyfact_dataset.llm.prompts import Prompt, load
-from polyfact_dataset.records import LABELS
-from polyfact_dataset.storage import digest_json
+from polyfact_dataset.schema import LABELS
 
 PATH = Path(__file__).parent / "rubric.toml"
 PROMPTS = Path(__file__).parent / "prompts"

@@ -18,10 +18,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from polyfact_dataset.engine import connect
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.records import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
-from polyfact_dataset.storage import read_json, write_json, write_parquet
+from polyfact_dataset.common.database import connect
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import read_json, write_json, write_parquet
+from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
 from polyfact_dataset.verification.items import item_digest
 
 _SHOWN = ("fact_id", "property_id", "question", *OPTIONS, "answer_index", "answer_text", "subject_label")

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.records import LABELS
-from polyfact_dataset.storage import atomic
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import atomic
+from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import LETTERS, Item, load_sample
 from polyfact_dataset.verification.journal import Journal
 

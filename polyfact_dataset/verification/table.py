@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from polyfact_dataset.config import TiersConfig
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.records import VERIFICATION
-from polyfact_dataset.relations import all_relations
-from polyfact_dataset.storage import read_json, read_parquet
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import read_json, read_parquet
+from polyfact_dataset.config.build import TiersConfig
+from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.verification.journal import Reviews
 
 Key = tuple[str, str, str]

@@ -17,10 +17,10 @@ import msgspec
 import requests
 
 from polyfact_dataset import __version__
-from polyfact_dataset.config import BackfillConfig
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.progress import Log, Task
-from polyfact_dataset.waiting import retry_after_s
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.progress import Log, Task
+from polyfact_dataset.common.retry_after import retry_after_s
+from polyfact_dataset.config.build import BackfillConfig
 from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.entities import Reader, Rows
 

@@ -6,7 +6,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from polyfact_dataset.sqlite_file import SqliteFile
+from polyfact_dataset.common.sqlite import SqliteFile
 
 _CHUNK_IDS = 500
 

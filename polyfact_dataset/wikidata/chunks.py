@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.wikidata.bzip2 import HEADER_BYTES, MAX_BLOCK_BYTES, Decoder, decode, find_cut
 from polyfact_dataset.wikidata.dump import Members, Raw, Text, damaged, find_member, is_other_layout, text_of
 

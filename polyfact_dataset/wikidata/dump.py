@@ -18,8 +18,8 @@ from typing import BinaryIO, Literal, Protocol
 
 import msgspec
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import fingerprint
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import fingerprint
 
 STDIN = Path("-")
 _HEAD_BYTES = 1 << 20

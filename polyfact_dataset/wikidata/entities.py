@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 from msgspec.structs import astuple
 
-from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS, TEXT
+from polyfact_dataset.schema import ENTITIES, QUARANTINE, STATEMENTS, TEXT
 
 _ITEM_ID = re.compile(r"Q[1-9]\d{0,11}")
 _ENTITY_ID = re.compile(r"[QP][1-9]\d{0,11}")

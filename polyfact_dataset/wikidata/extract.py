@@ -12,12 +12,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polyfact_dataset.config import Config, ExtractConfig
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.languages import language
-from polyfact_dataset.pipeline import Context, Report
-from polyfact_dataset.progress import Task as Progress
-from polyfact_dataset.storage import digest_json, disk_errors, write_json
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest_json, disk_errors, write_json
+from polyfact_dataset.common.progress import Task as Progress
+from polyfact_dataset.config.build import Config, ExtractConfig
+from polyfact_dataset.pipeline.runner import Context, Report
 from polyfact_dataset.wikidata.bzip2 import has_lbzip2
 from polyfact_dataset.wikidata.chunks import Chunk, Chunks, Position, bounds, open_chunks
 from polyfact_dataset.wikidata.dump import Raw, damage_as_data_error, is_other_layout, open_raw

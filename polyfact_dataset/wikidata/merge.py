@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.pipeline import Context, Report
-from polyfact_dataset.stages import stage_folder
-from polyfact_dataset.storage import digest_json, read_json, read_parquet, sync, write_json, write_parquet
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest_json, read_json, read_parquet, sync, write_json, write_parquet
+from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.stages import stage_folder
 from polyfact_dataset.wikidata.entities import Reader, Rows
 from polyfact_dataset.wikidata.extract import (
     EXTRACTION,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polyfact_dataset.records import QUARANTINE
-from polyfact_dataset.storage import atomic, parquet_writer, read_json, read_parquet, remove, write_json
+from polyfact_dataset.common.files import atomic, parquet_writer, read_json, read_parquet, remove, write_json
+from polyfact_dataset.schema import QUARANTINE
 from polyfact_dataset.wikidata.chunks import Position
 from polyfact_dataset.wikidata.workers import TABLES
 

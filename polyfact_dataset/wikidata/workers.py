@@ -19,10 +19,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from polyfact_dataset.errors import RetryableError
-from polyfact_dataset.parallel import start_processes
-from polyfact_dataset.records import ENTITIES, QUARANTINE, STATEMENTS
-from polyfact_dataset.storage import disk_errors, write_parquet
+from polyfact_dataset.common.errors import RetryableError
+from polyfact_dataset.common.files import disk_errors, write_parquet
+from polyfact_dataset.common.processes import start_processes
+from polyfact_dataset.schema import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.wikidata.bzip2 import decode_by_lbzip2, decode_tolerantly
 from polyfact_dataset.wikidata.chunks import Chunk
 from polyfact_dataset.wikidata.dump import check_expansion, damage_as_data_error

@@ -30,8 +30,8 @@ from baselines.data import load  # noqa: E402
 from baselines.prompts import item_prompt  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
 from baselines.training.sampling import SamplingConfig  # noqa: E402
-from polyfact_dataset.errors import ConfigError  # noqa: E402
-from tests.baselines.training.runs import settings, trace  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError  # noqa: E402
+from tests.support.training_runs import settings, trace  # noqa: E402
 
 # Directions in degrees: Paris and its names lie together, Rome 60 degrees off, noise opposite.
 ANGLES = {"Paris": 0, "Paris!": 10, "Rome": 60, "parisi": 5, "Roma": 70, "Kairo": 180, "パリ": 2, "ローマ": 65}

@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("transformers", reason="needs polyfact[train]")
 
 from baselines.corpus import Row, Settings, block, build, choose_validation, read_rows
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 SMALL = Settings(("en", "de", "sw", "bn"), target_tokens=60, max_tokens=90, validation_share=0.1)
 

@@ -18,8 +18,8 @@ from baselines.corpus import Settings, build  # noqa: E402
 from baselines.cpt import CptConfig, check_corpus, load_chunks, make_trainer, train  # noqa: E402
 from baselines.training.likelihood import validation_loss  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
-from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
-from tests.baselines.training.runs import difference, settings, trace  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
+from tests.support.training_runs import difference, settings, trace  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 
 from baselines import data
 from baselines.data import accepted_names, load, load_answers, load_labels, load_open
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.storage import read_json
-from tests.baselines import releases
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json
+from tests.support import baseline_releases as releases
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from pydantic import ValidationError  # noqa: E402
 from baselines.data import load  # noqa: E402
 from baselines.dco import Collator, DcoConfig, answer_logprobs, dco_loss, draw, train  # noqa: E402
 from baselines.prompts import item_prompt  # noqa: E402
-from polyfact_dataset.errors import ConfigError  # noqa: E402
-from tests.baselines.training.runs import settings, trace  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError  # noqa: E402
+from tests.support.training_runs import settings, trace  # noqa: E402
 
 
 def test_the_loss_by_hand() -> None:

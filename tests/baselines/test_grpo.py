@@ -21,9 +21,9 @@ from baselines.rewards import RewardConfig, Verdict, answer_of, rollout_rewards 
 from baselines.sampler import batch_facts  # noqa: E402
 from baselines.training.config import load_config  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
-from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
-from tests.baselines.grpo_worker import HashJudge  # noqa: E402
-from tests.baselines.training.runs import difference, launch, log_of, settings, trace, write_config  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
+from tests.support.grpo_worker import HashJudge  # noqa: E402
+from tests.support.training_runs import difference, launch, log_of, settings, trace, write_config  # noqa: E402
 
 LANGUAGES = ("en", "ja", "sw")
 G = 4
@@ -174,7 +174,7 @@ def test_two_processes_are_one(make: Callable[..., Any], tmp_path: Path) -> None
     one = train(GrpoConfig.model_validate(make("one")))
     two = make("two")
     two["optimisation"]["batch"] = BLOCK
-    done = launch(2, "tests.baselines.grpo_worker", "--config", write_config(tmp_path / "two.yaml", two))
+    done = launch(2, "tests.support.grpo_worker", "--config", write_config(tmp_path / "two.yaml", two))
     assert done.returncode == 0, done.stderr[-2000:]
     assert trace(tmp_path / "two", "reward") == pytest.approx(trace(one.parent, "reward"), abs=1e-6)
     assert difference(one, tmp_path / "two" / "final") < 2e-5

@@ -20,7 +20,7 @@ from baselines.lab.methods import VARIANTS, folder_of
 from baselines.lab.pretrain import batches_of
 from baselines.lab.report import Report
 from baselines.lab.world import make_world
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(lab.main)

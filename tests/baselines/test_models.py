@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from baselines.models import label_of, load_model, pick_device
-from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.common.errors import ConfigError, RetryableError
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from baselines import prompts
 from baselines.data import Item
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.languages import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError
 
 GOLDEN = Path(__file__).parent / "golden"
 OPTIONS = ("Toronto", "Canberra", "Perth", "Wien")

@@ -21,7 +21,7 @@ from baselines.rewards import (
     rollout_rewards,
     shares,
 )
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 PAPER = RewardConfig()
 ENTITIES = ("Q1", "Q2", "Q3", "Q4")

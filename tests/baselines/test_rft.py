@@ -18,9 +18,9 @@ from baselines.prompts import item_prompt  # noqa: E402
 from baselines.rft import RftConfig, correct_answers, examples, train  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
 from baselines.training.sampling import SamplingConfig, sample_answers  # noqa: E402
-from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
-from polyfact_dataset.storage import read_json  # noqa: E402
-from tests.baselines.training.runs import settings, trace  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
+from polyfact_dataset.common.files import read_json  # noqa: E402
+from tests.support.training_runs import settings, trace  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from baselines.sampler import FactSampler, batch_facts
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 
 def test_a_fact_is_a_block_of_languages_times_generations() -> None:

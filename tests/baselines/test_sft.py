@@ -15,8 +15,8 @@ pytest.importorskip("trl", reason="needs polyfact[train]")
 from baselines.data import load  # noqa: E402
 from baselines.prompts import LETTERS, item_prompt  # noqa: E402
 from baselines.sft import Collator, SftConfig, equation3, option_scores, train  # noqa: E402
-from polyfact_dataset.errors import DataError  # noqa: E402
-from tests.baselines.training.runs import difference, launch, settings, trace, write_config  # noqa: E402
+from polyfact_dataset.common.errors import DataError  # noqa: E402
+from tests.support.training_runs import difference, launch, settings, trace, write_config  # noqa: E402
 
 
 def by_hand(scores: np.ndarray, gold: np.ndarray, consistency: float) -> float:

@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="needs polyfact[eval]")
 
 from baselines import tiny as module  # noqa: E402
 from baselines.models import load_model  # noqa: E402
-from polyfact_dataset.errors import ConfigError  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError  # noqa: E402
 
 LINES = ["Question: one two three 1234?\nAnswer: four", "質問：東京は？\n回答：日本"] * 5
 

@@ -24,9 +24,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from polyfact_dataset.release.source import config_files, read_manifest
+from polyfact_dataset.release.reader import config_files, read_manifest
 from tests.environments.check import FIRST_ROWS, digest
-from tests.hub import TOKEN, Hub, running
+from tests.support.hub import TOKEN, Hub, running
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = Path(os.environ.get("POLYFACT_ENVIRONMENTS", ROOT / ".environments"))

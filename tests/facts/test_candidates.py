@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.planted import build, item, labels, reasons, state, world
+from tests.support.planted import build, item, labels, reasons, state, world
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_what_was_ever_stated_is_never_a_distractor(decided: tuple) -> None:
 
 
 def test_the_pool_is_cut_by_the_shuffle_and_counted(tmp_path: Path) -> None:
-    from polyfact_dataset.config import load_config
+    from polyfact_dataset.config.build import load_config
 
     config = load_config(facts=22, extract__workers=1, candidates__min_pool=5)
     out = build(tmp_path, world(), "candidates", config)

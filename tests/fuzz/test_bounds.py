@@ -11,14 +11,14 @@ import pytest
 
 from baselines.evaluate.klar import load_klar
 from baselines.evaluate.results import load_result
-from polyfact_dataset.config import load_config
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json
+from polyfact_dataset.config.build import load_config
 from polyfact_dataset.llm.protocol import CHAT, BrokenAnswer, read_answer
-from polyfact_dataset.llm.reading import Unusable, object_of
-from polyfact_dataset.storage import read_json
+from polyfact_dataset.llm.response_text import Unusable, object_of
 from polyfact_dataset.wikidata.entities import Reader, Rows
 from polyfact_dataset.wikidata.extract import wanted
-from tests.planted import item, labels
+from tests.support.planted import item, labels
 
 DEEP = "[" * 10_000 + "]" * 10_000
 MB = 1 << 20
@@ -40,8 +40,8 @@ def test_a_line_of_200_mb_is_quarantined_in_bounded_memory(tmp_path: Path) -> No
         file.write(b",\n" + sound[1] + b"\n]\n")
     script = (
         "import sys; from pathlib import Path\n"
-        "from polyfact_dataset import pipeline; from polyfact_dataset.config import load_config\n"
-        "from polyfact_dataset.progress import Log\n"
+        "from polyfact_dataset import pipeline; from polyfact_dataset.config.build import load_config\n"
+        "from polyfact_dataset.common.progress import Log\n"
         "config = load_config(extract__workers=1, extract__max_line_bytes=1 << 20)\n"
         "inputs = pipeline.Inputs(config, Path(sys.argv[1]))\n"
         "made = pipeline.run(inputs, Path(sys.argv[2]), Log(quiet=True), until='extract')\n"

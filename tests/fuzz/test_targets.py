@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.fuzz.targets import TARGETS, answered
+from tests.support.fuzz_targets import TARGETS, answered
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -10,12 +10,12 @@ import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.llm.batch import Shards, read_answers
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.prompts import load
 from polyfact_dataset.llm.protocol import RESPONSES, Request
-from polyfact_dataset.questions.asking import PROMPTS
+from polyfact_dataset.questions.generation import PROMPTS
 
 
 def request(number: int) -> Request:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.llm.cache import Cache, Sent
 from polyfact_dataset.llm.protocol import CHAT, Answer, Request, read_answer, rejection
 

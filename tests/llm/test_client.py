@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from polyfact_dataset.config import LlmConfig
-from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.common.errors import ConfigError, RetryableError
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.llm.budget import Meter
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
-from polyfact_dataset.llm.meter import Meter
 from polyfact_dataset.llm.protocol import CHAT, UNANSWERED, Answer, Request, Unanswered, read_answer, rejection
-from polyfact_dataset.progress import Log
 
 
 def request(number: int) -> Request:

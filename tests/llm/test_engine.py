@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from polyfact_dataset.config import LlmConfig, load_config
-from polyfact_dataset.errors import ConfigError, RetryableError
+from polyfact_dataset.common.errors import ConfigError, RetryableError
+from polyfact_dataset.common.retry_after import retry_after_s
+from polyfact_dataset.config.build import LlmConfig, load_config
 from polyfact_dataset.llm.openai_engine import OpenAIEngine, is_private
 from polyfact_dataset.llm.protocol import Answer, Request, Unanswered
-from polyfact_dataset.waiting import retry_after_s
-from tests.llm.server import BAD_TRANSPORT, MODEL, Scripted, serve
+from tests.support.llm_server import BAD_TRANSPORT, MODEL, Scripted, serve
 
 SECRET = "sk-secret-0123456789"
 RECORD = '{"language": "German (Deutsch)", "subject": "Peru", "relation": "capital", "answer": "Lima"}'

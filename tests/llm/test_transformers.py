@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.config import LlmConfig, load_config
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import LlmConfig, load_config
+from polyfact_dataset.llm.budget import Meter
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
-from polyfact_dataset.llm.meter import Meter
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import Answer, Request
-from polyfact_dataset.progress import Log
-from polyfact_dataset.questions.asking import Asking, Settled
-from tests.questions.test_asking import fact
+from polyfact_dataset.questions.generation import Asking, Settled
+from tests.questions.test_generation import fact
 
 needed = ("torch", "transformers", "fastapi", "uvicorn")
 pytestmark = [

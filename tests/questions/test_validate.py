@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from polyfact_dataset.config import load_config
+from polyfact_dataset.config.build import load_config
 from polyfact_dataset.questions.validate import fault
-from tests.planted import build, item, labels, reasons, state, world
+from tests.support.planted import build, item, labels, reasons, state, world
 
 
 @pytest.mark.parametrize(

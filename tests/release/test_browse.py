@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json
 from polyfact_dataset.release.browse import fact, read_statistics, search
 from polyfact_dataset.release.stats import POPULARITY_EDGES, popularity_names, statistics
-from polyfact_dataset.storage import read_json
-from tests.conftest import polyfact
-from tests.release.planted import copy_of, edited, parallel_rows_of
+from tests.support.command import polyfact
+from tests.support.released import copy_of, edited, parallel_rows_of
 
 
 def test_statistics_count_the_rows(small: Path) -> None:

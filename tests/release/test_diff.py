@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.release.diff import Diff, changelog, compare, next_version, require_no_leak
-from polyfact_dataset.release.source import config_files
-from tests.conftest import polyfact
-from tests.release.planted import Rows, edited, parallel_rows_of
+from polyfact_dataset.release.reader import config_files
+from tests.support.command import polyfact
+from tests.support.released import Rows, edited, parallel_rows_of
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from polyfact_dataset.errors import DataError, PolyFactError
-from polyfact_dataset.records import FLAT_ROWS, parallel_rows
+from polyfact_dataset.common.errors import DataError, PolyFactError
+from polyfact_dataset.common.escaping import markdown
+from polyfact_dataset.common.files import read_json
 from polyfact_dataset.release import card, documents, figures
-from polyfact_dataset.release.source import read_release
+from polyfact_dataset.release.reader import read_release
 from polyfact_dataset.release.stats import statistics
-from polyfact_dataset.shown import markdown
-from polyfact_dataset.storage import read_json
-from tests.conftest import polyfact
-from tests.release.planted import copy_of, parallel_rows_of
+from polyfact_dataset.schema import FLAT_ROWS, parallel_rows
+from tests.support.command import polyfact
+from tests.support.released import copy_of, parallel_rows_of
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from polyfact_dataset.config import load_config
-from polyfact_dataset.languages import PAPER_LANGUAGES, language
-from polyfact_dataset.records import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
+from polyfact_dataset.common.files import digest, read_json
+from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.config.build import load_config
+from polyfact_dataset.facts.labels import usable
 from polyfact_dataset.release.export import configs, write_partition
 from polyfact_dataset.release.rows import accepted_answers
-from polyfact_dataset.storage import digest, read_json
-from polyfact_dataset.text import normalise
-from polyfact_dataset.wikidata.localise import usable
+from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
 from tests.environments.run import readers
 
 

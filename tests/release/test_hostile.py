@@ -13,17 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 from markdown_it import MarkdownIt
 
-from polyfact_dataset.config import load_config
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.quality.audit.load import read
-from polyfact_dataset.release import browse, card, show
+from polyfact_dataset.audit.load import read
+from polyfact_dataset.cli import tables as show
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.config.build import load_config
+from polyfact_dataset.hub.push import require_publishable
+from polyfact_dataset.pipeline.rebuild import _answered, configuration
+from polyfact_dataset.release import browse, card
 from polyfact_dataset.release.diff import compare
 from polyfact_dataset.release.documents import loading_script, render_again
-from polyfact_dataset.release.push import require_publishable
-from polyfact_dataset.release.rebuild import _answered, configuration
-from polyfact_dataset.release.source import config_files, read_release
+from polyfact_dataset.release.reader import config_files, read_release
 from polyfact_dataset.release.stats import statistics
-from tests.release.planted import copy_of, edited
+from tests.support.released import copy_of, edited
 
 OUTSIDE = (
     "../../secret.parquet",

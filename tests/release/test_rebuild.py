@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.release.rebuild import _compare, configuration
-from polyfact_dataset.release.source import read_manifest
-from tests.conftest import polyfact
-from tests.test_build import contents
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.pipeline.rebuild import _compare, configuration
+from polyfact_dataset.release.reader import read_manifest
+from tests.pipeline.test_build import contents
+from tests.support.command import polyfact
 
 
 def test_a_release_is_rebuilt_to_the_byte_from_what_it_was_built_on(

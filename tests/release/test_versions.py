@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.config import ReleaseConfig
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.config.build import ReleaseConfig
 from polyfact_dataset.release.diff import compare
-from polyfact_dataset.release.source import read_about
+from polyfact_dataset.release.reader import read_about
 from polyfact_dataset.release.versions import version_and_changes
-from tests.conftest import polyfact
-from tests.release.planted import Rows, edited, parallel_rows_of
+from tests.support.command import polyfact
+from tests.support.released import Rows, edited, parallel_rows_of
 
 
 def test_a_fact_that_is_no_longer_stated(small: Path, following: Path, dropped_fact: str) -> None:
@@ -36,8 +36,8 @@ def test_a_fact_that_is_no_longer_stated(small: Path, following: Path, dropped_f
 def test_the_dump_date_is_read_from_the_name_where_it_is_not_configured(
     next_dump: Path, small: Path, following: Path
 ) -> None:
-    from polyfact_dataset.build import settle
-    from polyfact_dataset.config import load_config
+    from polyfact_dataset.config.build import load_config
+    from polyfact_dataset.pipeline.inputs import settle
 
     assert read_about(following)["dump_date"] == "2026-01-05", "the configuration wins"
     dated = settle(load_config(), next_dump, None).config.release.dump_date

@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polyfact_dataset.build import read_objections, read_verification
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.records import VERIFICATION
-from polyfact_dataset.storage import read_json
-from polyfact_dataset.text import clean
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import read_json
+from polyfact_dataset.common.text.normalise import clean
+from polyfact_dataset.pipeline.inputs import read_objections, read_verification
+from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.verification.items import Item, load_sample
 from polyfact_dataset.verification.page import Desk
-from tests.llm.server import serve
-from tests.questions.test_model_build import call, done
-from tests.verification.server import JUDGE, ScriptedJudge, record_of
+from tests.questions.test_generation_run import call, done
+from tests.support.llm_server import serve
+from tests.support.review_server import JUDGE, ScriptedJudge, record_of
 
 # Relations of which the judge says something; of the rest everything is correct.
 DOUBTFUL, CLEARED, REFUSED, DRIFTED, WITHDRAWN, REVIEWED = "P17", "P136", "P495", "P36", "P50", "P57"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.verification.items import Item
 from polyfact_dataset.verification.journal import Journal, all_reviews
 

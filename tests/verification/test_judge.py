@@ -16,13 +16,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from polyfact_dataset.common.files import read_json
 from polyfact_dataset.llm.protocol import RESPONSES
-from polyfact_dataset.storage import read_json
 from polyfact_dataset.verification.selftest import SOUND, planted_facts, planted_items
-from tests.llm.server import BAD_TRANSPORT, serve, share
-from tests.questions.test_model_build import call, done
-from tests.verification.releases import LANGUAGES, sampled
-from tests.verification.server import BAD_JUDGEMENTS, JUDGE, ScriptedJudge, by_question, record_of
+from tests.questions.test_generation_run import call, done
+from tests.support.judged import LANGUAGES, sampled
+from tests.support.llm_server import BAD_TRANSPORT, serve, share
+from tests.support.review_server import BAD_JUDGEMENTS, JUDGE, ScriptedJudge, by_question, record_of
 
 TRUTH = by_question((0.3, 0.2))
 TRANSPORT = tuple(name for name in BAD_TRANSPORT if name != "429-after")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polyfact_dataset.config import VerificationConfig
+from polyfact_dataset.config.build import VerificationConfig
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request, read_answer
 from polyfact_dataset.verification.items import Asked, Fact, Item
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, Outcome

@@ -21,11 +21,11 @@ from urllib.request import Request, urlopen
 import pytest
 import requests
 
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.verification.items import Item, load_sample
 from polyfact_dataset.verification.page import Desk, OwnPagesOnly, item_html
-from tests.questions.test_model_build import call
-from tests.verification.releases import sampled
+from tests.questions.test_generation_run import call
+from tests.support.judged import sampled
 
 EVIL = '<img src=x onerror="window.hit=1">${window.hit=2}{{evil}}</p><script>window.hit=3</script>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

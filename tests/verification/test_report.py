@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from polyfact_dataset.records import JUDGEMENTS, VERIFICATION
-from polyfact_dataset.storage import read_json, write_json
+from polyfact_dataset.common.files import read_json, write_json
+from polyfact_dataset.schema import JUDGEMENTS, VERIFICATION
 from polyfact_dataset.verification.agreement import RELAXED
 from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
-from tests.llm.server import serve
-from tests.questions.test_model_build import call, done
-from tests.verification.releases import sampled
-from tests.verification.server import JUDGE, ScriptedJudge, by_question, record_of
+from tests.questions.test_generation_run import call, done
+from tests.support.judged import sampled
+from tests.support.llm_server import serve
+from tests.support.review_server import JUDGE, ScriptedJudge, by_question, record_of
 
 TRUTH = by_question((0.3, 0.2))
 

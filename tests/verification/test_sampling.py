@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.storage import digest
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import digest
 from polyfact_dataset.verification.items import item_digest, load_facts, load_sample
 from polyfact_dataset.verification.sampling import Draw, draw_sample, write_sample
-from tests.verification.releases import LANGUAGES, sampled, write_release
+from tests.support.judged import LANGUAGES, sampled, write_release
 
 
 def facts_of(rows: list[dict], code: str = "en") -> list[str]:

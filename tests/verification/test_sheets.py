@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.errors import DataError
-from polyfact_dataset.records import OPTIONS
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.schema import OPTIONS
 from polyfact_dataset.verification.items import item_digest, load_sample
 from polyfact_dataset.verification.journal import Journal
 from polyfact_dataset.verification.sheets import defused, export, import_sheet
-from tests.questions.test_model_build import call, done
-from tests.verification import releases
-from tests.verification.releases import sampled
+from tests.questions.test_generation_run import call, done
+from tests.support import judged as releases
+from tests.support.judged import sampled
 
 
 def sheet(path: Path) -> list[dict[str, str]]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from polyfact_dataset.config import TiersConfig
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.storage import write_json, write_parquet
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import write_json, write_parquet
+from polyfact_dataset.config.build import TiersConfig
 from polyfact_dataset.verification.journal import Review, Reviews
 from polyfact_dataset.verification.table import Source, as_table, relation_evidence, source, table_rows, verdict
 

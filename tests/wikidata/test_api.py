@@ -10,15 +10,15 @@ import msgspec
 import pytest
 import requests
 
-from polyfact_dataset.config import BackfillConfig, Config
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.progress import Log
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import BackfillConfig, Config
 from polyfact_dataset.wikidata.api import Client, Outcome
 from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.entities import Reader
 from polyfact_dataset.wikidata.extract import wanted
-from tests.planted import item
-from tests.wikidata.server import Wikidata, serving
+from tests.support.planted import item
+from tests.support.wikidata_server import Wikidata, serving
 
 IDS = [f"Q{number}" for number in range(1, 121)]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.errors import DataError, RetryableError
+from polyfact_dataset.common.errors import DataError, RetryableError
 from polyfact_dataset.wikidata.api import Client, Outcome
-from tests.wikidata.backfilled import build, contents, settings
-from tests.wikidata.server import Wikidata
+from tests.support.backfilled import build, contents, settings
+from tests.support.wikidata_server import Wikidata
 
 
 def _truncate(path: Path) -> None:

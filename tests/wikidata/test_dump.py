@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.wikidata.dump import (
     Members,
     Raw,
@@ -22,7 +22,7 @@ from polyfact_dataset.wikidata.dump import (
     is_other_layout,
     text_of,
 )
-from tests.wikidata.dumps import open_dump
+from tests.support.dumps import open_dump
 
 LINES = b"[\n" + b",\n".join(b'{"id":"Q%d","type":"item"}' % n for n in range(1, 2000)) + b"\n]\n"
 COMPRESS = {

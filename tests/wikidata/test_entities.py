@@ -11,7 +11,7 @@ import usual
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyfact_dataset.config import Config
+from polyfact_dataset.config.build import Config
 from polyfact_dataset.sample.make import awkward, claim, encode
 from polyfact_dataset.wikidata.entities import Reader, Rows
 from polyfact_dataset.wikidata.extract import wanted

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 import usual
 
-from polyfact_dataset.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.progress import Log
+from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.common.progress import Log
 from polyfact_dataset.wikidata import dump as dump_module
 from polyfact_dataset.wikidata import extract as module
 from polyfact_dataset.wikidata.parts import Parts
-from tests.conftest import polyfact
-from tests.wikidata.dumps import KINDS, config, contents, extract, packed, settings, text
+from tests.support.command import polyfact
+from tests.support.dumps import KINDS, config, contents, extract, packed, settings, text
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_a_dead_worker_is_an_error_that_may_pass(
     with monkeypatch.context() as patch, pytest.raises(RetryableError, match="ended abruptly"):
         patch.setattr("polyfact_dataset.wikidata.workers.Worker.parse", lambda *_: os._exit(9))
         # A forked worker has the patch, whatever threads earlier tests left in this process.
-        patch.setattr("polyfact_dataset.parallel.threading.active_count", lambda: 1)
+        patch.setattr("polyfact_dataset.common.processes.threading.active_count", lambda: 1)
         extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))
     assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))) == whole["bz2"]
 
@@ -270,7 +270,7 @@ def test_memory_bounds_the_workers(dumps: dict[str, Path]) -> None:
 
 
 def test_without_the_dump_nothing_can_be_extracted_anew(tmp_path: Path) -> None:
-    from polyfact_dataset.pipeline import Inputs, run
+    from polyfact_dataset.pipeline.runner import Inputs, run
 
     with pytest.raises(ConfigError, match="extract it again"):
         run(Inputs(config(), None, source="stdin:1"), tmp_path / "build", Log(quiet=True), until="extract")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from polyfact_dataset.build import SAMPLE_DUMP, merge, run
-from polyfact_dataset.errors import ConfigError
-from tests.conftest import polyfact
-from tests.wikidata.dumps import KINDS, config, contents, extract, packed, settings, text
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP, merge, run
+from tests.support.command import polyfact
+from tests.support.dumps import KINDS, config, contents, extract, packed, settings, text
 from tests.wikidata.test_extract import tables
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 MODULES = ("accuracy", "calibration", "consistency", "gen_score", "rankc")
 

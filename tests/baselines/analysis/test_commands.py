@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from baselines.analysis import drift, failure_modes, files, lahis, lape, layer_rank, report, uncertainty
 from baselines.data import load
 from baselines.evaluate import results
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 from tests.baselines.analysis.test_failure_modes import BASE, CODES, TRAINED, generations
 
 LANGUAGES = "en,zh"

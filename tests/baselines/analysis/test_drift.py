@@ -8,8 +8,8 @@ import torch
 
 from baselines.analysis import vectors
 from baselines.analysis.drift import final_states, summarise
-from polyfact_dataset.errors import DataError
-from tests.baselines.analysis.planted import random_qwen2
+from polyfact_dataset.common.errors import DataError
+from tests.support.planted_models import random_qwen2
 
 
 def test_planted_movement_is_found():

@@ -10,7 +10,7 @@ from baselines.analysis import failures
 from baselines.analysis.failure_modes import compare, draw, summarise
 from baselines.analysis.files import Result
 from baselines.evaluate.results import GENERATIONS
-from polyfact_dataset.errors import DataError
+from polyfact_dataset.common.errors import DataError
 
 ACCEPTED = {
     "f1": {"en": ["Germany"], "de": ["Deutschland", "BRD"], "es": ["Alemania"]},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from baselines.analysis import heads
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 
 def test_importance_is_the_mean_magnitude_times_the_share_of_negative_products():

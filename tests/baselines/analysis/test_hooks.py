@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from baselines.analysis.hooks import anatomy, block_outputs, gate_activations, head_mask
-from polyfact_dataset.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError
 
 FAMILIES = ("Llama", "Qwen2", "Qwen3", "Olmo2", "Gemma", "Gemma2", "Gemma3")
 IDS = torch.tensor([[3, 1, 4, 1, 5]])

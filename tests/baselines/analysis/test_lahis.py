@@ -10,7 +10,7 @@ from baselines.analysis.files import Result
 from baselines.analysis.hooks import anatomy, head_mask
 from baselines.analysis.lahis import HeadMask, compare, draw, importances, summarise
 from baselines.analysis.text import Sample, Sampler
-from tests.baselines.analysis.planted import CODES, HEADS, WORDS, Words, blank, language_axes, line, random_qwen2, token
+from tests.support.planted_models import CODES, HEADS, WORDS, Words, blank, language_axes, line, random_qwen2, token
 
 # (layer, head) -> languages whose words it makes likelier
 PLANTED = {(0, 1): [0], (2, 3): [1], (3, 0): [2], (1, 2): [0, 1, 2]}

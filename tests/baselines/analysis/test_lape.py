@@ -9,7 +9,7 @@ from baselines.analysis.files import Result
 from baselines.analysis.hooks import anatomy, gate_activations
 from baselines.analysis.lape import compare, count_activations, draw, summarise
 from baselines.analysis.text import Sample, Sampler
-from tests.baselines.analysis.planted import (
+from tests.support.planted_models import (
     CODES,
     LAYERS,
     WIDTH,

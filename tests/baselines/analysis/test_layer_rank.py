@@ -11,7 +11,7 @@ from baselines.analysis.files import Result
 from baselines.analysis.layer_rank import Probe, compare, draw, examples, first_token, probes_of, rank_probes, summarise
 from baselines.data import Fact, Item
 from baselines.prompts import Prompt
-from tests.baselines.analysis.planted import blank, random_qwen2
+from tests.support.planted_models import blank, random_qwen2
 
 QUESTION = 24
 

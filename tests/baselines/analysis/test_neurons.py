@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from baselines.analysis import neurons
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 
 def brute_force(counts, tokens, rule, share, quantile):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from baselines.analysis import drift, files, lape, report
-from polyfact_dataset.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError
 
 CODES = ("en", "de")
 FIELDS = {"models": [{"name": "m", "weights": "abc", "dtype": "float32"}], "inputs": {"text": "x"}, "seconds": 1.0}

@@ -8,8 +8,8 @@ from itertools import count, islice
 import pytest
 
 from baselines.analysis.text import ParallelText, Sampler
-from polyfact_dataset.errors import ConfigError, DataError
-from tests.baselines.analysis.planted import Words, line, token
+from polyfact_dataset.common.errors import ConfigError, DataError
+from tests.support.planted_models import Words, line, token
 
 CODES = ("aa", "bb")
 

@@ -9,8 +9,8 @@ import torch
 
 from baselines.analysis.uncertainty import measure, question_loss, sample_answers, self_similarity
 from baselines.models import Model
-from polyfact_dataset.errors import DataError
-from tests.baselines.analysis.planted import Words, blank, line, random_qwen2
+from polyfact_dataset.common.errors import DataError
+from tests.support.planted_models import Words, blank, line, random_qwen2
 
 
 class Speaking(Words):

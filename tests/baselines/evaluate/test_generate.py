@@ -15,7 +15,7 @@ from baselines.evaluate import open as open_answers  # noqa: E402
 from baselines.evaluate import results  # noqa: E402
 from baselines.evaluate.generate import Generator  # noqa: E402
 from baselines.models import Model, load_model  # noqa: E402
-from polyfact_dataset.errors import ConfigError, DataError  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
 from tests.baselines import releases  # noqa: E402
 
 PROMPTS = ["Question: Which city?\nAnswer:", "質問：都市は？\n回答：", "A", "Swali: mji gani ni huu?\nJibu:"]

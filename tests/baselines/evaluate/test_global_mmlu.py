@@ -14,8 +14,8 @@ pytest.importorskip("torch", reason="needs polyfact[eval]")
 pytest.importorskip("lm_eval", reason="needs polyfact[eval]")
 
 from baselines.evaluate import global_mmlu, results
-from polyfact_dataset.errors import ConfigError, RetryableError
-from polyfact_dataset.languages import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError, RetryableError
 
 QUESTIONS = 6
 

@@ -13,8 +13,8 @@ pytest.importorskip("lm_eval", reason="needs polyfact[eval]")
 from baselines.data import load
 from baselines.evaluate import harness, mcq, results
 from baselines.prompts import item_prompt
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.languages import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError
 
 
 def test_the_shipped_tasks_are_what_is_written_now(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from baselines.evaluate import common, klar, results
 from baselines.evaluate.klar import LANGUAGES, RelationFile, Sample, load_klar, prompt_of, questions_of
-from polyfact_dataset.errors import ConfigError, DataError
-from tests.baselines import releases
+from polyfact_dataset.common.errors import ConfigError, DataError
+from tests.support import baseline_releases as releases
 
 CAPITALS = [("France", "Paris"), ("Italy", "Rome"), ("Austria", "Vienna"), ("Egypt", "Cairo"), ("Peru", "Lima")]
 

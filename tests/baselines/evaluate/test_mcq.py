@@ -20,10 +20,10 @@ pytest.importorskip("transformers", reason="needs polyfact[eval]")
 
 from baselines import data
 from baselines.evaluate import mcq, results, shards
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.languages import PAPER_LANGUAGES
-from polyfact_dataset.storage import read_json
-from tests.baselines import releases
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json
+from tests.support import baseline_releases as releases
 
 
 @pytest.fixture(scope="module")

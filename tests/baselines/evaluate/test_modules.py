@@ -12,8 +12,8 @@ import pytest
 
 from baselines import metrics
 from baselines.evaluate import hf_metrics
-from polyfact_dataset.errors import ConfigError
-from polyfact_dataset.languages import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

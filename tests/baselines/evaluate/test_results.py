@@ -15,8 +15,8 @@ from baselines import metrics
 from baselines.evaluate import compare, results, series
 from baselines.evaluate.results import Data, Prompt, Result, Speed
 from baselines.evaluate.summary import Choices, summarise_choices, summarise_generations
-from polyfact_dataset.errors import ConfigError, DataError
-from polyfact_dataset.storage import digest
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest
 
 LANGUAGES = ("en", "de", "sw")
 FACTS = 40

@@ -10,8 +10,8 @@ pytest.importorskip("torch", reason="needs polyfact[train]")
 
 from baselines.sft import SftConfig
 from baselines.training.config import load_config
-from polyfact_dataset.errors import ConfigError
-from tests.baselines.training.runs import settings, write_config
+from polyfact_dataset.common.errors import ConfigError
+from tests.support.training_runs import settings, write_config
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ pytest.importorskip("trl", reason="needs polyfact[train]")
 from baselines.sft import SftConfig, train  # noqa: E402
 from baselines.training.merge import merge  # noqa: E402
 from baselines.training.push import push, render  # noqa: E402
-from polyfact_dataset.errors import ConfigError  # noqa: E402
-from polyfact_dataset.storage import read_json  # noqa: E402
-from tests.baselines.training.runs import settings, weights  # noqa: E402
-from tests.hub import Hub  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError  # noqa: E402
+from polyfact_dataset.common.files import read_json  # noqa: E402
+from tests.support.hub import Hub  # noqa: E402
+from tests.support.training_runs import settings, weights  # noqa: E402
 
 BASE = "allenai/OLMo-2-1124-7B"
 

@@ -22,9 +22,9 @@ from baselines.sft import SftConfig, make_trainer, train  # noqa: E402
 from baselines.training.guard import disk_errors  # noqa: E402
 from baselines.training.hooks import checkpoints, last_checkpoint  # noqa: E402
 from baselines.training.run import Run, same_randomness  # noqa: E402
-from polyfact_dataset.errors import ConfigError, DataError, RetryableError  # noqa: E402
-from polyfact_dataset.storage import read_json, remove, write_json  # noqa: E402
-from tests.baselines.training.runs import difference, log_of, settings, trace, weights, write_config  # noqa: E402
+from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError  # noqa: E402
+from polyfact_dataset.common.files import read_json, remove, write_json  # noqa: E402
+from tests.support.training_runs import difference, log_of, settings, trace, weights, write_config  # noqa: E402
 
 # Two epochs of 8 steps; dropout, so that random numbers matter; checkpoints at 4, 8, 12 and 16.
 CHANGES = {

@@ -1,0 +1,67 @@
+"""What a build knows about its release beyond the release itself: statements, aliases, strata."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.common.database import connect
+from polyfact_dataset.common.files import read_json, read_parquet
+from polyfact_dataset.pipeline.stages import stage_folder
+
+_STATEMENTS = """
+    SELECT s.* FROM read_parquet($statements) s
+    SEMI JOIN facts f ON s.subject = f.subject_id AND s.property = f.property_id
+    ORDER BY ALL
+"""
+_ALIASES = """
+    SELECT id AS entity, unnest(aliases).code AS code, unnest(aliases).text AS text
+    FROM read_parquet($entities) e SEMI JOIN facts f ON e.id = f.object_id
+    ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True)
+class Making:
+    """The folder of the build that made a release, or None when the release is all there is."""
+
+    build: Path | None = None
+
+    @classmethod
+    def of(cls, release: Path) -> Making:
+        """The build around a release folder, if it is the one that the release's manifest speaks of."""
+        build = release.resolve().parent
+        if not (build / "manifest.json").is_file() or not (release / "manifest.json").is_file():
+            return cls()
+        if read_json(build / "manifest.json").get("build") != read_json(release / "manifest.json").get("build"):
+            return cls()
+        return cls(build) if stage_folder(build, "extract").is_dir() else cls()
+
+    def _query(self, query: str, facts: pa.Table, table: str) -> pa.Table | None:
+        if self.build is None:
+            return None
+        path = stage_folder(self.build, "extract") / f"{table}.parquet"
+        with tempfile.TemporaryDirectory() as spill, connect(Path(spill)) as connection:
+            connection.register("facts", facts.select(["subject_id", "property_id", "object_id"]))
+            return connection.sql(query, params={table: str(path)}).to_arrow_table()
+
+    def statements(self, facts: pa.Table) -> pa.Table | None:
+        """`records.STATEMENTS` about the facts' subjects and relations."""
+        return self._query(_STATEMENTS, facts, "statements")
+
+    def aliases(self, facts: pa.Table) -> pa.Table | None:
+        """`entity, code, text` of the facts' objects."""
+        return self._query(_ALIASES, facts, "entities")
+
+    def strata(self, facts: pa.Table) -> pa.ChunkedArray:
+        """The stratum of each fact; its relation and split where the drawing is not known."""
+        coarse = pc.binary_join_element_wise(facts.column("property_id"), facts.column("split"), "/")
+        if self.build is None:
+            return coarse
+        drawn = read_parquet(stage_folder(self.build, "items") / "items.parquet", ["fact_id", "stratum"])
+        rows = pc.index_in(facts.column("fact_id"), value_set=drawn.column("fact_id").combine_chunks())
+        return pc.coalesce(drawn.column("stratum").take(rows), coarse)

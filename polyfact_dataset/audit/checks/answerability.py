@@ -1,0 +1,153 @@
+"""Audit 3: does each question have one answer?
+
+It names its subject, no other fact asks the same words with another gold, no other relation is asked for in its
+wording, no fact stands twice, and no option is another true answer, now or by the statements that were extracted:
+those are current (best rank, not ended), past (ended, or a better-ranked one exists) or deprecated. Only current
+ones break the gate; the others are reported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from polyfact_dataset.audit.release import Items, Release
+from polyfact_dataset.audit.result import Section, shown
+from polyfact_dataset.audit.wording import bare
+from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.config.audit import AuditConfig
+
+_Pair = tuple[str, str]
+
+
+def _unnamed(items: Items, release: Release, section: Section) -> None:
+    """Questions that do not hold the name of their subject."""
+    if items.subjects is None:
+        return
+    questions, subjects = items.asked, items.named
+    ids = release.array("fact_id")[items.rows]
+    pairs = zip(items.questions.codes.tolist(), items.subjects.codes.tolist())
+    for row, (question, subject) in enumerate(pairs):
+        if not subjects[subject] or subjects[subject] not in questions[question]:
+            detail = f"{shown(items.subjects.values[subject])!r} is not in {shown(items.questions.values[question])!r}"
+            section.find("subject_named", [ids[row]], items.code, [detail])
+
+
+def _shared_questions(items: Items, release: Release, section: Section) -> None:
+    """Wordings that are asked with more than one gold, whatever the case, width or spacing."""
+    golds: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    normal = items.asked
+    answers = release.column("object_id")
+    for row, question in zip(items.rows.tolist(), items.questions.codes.tolist()):
+        golds[normal[question]][answers[row]].append(row)
+    ids = release.column("fact_id")
+    for question, by_gold in golds.items():
+        if len(by_gold) > 1:
+            facts = sorted(ids[row] for rows in by_gold.values() for row in rows)
+            section.find("one_gold", facts, items.code, [f"{shown(question)!r} has {len(by_gold)} golds"] * len(facts))
+
+
+def _other_relations(items: Items, release: Release, section: Section) -> None:
+    """Questions in a wording that asks for another relation in most of its facts, whatever the case or punctuation."""
+    wordings = items.wordings
+    forms = [bare(normalise(text)) for text in wordings.values]
+    relations = release.array("property_id")[items.rows].tolist()
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for number, relation in zip(wordings.codes.tolist(), relations):
+        counts[forms[number]][relation] += 1
+    shared = {form: own.most_common() for form, own in counts.items() if len(own) > 1}
+    ids = release.array("fact_id")[items.rows]
+    for row, number in enumerate(wordings.codes.tolist() if shared else ()):
+        (most, times), *others = shared.get(forms[number], [("", 0)])
+        if others and (relations[row] != most or others[0][1] == times):
+            asked = ", ".join(f"{relation} {count} times" for relation, count in shared[forms[number]])
+            detail = f"{shown(wordings.values[number])!r} asks for {asked}"
+            section.find("one_relation", [ids[row]], items.code, [detail])
+
+
+def _duplicates(release: Release, section: Section) -> None:
+    """Facts that stand in the release more than once."""
+    splits: dict[str, list[str]] = defaultdict(list)
+    for fact, split in zip(release.column("fact_id"), release.column("split")):
+        splits[fact].append(split)
+    for fact, where in splits.items():
+        if len(where) > 1:
+            section.find("duplicates", [fact], "", [f"in {', '.join(where)}"])
+
+
+def standing(rank: str, truthy: bool, ended: bool) -> str:
+    """What a statement says today: `current`, `past` or `deprecated`."""
+    if rank == "deprecated":
+        return "deprecated"
+    return "current" if truthy and not ended else "past"
+
+
+def truths(release: Release) -> dict[_Pair, dict[str, str]]:
+    """(subject, relation) -> object -> standing; the release's own facts are current."""
+    known: dict[_Pair, dict[str, str]] = defaultdict(dict)
+    if release.statements is not None:
+        order = {"current": 0, "past": 1, "deprecated": 2}
+        names = ("subject", "property", "object", "rank", "truthy", "ended")
+        for subject, relation, entity, rank, truthy, ended in zip(
+            *(release.statements.column(name).to_pylist() for name in names)
+        ):
+            now = standing(rank, truthy, ended)
+            before = known[subject, relation].get(entity, now)
+            known[subject, relation][entity] = min(now, before, key=order.__getitem__)
+    own = (release.column(name) for name in ("subject_id", "property_id", "object_id"))
+    for subject, relation, entity in zip(*own):
+        known[subject, relation][entity] = "current"
+    return known
+
+
+def _second_answers(release: Release, section: Section) -> None:
+    """Distractors that are true answers themselves."""
+    known = truths(release)
+    found: dict[_Pair, tuple[str, list[str]]] = {}
+    for items in release.items.values():
+        if items.entities is None:
+            continue
+        names = items.entities.values
+        subjects, relations, objects, ids = (
+            release.column(name) for name in ("subject_id", "property_id", "object_id", "fact_id")
+        )
+        for row, own in zip(items.rows.tolist(), items.entities.codes.tolist()):
+            true = known[subjects[row], relations[row]]
+            for code in own:
+                entity = names[code]
+                if entity in true and entity != objects[row]:
+                    found.setdefault((ids[row], entity), (true[entity], []))[1].append(items.code)
+    for (fact, entity), (now, languages) in found.items():
+        check = "second_answer" if now == "current" else f"second_answer_{now}"
+        section.find(check, [fact], "", [f"{entity} is a {now} answer too; offered in {', '.join(languages)}"])
+
+
+def audit(release: Release, config: AuditConfig) -> Section:
+    """Measures answerability; see the module."""
+    section = Section("answerability", "Answerability", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    for items in release.items.values():
+        _unnamed(items, release, section)
+        _shared_questions(items, release, section)
+        _other_relations(items, release, section)
+    _duplicates(release, section)
+    _second_answers(release, section)
+    named = any(items.subjects is not None for items in release.items.values())
+    lacking = ", ".join(code for code, items in release.items.items() if items.subjects is None)
+    section.gate(
+        "subject_named",
+        section.count("subject_named") if named else None,
+        f"no subject_label in {lacking}" if lacking else "",
+    )
+    section.gate_count("one_gold")
+    section.gate_count("duplicates")
+    section.gate_count("one_relation")
+    source = "all statements extracted" if release.statements is not None else "the release's own facts"
+    ids = any(items.entities is not None for items in release.items.values())
+    past, wrong = section.count("second_answer_past"), section.count("second_answer_deprecated")
+    section.gate(
+        "second_answer",
+        section.count("second_answer") if ids else None,
+        f"against {source}; reported apart: {past} past, {wrong} deprecated"
+        if ids
+        else "the release has no option_ids",
+    )
+    return section

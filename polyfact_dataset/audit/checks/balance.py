@@ -1,0 +1,152 @@
+"""Audit 7: are splits apart, and options exchangeable by count?
+
+No subject is in two splits. Inside a stratum (as drawn, or relation and split where the drawing is not known) no
+answer holds more than a quarter, and every entity stands among the options four times as often as it is the gold.
+The gold's position is uniform in every language and split.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from polyfact_dataset.audit.release import Items, Release, relation_order
+from polyfact_dataset.audit.result import Section
+from polyfact_dataset.audit.stats import corrected, uniform_p
+from polyfact_dataset.config.audit import AuditConfig
+
+
+def _subjects(release: Release, section: Section) -> None:
+    """Facts whose subject is in more than one split."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    pairs = list(zip(release.column("subject_id"), release.column("split"), release.column("fact_id")))
+    for subject, split, _ in pairs:
+        splits[subject].add(split)
+    for subject, split, fact in pairs:
+        if len(splits[subject]) > 1:
+            detail = f"{subject} is in {', '.join(sorted(splits[subject]))}; this fact in {split}"
+            section.find("split_subjects", [fact], "", [detail])
+
+
+def _relations(release: Release, section: Section) -> None:
+    """How the relations share the facts of each split."""
+    counts = Counter(zip(release.column("property_id"), release.column("split")))
+    totals = Counter(release.column("split"))
+    names = sorted(set(release.column("property_id")), key=relation_order)
+    rows = [
+        (
+            name,
+            *(counts[name, split] for split in release.splits),
+            *(counts[name, split] / totals[split] for split in release.splits),
+        )
+        for name in names
+    ]
+    columns = (
+        "relation",
+        *(f"facts {split}" for split in release.splits),
+        *(f"share {split}" for split in release.splits),
+    )
+    section.grid("Relations", columns, rows, percents=columns)
+    section.series["relations"] = [(row[0], dict(zip(release.splits, row[-len(release.splits) :]))) for row in rows]
+
+
+def _answers(release: Release, section: Section) -> float:
+    """The largest share of one answer in its stratum."""
+    strata: dict[str, Counter[str]] = defaultdict(Counter)
+    for stratum, entity in zip(release.strata.to_pylist(), release.column("object_id")):
+        strata[stratum][entity] += 1
+    limit = section.config.gates["answer_share"].limit
+    rows = []
+    for stratum, golds in strata.items():
+        entity, times = golds.most_common(1)[0]
+        # The share that was drawn, with what was withdrawn since: `multiplicity` says what that left uneven.
+        drawn = golds.total() + release.withdrawn.get(stratum, 0)
+        rows.append((stratum, drawn, entity, times, times / drawn))
+    rows.sort(key=lambda row: (-row[-1], row[0]))
+    for stratum, size, entity, times, share in rows:
+        if share > limit:
+            section.find("answer_share", [stratum], "", [f"{entity} is {times} of {size} golds"])
+    section.grid(
+        f"Strata by the share of their commonest answer ({len(rows)} strata, the first 15)",
+        ("stratum", "facts", "answer", "golds", "share"),
+        rows[:15],
+        percents=("share",),
+    )
+    return rows[0][-1] if rows else 0.0
+
+
+def excess(items: Items, strata: list[str]) -> tuple[int, list[tuple[str, str, int, int]]]:
+    """Options beyond, or short of, four per gold: their number, and (stratum, entity, options, golds) of each entity.
+
+    `strata` are those of the items.
+    """
+    names = items.choices.values
+    number = {name: code for code, name in enumerate(dict.fromkeys(strata))}
+    stratum = np.array([number[name] for name in strata], dtype=np.int64)
+    keys = stratum[:, None] * len(names) + items.choices.codes
+    size = len(number) * len(names)
+    if size > 50_000_000:
+        found, keys = np.unique(keys, return_inverse=True)
+        keys = keys.reshape(items.choices.codes.shape)
+        size = len(found)
+    else:
+        found = np.arange(size)
+    options = np.bincount(keys.ravel(), minlength=size)
+    golds = np.bincount(keys[np.arange(len(items)), items.gold], minlength=size)
+    off = options - 4 * golds
+    by_number = list(number)
+    uneven = [
+        (by_number[found[key] // len(names)], names[found[key] % len(names)], int(options[key]), int(golds[key]))
+        for key in np.flatnonzero(off)
+    ]
+    return int(np.maximum(off, 0).sum()), uneven
+
+
+def _multiplicity(release: Release, section: Section) -> float:
+    """Share of options beyond four per gold in the worst language; finds each such entity in the first language."""
+    shares = {}
+    for code, items in release.items.items():
+        strata = np.array(release.strata.to_pylist(), dtype=object)[items.rows].tolist()
+        beyond, uneven = excess(items, strata)
+        shares[code] = beyond / (4 * len(items)) if len(items) else 0.0
+        if not section.count("multiplicity"):
+            for stratum, entity, options, golds in uneven:
+                detail = f"{entity}: {options} times an option, {golds} times the gold"
+                section.find("multiplicity", [stratum], code, [detail])
+    return max(shares.values(), default=0.0)
+
+
+def _positions(release: Release, section: Section) -> tuple[float, int, str]:
+    """The smallest p of a uniform gold position, the number of tests, and where it is."""
+    rows, tests = [], []
+    for code, items in release.items.items():
+        splits = release.array("split")[items.rows]
+        for split in release.splits:
+            counts = np.bincount(items.gold[splits == split], minlength=4)
+            if counts.sum() >= 20:
+                tests.append((uniform_p(counts), f"{code} {split}: {' '.join(map(str, counts))}"))
+        everywhere = np.bincount(items.gold, minlength=4)
+        rows.append((code, *(int(count) for count in everywhere), uniform_p(everywhere)))
+    section.grid("Position of the gold", ("language", "first", "second", "third", "fourth", "chi-square p"), rows)
+    section.series["positions"] = [row[:5] for row in rows]
+    smallest, where = min(tests, default=(1.0, "no split has 20 facts"))
+    return smallest, len(tests), where
+
+
+def audit(release: Release, config: AuditConfig) -> Section:
+    """Measures splits and balance; see the module."""
+    section = Section("balance", "Splits and balance", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    _subjects(release, section)
+    section.gate_count("split_subjects")
+    _relations(release, section)
+    section.gate("answer_share", _answers(release, section))
+    share = _multiplicity(release, section)
+    section.gate(
+        "multiplicity",
+        share,
+        f"{section.count('multiplicity')} entities are not four times as often an option as a gold",
+    )
+    smallest, tests, where = _positions(release, section)
+    section.gate("gold_position", corrected(smallest, tests), f"{tests} tests; rarest is {where}")
+    return section

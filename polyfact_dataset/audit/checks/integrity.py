@@ -1,0 +1,85 @@
+"""Audit 0: is the release what it says it is?
+
+Every fact whole in every language, the marked option its object, four options that can be told apart, the files
+those of the manifest, the languages' configs and config `open` the same as the parallel one, and all splits there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from polyfact_dataset.audit.release import Items, Release
+from polyfact_dataset.audit.result import Section, shown
+from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.schema import SPLITS
+
+
+def _marked(items: Items, release: Release, section: Section) -> None:
+    """The answer's text is the marked option's, its entity the fact's object, and the id says so too."""
+    rows, ids = np.arange(len(items)), release.array("fact_id")[items.rows]
+    answers = np.array(items.table.column("answer_text").to_pylist(), dtype=object)
+    options = np.array(items.options.values, dtype=object)[items.options.codes[rows, items.gold]]
+    for row in np.flatnonzero(answers != options):
+        detail = f"marked is {shown(options[row])!r}, the answer's text {shown(answers[row])!r}"
+        section.find("marked", [ids[row]], items.code, [detail])
+    if items.entities is None:
+        return
+    golds = np.array(items.entities.values, dtype=object)[items.entities.codes[rows, items.gold]]
+    objects = release.array("object_id")[items.rows]
+    for row in np.flatnonzero(golds != objects):
+        section.find("marked", [ids[row]], items.code, [f"marked is {golds[row]}, the fact's object {objects[row]}"])
+
+
+def _distinct(items: Items, release: Release, section: Section) -> None:
+    """Four options that are neither empty nor the same after normalisation."""
+    forms = items.offered
+    place = {form: number for number, form in enumerate(dict.fromkeys(forms))}
+    codes = np.sort(np.array([place[form] for form in forms], dtype=np.int64)[items.options.codes], axis=1)
+    same = (codes[:, 1:] == codes[:, :-1]).any(axis=1)
+    empty = np.isin(codes, [place[""]]).any(axis=1) if "" in place else np.zeros(len(items), dtype=bool)
+    ids = release.array("fact_id")[items.rows]
+    for row in np.flatnonzero(same | empty):
+        texts = " · ".join(shown(items.options.values[code], 40) or "(empty)" for code in items.options.codes[row])
+        section.find("distinct", [ids[row]], items.code, [texts])
+
+
+def _named(release: Release, section: Section) -> None:
+    """`fact_id` is made of the ids beside it."""
+    names = ("fact_id", "subject_id", "property_id", "object_id")
+    for fact, *parts in zip(*(release.column(name) for name in names)):
+        if fact != "|".join(parts):
+            section.find("marked", [fact], "", [f"fact_id is not {'|'.join(parts)}"])
+
+
+def audit(release: Release, config: AuditConfig) -> Section:
+    """Measures wholeness; see the module."""
+    section = Section("integrity", "Integrity", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section.find("files", release.files, "", ["not as the manifest says"] * len(release.files))
+    for check, found in (("complete", release.malformed), ("same_in_configs", release.contradictions)):
+        for fact, code, detail in found:
+            section.find(check, [fact], code, [detail])
+    for fact, code, detail in release.opened.faults if release.opened is not None else ():
+        section.find("open_items", [fact], code, [detail])
+    _named(release, section)
+    for items in release.items.values():
+        _marked(items, release, section)
+        _distinct(items, release, section)
+    for gate in ("files", "complete", "marked", "distinct", "same_in_configs"):
+        section.gate_count(gate)
+    unopened = release.opened is None
+    section.gate(
+        "open_items",
+        None if unopened else section.count("open_items"),
+        "the release has no config open" if unopened else "",
+    )
+    absent = [split for split in SPLITS if split not in release.splits]
+    section.gate("splits_present", len(absent), f"no fact in {', '.join(absent)}" if absent else "")
+    section.grid(
+        "Facts",
+        ("language", *release.splits, "all"),
+        [
+            (code, *(int((release.array("split")[items.rows] == split).sum()) for split in release.splits), len(items))
+            for code, items in release.items.items()
+        ],
+    )
+    return section

@@ -1,0 +1,125 @@
+"""Audit 6: is every question in its language?
+
+Every distinct wording (the question without its subject's name, which often speaks another language) is identified
+by lingua, offline, among the release's languages and a few that they are mistaken for. An identification counts as
+sure from the configured confidence; beyond doubt, one wording in another language of the release is one too many.
+In short wordings near relatives can win narrowly; such cases are listed, and
+do not break a gate.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from polyfact_dataset.audit.release import Coded, Items, Release
+from polyfact_dataset.audit.result import Section, shown
+from polyfact_dataset.config.audit import AuditConfig
+
+# Fewer letters than this identify nothing (Chinese and Japanese say more with each).
+_LETTERS, _UNSPACED_LETTERS = 8, 4
+# A wording that this many facts share is a template.
+_TEMPLATE_FACTS = 10
+
+
+class Identifier:
+    """lingua for the given ISO 639-1 codes. Codes that it does not know are left out: see `codes`."""
+
+    def __init__(self, codes: Sequence[str]) -> None:
+        from lingua import IsoCode639_1, Language, LanguageDetectorBuilder
+
+        self._by_code: dict[str, Any] = {}
+        for code in dict.fromkeys(codes):
+            iso = getattr(IsoCode639_1, code.upper(), None)
+            if iso is not None:
+                self._by_code[code] = Language.from_iso_code_639_1(iso)
+        builder = LanguageDetectorBuilder.from_languages(*self._by_code.values())
+        self._detector = builder.with_preloaded_language_models().build()
+        self._code_of = {found: code for code, found in self._by_code.items()}
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes that it tells apart."""
+        return tuple(self._by_code)
+
+    def identify(self, texts: list[str]) -> list[str | None]:
+        """The most likely code of each text; None where nothing speaks for any."""
+        found = self._detector.detect_languages_in_parallel_of(texts)
+        return [None if entry is None else self._code_of[entry] for entry in found]
+
+    def confidence(self, text: str, code: str) -> float:
+        """How likely the code is, 0 to 1 over all candidates."""
+        return float(self._detector.compute_language_confidence(text, self._by_code[code]))
+
+
+@cache
+def identifier_of(codes: tuple[str, ...]) -> Identifier:
+    """The identifier of these codes, loaded once."""
+    return Identifier(codes)
+
+
+def _long_enough(text: str) -> bool:
+    letters = [char for char in text if char.isalpha()]
+    return len(letters) >= (_LETTERS if all(ord(char) < 0x2E80 for char in letters) else _UNSPACED_LETTERS)
+
+
+def other_languages(asked: Coded, code: str, identifier: Identifier) -> dict[int, tuple[str, float]]:
+    """Number of a wording -> another language that it is identified as, with the confidence."""
+    numbers = [number for number, text in enumerate(asked.values) if _long_enough(text)]
+    found = identifier.identify([asked.values[number] for number in numbers])
+    return {
+        number: (other, identifier.confidence(asked.values[number], other))
+        for number, other in zip(numbers, found)
+        if other is not None and other != code
+    }
+
+
+def _language(items: Items, release: Release, section: Section, identifier: Identifier) -> tuple[Any, ...]:
+    """Findings of one language; returns its row: wordings, taken for another, questions of them, surely, share."""
+    asked, sure = items.wordings, section.config.identify_confidence
+    others = other_languages(asked, items.code, identifier)
+    facts: dict[int, list[int]] = defaultdict(list)
+    for row, number in enumerate(asked.codes.tolist()):
+        if number in others:
+            facts[number].append(row)
+    ids = release.array("fact_id")[items.rows]
+    certain = 0
+    for number, rows in facts.items():
+        other, confidence = others[number]
+        detail = f"{shown(asked.values[number])!r} is taken for {other} ({confidence:.2f}); {len(rows)} facts"
+        check = "language" if confidence >= sure else "language_unsure"
+        section.find(check, ids[rows].tolist(), items.code, [detail] * len(rows))
+        if check == "language":
+            certain += len(rows)
+            alone = other in release.items and items.verbatim[rows].all()
+            own = identifier.confidence(asked.values[number], items.code) if alone else 1.0
+            if len(rows) >= _TEMPLATE_FACTS or own <= section.config.identify_own:
+                section.find("language_wording", [ids[rows[0]]], items.code, [detail])
+    taken = sum(len(rows) for rows in facts.values())
+    share = certain / len(items) if len(items) else 0.0
+    return items.code, len(asked.values), len(others), len(items), taken, certain, share
+
+
+def audit(release: Release, config: AuditConfig) -> Section:
+    """Identifies all questions; see the module."""
+    section = Section("language_id", "Language identification", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    identifier = identifier_of((*release.items, *config.identify_also))
+    able = [items for items in release.items.values() if items.code in identifier.codes]
+    rows = [_language(items, release, section, identifier) for items in able]
+    unknown = [code for code in release.items if code not in identifier.codes]
+    worst = max(rows, key=lambda row: row[-1], default=None)
+    said = f"worst is {worst[0]}: {worst[5]} of {worst[3]} questions" if worst else ""
+    left_out = f"; lingua does not know {', '.join(unknown)}" if unknown else ""
+    section.gate("language", worst[-1] if worst else None, said + left_out)
+    section.gate("language_wording", section.count("language_wording") if worst else None, left_out.removeprefix("; "))
+    section.grid(
+        "Questions by identified language",
+        ("language", "wordings", "taken for another", "questions", "of those wordings", "surely in another", "share"),
+        rows,
+        percents=("share",),
+        note=f"Candidates: {', '.join(identifier.codes)}. Sure: confidence {config.identify_confidence:g} or more.",
+    )
+    section.series["shares"] = [(row[0], row[4] / row[3] if row[3] else 0.0, row[-1]) for row in rows]
+    return section

@@ -1,0 +1,96 @@
+"""Audit 11: does a text stand for its entity, and for no other answer?
+
+An entity has one text in a language, as option and as subject, over the whole release: a text that was exchanged
+beside its id would turn a fact into another. No option is another name of the gold (an alias, a variant, a Wikipedia
+title, an accepted answer): it would be as right as the gold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from polyfact_dataset.audit.checks.leakage import other_names
+from polyfact_dataset.audit.release import Ints, Items, Release
+from polyfact_dataset.audit.result import Section, shown
+from polyfact_dataset.config.audit import AuditConfig
+
+_CHECKS = ("one_text", "alias_option")
+
+
+def _uses(items: Items, subjects: list[str]) -> tuple[list[str], list[str], Ints, Ints, Ints]:
+    """Entities, texts, and every use of one for the other as (entity, text, item). `subjects` are the items'."""
+    assert items.entities is not None
+    entities = {name: code for code, name in enumerate(items.entities.values)}
+    texts = {text: code for code, text in enumerate(items.options.values)}
+    own = [items.entities.codes.ravel()]
+    said = [items.options.codes.ravel()]
+    rows = [np.repeat(np.arange(len(items)), 4)]
+    if items.subjects is not None:
+        labels = [texts.setdefault(text, len(texts)) for text in items.subjects.values]
+        own.append(np.array([entities.setdefault(name, len(entities)) for name in subjects], dtype=np.int64))
+        said.append(np.array(labels, dtype=np.int64)[items.subjects.codes])
+        rows.append(np.arange(len(items)))
+    return list(entities), list(texts), np.concatenate(own), np.concatenate(said), np.concatenate(rows)
+
+
+def other_texts(items: Items, subjects: list[str]) -> Iterator[tuple[int, str]]:
+    """(item, what is wrong) of every item that shows an entity by another text than most do."""
+    entities, texts, own, said, rows = _uses(items, subjects)
+    pairs, place, times = np.unique(own * len(texts) + said, return_inverse=True, return_counts=True)
+    entity, text = pairs // len(texts), pairs % len(texts)
+    order = np.lexsort((text, -times, entity))
+    usual = np.zeros(len(entities), dtype=np.int64)
+    usual[entity[order[::-1]]] = order[::-1]
+    for use in np.flatnonzero(usual[own] != place.ravel()):
+        most = pairs[usual[own[use]]] % len(texts)
+        detail = f"{entities[own[use]]} is {shown(texts[said[use]])!r} here, {shown(texts[most])!r} elsewhere"
+        yield int(rows[use]), detail
+
+
+def aliases_offered(items: Items, objects: list[str], names: Mapping[str, frozenset[str]]) -> Iterator[tuple[int, str]]:
+    """(item, option) of every option that is another name of the item's answer."""
+    for row, own in enumerate(items.options.codes.tolist()):
+        known = names.get(objects[row], frozenset())
+        for slot, code in enumerate(own) if known else ():
+            if slot != items.gold[row] and items.offered[code] in known:
+                yield row, items.options.values[code]
+
+
+def _known_names(release: Release, code: str) -> dict[str, frozenset[str]]:
+    """Answer -> all its names in a language, normalised: those accepted in config `open`, and its aliases."""
+    known = {entity: frozenset(own) for entity, own in other_names(release, code).items()}
+    if release.opened is not None:
+        for entity, accepted in release.opened.names.get(code, {}).items():
+            known[entity] = accepted | known.get(entity, frozenset())
+    return known
+
+
+def audit(release: Release, config: AuditConfig) -> Section:
+    """Compares texts with entities; see the module."""
+    section = Section("names", "Names", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    for code, items in release.items.items():
+        ids = release.array("fact_id")[items.rows]
+        if items.entities is not None:
+            subjects = release.array("subject_id")[items.rows].tolist()
+            for row, detail in other_texts(items, subjects):
+                section.find("one_text", [ids[row]], code, [detail])
+        objects = release.array("object_id")[items.rows].tolist()
+        for row, option in aliases_offered(items, objects, _known_names(release, code)):
+            gold = items.options.values[items.options.codes[row, items.gold[row]]]
+            detail = f"option {shown(option)!r} is another name of {shown(gold)!r}, the answer"
+            section.find("alias_option", [ids[row]], code, [detail])
+    lacking = ", ".join(code for code, items in release.items.items() if items.entities is None)
+    tied = any(items.entities is not None for items in release.items.values())
+    section.gate(
+        "one_text", section.count("one_text") if tied else None, f"no option_ids in {lacking}" if lacking else ""
+    )
+    named = release.opened is not None or release.aliases is not None
+    section.gate(
+        "alias_option",
+        section.count("alias_option") if named else None,
+        "" if named else "other names are known to the build and to config open",
+    )
+    section.grid("Names by language", ("language", *_CHECKS), section.by_language(_CHECKS, release.items))
+    return section

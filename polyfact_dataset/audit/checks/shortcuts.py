@@ -1,0 +1,303 @@
+"""Audit 1: does any rule that knows no fact beat chance?
+
+Every rule gives each option a score and takes the highest; ties share. Rules that see only the options, and trained
+classifiers, must be at chance. Overlap rules compare options with the question: Mexico City is in Mexico, so some
+overlap is real knowledge about names; it is reported by relation and bounded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from polyfact_dataset.audit import classifiers as trained
+from polyfact_dataset.audit.release import Bools, Floats, Ints, Items, Release, relation_order
+from polyfact_dataset.audit.result import Section
+from polyfact_dataset.audit.stats import (
+    CHANCE,
+    Figure,
+    Pool,
+    bound,
+    corrected,
+    earned,
+    earned_left_out,
+    figure,
+    moments,
+    surely,
+)
+from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.config.audit import AuditConfig
+
+RULES = {
+    "most_frequent": "the option most often a gold in train; inside train the item itself is left out",
+    "least_frequent": "the option least often a gold in train; inside train the item itself is left out",
+    "relation_majority": "the option most often a gold of the relation in train; inside train the item is left out",
+    "longest": "the option of most characters",
+    "shortest": "the option of fewest characters",
+    "first_in_alphabet": "the option that sorts first, by code point after normalisation",
+    "last_in_alphabet": "the option that sorts last",
+    "position": "the position that most often holds the gold in train",
+    "most_alike": "the option that shares most character n-grams with the other three",
+    "choices_classifier": "logistic regression on hashed features of the options, trained on train",
+    "question_classifier": "naive Bayes from the wording to the relation, and the relation's answers in train",
+    "ngram_overlap": "the option of which most character n-grams are in the question",
+    "closest_to_subject": "the option nearest to the subject's name in edit distance",
+    "wording_classifier": "logistic regression on the wording's words with the options' beginnings and endings",
+}
+OVERLAP = ("ngram_overlap", "closest_to_subject", "wording_classifier")
+# A relation's overlap is beyond its bound where a binomial test says so at this level, over all of them.
+_OVERLAP_LEVEL = 0.01
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One rule in one split and language; `all` stands for the pooled."""
+
+    rule: str
+    split: str
+    language: str
+    figure: Figure
+
+
+def gram_size(code: str) -> int:
+    """Characters of an n-gram: 3, but 2 where words are written without spaces."""
+    return 3 if code not in known() or language(code).spaced else 2
+
+
+def _grams(text: str, size: int) -> list[str]:
+    return sorted({text[start : start + size] for start in range(len(text) - size + 1)})
+
+
+def question_overlap(items: Items) -> Floats:
+    """The share of each option's character n-grams that are in the question, (items, 4)."""
+    size = gram_size(items.code)
+    grams = [_grams(text, size) for text in items.offered]
+    shares = np.zeros((len(items), 4))
+    for row, (question, own) in enumerate(zip(items.questions.codes.tolist(), items.options.codes.tolist())):
+        asked = items.asked[question]
+        for slot, option in enumerate(own):
+            wanted = grams[option]
+            if wanted:
+                shares[row, slot] = sum(gram in asked for gram in wanted) / len(wanted)
+    return shares
+
+
+def likeness(items: Items) -> Floats:
+    """How many of its character n-grams each option shares with the other three, as a share, (items, 4)."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    size = gram_size(items.code)
+    vectorizer = HashingVectorizer(
+        analyzer="char",
+        ngram_range=(size, size),
+        n_features=1 << 20,
+        binary=True,
+        norm=None,
+        alternate_sign=False,
+        lowercase=False,
+        dtype=np.float32,
+    )
+    grams = vectorizer.transform(items.offered)
+    columns = [grams[items.options.codes[:, slot]] for slot in range(4)]
+    alike = np.zeros((len(items), 4))
+    for one in range(4):
+        for other in range(one):
+            common = np.asarray(columns[one].multiply(columns[other]).sum(axis=1), dtype=np.float64).ravel()
+            alike[:, one] += common
+            alike[:, other] += common
+    width: Floats = np.maximum(np.asarray(grams.sum(axis=1), dtype=np.float64).ravel(), 1)[items.options.codes]
+    return alike / width
+
+
+def _distance_to_subject(items: Items) -> Floats | None:
+    """Similarity of each option to the subject's label, 0 to 1; None without labels."""
+    from rapidfuzz.distance import Levenshtein
+    from rapidfuzz.process import cpdist
+
+    if items.subjects is None:
+        return None
+    values, named = items.offered, [items.named[code] for code in items.subjects.codes.tolist()]
+    columns = [
+        cpdist(
+            [values[code] for code in items.options.codes[:, slot].tolist()],
+            named,
+            scorer=Levenshtein.normalized_similarity,
+        )
+        for slot in range(4)
+    ]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _frequencies(items: Items, release: Release, train: Bools, relations: bool) -> Floats:
+    """How often each option is a gold in train: of any relation, or of the item's own."""
+    choices, gold = items.choices, items.gold
+    names = release.column("property_id")
+    code = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    relation = (
+        np.array([code[name] for name in names], dtype=np.int64)[items.rows]
+        if relations
+        else np.zeros(len(items), dtype=np.int64)
+    )
+    keys = choices.codes + relation[:, None] * len(choices.values)
+    counts = np.bincount(keys[np.arange(len(items)), gold][train], minlength=len(choices.values) * len(code))
+    result: Floats = counts[keys].astype(np.float64)
+    return result
+
+
+def rules_of(items: Items, release: Release, splits: Any, config: AuditConfig) -> Iterator[tuple[str, Floats, Bools]]:
+    """Each rule that the release allows: name, what it earns for each possible gold, and the items it is scored on."""
+    train, everywhere = splits == "train", np.ones(len(items), dtype=bool)
+    for name, sign, own in (("most_frequent", 1, False), ("least_frequent", -1, False), ("relation_majority", 1, True)):
+        yield name, earned_left_out(_frequencies(items, release, train, own), train, sign), everywhere
+    positions = np.tile(np.bincount(items.gold[train], minlength=4).astype(np.float64), (len(items), 1))
+    # The best of four positions is above chance where it was chosen: it is scored on what is held out.
+    yield "position", earned(positions), ~train
+    lengths = items.options.numbers(len)
+    order = {text: place for place, text in enumerate(sorted(set(items.offered)))}
+    alphabet = np.array([order[text] for text in items.offered], dtype=np.float64)[items.options.codes]
+    scores = {
+        "longest": lengths,
+        "shortest": -lengths,
+        "first_in_alphabet": -alphabet,
+        "last_in_alphabet": alphabet,
+        "most_alike": likeness(items),
+        "ngram_overlap": question_overlap(items),
+        "closest_to_subject": _distance_to_subject(items),
+    }
+    for name, values in scores.items():
+        if values is not None:
+            yield name, earned(values), everywhere
+    for name, values in trained.scores(items, release, train, config):
+        yield name, earned(values), ~train
+
+
+def entity_order(items: Items) -> Ints:
+    """Sorts each item's options by what they stand for, so that a fact's options align across languages."""
+    rank = np.argsort(np.argsort(np.array(items.choices.values, dtype=object)))
+    order: Ints = np.argsort(rank[items.choices.codes], axis=1, kind="stable")
+    return order
+
+
+def cells(release: Release, config: AuditConfig) -> tuple[list[Cell], dict[str, Pool]]:
+    """Every rule in every split and language, and its pool over languages."""
+    found: list[Cell] = []
+    aligned = all(items.entities is not None for items in release.items.values())
+    pools: dict[str, Pool] = {}
+    for code, items in release.items.items():
+        splits = release.array("split")[items.rows]
+        order = entity_order(items)
+        for rule, matrix, scored in rules_of(items, release, splits, config):
+            pool = pools.setdefault(rule, Pool(len(release), aligned))
+            pool.add(items.rows[scored], matrix[scored], items.gold[scored], order[scored])
+            gained = matrix[np.arange(len(items)), items.gold]
+            expected, variance = moments(matrix)
+            for split in release.splits:
+                keep = scored & (splits == split)
+                if keep.any():
+                    found.append(Cell(rule, split, code, figure(gained[keep], expected[keep], variance[keep])))
+    return found, pools
+
+
+def _pooled(release: Release, pools: dict[str, Pool]) -> list[Cell]:
+    """Every rule over all languages: in each split, and over all of them."""
+    splits = release.array("split")
+    result = []
+    for rule, pool in pools.items():
+        for split in (*release.splits, "all"):
+            whole = pool.figure(np.ones(len(release), dtype=bool) if split == "all" else splits == split)
+            if whole.facts:
+                result.append(Cell(rule, split, "all", whole))
+    return result
+
+
+def _row(cell: Cell) -> tuple[Any, ...]:
+    at = cell.figure
+    return (cell.rule, cell.split, cell.language, at.facts, at.accuracy, at.expected, at.error, at.distance)
+
+
+_PERCENTS = ("accuracy", "expected", "standard_error")
+_COLUMNS = ("rule", "split", "language", "facts", "accuracy", "expected", "standard_error", "errors_from_expected")
+
+
+def audit(release: Release, config: AuditConfig) -> Section:
+    """Measures all rules; see the module."""
+    section = Section("shortcuts", "Shortcuts", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    single, pools = cells(release, config)
+    pooled = _pooled(release, pools)
+    blind = [cell for cell in pooled if cell.rule not in OVERLAP]
+    whole = [cell for cell in blind if cell.split == "all"]
+    tested = [cell for cell in (*single, *blind) if cell.rule not in OVERLAP and cell.split != "all"]
+    worst = max(whole, key=lambda cell: abs(cell.figure.distance))
+    section.gate("shortcut_pooled", abs(worst.figure.distance), _said(worst))
+    rarest = min(tested, key=lambda cell: cell.figure.p)
+    level = config.gates["shortcut_cells"].limit
+    section.gate(
+        "shortcut_cells",
+        corrected(rarest.figure.p, len(tested)),
+        f"{_said(rarest)}; {len(tested)} cells, so {bound(len(tested), level or 1e-12):.1f} errors are the bound",
+    )
+    _overlap(section, release, pools, [cell for cell in pooled if cell.rule in OVERLAP])
+    section.grid(
+        "Rules over all languages",
+        ("rule", "what it takes", *_COLUMNS[1:2], *_COLUMNS[3:]),
+        [(cell.rule, RULES[cell.rule], cell.split, *_row(cell)[3:]) for cell in pooled],
+        note=_note(pooled),
+        percents=_PERCENTS,
+    )
+    section.grid("Rules in each language", _COLUMNS, [_row(cell) for cell in single], percents=_PERCENTS, long=True)
+    section.series["pooled"] = [_row(cell) for cell in pooled]
+    section.series["single"] = [_row(cell) for cell in single]
+    return section
+
+
+def _said(cell: Cell) -> str:
+    at = cell.figure
+    where = f"{cell.split}, {'all languages' if cell.language == 'all' else cell.language}"
+    shares = f"{100 * at.accuracy:.2f} %, expected {100 * at.expected:.2f}"
+    return f"{cell.rule} in {where}: {shares}, {at.distance:+.1f} errors"
+
+
+def _note(pooled: list[Cell]) -> str:
+    beyond = [_said(cell) for cell in pooled if abs(cell.figure.distance) > 3]
+    return f"Further than three errors: {'; '.join(beyond)}." if beyond else "None is further than three errors."
+
+
+def _overlap(section: Section, release: Release, pools: dict[str, Pool], pooled: list[Cell]) -> None:
+    """Bounds the rules that compare options with the question, over all and by relation."""
+    relations = release.array("property_id")
+    sizes = Counter(release.column("property_id"))
+    rows: list[tuple[Any, ...]] = []
+    for rule in (rule for rule in OVERLAP if rule in pools):
+        for relation in sorted(sizes, key=relation_order):
+            at = pools[rule].figure(relations == relation)
+            if at.facts:
+                rows.append((rule, relation, at.facts, at.accuracy, at.error, at.distance))
+    top = max((cell for cell in pooled if cell.split == "all"), key=lambda cell: cell.figure.accuracy, default=None)
+    section.gate("overlap_pooled", top.figure.accuracy if top else None, _said(top) if top else "")
+    # However few its facts, a relation is refused only where chance does not explain it, over all relations and rules.
+    least = {row: surely(row[3], row[2], _OVERLAP_LEVEL / len(rows)) for row in rows}
+    for gate, expected in (("overlap_known", True), ("overlap_other", False)):
+        of_kind = [row for row in rows if (row[1] in section.config.known_overlap) == expected]
+        most = max(of_kind, key=least.__getitem__, default=None)
+        said = f"{most[0]} in {most[1]}: {100 * most[3]:.1f} % of {most[2]} facts" if most else "no such relation"
+        section.gate(gate, least[most] if most else 0.0, said)
+    known_overlap = [row for row in rows if row[5] > 3]
+    section.grid(
+        "Overlap with the question, by relation",
+        ("rule", "relation", "facts", "accuracy", "standard_error", "errors_from_expected"),
+        rows,
+        percents=_PERCENTS,
+        note=(
+            "Above chance by more than three errors: "
+            + "; ".join(
+                f"{row[1]} {100 * row[3]:.0f} % ({row[0]}: {section.config.known_overlap.get(row[1], 'not known why')})"
+                for row in known_overlap
+            )
+            if known_overlap
+            else f"No relation is above {100 * CHANCE:.0f} % by more than three errors."
+        ),
+    )

@@ -1,0 +1,259 @@
+"""Reads a release from disk, in our layout or the published one: Parquet per config, named after its split.
+
+The `parallel` rows are the release; the rows of the languages are compared with them one language at a time. Where
+there are no parallel rows, the languages' rows are joined by fact. What cannot be read as a whole item is kept as
+a finding and left out; what makes a release unreadable is a `DataError`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.configs import contradictions, keys_of, read_open
+from polyfact_dataset.audit.release import Items, Release
+from polyfact_dataset.catalog.language import known
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFICATION, parallel_rows
+
+_REQUIRED = ("question", *OPTIONS, "answer_text", "answer_index")
+_OPTIONAL = ("option_ids", "option_provenance", "subject_label", "subject_provenance", "question_source")
+_SHARED = tuple(c.name for c in parallel_rows(("en",)).columns if c.name != "translations")
+_ID_PARTS = ("subject_id", "property_id", "object_id")
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of a release: config -> split -> paths, and what its manifest says about it."""
+
+    configs: dict[str, dict[str, list[Path]]]
+    digests: dict[str, str]
+    manifest: dict[str, Any]
+
+    def differences(self) -> tuple[str, ...]:
+        """Files that are not as the manifest says; none where there is no manifest."""
+        said: dict[str, str] = self.manifest.get("files", self.digests)
+        return tuple(sorted(name for name in said.keys() | self.digests if said.get(name) != self.digests.get(name)))
+
+
+def _split_of(path: Path) -> str:
+    name = path.name.partition("-")[0].partition(".")[0]
+    if name not in SPLITS:
+        raise DataError(f"{path}: the name of a data file begins with its split, one of {', '.join(SPLITS)}")
+    return name
+
+
+def _config_of(path: Path, folder: Path) -> str:
+    """The config of a data file: its folder, or for files beside each other, what their columns say."""
+    inner = path.relative_to(folder).parts[:-1]
+    if inner and inner[-1] != "data":
+        return inner[-1]
+    return "parallel" if "translations" in pq.read_schema(path).names else "en"
+
+
+def _find(folder: Path) -> _Files:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; give the folder of a release")
+    digests = data_files(folder)
+    if not digests:
+        raise ConfigError(f"{folder} holds no Parquet file; give the folder of a release")
+    manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
+        raise DataError(f"{folder / 'manifest.json'} is no manifest of a release; remove it, or give another folder")
+    configs: dict[str, dict[str, list[Path]]] = {}
+    for name in digests:
+        path = folder / name
+        try:
+            config = _config_of(path, folder)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+        configs.setdefault(config, {}).setdefault(_split_of(path), []).append(path)
+    return _Files(configs, digests, manifest)
+
+
+def _table(splits: dict[str, list[Path]], columns: Iterable[str] | None = None) -> pa.Table:
+    """The rows of a config with their split, train first. Columns that a file lacks are left out of all.
+
+    `columns` may name fields of a struct: `translations.sw`.
+    """
+    paths = [(split, path) for split in SPLITS for path in splits.get(split, ())]
+    try:
+        schemas = [pq.read_schema(path) for _, path in paths]
+        common = [name for name in schemas[0].names if all(name in schema.names for schema in schemas)]
+        wanted = common if columns is None else [name for name in columns if name.partition(".")[0] in common]
+        parts = []
+        for split, path in paths:
+            rows = pq.ParquetFile(path).read(columns=wanted)
+            parts.append(rows.append_column("split", pa.array([split] * len(rows), pa.string())))
+        return pa.concat_tables(parts, promote_options="permissive")
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{paths[0][1].parent}: {error}") from error
+
+
+def _facts(table: pa.Table, where: str) -> pa.Table:
+    """The shared columns; the ids of subject, relation and object are taken from `fact_id` where they are not there."""
+    if "fact_id" not in table.column_names:
+        raise DataError(f"{where}: there is no column fact_id; the columns are {', '.join(table.column_names)}")
+    if table.column("fact_id").null_count:
+        raise DataError(f"{where}: column fact_id holds {table.column('fact_id').null_count} nulls")
+    missing = [name for name in _ID_PARTS if name not in table.column_names]
+    if missing:
+        parts = [fact.split("|") for fact in table.column("fact_id").to_pylist()]
+        wrong = next((parts[row] for row in range(len(parts)) if len(parts[row]) != 3), None)
+        if wrong is not None:
+            raise DataError(f"{where}: fact_id {'|'.join(wrong)!r} is not subject|property|object")
+        for name in missing:
+            table = table.append_column(name, pa.array([part[_ID_PARTS.index(name)] for part in parts], pa.string()))
+    nulls = [name for name in _ID_PARTS if table.column(name).null_count]
+    if nulls:
+        raise DataError(f"{where}: column {nulls[0]} holds nulls")
+    return table.select([name for name in (*_SHARED, "split") if name in table.column_names])
+
+
+def whole_items(code: str, table: pa.Table, rows: np.ndarray[Any, Any], ids: Sequence[str]) -> tuple[Items, list[Any]]:
+    """The whole items of a language, and those that are not as (fact_id, language, what is wrong).
+
+    `table` is aligned with `rows`; `ids` names the facts. Raises `DataError` for a missing column.
+    """
+    missing = [name for name in _REQUIRED if name not in table.column_names]
+    if missing:
+        raise DataError(f"{code}: the items lack {', '.join(missing)}; they have {', '.join(table.column_names)}")
+    table = table.select([name for name in (*_REQUIRED, *_OPTIONAL) if name in table.column_names])
+    optional = [name for name in _OPTIONAL if name in table.column_names and table.column(name).null_count]
+    faults: list[tuple[str, pa.ChunkedArray]] = [
+        (f"{name} is null", table.column(name).is_null()) for name in _REQUIRED
+    ]
+    faults += [(f"{name} is null", table.column(name).is_null()) for name in optional]
+    index = table.column("answer_index")
+    faults.append(("answer_index is not 0 to 3", pc.invert(pc.is_in(index, value_set=pa.array(range(4), index.type)))))
+    for name in ("option_ids", "option_provenance"):
+        if name in table.column_names:
+            faults.append((f"{name} has not four values", pc.not_equal(pc.list_value_length(table.column(name)), 4)))
+    bad, found = np.zeros(len(table), dtype=bool), []
+    for what, mask in faults:
+        hit = mask.fill_null(True).to_numpy(zero_copy_only=False).astype(bool) & ~bad
+        found += [(ids[rows[row]], code, what) for row in np.flatnonzero(hit)]
+        bad |= hit
+    return Items(code, rows[~bad], table.filter(pa.array(~bad)) if bad.any() else table), found
+
+
+def items_of_parallel(table: pa.Table, ids: Sequence[str]) -> tuple[dict[str, Items], list[Any]]:
+    items, malformed = {}, []
+    translations = table.column("translations")
+    if not pa.types.is_struct(translations.type):
+        raise DataError(f"column translations is a {translations.type}, not a struct of languages")
+    for entry in translations.type:
+        column = pa.chunked_array([pc.struct_field(chunk, entry.name) for chunk in translations.chunks], entry.type)
+        present = column.is_valid().to_numpy(zero_copy_only=False)
+        own = pa.Table.from_struct_array(column.filter(pa.array(present)))
+        items[entry.name], bad = whole_items(entry.name, own, np.flatnonzero(present), ids)
+        malformed += bad
+    return items, malformed
+
+
+def _from_languages(files: _Files, codes: Sequence[str]) -> tuple[pa.Table, dict[str, Items], list[Any]]:
+    """Facts and items where each language has its own rows: the facts of all of them, in the order first met."""
+    tables = {code: _table(files.configs[code], (*_SHARED, *_REQUIRED, *_OPTIONAL)) for code in codes}
+    place: dict[str, int] = {}
+    fresh = []
+    own: dict[str, list[int]] = {}
+    for code, table in tables.items():
+        shared = _facts(table, code)
+        keys = keys_of(shared)
+        new = [row for row, key in enumerate(keys) if key not in place]
+        for row in new:
+            place[keys[row]] = len(place)
+        own[code] = [place[key] for key in keys]
+        fresh.append(shared.take(pa.array(new, pa.int64())))
+    facts = pa.concat_tables(fresh, promote_options="permissive")
+    ids = facts.column("fact_id").to_pylist()
+    items, malformed = {}, []
+    for code, table in tables.items():
+        items[code], bad = whole_items(code, table, np.array(own[code], dtype=np.int64), ids)
+        malformed += bad
+    return facts, items, malformed
+
+
+def missing_items(items: dict[str, Items], ids: Sequence[str], expected: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Facts that are not in a language. `expected` are the languages that a release must have."""
+    found = []
+    for code in dict.fromkeys((*expected, *items)):
+        rows = set(items[code].rows.tolist()) if code in items else set()
+        found += [(fact, code, "not in this language") for row, fact in enumerate(ids) if row not in rows]
+    return found
+
+
+def _languages(manifest: dict[str, Any], config: Config) -> tuple[str, ...]:
+    """The languages that the release must have: those of its own making, else the configured ones."""
+    own = manifest.get("build", {}).get("config", {}).get("languages", ())
+    return tuple(own) or config.languages
+
+
+def _withdrawn(files: _Files, released: Sequence[str]) -> pa.Table:
+    """`fact_id, property_id, split` of the facts that were judged, and are not released."""
+    columns = ["fact_id", "property_id", "split"]
+    judged = files.configs.get(VERIFICATION.name)
+    if judged is None:
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    table = _table(judged, columns).select(columns)
+    gone = table.filter(pc.invert(pc.is_in(table.column("fact_id"), pa.array(released, pa.string()))))
+    return gone.group_by(columns, use_threads=False).aggregate([])
+
+
+def read(folder: Path, config: Config, making: Making | None = None) -> Release:
+    """The release in `folder`. `making` is what is known about how it was built.
+
+    Raises `ConfigError` for no release, `DataError` for one that cannot be read.
+    """
+    files = _find(folder)
+    codes = [code for code in known() if code in files.configs]
+    differing: list[tuple[str, str, str]] = []
+    if "parallel" in files.configs:
+        table = _table(files.configs["parallel"])
+        facts = _facts(table, str(folder))
+        ids = facts.column("fact_id").to_pylist()
+        items, malformed = items_of_parallel(table, ids)
+        keys = keys_of(facts)
+        for code in (code for code in codes if code in items):
+            flat = _table(files.configs[code], (*_SHARED, "language", *_REQUIRED, *_OPTIONAL))
+            differing += contradictions(items[code], facts, keys, flat)
+    elif codes:
+        facts, items, malformed = _from_languages(files, codes)
+        ids = facts.column("fact_id").to_pylist()
+    else:
+        raise DataError(
+            f"{folder}: no config `parallel` and none of a language; found {', '.join(sorted(files.configs))}"
+        )
+    expected = _languages(files.manifest, config)
+    broken = {(fact, code) for fact, code, _ in malformed}
+    malformed += [gap for gap in missing_items(items, ids, expected) if gap[:2] not in broken]
+    making = making or Making()
+    opened = None
+    if "open" in files.configs:
+        opened = read_open(lambda names: _table(files.configs["open"], names), facts, keys_of(facts), items)
+    return Release(
+        name=folder.name,
+        content=content_of(files.digests),
+        facts=facts,
+        items={code: items[code] for code in dict.fromkeys((*expected, *items)) if code in items},
+        strata=making.strata(facts),
+        statements=making.statements(facts),
+        aliases=making.aliases(facts),
+        malformed=tuple(malformed),
+        files=files.differences(),
+        contradictions=tuple(differing),
+        withdrawn=Counter(making.strata(_withdrawn(files, ids)).to_pylist()),
+        opened=opened,
+    )

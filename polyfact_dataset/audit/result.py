@@ -1,0 +1,150 @@
+"""What an audit returns: figures for the gates, findings with ids, tables for the reader."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.schema import FINDINGS
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of the report. Shares are numbers between 0 and 1, in columns of `percents`; `long` ones fold away."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Cell, ...]]
+    note: str = ""
+    percents: frozenset[str] = frozenset()
+    long: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A gate and what was measured. `status` is `held`, `broken` or `not checked`."""
+
+    gate: str
+    audit: str
+    value: float | None
+    at: str
+    limit: float
+    reason: str
+    detail: str
+
+    @property
+    def status(self) -> str:
+        if self.value is None:
+            return "not checked"
+        held = self.value <= self.limit if self.at == "most" else self.value >= self.limit
+        return "held" if held else "broken"
+
+    def sentence(self) -> str:
+        """The gate in one line, for an error or a list."""
+        said = "not checked" if self.value is None else f"{self.value:.4g}, allowed is at {self.at} {self.limit:g}"
+        return f"{self.gate} ({self.audit}): {said}{f'; {self.detail}' if self.detail else ''}"
+
+
+@dataclass
+class Section:
+    """The result of one audit. Use `find`, `gate` and `grid` to fill it."""
+
+    name: str
+    title: str
+    explains: str
+    config: AuditConfig
+    verdicts: list[Verdict] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
+    # Series for the section's plot, by the name that `plots` knows.
+    series: dict[str, Any] = field(default_factory=dict)
+    _found: list[tuple[str, str, str, str]] = field(default_factory=list, repr=False)
+
+    def find(self, check: str, facts: Iterable[str], language: str, details: Iterable[str]) -> int:
+        """Notes one finding per fact; returns how many."""
+        before = len(self._found)
+        self._found += [(check, fact, language, detail) for fact, detail in zip(facts, details)]
+        return len(self._found) - before
+
+    def count(self, check: str) -> int:
+        """How many findings of a check were noted."""
+        return sum(found[0] == check for found in self._found)
+
+    def by_language(self, checks: Sequence[str], languages: Iterable[str]) -> list[tuple[Cell, ...]]:
+        """Rows of a table: each language with its number of findings of each check."""
+        counts = Counter((found[0], found[2]) for found in self._found)
+        return [(code, *(counts[check, code] for check in checks)) for code in languages]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Check -> number of findings."""
+        return dict(sorted(Counter(found[0] for found in self._found).items()))
+
+    def examples(self, check: str) -> list[dict[str, str]]:
+        """The first findings of a check, spread over its languages."""
+        by_language: dict[str, list[tuple[str, str, str, str]]] = {}
+        for found in self._found:
+            if found[0] == check:
+                by_language.setdefault(found[2], []).append(found)
+        rounds = max((len(own) for own in by_language.values()), default=0)
+        mixed = [
+            own[turn]
+            for turn in range(min(rounds, self.config.examples))
+            for own in by_language.values()
+            if turn < len(own)
+        ]
+        return [
+            {"fact_id": fact, "language": language, "detail": detail}
+            for _, fact, language, detail in mixed[: self.config.examples]
+        ]
+
+    def gate(self, name: str, value: float | None, detail: str = "") -> None:
+        """Measures a gate of the configuration. None: the release does not hold what the check needs."""
+        rule = self.config.gates[name]
+        rounded = None if value is None else round(float(value), 6)
+        self.verdicts.append(Verdict(name, self.name, rounded, rule.at, rule.limit, rule.reason, detail))
+
+    def gate_count(self, name: str, detail: str = "") -> None:
+        """Measures a gate whose check of the same name was counted."""
+        self.gate(name, self.count(name), detail)
+
+    def grid(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[tuple[Any, ...]],
+        *,
+        note: str = "",
+        percents: Iterable[str] = (),
+        long: bool = False,
+    ) -> None:
+        """Adds a table for the reader."""
+        self.grids.append(Grid(title, tuple(columns), list(rows), note, frozenset(percents), long))
+
+    def findings(self, split_of: Mapping[str, str]) -> pa.Table:
+        """All findings as `records.FINDINGS`."""
+        columns = list(zip(*self._found)) or [(), (), (), ()]
+        checks, facts, languages, details = columns
+        return pa.table(
+            [
+                pa.array([self.name] * len(facts), pa.string()),
+                pa.array(checks, pa.string()),
+                pa.array(facts, pa.string()),
+                pa.array([code or None for code in languages], pa.string()),
+                pa.array([split_of.get(fact) for fact in facts], pa.string()),
+                pa.array(details, pa.string()),
+            ],
+            schema=FINDINGS.schema,
+        )
+
+
+def shown(text: str, limit: int = 160) -> str:
+    """Text of a release inside a finding: cut, and with hidden characters made visible."""
+    visible = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[: limit + 1])
+    return visible if len(text) <= limit else visible[:limit] + "…"

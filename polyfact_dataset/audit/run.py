@@ -1,0 +1,118 @@
+"""Stage `audit`, and the command of the same name: all audits over one release, and the report.
+
+The report stands in the release's folder `audit`, which is no part of its content: the digest that names the
+content is the same before and after.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+
+from polyfact_dataset.audit import load, report
+from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.checks import (
+    answerability,
+    balance,
+    columns,
+    integrity,
+    labels,
+    language_id,
+    leakage,
+    names,
+    parallelism,
+    popularity,
+    scripts,
+    shortcuts,
+    writing,
+)
+from polyfact_dataset.audit.release import Release
+from polyfact_dataset.audit.result import Section
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.files import write_json, write_parquet, write_text
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.stages import stage_folder
+
+AUDITS: tuple[ModuleType, ...] = (
+    integrity,
+    shortcuts,
+    leakage,
+    answerability,
+    parallelism,
+    scripts,
+    language_id,
+    balance,
+    labels,
+    names,
+    columns,
+    popularity,
+    writing,
+)
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {"audit": config.audit.model_dump(), "languages": config.languages}
+
+
+def sections(release: Release, config: Config, log: Log) -> list[Section]:
+    """The result of every audit, in their order."""
+    found = []
+    for module in AUDITS:
+        section: Section = module.audit(release, config.audit)
+        broken = [verdict.gate for verdict in section.verdicts if verdict.status == "broken"]
+        log.line(f"audit: {section.title.lower()}: {'broken: ' + ', '.join(broken) if broken else 'held'}")
+        found.append(section)
+    return found
+
+
+def findings(release: Release, found: list[Section]) -> pa.Table:
+    """All findings of all audits as `records.FINDINGS`."""
+    split_of = dict(zip(release.column("fact_id"), release.column("split")))
+    return pa.concat_tables([section.findings(split_of) for section in found])
+
+
+def audit(folder: Path, target: Path, making: Making, config: Config, log: Log) -> dict[str, Any]:
+    """Audits the release in `folder`, writes the report into `target` and returns it."""
+    release = load.read(folder, config, making)
+    log.line(f"audit: {len(release):,} facts in {len(release.items)} languages, content {release.content[:16]}")
+    found = sections(release, config, log)
+    summary = report.as_json(release, found, config.audit)
+    write_parquet(target / "findings.parquet", findings(release, found))
+    write_parquet(target / "contamination.parquet", writing.contamination(release))
+    write_text(target / "report.md", report.as_markdown(summary, found))
+    write_text(target / "report.html", report.as_html(summary, found))
+    # Last: who finds it finds the rest.
+    write_json(target / "report.json", summary)
+    return summary
+
+
+def run(context: Context) -> Report:
+    """Audits the release of the build. A broken gate is no error here: the report must stand to be read."""
+    summary = audit(
+        stage_folder(context.out, "export"), context.folder, Making(context.out), context.config, context.log
+    )
+    return Report({"passed": summary["passed"], "broken": summary["broken"], "content": summary["content"]})
+
+
+def run_alone(folder: Path, target: Path, config: Config, log: Log) -> dict[str, Any]:
+    """Audits any release folder. Raises `ConfigError` for what is none, or when the report cannot be written."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; give the folder of a release")
+    if (folder / "stages").is_dir():
+        raise ConfigError(f"{folder} is a build folder; audit its release: {folder / 'release'}")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {target}: {error.strerror}; give --output with a folder to write to"
+        ) from error
+    if not os.access(target, os.W_OK):
+        raise ConfigError(f"cannot write {target}: it is read-only; give --output with a folder to write to")
+    return audit(folder, target, Making.of(folder), config, log)

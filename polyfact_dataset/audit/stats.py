@@ -1,0 +1,153 @@
+"""How far a rule is from chance: exact variances for ties and for one fact in many languages, corrected bounds.
+
+Chance is that each of a fact's four entities is as likely to be the gold. For one item, let `earned[g]` be what a
+rule earns if option `g` is the gold: 1, 0, or 1/k where k options tie. Its expectation is the mean of `earned` over
+the four, its variance their variance. Over languages `earned` is averaged entity by entity before the variance is
+taken, because the languages of a fact are no independent trials: that is the standard error by fact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from polyfact_dataset.audit.release import Bools, Floats, Ints
+
+CHANCE = 0.25
+_VARIANCE = CHANCE * (1 - CHANCE)
+_ENDLESS = 999.0
+
+
+def earned(scores: Floats) -> Floats:
+    """What the rule "take the option of the highest score" earns for each possible gold; (items, 4) to (items, 4)."""
+    best = scores == scores.max(axis=1, keepdims=True)
+    share: Floats = best / best.sum(axis=1, keepdims=True)
+    return share
+
+
+def earned_left_out(counts: Floats, own: Bools, sign: int) -> Floats:
+    """The same for `sign * counts`, where the counts of the rows in `own` hold the item itself, which is left out.
+
+    Leaving an item out lowers the count of its gold, whichever it is: so each possible gold has scores of its own,
+    and "least often a gold" earns more than chance without any fault of the options.
+    """
+    result = earned(sign * counts)
+    for gold in range(counts.shape[1]):
+        scores = counts[own].copy()
+        scores[:, gold] -= 1
+        result[own, gold] = earned(sign * scores)[:, gold]
+    return result
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A rule on a set of items: accuracy, what exchangeable options would give (from, to), standard error, number."""
+
+    facts: int
+    accuracy: float
+    expected: float
+    error: float
+
+    @property
+    def distance(self) -> float:
+        """Standard errors from what is expected; none between that and chance, where the two differ."""
+        low, high = min(self.expected, CHANCE), max(self.expected, CHANCE)
+        beyond = max(self.accuracy - high, 0.0) - max(low - self.accuracy, 0.0)
+        if abs(beyond) < 1e-9:
+            return 0.0
+        # A rule without any variance that is off is off by more than any bound.
+        return beyond / self.error if self.error > 0 else math.copysign(_ENDLESS, beyond)
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of the distance, from the binomial of as many trials as the standard error stands for.
+
+        The binomial has the heavier tail in small samples; its distribution function is taken as the incomplete
+        beta function, which also serves trials that are no whole number.
+        """
+        from scipy.special import betainc
+
+        if self.distance == 0:
+            return 1.0
+        if self.error == 0:
+            return 0.0
+        trials = _VARIANCE / self.error**2
+        right = min(max(trials * CHANCE + self.distance * math.sqrt(trials * _VARIANCE), 0.0), trials)
+        above = float(betainc(right, trials - right + 1, CHANCE)) if right > 0 else 1.0
+        below = float(betainc(trials - right, right + 1, 1 - CHANCE)) if right < trials else 1.0
+        return min(1.0, 2 * min(above, below))
+
+
+def figure(gained: Floats, expected: Floats, variance: Floats) -> Figure:
+    """The figure of items with what each gained, its expectation and its variance."""
+    size = len(gained)
+    if not size:
+        return Figure(0, math.nan, CHANCE, 0.0)
+    error = math.sqrt(max(float(variance.sum()), 0.0)) / size
+    return Figure(size, float(gained.mean()), float(expected.mean()), error)
+
+
+def moments(matrix: Floats) -> tuple[Floats, Floats]:
+    """Expectation and variance of each row when every column is as likely to be the gold."""
+    expected = matrix.mean(axis=1)
+    return expected, np.maximum((matrix**2).mean(axis=1) - expected**2, 0.0)
+
+
+class Pool:
+    """One rule over languages: sums by fact, in an order of the options that is the same in every language."""
+
+    def __init__(self, facts: int, aligned: bool) -> None:
+        self._matrix = np.zeros((facts, 4), dtype=np.float32)
+        self._sums = np.zeros((facts, 3), dtype=np.float32)
+        self._times = np.zeros(facts, dtype=np.int32)
+        self._aligned = aligned
+
+    def add(self, rows: Ints, matrix: Floats, gold: Ints, order: Ints) -> None:
+        """Adds a language. `order` sorts each item's options by entity."""
+        expected, variance = moments(matrix)
+        gained = matrix[np.arange(len(gold)), gold]
+        np.add.at(self._matrix, rows, np.take_along_axis(matrix, order, axis=1).astype(np.float32))
+        np.add.at(self._sums, rows, np.stack([gained, expected, variance], axis=1).astype(np.float32))
+        np.add.at(self._times, rows, 1)
+
+    def figure(self, chosen: Bools) -> Figure:
+        """The figure of the chosen facts. Where entities are not known, languages count as wholly dependent."""
+        keep = chosen & (self._times > 0)
+        times = self._times[keep].astype(np.float64)
+        gained, expected, variance = (self._sums[keep, column] / times for column in range(3))
+        if self._aligned:
+            variance = moments(self._matrix[keep] / times[:, None])[1]
+        return figure(gained, expected, variance)
+
+
+def surely(share: float, facts: int, level: float) -> float:
+    """The least accuracy that an exact binomial test at `level` (one-sided) does not rule out (Clopper-Pearson).
+
+    A share that is a mean over languages varies less than that of as many trials, which errs on the safe side.
+    """
+    from scipy.special import betaincinv
+
+    right = share * facts
+    return float(betaincinv(right, facts - right + 1, level)) if right > 0 else 0.0
+
+
+def corrected(smallest: float, tests: int) -> float:
+    """Bonferroni: the chance that any of `tests` gives a p as small, at most."""
+    return min(1.0, smallest * max(tests, 1))
+
+
+def bound(tests: int, level: float) -> float:
+    """Standard errors that the worst of `tests` normal figures passes with probability `level`, at most."""
+    from scipy.special import ndtri
+
+    return float(-ndtri(level / (2 * max(tests, 1))))
+
+
+def uniform_p(counts: npt.NDArray[np.int64]) -> float:
+    """Chi-square p of counts that should be equal."""
+    from scipy.stats import chisquare
+
+    return float(chisquare(counts).pvalue) if counts.sum() else 1.0

@@ -1,0 +1,68 @@
+"""`polyfact questions write-batches`, `read-batches` and `status`; no logic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from polyfact_dataset.cli.options import (
+    MAX_MB,
+    MAX_REQUESTS,
+    Again,
+    BatchFiles,
+    MaxMb,
+    MaxRequests,
+    ModelCache,
+    Objections,
+    Out,
+    Previous,
+    limits,
+)
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.command("write-batches")
+def write_batches_command(
+    out: Out = Path("build"),
+    to: Annotated[
+        Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --out.")
+    ] = None,
+    max_requests: MaxRequests = MAX_REQUESTS,
+    max_mb: MaxMb = MAX_MB,
+    again: Again = False,
+    previous: Previous = None,
+    objections: Objections = None,
+    model_cache: ModelCache = None,
+) -> None:
+    """Write what a model is to be asked next as OpenAI Batch files (JSON lines)."""
+    from polyfact_dataset.cli import question_commands as commands
+
+    commands.write_batches(out, to, *limits(max_requests, max_mb), again, previous, objections, model_cache)
+
+
+@app.command("read-batches")
+def read_batches_command(
+    files: BatchFiles,
+    out: Out = Path("build"),
+    model_cache: ModelCache = None,
+) -> None:
+    """Take the answers of batch files; what is answered already is not taken twice."""
+    from polyfact_dataset.cli import question_commands as commands
+
+    commands.read_batches(files, out, model_cache)
+
+
+@app.command("status")
+def status_command(
+    out: Out = Path("build"),
+    previous: Previous = None,
+    objections: Objections = None,
+    model_cache: ModelCache = None,
+) -> None:
+    """Show what is done, failed by reason, and left, with tokens, speed and expected end; also during a build."""
+    from polyfact_dataset.cli import question_commands as commands
+
+    commands.status(out, previous, objections, model_cache)

@@ -1,0 +1,85 @@
+"""What a finished build says: kept and rejected, splits, tiers, times, and how to load the result."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.escaping import printable
+from polyfact_dataset.pipeline.stages import STAGES
+from polyfact_dataset.schema import SPLITS
+
+
+def _plain(reason: str) -> str:
+    """A reason without the language that decided."""
+    return reason.partition(":")[0]
+
+
+def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
+    """Per relation: statements read, facts in each split, and the commonest reasons for rejection."""
+    table = Table(title="Facts by relation")
+    for name in ("relation", "statements", *SPLITS, "rejected, by reason"):
+        table.add_column(name, justify="left" if name in ("relation", "rejected, by reason") else "right")
+    stages = manifest["stages"]
+    tallies = [entry["tally"] for entry in stages.values() if entry["tally"]]
+    for relation in (
+        entry for entry in all_relations().values() if entry.id in manifest["build"]["config"]["relations"]
+    ):
+        reasons: Counter[str] = Counter()
+        for tally in tallies:
+            for reason, number in tally.get(relation.id, {}).get("rejected", {}).items():
+                reasons[_plain(reason)] += number
+        counts = release["relations"].get(relation.id, {})
+        read = stages["candidates"]["tally"].get(relation.id, {}).get("input", 0)
+        said = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
+        table.add_row(
+            f"{relation.id} {relation.label}", f"{read:,}", *(f"{counts.get(split, 0):,}" for split in SPLITS), said
+        )
+    totals = release["sizes"]["parallel"]
+    table.add_section()
+    table.add_row(
+        "all", f"{stages['extract']['counts']['statements']:,}", *(f"{totals.get(s, 0):,}" for s in SPLITS), ""
+    )
+    return table
+
+
+def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, float], out: Path) -> None:
+    """Prints the closing table of a build to standard output."""
+    # A pipe or a file has no width of its own: give the reasons room.
+    console = Console() if sys.stdout.isatty() else Console(width=180)
+    console.print(relation_table(manifest, release))
+    tiers = release["stages"]["tier"]["counts"]["tiers"]
+    console.print("tiers: " + ", ".join(f"{tier} {number:,}" for tier, number in tiers.items()), highlight=False)
+    times = ", ".join(f"{stage.name} {timings[stage.name]:.1f} s" for stage in STAGES if stage.name in timings)
+    console.print(f"time: {times}", highlight=False)
+    console.print(f"\n{loading(out, release['configs'])}", highlight=False, markup=False)
+
+
+def show_audit(found: dict[str, Any], target: Path) -> None:
+    """Prints the gates of an audit to standard output."""
+    table = Table(title=f"Audit of {found['facts']:,} facts in {len(found['languages'])} languages")
+    for name in ("gate", "status", "value", "limit", "detail"):
+        table.add_column(name, justify="right" if name in ("value", "limit") else "left")
+    colours = {"held": "green", "broken": "red", "not checked": "yellow"}
+    for gate in found["gates"]:
+        value = "–" if gate["value"] is None else f"{gate['value']:.4g}"
+        limit = f"{'≤' if gate['at'] == 'most' else '≥'} {gate['limit']:g}"
+        status = Text(gate["status"], style=colours[gate["status"]])
+        table.add_row(gate["gate"], status, value, limit, Text(printable(gate["detail"])))
+    console = Console() if sys.stdout.isatty() else Console(width=180)
+    console.print(table)
+    console.print(f"content {found['content']}\nreport: {target / 'report.html'}", highlight=False, markup=False)
+
+
+def loading(out: Path, configs: Container[str]) -> str:
+    """The two lines of Python that load the result; `clean`, unless the release has no fact for it."""
+    name = "clean" if "clean" in configs else "parallel"
+    return f'from datasets import load_dataset\n{name} = load_dataset("{out / "release"}", "{name}")'

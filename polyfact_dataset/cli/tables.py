@@ -1,0 +1,140 @@
+"""What the commands over a release print, on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from polyfact_dataset.common.escaping import printable
+from polyfact_dataset.hub.push import Pushed
+from polyfact_dataset.release.diff import Diff, changelog
+from polyfact_dataset.release.stats import popularity_names
+from polyfact_dataset.schema import OPTIONS, SPLITS, TIERS
+
+
+class _Plain(Console):
+    """Prints text as it is: neither markup nor a command to the terminal in it counts."""
+
+    def __init__(self) -> None:
+        # A pipe or a file has no width of its own.
+        super().__init__(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 160)
+
+    def print(self, *shown: Any, **options: Any) -> None:
+        super().print(*(printable(part) if isinstance(part, str) else part for part in shown), **options)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> Table:
+    """A table whose first `texts` columns are text; the others hold numbers."""
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="left" if place < texts else "right")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row))
+    return table
+
+
+def _share(number: int, total: int) -> str:
+    return f"{100 * number / total:.1f} %" if total else "–"
+
+
+def as_json(value: object) -> None:
+    """Any value as JSON."""
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def stats(figures: Mapping[str, Any]) -> None:
+    """The figures of a release."""
+    console, facts = _Plain(), figures["facts"]
+    console.print(
+        f"{facts:,} facts, {figures['items']:,} items, {figures['subjects']:,} subjects, {figures['answers']:,} "
+        f"answers; content {figures['content'][:16]}"
+    )
+    relations = [
+        (f"{entry['label']} ({key})", *(entry["splits"][s] for s in SPLITS), *(entry["tiers"][t] for t in TIERS))
+        for key, entry in figures["relations"].items()
+    ]
+    relations.append(("all", *(figures["splits"][s] for s in SPLITS), *(figures["tiers"][t] for t in TIERS)))
+    console.print(_table("Facts by relation, split and tier", ("relation", *SPLITS, *TIERS), relations))
+    sizes = [(name, *(by_split.get(s, 0) for s in SPLITS)) for name, by_split in figures["sizes"].items()]
+    console.print(_table("Rows by config", ("config", *SPLITS), sizes))
+    kinds: Counter[str] = Counter()
+    for own in figures["languages"].values():
+        kinds.update(own["answer_provenance"])
+    names = [name for name, _ in kinds.most_common()]
+    rows = [
+        (code, *(_share(own["answer_provenance"].get(kind, 0), facts) for kind in names), own["questions"])
+        for code, own in figures["languages"].items()
+    ]
+    console.print(_table("Where the answers' labels are from", ("language", *names, "different questions"), rows))
+    bins = figures["popularity"]["bins"]
+    popular = [(name, *(bins[tier][place] for tier in TIERS)) for place, name in enumerate(popularity_names())]
+    console.print(_table("Facts by the subject's sitelinks", ("sitelinks", *TIERS), popular))
+    console.print("verification: " + ", ".join(f"{kind} {n:,}" for kind, n in figures["verification"].items()))
+
+
+def fact(row: Mapping[str, Any]) -> None:
+    """One fact in its languages, the answer marked."""
+    console = _Plain()
+    for name in (key for key in row if key != "translations"):
+        console.print(f"{name}: {row[name]}")
+    for code, item in row["translations"].items():
+        console.print(f"\n{code}  {item.get('question')}")
+        for place, name in enumerate(OPTIONS):
+            sign = "*" if place == item["answer_index"] else " "
+            where = f"{item['option_ids'][place]}, {item['option_provenance'][place]}"
+            console.print(f"  {sign} {item[name]}  ({where})")
+
+
+def hits(found: Sequence[Mapping[str, Any]], total: int) -> None:
+    """Items found by a search."""
+    console = _Plain()
+    for item in found:
+        console.print(f"{item['fact_id']}  {item['split']}, {item['quality_tier']}")
+        console.print(f"  {item['language']}  {item['question']}  {item['answer']}")
+    shown = f", the first {len(found):,} of them here" if total > len(found) else ""
+    console.print(f"{total:,} items{shown}")
+
+
+def diff(found: Diff, versions: tuple[str, str], needed: str) -> None:
+    """What changed, with examples, and the version that follows."""
+    console = _Plain()
+    console.print(
+        f"{versions[0]} -> {versions[1]}: {'no' if found.level == 'none' else f'a {found.level}'} change; "
+        f"the version after {versions[0]} is {needed}\n"
+    )
+    for line in changelog(found):
+        console.print(line)
+    listed = {"added": found.added, "removed": found.removed}
+    for kind, facts in listed.items():
+        for name, reason in list(facts.items())[:20]:
+            console.print(f"  {kind}: {name}  {reason}")
+    for kind, examples in found.examples.items():
+        for example in examples:
+            console.print(f"  {kind}: {example}")
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def pushed(done: Pushed, repo: str) -> None:
+    """The files of a push, and what became of them."""
+    console = _Plain()
+    for change in (change for change in done.changes if change.action != "keep"):
+        console.print(f"{change.action:<6}  {_size(change.size_bytes):>10}  {change.path}")
+    counts = Counter(change.action for change in done.changes)
+    travelling = sum(change.size_bytes for change in done.changes if change.action in ("add", "change"))
+    said = ", ".join(f"{number:,} to {action}" for action, number in sorted(counts.items()))
+    console.print(f"{repo}: {said}; {_size(travelling)} to send")
+    if done.pull_request:
+        console.print(f"pull request: {done.pull_request}; once it is merged, push again to set the tag")
+    elif done.tag:
+        console.print(f"pushed as {done.tag} ({done.commit}), loaded back by name and tag, digests equal")
+    else:
+        console.print("dry run: nothing was sent")

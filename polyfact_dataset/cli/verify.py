@@ -1,0 +1,220 @@
+"""`polyfact verify`: one subcommand per verb; no logic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from polyfact_dataset.cli.options import (
+    MAX_MB,
+    MAX_REQUESTS,
+    Again,
+    BatchFiles,
+    Budget,
+    ConfigFile,
+    MaxMb,
+    MaxRequests,
+    PriceIn,
+    PriceOut,
+    Quiet,
+    limits,
+)
+
+app = typer.Typer(no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Option("--folder", help="Folder with sample, judgements and reviews.")]
+Model = Annotated[Optional[str], typer.Option("--model", help="The judge, as the server names it.")]
+Api = Annotated[
+    Optional[str], typer.Option("--api", help="`responses` (web search; the default) or `chat`, for other servers.")
+]
+Search = Annotated[
+    Optional[bool], typer.Option("--search/--no-search", help="Whether the judge may search the web (responses only).")
+]
+Parallel = Annotated[
+    bool, typer.Option("--parallel", help="Judge facts: the questions in all languages at once against the triple.")
+]
+SelfTest = Annotated[
+    bool, typer.Option("--self-test", help="Judge planted defects first; a judge that misses them judges nothing else.")
+]
+First = Annotated[Optional[int], typer.Option("--items", min=1, help="Only the first so many items of each language.")]
+BaseUrl = Annotated[
+    Optional[str], typer.Option("--base-url", help="OpenAI-compatible endpoint. Default: OpenAI's own.")
+]
+ModelCache = Annotated[
+    Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --folder.")
+]
+PriceSearch = Annotated[Optional[float], typer.Option("--price-search", min=0, help="USD per thousand web searches.")]
+Seed = Annotated[Optional[int], typer.Option("--seed", min=0, help="Seed of the sample.")]
+_HERE = Path("verification")
+
+
+def _config(file: Path | None, search: bool | None, **overrides: Any) -> Any:
+    from polyfact_dataset.config.build import load_config
+
+    tool = None if search is None else "web_search" if search else ""
+    return load_config(file, verification__search_tool=tool, **overrides)
+
+
+@app.command("sample")
+def sample_command(
+    release: Annotated[Path, typer.Argument(help="Release folder that `polyfact build` wrote.")],
+    folder: Folder = _HERE,
+    items: Annotated[Optional[int], typer.Option("--items", min=1, help="Items of each language (300).")] = None,
+    census: Annotated[bool, typer.Option("--census", help="All items of the splits, in place of a sample.")] = False,
+    split: Annotated[
+        Optional[list[str]], typer.Option("--split", help="Draw from this split; may be repeated. Default: all.")
+    ] = None,
+    language: Annotated[
+        Optional[list[str]], typer.Option("--language", help="Draw this language; may be repeated. Default: all.")
+    ] = None,
+    independent: Annotated[
+        bool, typer.Option("--independent", help="Other facts in every language; by default they are the same.")
+    ] = False,
+    seed: Seed = None,
+    config: ConfigFile = None,
+) -> None:
+    """Draw what is judged: a seeded sample of every language, balanced over relations, or a census."""
+    from polyfact_dataset.verification.sampling import Draw, write_sample
+
+    settings = _config(config, None, seed=seed, verification__items=items)
+    number = None if census else settings.verification.items
+    draw = Draw(number, settings.seed, tuple(split or ()), tuple(language or ()), independent)
+    write_sample(release, folder, draw)
+
+
+@app.command("judge")
+def judge_command(
+    folder: Folder = _HERE,
+    model: Model = None,
+    parallel: Parallel = False,
+    self_test: SelfTest = False,
+    items: First = None,
+    api: Api = None,
+    search: Search = None,
+    base_url: BaseUrl = None,
+    cached: Annotated[bool, typer.Option("--cached", help="Ask for nothing; take the answers that are there.")] = False,
+    model_cache: ModelCache = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    price_search: PriceSearch = None,
+    budget: Budget = None,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Have a model label the sample: correct, ambiguous or incorrect, with its reasons and the pages it cites."""
+    from polyfact_dataset.common.progress import Log
+    from polyfact_dataset.verification import judge
+
+    settings = _config(
+        config,
+        search,
+        verification__model=model,
+        verification__api=api,
+        llm__base_url=base_url,
+        llm__cache=model_cache,
+        llm__price_in_usd=price_in,
+        llm__price_out_usd=price_out,
+        llm__price_search_usd=price_search,
+        llm__budget_usd=budget,
+    )
+    judge.run(judge.Order(folder, parallel, self_test, items), judge.reached(settings, cached), Log(quiet=quiet))
+
+
+@app.command("write-batches")
+def write_batches_command(
+    folder: Folder = _HERE,
+    model: Model = None,
+    parallel: Parallel = False,
+    self_test: SelfTest = False,
+    items: First = None,
+    api: Api = None,
+    search: Search = None,
+    to: Annotated[
+        Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --folder.")
+    ] = None,
+    max_requests: MaxRequests = MAX_REQUESTS,
+    max_mb: MaxMb = MAX_MB,
+    again: Again = False,
+    model_cache: ModelCache = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write what the judge is to be asked as OpenAI Batch files (JSON lines)."""
+    from polyfact_dataset.verification import judge
+
+    settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
+    order = judge.Order(folder, parallel, self_test, items)
+    judge.write_batches(order, settings, to, limits(max_requests, max_mb), again)
+
+
+@app.command("read-batches")
+def read_batches_command(
+    files: BatchFiles,
+    folder: Folder = _HERE,
+    model_cache: ModelCache = None,
+) -> None:
+    """Take the answers of batch files; then `polyfact verify judge --cached` judges."""
+    from polyfact_dataset.verification import judge
+
+    judge.read_batches(files, folder, model_cache)
+
+
+@app.command("review")
+def review_command(
+    folder: Folder = _HERE,
+    language: Annotated[
+        str, typer.Option("--language", help="Language to review; asked on the page if left out.")
+    ] = "",
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Who reviews; asked on the page if left out.")] = "",
+    items: First = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 7860,
+) -> None:
+    """Open a local page on which people label the sample; every click is on disk before the next item shows."""
+    from polyfact_dataset.verification import page
+
+    page.serve(folder, reviewer=reviewer, code=language, port=port, first=items)
+
+
+@app.command("export")
+def export_command(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file to write.")],
+    language: Annotated[str, typer.Option("--language", help="Language to review.")],
+    folder: Folder = _HERE,
+    reviewer: Annotated[str, typer.Option("--reviewer", help="With the labels that this reviewer gave.")] = "",
+    items: First = None,
+) -> None:
+    """Write the items of a language as CSV, for those who prefer a spreadsheet; fill in `label` and `note`."""
+    from polyfact_dataset.verification import sheets
+
+    print(f"{sheets.export(folder, language, to, reviewer=reviewer, first=items):,} items: {to}")
+
+
+@app.command("import")
+def import_command(
+    sheet: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file with labels.")],
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Whose labels they are.")],
+    folder: Folder = _HERE,
+) -> None:
+    """Take the labels of a CSV file; those taken before are not taken twice."""
+    from polyfact_dataset.verification import sheets
+
+    counts = sheets.import_sheet(folder, sheet, reviewer=reviewer)
+    print(", ".join(f"{name} {counts[name]:,}" for name in ("new", "changed", "same", "missing")))
+
+
+@app.command("report")
+def report_command(
+    folder: Folder = _HERE,
+    judge: Annotated[str, typer.Option("--judge", help="Start of the judge's name, where there are several.")] = "",
+    drift: Annotated[str, typer.Option("--drift", help="The same for the judge of all languages at once.")] = "",
+    relaxed: Annotated[
+        bool, typer.Option("--relaxed", help="Also count judge `correct`, reviewer `ambiguous` as agreeing.")
+    ] = False,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Agreement and ambiguity with intervals; write the table that `polyfact build --verification` takes."""
+    from polyfact_dataset.verification import report
+
+    report.run(folder, _config(config, None), judge=judge, drift=drift, relaxed=relaxed, quiet=quiet)

@@ -1,0 +1,78 @@
+"""DuckDB within bounds: the engine for joins and sorts over tables larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from polyfact_dataset.common.files import parquet_writer, remove
+from polyfact_dataset.schema import Table
+
+BATCH_ROWS = 50_000
+
+
+@contextmanager
+def connect(folder: Path, memory_mb: int = 2000) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that keeps within `memory_mb` and spills into `folder`, which it leaves clean."""
+    spill = folder / ".spill"
+    with duckdb.connect() as connection:
+        connection.execute(f"SET memory_limit = '{memory_mb}MB'")
+        connection.execute("SET temp_directory = ?", [str(spill)])
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+    remove(spill)
+
+
+def stream(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a query in batches of exactly `BATCH_ROWS`, the last one shorter.
+
+    DuckDB cuts its batches differently with another number of threads; ours become row groups of files, which must not
+    depend on it.
+    """
+    reader = connection.sql(query, params=parameters or {}).to_arrow_reader(BATCH_ROWS)
+    kept: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in reader:
+        kept.append(batch)
+        rows += batch.num_rows
+        while rows >= BATCH_ROWS:
+            whole = pa.Table.from_batches(kept, reader.schema)
+            yield whole.slice(0, BATCH_ROWS).combine_chunks().to_batches()[0]
+            kept = whole.slice(BATCH_ROWS).to_batches()
+            rows -= BATCH_ROWS
+    if rows:
+        yield pa.Table.from_batches(kept, reader.schema).combine_chunks().to_batches()[0]
+
+
+def one_row_per_id() -> str:
+    """SQL: the condition (for QUALIFY) that keeps one row of an entity that stands in a dump more than once.
+
+    The one with most labels and sitelinks; among equals the texts decide, never the order in which rows arrive.
+    """
+    return (
+        "row_number() OVER (PARTITION BY id ORDER BY len(labels) DESC, sitelinks DESC, "
+        "md5(labels::VARCHAR), md5(types::VARCHAR)) = 1"
+    )
+
+
+def write_query(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    table: Table,
+    path: Path,
+    parameters: dict[str, Any] | None = None,
+) -> int:
+    """Writes the rows of an ordered query as `table`; returns their number."""
+    rows = 0
+    with parquet_writer(path, table.schema) as writer:
+        for batch in stream(connection, query, parameters):
+            rows += batch.num_rows
+            writer.write_batch(batch.cast(table.schema))
+    return rows

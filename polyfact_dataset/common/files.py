@@ -1,0 +1,196 @@
+"""Files: atomic writes, deterministic Parquet, digests. The only place that decides how bytes reach the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polyfact_dataset.common.errors import DataError, RetryableError
+
+ROW_GROUP_ROWS = 50_000
+_BLOCK_BYTES = 1 << 20
+
+
+def sync(path: Path) -> None:
+    """Makes a file or a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns the errors of writing `path`, a full disk above all, into a `RetryableError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise RetryableError(f"cannot write {path}: {reason}; mend it or free space, then run again") from error
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it there, durably, when the block ends without an error."""
+    temporary = path.with_name(f".{path.name}.part")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 with `\\n` line ends, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON with sorted keys, atomically: equal values give equal bytes."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON. Raises `DataError` when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns the errors of reading `path`, or files in it, into a `DataError` that names it."""
+    try:
+        yield
+    except (OSError, UnicodeDecodeError, pa.ArrowException, duckdb.Error) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(f"{path} cannot be read: {reason}; make or fetch it again") from error
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A Parquet file with fixed properties, so that equal rows give equal bytes; it appears when the block ends."""
+    with (
+        atomic(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            version="2.6",
+            data_page_version="1.0",
+            use_dictionary=True,
+            write_statistics=True,
+            write_page_index=True,
+        ) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """A Parquet file from tables of any size: its row groups have `ROW_GROUP_ROWS` rows however they come in."""
+    kept: list[pa.Table] = []
+    with parquet_writer(path, schema) as writer:
+
+        def write(table: pa.Table) -> None:
+            kept.append(table)
+            rows = sum(map(len, kept))
+            if rows >= ROW_GROUP_ROWS:
+                whole, full = pa.concat_tables(kept), rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS
+                writer.write_table(whole.slice(0, full).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+                kept[:] = [whole.slice(full)]
+
+        yield write
+        if any(map(len, kept)):
+            writer.write_table(pa.concat_tables(kept).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+
+
+def write_parquet(path: Path, table: pa.Table, row_group_rows: int = ROW_GROUP_ROWS) -> None:
+    """Writes a whole table with row groups of `row_group_rows`."""
+    with parquet_writer(path, table.schema) as writer:
+        writer.write_table(table.combine_chunks(), row_group_size=row_group_rows)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Reads a table. Raises `DataError` with what to do when it is missing or damaged."""
+    try:
+        if path.is_file():
+            return pq.ParquetFile(path).read(columns)
+        return pq.read_table(path, columns=columns)
+    # A damaged name of a column is a `UnicodeDecodeError`.
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read ({error}); remove it and run again to rebuild it") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def fingerprint(path: Path, blocks: int = 64) -> str:
+    """Identifies a file too large to hash each time: its size and SHA-256 over `blocks` evenly spaced MiB.
+
+    A file of at most that many MiB is hashed whole.
+    """
+    size = path.stat().st_size
+    total = max((size + _BLOCK_BYTES - 1) // _BLOCK_BYTES, 1)
+    chosen = (
+        sorted({index * (total - 1) // max(blocks - 1, 1) for index in range(blocks)})
+        if total > blocks
+        else range(total)
+    )
+    hasher = hashlib.sha256(str(size).encode())
+    with path.open("rb") as handle:
+        for index in chosen:
+            handle.seek(index * _BLOCK_BYTES)
+            hasher.update(handle.read(_BLOCK_BYTES))
+    return hasher.hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of a JSON-able value in canonical form."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def digest_sources(paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of source files; folders count with all their .py and .toml files."""
+    files = sorted(
+        {
+            file
+            for path in paths
+            for file in (path.rglob("*") if path.is_dir() else [path])
+            if file.suffix in (".py", ".toml", ".txt", ".j2")
+        }
+    )
+    hasher = hashlib.sha256()
+    for file in files:
+        hasher.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return hasher.hexdigest()
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder tree if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

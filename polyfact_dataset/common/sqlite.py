@@ -1,0 +1,51 @@
+"""A cache in one SQLite file: opened with its folder, closed at the end of a `with`, its faults told by its name."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Self
+
+from polyfact_dataset.common.errors import DataError
+
+_LOCK_WAIT_S = 60.0
+
+
+class SqliteFile:
+    """The base of both caches. Raises `DataError` naming the file when it is damaged, no cache, or locked for a minute.
+
+    A subclass makes its tables in `_prepare` and does all its work inside `with self._named()`.
+    """
+
+    # How the user gives another file.
+    _setting = ""
+    # As `sqlite3.connect` takes it; None leaves transactions to the subclass.
+    _isolation_level: Literal["DEFERRED"] | None = "DEFERRED"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._named():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=self._isolation_level)
+            self._prepare(self._connection)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Sets the file's durability and makes the tables that are not there."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, zlib.error, OSError) as error:
+            other = f"name another{self._setting}"
+            raise DataError(f"cache {self._path} cannot be used ({error}); remove it, or {other}") from error

@@ -1,0 +1,387 @@
+"""The configuration of a build: typed, frozen, read from TOML, overridden by flags; unknown keys are errors."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import duckdb
+from pydantic import (
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.config.base import Section
+
+
+def bare_url(url: str | None) -> str | None:
+    """An endpoint that may stand in messages and records: without a secret."""
+    parts = urlsplit(url or "")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("it holds a user name, password or query, which would stand in logs and records")
+    return url
+
+
+class ExtractConfig(Section):
+    """Reading the dump. `workers` and `memory_mb` do not change the result."""
+
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    # All processes together; where it is too little for the workers, there are fewer of them.
+    memory_mb: int = Field(default=2000, ge=500)
+    # Text that a worker gets at a time; of bz2 an eighth as many compressed bytes.
+    batch_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 28)
+    # So many batches (of bz2 half as many) become durable at once: about 1 GB of text.
+    part_batches: int = Field(default=128, ge=1)
+    max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
+    # Text may be so many times longer than its compressed form (that of Wikidata is about 20 times); a bomb is longer.
+    max_expansion: float = Field(default=1000, ge=1)
+    # Memory that a zst frame may ask for; the default admits what `zstd --ultra -22 --long=27` makes.
+    max_window_bytes: int = Field(default=1 << 27, ge=1 << 10, le=1 << 31)
+    # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
+    max_broken_lines: int = Field(default=10, ge=0)
+    max_broken_share: float = Field(default=1e-4, ge=0, le=1)
+
+
+class CandidatesConfig(Section):
+    """Which statements may become questions."""
+
+    # Languages in which subject and object must have a label; below 12 needs a model to translate the rest.
+    min_languages: int = Field(default=12, ge=1)
+    # A relation's pool is cut to this many times its fair share of the facts: later stages see no more.
+    pool_factor: float = Field(default=4.0, ge=1)
+    # A pool is never cut below this, so that a small release does not starve where few facts survive.
+    min_pool: int = Field(default=1000, ge=1)
+    # English labels that are catalogue designations (asteroids, genes, stars, road numbers), not names.
+    catalogue_patterns: tuple[str, ...] = (
+        r"^\(\d+\) ",
+        r"^\d{4,} [A-Z][a-z]+$",
+        r"^[A-Z]{1,6}[ -]?[JG]?\d[\d.+\-]{5,}",
+        r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[J+-]?\d",
+        r"^\d{4} [A-Z]{2}\d*$",
+    )
+
+    @field_validator("catalogue_patterns")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                # DuckDB reads them, whose expressions (RE2) are those of Python without look-around.
+                with duckdb.connect() as connection:
+                    connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
+            except duckdb.Error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {str(error).splitlines()[0]}") from error
+        return patterns
+
+
+class BackfillConfig(Section):
+    """Asking Wikidata's API for the labels that the dump lacks. Only the first two settings change the result."""
+
+    enabled: bool = False
+    # Languages in which both ends of a fact must have a label in the dump; the API is asked for the others.
+    min_languages: int = Field(default=8, ge=0)
+    # Take answers from the cache alone and ask for nothing.
+    offline: bool = False
+    # An e-mail address or URL for the User-Agent header, as Wikimedia's policy asks.
+    contact: str = ""
+    api: str = Field(default="https://www.wikidata.org/w/api.php", pattern=r"^https?://")
+    # SQLite file with every answer ever received; by default in the build folder.
+    cache: Path | None = None
+    batch_ids: int = Field(default=50, ge=1, le=50)
+    requests_per_s: float = Field(default=1.0, gt=0)
+    maxlag_s: int = Field(default=5, ge=1)
+    timeout_s: float = Field(default=60.0, gt=0)
+    max_tries: int = Field(default=8, ge=1)
+    # The first pause after a failure; it doubles with each further one up to the longest.
+    first_wait_s: float = Field(default=1.0, gt=0)
+    max_wait_s: float = Field(default=300.0, gt=0)
+
+    _plain_api = field_validator("api")(bare_url)
+
+    @field_validator("contact")
+    @classmethod
+    def _contact(cls, text: str) -> str:
+        if text and not re.fullmatch(r"[!-~]+@[!-~]+|https?://[!-~]+", text):
+            raise ValueError(f"{text!r} is neither an e-mail address nor a URL in ASCII")
+        return text
+
+    @model_validator(mode="after")
+    def _reachable(self) -> BackfillConfig:
+        if self.offline and not self.enabled:
+            raise ValueError("offline says how the backfill works; turn it on with --backfill or enabled = true")
+        if self.enabled and not self.offline and not self.contact:
+            raise ValueError("contact is empty: give an e-mail address or URL by --contact, as Wikimedia asks")
+        return self
+
+
+class NamesakesConfig(Section):
+    """Subjects of one relation that share a label."""
+
+    # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous.
+    min_sitelinks_share: float = Field(default=0.0, ge=0)
+
+
+class QuestionsConfig(Section):
+    """Who writes the questions, and what becomes of a fact for which a model fails."""
+
+    source: Literal["template", "model"] = "template"
+    # The name under which the server knows the model, and the revision that it holds, where that is known.
+    model: str = ""
+    revision: str = ""
+    # `direct`: each language from the fact. `english_first`: English from the fact, the others from the English.
+    mode: Literal["direct", "english_first"] = "direct"
+    # A language for which the model fails twice: the fact is dropped (the paper), or has the template's question.
+    fallback: Literal["drop", "template"] = "drop"
+    # Have the server enforce the JSON schema of the answer.
+    guided: bool = True
+    # Facts asked beyond a relation's share, for those that fail or that distractors cannot serve.
+    spare_share: float = Field(default=0.05, ge=0)
+
+    @model_validator(mode="after")
+    def _named(self) -> QuestionsConfig:
+        if self.source == "model" and not self.model:
+            raise ValueError("model is empty: name the model that writes the questions with --model")
+        if self.source == "template" and self.model:
+            raise ValueError(f"model is {self.model!r}, but templates write the questions; add --questions model")
+        return self
+
+
+class LlmConfig(Section):
+    """How a model is reached, and what that may cost. Nothing here changes an answer."""
+
+    # OpenAI-compatible endpoint, such as http://host:8000/v1. Without one, answers come from the cache alone.
+    base_url: str | None = Field(default=None, pattern=r"^https?://")
+    # The environment variable that holds the key; the key itself is never a setting.
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_]\w*$")
+    # SQLite file with every answer; by default in the build folder.
+    cache: Path | None = None
+    in_flight: int = Field(default=64, ge=1)
+    # One attempt may take this long, and a request with all its attempts that long.
+    timeout_s: float = Field(default=120.0, gt=0)
+    deadline_s: float = Field(default=900.0, gt=0)
+    # The first pause after a failure; it doubles with each further one up to the longest.
+    first_wait_s: float = Field(default=0.5, gt=0)
+    max_wait_s: float = Field(default=30.0, gt=0)
+    # Requests without any answer before the run stops; whether to go on without them at its end.
+    max_unanswered: int = Field(default=20, ge=0)
+    accept_unanswered: bool = False
+    # Requests from which the rest is estimated before anything else is sent.
+    probe_requests: int = Field(default=50, ge=1)
+    # USD per million tokens, and the most that one run may spend.
+    price_in_usd: float | None = Field(default=None, ge=0)
+    price_out_usd: float | None = Field(default=None, ge=0)
+    # USD per thousand calls of the provider's web search.
+    price_search_usd: float | None = Field(default=None, ge=0)
+    budget_usd: float | None = Field(default=None, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_key(cls, url: str | None) -> str | None:
+        try:
+            return bare_url(url)
+        except ValueError as error:
+            raise ValueError(f"{error}; a key belongs into the variable of api_key_env") from error
+
+    @model_validator(mode="after")
+    def _priced(self) -> LlmConfig:
+        if (self.price_in_usd is None) != (self.price_out_usd is None):
+            raise ValueError("give both price_in_usd and price_out_usd (--price-in, --price-out)")
+        prices = self.price_in_usd, self.price_out_usd, self.price_search_usd
+        if self.budget_usd is not None and not any(prices):
+            raise ValueError("a budget needs prices: give --price-in and --price-out")
+        return self
+
+
+class VerificationConfig(Section):
+    """Judging and reviewing a release (paper, appendix D.2). Nothing here changes a build."""
+
+    # Items of each language; the paper judged 300 and had people review 100 of them.
+    items: int = Field(default=300, ge=1)
+    # The judge, and the revision that the server holds, where that is known.
+    model: str = ""
+    revision: str = ""
+    # `responses` can search the web; `chat` is for servers that have no Responses API.
+    api: Literal["responses", "chat"] = "responses"
+    # Tool by which the provider's model searches the web; with an empty one it does not. Chat has none.
+    search_tool: str = "web_search"
+    # Have a chat server enforce the JSON schema of the answer.
+    guided: bool = True
+    # In place of the prompts' own (temperature, max_tokens, ...), for models that accept others.
+    parameters: dict[str, float | int] | None = None
+    # A judge that finds fewer of the planted defects, or objects to more sound items, judges nothing else.
+    min_recall: float = Field(default=0.8, ge=0, le=1)
+    max_false_alarms: float = Field(default=0.2, ge=0, le=1)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the judge can search the web."""
+        return self.api == "responses" and bool(self.search_tool)
+
+
+class SampleConfig(Section):
+    """Balanced sampling and splits (paper, appendix D.1)."""
+
+    validation_share: float = Field(default=0.025, gt=0, lt=0.5)
+    test_share: float = Field(default=0.025, gt=0, lt=0.5)
+    # A relation with at least `min_relation_facts` facts has at least `min_split_facts` in validation and in test.
+    min_split_facts: int = Field(default=8, ge=4)
+    min_relation_facts: int = Field(default=40, ge=12)
+    # No answer holds more of a relation's facts in a split: exchangeable distractors exist up to 25 %.
+    answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
+
+    @model_validator(mode="after")
+    def _possible(self) -> SampleConfig:
+        if self.validation_share + self.test_share > 0.5:
+            raise ValueError("validation_share and test_share may hold half of the facts at most")
+        if 4 * self.min_split_facts > self.min_relation_facts:
+            raise ValueError("min_relation_facts must be at least 4 times min_split_facts: train needs the larger part")
+        return self
+
+
+class DistractConfig(Section):
+    """Exchangeable distractors (reference: lessons, Exchangeable distractors)."""
+
+    # Golds whose English labels are as long to within this ratio fall into one stratum.
+    length_ratio: float = Field(default=1.5, gt=1)
+    min_stratum_facts: int = Field(default=8, ge=4)
+
+
+class TiersConfig(Section):
+    """PolyFact-Clean leaves out relations above this ambiguity (paper, Table 7)."""
+
+    max_ambiguity: float = Field(default=0.20, ge=0, le=1)
+    # A relation with fewer judged items keeps the ambiguity of `relations.toml`.
+    min_judged_items: int = Field(default=30, ge=1)
+    # The share found in a relation is drawn towards that of all relations as if by so many items more.
+    prior_items: float = Field(default=10, ge=0)
+
+
+class ExportConfig(Section):
+    """Parquet layout. Rows per group are fixed, so that the files do not depend on the machine."""
+
+    row_group_rows: int = Field(default=1000, ge=1)
+    # No file holds more than this in memory, so that on disk, compressed, it is well below the Hub's 500 MB.
+    shard_bytes: int = Field(default=450_000_000, ge=1)
+
+
+# Semantic version, without pre-release parts: a released version is final.
+VERSION = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
+
+
+class ReleaseConfig(Section):
+    """What a release says of itself. None of it changes the data."""
+
+    # Where it is published; the card's examples load from there.
+    repository: str = Field(default="jvonrad/PolyFact", pattern=r"^[\w.\-]+/[\w.\-]+$")
+    # By default 1.0.0, or what follows from the changes since `--previous`.
+    version: str | None = Field(default=None, pattern=VERSION)
+    # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
+    dump_date: datetime.date | None = None
+    # Day of publication, if it shall be told.
+    published: datetime.date | None = None
+    # An e-mail address or URL for questions; by default the discussions of the repository.
+    contact: str = ""
+    # Of the question wordings; the facts are Wikidata's, under CC0.
+    questions_licence: Literal["cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0"] = "cc0-1.0"
+
+
+class Config(Section):
+    """A whole build."""
+
+    seed: StrictInt = Field(default=42, ge=0)
+    facts: StrictInt = Field(default=100_000, ge=1)
+    languages: tuple[str, ...] = PAPER_LANGUAGES
+    relations: tuple[str, ...] = Field(default_factory=lambda: tuple(all_relations()))
+    extract: ExtractConfig = ExtractConfig()
+    candidates: CandidatesConfig = CandidatesConfig()
+    backfill: BackfillConfig = BackfillConfig()
+    namesakes: NamesakesConfig = NamesakesConfig()
+    questions: QuestionsConfig = QuestionsConfig()
+    llm: LlmConfig = LlmConfig()
+    verification: VerificationConfig = VerificationConfig()
+    sample: SampleConfig = SampleConfig()
+    distract: DistractConfig = DistractConfig()
+    tiers: TiersConfig = TiersConfig()
+    export: ExportConfig = ExportConfig()
+    audit: AuditConfig = AuditConfig()
+    release: ReleaseConfig = ReleaseConfig()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings on which the result depends, as JSON."""
+        backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
+        unheard: Any = {
+            "extract": {"workers", "memory_mb", "max_expansion", "max_window_bytes"},
+            "backfill": backfill,
+            "llm": True,
+            "verification": True,
+            "audit": True,
+            "release": True,
+        }
+        return self.model_dump(mode="json", exclude=unheard)
+
+    @property
+    def min_languages(self) -> int:
+        """Languages in which both ends of a candidate must have a label in the dump."""
+        asked = min(self.candidates.min_languages, len(self.languages))
+        return min(asked, self.backfill.min_languages) if self.backfill.enabled else asked
+
+    @field_validator("languages")
+    @classmethod
+    def _languages(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [code for code in codes if code not in known()]
+        if unknown or not codes or len(set(codes)) != len(codes):
+            raise ValueError(f"unknown or repeated languages {unknown or codes}; known are {', '.join(known())}")
+        if "en" not in codes:
+            raise ValueError("English (en) must be among the languages: label lengths are matched in it")
+        return codes
+
+    @field_validator("relations")
+    @classmethod
+    def _relations(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [relation for relation in ids if relation not in all_relations()]
+        if unknown or not ids or len(set(ids)) != len(ids):
+            raise ValueError(f"unknown or repeated relations {unknown or ids}; known are {', '.join(all_relations())}")
+        return ids
+
+
+def load_config(path: Path | None = None, **overrides: Any) -> Config:
+    """Reads the TOML file, lets `overrides` that are not None win, and checks everything.
+
+    Raises `ConfigError` naming the file and the key.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigError(f"configuration {path} does not exist") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"configuration {path}: {error}") from error
+    for key, value in overrides.items():
+        if value is None:
+            continue
+        *sections, name = key.split("__")
+        target = data
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"configuration {path}: {section} must be a table: [{section}]")
+        target[name] = value
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        source = f"configuration {path}" if path else "configuration"
+        raise ConfigError(f"{source}: {where}: {first['msg']}") from error

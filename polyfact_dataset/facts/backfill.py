@@ -1,0 +1,228 @@
+"""Stage `backfill`: what the dump lacks of the candidates' labels, from Wikidata's API. Off by default.
+
+Asked for are the ends of candidates that have no usable label in some language, and objects that the dump does not
+hold. Redirects lead candidates to the entity that stands there now; a deleted end drops its candidates. When turned
+off, nothing is asked and the candidates pass unchanged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.database import connect, one_row_per_id, stream, write_query
+from polyfact_dataset.common.errors import DataError, RetryableError
+from polyfact_dataset.common.files import parquet_writer
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.labels import Texts, resolve
+from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.schema import ANSWERS, CANDIDATES, FETCHED, REJECTS, TRUE_OBJECTS
+from polyfact_dataset.wikidata.api import Client, Outcome
+from polyfact_dataset.wikidata.cache import Cache
+from polyfact_dataset.wikidata.entities import Reader, Rows
+from polyfact_dataset.wikidata.extract import wanted
+
+CACHE_NAME = "wikidata-cache.sqlite"
+_ROWS_AT_ONCE = 5_000
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read and the answers of the API."""
+    return {"enabled": config.backfill.enabled, "languages": config.languages if config.backfill.enabled else None}
+
+
+def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[list[str], list[str]]:
+    """Ids of candidates' ends that lack a label in some language, and ids that the dump does not hold, both sorted."""
+    entries = [language(code) for code in context.config.languages]
+    query = f"""
+        WITH ends AS (
+            SELECT subject_id AS id FROM read_parquet($candidates)
+            UNION SELECT object_id FROM read_parquet($candidates)
+        ), held AS (
+            SELECT id, labels, aliases, titles FROM read_parquet($entities) WHERE kind = 'item'
+            QUALIFY {one_row_per_id()}
+        )
+        SELECT id, held.id IS NOT NULL AS held, labels, aliases, titles
+        FROM ends LEFT JOIN held USING (id) ORDER BY id
+    """
+    parameters = {
+        "candidates": str(context.path("candidates", "candidates")),
+        "entities": str(context.path("extract", "entities")),
+    }
+    incomplete, absent = [], []
+    for batch in stream(connection, query, parameters):
+        for row in batch.to_pylist():
+            if not row["held"]:
+                absent.append(row["id"])
+                continue
+            texts = Texts.of(row)
+            if any(resolve(entry, texts) is None for entry in entries):
+                incomplete.append(row["id"])
+    return incomplete, absent
+
+
+class _Head(msgspec.Struct):
+    """What is looked at of a cached answer besides its texts."""
+
+    id: str
+    lastrevid: int
+
+
+class _Writer:
+    """Turns cached answers into the tables `fetched` and `answers`, in the order of the ids."""
+
+    def __init__(self, reader: Reader, fetched: object, answers: object) -> None:
+        self._reader, self._fetched, self._answers = reader, fetched, answers
+        self._rows, self._answered = Rows(), list[dict[str, object]]()
+        self.status: Counter[str] = Counter()
+
+    def add(self, asked: str, entity: bytes | None) -> None:
+        if entity is None:
+            self._answer(asked, "deleted", None, None)
+            return
+        try:
+            head = msgspec.json.decode(entity, type=_Head)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise DataError(
+                f"the cached answer for {asked} is no entity ({error}); remove the cache, run again"
+            ) from error
+        self._reader.read(entity, 1, self._rows)
+        self._answer(asked, "found" if head.id == asked else "redirect", head.id, head.lastrevid)
+        if len(self._answered) >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def _answer(self, asked: str, status: str, qid: str | None, revision: int | None) -> None:
+        self.status[status] += 1
+        self._answered.append({"asked": asked, "status": status, "id": qid, "revision": revision})
+
+    def flush(self) -> None:
+        entities = self._rows.tables()[0]
+        self._fetched.write_table(entities)  # type: ignore[attr-defined]
+        self._answers.write_table(pa.Table.from_pylist(self._answered, schema=ANSWERS.schema))  # type: ignore[attr-defined]
+        self._rows, self._answered = Rows(), []
+
+
+def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Temporary tables: `lead` (ids that lead elsewhere or nowhere) and `led` (where candidates end, or why not)."""
+    connection.execute(
+        """
+        CREATE TEMP TABLE lead AS
+        SELECT asked, min(id) AS target, bool_or(status = 'deleted') AS deleted
+        FROM read_parquet($answers) WHERE status <> 'found' GROUP BY asked
+        """,
+        {"answers": str(context.target("answers"))},
+    )
+    connection.execute(
+        """
+        CREATE TEMP TABLE led AS
+        WITH resolved AS (
+            SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
+                   coalesce(o.target, object_id) AS object_id, priority,
+                   coalesce(s.deleted, false) AS subject_deleted, coalesce(o.deleted, false) AS object_deleted
+            FROM read_parquet($candidates)
+            LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object_id
+        )
+        SELECT subject_id || '|' || property_id || '|' || object_id AS fact_id, *,
+               CASE WHEN subject_deleted THEN 'subject_deleted' WHEN object_deleted THEN 'object_deleted'
+                    WHEN subject_id = object_id THEN 'self_reference'
+                    WHEN row_number() OVER (
+                        PARTITION BY subject_id, property_id, object_id ORDER BY priority) > 1 THEN 'repeated'
+               END AS reason
+        FROM resolved
+        """,
+        {"candidates": str(context.path("candidates", "candidates"))},
+    )
+
+
+def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
+    """Writes `candidates`, `true_objects` and `rejects`, with every redirected id replaced by that of its target."""
+    _lead(connection, context)
+    columns = ", ".join(CANDIDATES.schema.names)
+    write_query(
+        connection,
+        f"SELECT {columns} FROM led WHERE reason IS NULL ORDER BY property_id, priority",
+        CANDIDATES,
+        context.target("candidates"),
+    )
+    write_query(
+        connection,
+        "SELECT fact_id, property_id, reason FROM led WHERE reason IS NOT NULL ORDER BY property_id, priority",
+        REJECTS,
+        context.target("rejects"),
+    )
+    write_query(
+        connection,
+        """
+        WITH one AS (SELECT subject_id, property_id, unnest(objects) AS object FROM read_parquet($true_objects))
+        SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
+               list_sort(list(DISTINCT coalesce(o.target, object))) AS objects
+        FROM one LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object
+        GROUP BY ALL ORDER BY ALL
+        """,
+        TRUE_OBJECTS,
+        context.target("true_objects"),
+        {"true_objects": str(context.path("candidates", "true_objects"))},
+    )
+    tally = Tally()
+    query = "SELECT property_id, reason, count(*) FROM led GROUP BY ALL ORDER BY ALL"
+    for relation, reason, number in connection.execute(query).fetchall():
+        tally.input[relation] += number
+        if reason is None:
+            tally.kept[relation] += number
+        else:
+            tally.rejected.setdefault(relation, Counter())[reason] += number
+    return tally
+
+
+def _fetch(context: Context, incomplete: list[str], absent: list[str], writer: _Writer) -> int:
+    """Asks for the ids and hands the answers to the writer; returns how many have none.
+
+    Raises `RetryableError` when a request failed for good, after everything that could be had is in the cache.
+    """
+    config, log = context.config.backfill, context.log
+    groups = (("with labels lacking", incomplete, False), ("not in the dump", absent, True))
+    with Cache(config.cache or context.out / CACHE_NAME) as cache:
+        client = Client(config, cache, Reader(wanted(context.config)), log)
+        outcomes = []
+        for what, ids, claims in groups:
+            outcomes.append(client.fetch(ids, claims))
+            log.line(f"backfill: {len(ids):,} ids {what}: {outcomes[-1]}")
+        failed = [qid for outcome in outcomes for qid in outcome.failed]
+        if failed and not config.offline:
+            raise RetryableError(_unanswered(failed, outcomes))
+        for _, ids, claims in groups:
+            for asked, entity in cache.read(ids, client.key(claims)):
+                writer.add(asked, entity)
+    if failed:
+        log.line(f"backfill: {len(failed):,} ids are not in the cache; run without --offline to ask for them")
+    return len(failed)
+
+
+def _unanswered(failed: list[str], outcomes: list[Outcome]) -> str:
+    named = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
+    error = next(outcome.last_error for outcome in outcomes if outcome.last_error)
+    return (
+        f"Wikidata's API gave no answer for {len(failed):,} ids ({named}): {error}; "
+        "run the same command again to ask for these alone, or go on without them with --offline"
+    )
+
+
+def run(context: Context) -> Report:
+    """Writes `answers` and `fetched`, and the candidates with redirects followed: `candidates`, `true_objects`."""
+    pending = 0
+    with connect(context.folder) as connection:
+        with (
+            parquet_writer(context.target("fetched"), FETCHED.schema) as fetched,
+            parquet_writer(context.target("answers"), ANSWERS.schema) as answers,
+        ):
+            writer = _Writer(Reader(wanted(context.config)), fetched, answers)
+            if context.config.backfill.enabled:
+                pending = _fetch(context, *lacking(connection, context), writer)
+            writer.flush()
+        tally = _lead_on(connection, context)
+    counts = {name: writer.status[name] for name in ("found", "redirect", "deleted")}
+    return Report({**counts, "pending": pending, "candidates": sum(tally.kept.values())}, tally, pending)

@@ -1,0 +1,220 @@
+"""Stage `localise`: one label with its provenance for every entity of a candidate, in every language.
+
+Order: the bare code, then the language file's chain of variants, then the Wikipedia title without its
+disambiguation, then `mul` for languages in Latin script, then the same four as the API gave them. Chinese is shipped
+in Simplified characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.catalog.language import Language, language
+from polyfact_dataset.common.database import connect, one_row_per_id, stream
+from polyfact_dataset.common.files import table_writer
+from polyfact_dataset.common.text.normalise import clean, markup, normalise
+from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.schema import CONVERTED, accepted, localised
+
+_DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
+_MAX_CHARACTERS = 120
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {"languages": config.languages}
+
+
+@cache
+def _simplifier() -> Any:
+    from opencc import OpenCC
+
+    return OpenCC("t2s")
+
+
+def simplified(text: str) -> str:
+    """Chinese text in Simplified characters."""
+    converted: str = _simplifier().convert(text)
+    return converted
+
+
+def usable(text: str, entry: Language) -> str | None:
+    """The cleaned text if it can be shown in the language, else None.
+
+    It must hold letters or digits, no hidden controls, no markup, at most 120 characters, and only scripts of the
+    language (Latin is allowed everywhere: many names stay Latin), with no word that mixes alphabets.
+    """
+    return _usable(text, entry.scripts)
+
+
+# An entity's names are looked at once to choose, once to attest and once to collect, and agree between languages.
+@lru_cache(maxsize=1 << 16)
+def _usable(text: str, scripts: tuple[str, ...]) -> str | None:
+    cleaned = clean(text)
+    if cleaned is None or len(cleaned) > _MAX_CHARACTERS or markup(cleaned):
+        return None
+    if not in_scripts(cleaned, scripts) or mixes_scripts(cleaned) or half_transliterated(cleaned):
+        return None
+    return simplified(cleaned) if "Hans" in scripts else cleaned
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What one source says of an entity: labels and aliases by Wikidata code, titles by wiki."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], prefix: str = "") -> Texts:
+        """From the list columns of the entities table, which are null where the source lacks the entity."""
+        labels, aliases, titles = (row[f"{prefix}{name}"] or () for name in ("labels", "aliases", "titles"))
+        lists: dict[str, list[str]] = {}
+        for entry in aliases:
+            lists.setdefault(entry["code"], []).append(entry["text"])
+        return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles})
+
+    def offers(self, entry: Language) -> Iterator[tuple[str, str]]:
+        """(provenance, text) of all that may serve as the label in a language, best first."""
+        for code in entry.labels:
+            if code in self.labels:
+                yield "label" if code == entry.code else "variant", self.labels[code]
+        if entry.wiki in self.titles:
+            yield "title", _DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
+        if entry.mul and "mul" in self.labels:
+            yield "mul", self.labels["mul"]
+
+    def also_known_as(self, entry: Language) -> Iterator[str]:
+        """The aliases in a language, in its variants and, where they may be used, in `mul`."""
+        for code in (*entry.labels, *(("mul",) if entry.mul else ())):
+            yield from self.aliases.get(code, ())
+
+
+_NOTHING = Texts()
+
+
+def names(entry: Language, *sources: Texts) -> Iterator[str]:
+    """The names of an entity in a language that can be shown, each once (after `normalise`): labels, then aliases."""
+    seen = set()
+    labels = (text for source in sources for _, text in source.offers(entry))
+    aliases = (text for source in sources for text in source.also_known_as(entry))
+    for name in chain(labels, aliases):
+        text = usable(name, entry)
+        if text is not None and (form := normalise(text)) not in seen:
+            seen.add(form)
+            yield text
+
+
+def is_attested(text: str, entry: Language, *sources: Texts) -> bool:
+    """Whether a text agrees, after `normalise`, with the label, a variant, an alias or the Wikipedia title.
+
+    A `mul` label or alias counts where it may be used: Wikidata removes from a language what `mul` says.
+    """
+    form = normalise(text)
+    return any(normalise(name) == form for name in names(entry, *sources))
+
+
+def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING) -> dict[str, Any] | None:
+    """The label of one entity in one language with its provenance, and whether Wikidata attests it; or None."""
+    for provenance, offered in chain(dump.offers(entry), (("api", text) for _, text in api.offers(entry))):
+        text = usable(offered, entry)
+        if text is not None:
+            converted = "Hans" in entry.scripts and text != clean(offered)
+            return {
+                "text": text,
+                "provenance": provenance + (CONVERTED if converted else ""),
+                "attested": is_attested(text, entry, dump, api),
+            }
+    return None
+
+
+def localise_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """`localise_rows` of joined rows as Arrow has them."""
+    return localise_rows(rows.to_pylist(), languages)
+
+
+def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """Joined rows of dump and API to rows of `records.localised`, and of `records.accepted` for the objects."""
+    entries = [language(code) for code in languages]
+    shown, answers = [], []
+    for row in rows:
+        dump, api = Texts.of(row), Texts.of(row, "api_")
+        wikis = dump.titles.keys() | api.titles.keys()
+        resolved = {entry.code: resolve(entry, dump, api) for entry in entries}
+        shown.append(
+            {
+                "entity_id": row["id"],
+                "types": row["types"],
+                "sitelinks": row["sitelinks"],
+                "articles": [entry.code for entry in entries if entry.wiki in wikis],
+                **resolved,
+            }
+        )
+        if row["is_object"]:
+            answers.append({"entity_id": row["id"], **{e.code: list(names(e, dump, api)) for e in entries}})
+    return (
+        pa.Table.from_pylist(shown, schema=localised(languages).schema),
+        pa.Table.from_pylist(answers, schema=accepted(languages).schema),
+    )
+
+
+_QUERY = f"""
+    WITH wanted AS (
+        SELECT id, max(is_object) AS is_object FROM (
+            SELECT subject_id AS id, false AS is_object FROM read_parquet($candidates)
+            UNION ALL SELECT object_id, true FROM read_parquet($candidates)
+        ) GROUP BY id
+    ), dump AS (
+        SELECT id, types, sitelinks, labels, aliases, titles
+        FROM read_parquet($entities) JOIN wanted USING (id) WHERE kind = 'item'
+        QUALIFY {one_row_per_id()}
+    ), api AS (
+        SELECT id, types, sitelinks, labels AS api_labels, aliases AS api_aliases, titles AS api_titles
+        FROM read_parquet($fetched)
+        QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(types) DESC, redirected_from) = 1
+    )
+    SELECT id, is_object, coalesce(dump.types, api.types, []) AS types,
+           coalesce(dump.sitelinks, api.sitelinks, 0) AS sitelinks,
+           labels, aliases, titles, api_labels, api_aliases, api_titles
+    FROM wanted LEFT JOIN dump USING (id) LEFT JOIN api USING (id)
+    ORDER BY id
+"""
+
+
+def run(context: Context) -> Report:
+    """Writes `localised` for the subjects and objects of all candidates, and `accepted` for objects, both by id."""
+    languages = context.config.languages
+    counts: dict[str, Counter[str]] = {code: Counter() for code in languages}
+    rows_written = 0
+    parameters = {
+        "candidates": str(context.path("backfill", "candidates")),
+        "entities": str(context.path("extract", "entities")),
+        "fetched": str(context.path("backfill", "fetched")),
+    }
+    tables = localised(languages), accepted(languages)
+    with (
+        connect(context.folder) as connection,
+        table_writer(context.target("localised"), tables[0].schema) as write_labels,
+        table_writer(context.target("accepted"), tables[1].schema) as write_answers,
+    ):
+        rows = stream(connection, _QUERY, parameters)
+        for shown, accept in context.workers.map(localise_batch, rows, languages):
+            rows_written += shown.num_rows
+            for code in languages:
+                found = pc.struct_field(shown.column(code), "provenance")
+                counts[code].update(str(provenance or "missing") for provenance in found.to_pylist())
+            write_labels(shown)
+            write_answers(accept)
+    return Report({"entities": rows_written, "languages": {code: dict(counts[code]) for code in languages}})

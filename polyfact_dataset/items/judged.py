@@ -1,0 +1,94 @@
+"""What judges and reviewers said of the items of a build, as far as the items are still what was judged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.release.rows import Labels, item_columns
+from polyfact_dataset.schema import OPTIONS
+from polyfact_dataset.verification.agreement import agreement
+from polyfact_dataset.verification.figures import agreements, ambiguity, label_pairs
+from polyfact_dataset.verification.items import item_digest
+from polyfact_dataset.verification.table import Evidence, relation_evidence
+
+UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows of the verification table about items as they stand, each with the `split` of its fact.
+
+    `stale` rows are about items that have changed, or are gone: they count in nothing. `evidence` is what is known of
+    each relation, `labels` maps facts to their languages with a label.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    stale: int
+    evidence: Mapping[str, Evidence]
+    labels: Mapping[str, Mapping[str, str]]
+
+    def of(self, fact: str) -> tuple[str, tuple[str, ...]]:
+        """The fact's label and the languages that decided it: the worst of its items, `unverified` where none."""
+        own = self.labels.get(fact, {})
+        for label in ("incorrect", "ambiguous", "correct"):
+            codes = tuple(code for code, given in own.items() if given == label)
+            if codes:
+                return label, codes
+        return UNVERIFIED, ()
+
+    def counts(self, languages: Sequence[str], relations: Sequence[str]) -> dict[str, Any]:
+        """For the manifest: figures by language and relation, agreement, judges and days."""
+        judged, _, reviewers = label_pairs(self.rows)
+        days = sorted(row["judge_date"] for row in self.rows if row["judge_date"])
+        return {
+            "items": len(self.rows),
+            "stale": self.stale,
+            "judges": sorted({row["judge_model"] for row in self.rows if row["judge_model"]}),
+            "days": [days[0], days[-1]] if days else [],
+            "reviewers": len({reviewer for row in self.rows for reviewer in row["reviewers"]}),
+            "by_language": ambiguity(self.rows, "language", languages),
+            "by_relation": ambiguity(self.rows, "property_id", relations),
+            "agreement": agreements(judged, languages),
+            "people": {names: agreement(pairs).as_json() for names, pairs in sorted(reviewers.items())},
+        }
+
+
+def _digests(items: pa.Table, localised: pa.Table, languages: Sequence[str]) -> dict[tuple[str, str], str]:
+    """(fact, language) -> digest of the item, of all `items`."""
+    labels, found = Labels(localised), {}
+    facts, subjects = items.column("fact_id").to_pylist(), items.column("subject_id").combine_chunks()
+    for code in languages:
+        shown = item_columns(items.column(code).combine_chunks(), subjects, labels, code)
+        texts = [shown[name].to_pylist() for name in ("question", "answer_text", *OPTIONS)]
+        for fact, question, answer, *options in zip(facts, *texts):
+            found[fact, code] = item_digest(question, answer, options)
+    return found
+
+
+def judged(table: pa.Table | None, items: pa.Table, localised: pa.Table, config: Config) -> Judged:
+    """What a verification table says of `items` (all their columns)."""
+    relations = config.relations
+    if table is None:
+        return Judged((), 0, relation_evidence((), relations, config.tiers), {})
+    mine = items.filter(pc.is_in(items.column("fact_id"), table.column("fact_id").combine_chunks()))
+    digests = _digests(mine, localised, config.languages)
+    splits = dict(zip(mine.column("fact_id").to_pylist(), mine.column("split").to_pylist()))
+    given = table.to_pylist()
+    rows = [
+        {**row, "split": splits[row["fact_id"]]}
+        for row in given
+        if digests.get((row["fact_id"], row["language"])) == row["item"]
+    ]
+    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    order = {code: place for place, code in enumerate(config.languages)}
+    for row in sorted(rows, key=lambda row: (row["fact_id"], order[row["language"]])):
+        if row["label"] is not None:
+            labels[row["fact_id"]][row["language"]] = row["label"]
+    return Judged(rows, len(given) - len(rows), relation_evidence(rows, relations, config.tiers), labels)

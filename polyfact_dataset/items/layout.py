@@ -1,0 +1,110 @@
+"""Stage `items`: the options of every fact in every language, in a seeded order of their own.
+
+The gold's position depends on (seed, fact, language) alone, and `option_ids` says which entity stands where.
+Before anything is written, each item must hold what a release promises; a breach is a bug and stops the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.files import table_writer
+from polyfact_dataset.common.text.mentions import mentions
+from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.schema import items
+
+_ORDERS = tuple(permutations(range(4)))
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {"seed": config.seed, "languages": config.languages}
+
+
+def order_of(seed: int, fact_id: str, code: str) -> tuple[int, ...]:
+    """A uniformly random order of the four options (gold first, then the distractors), from a hash."""
+    key = blake2b(f"{seed}:options:{fact_id}:{code}".encode(), digest_size=8).digest()
+    return _ORDERS[int.from_bytes(key, "big") % len(_ORDERS)]
+
+
+def check(code: str, question: str, options: Sequence[str], fact_id: str) -> None:
+    """Raises when an item breaks the promises of validation: the stages before this one make that impossible."""
+    entry, asked = language(code), normalise(question)
+    forms = [normalise(option) for option in options]
+    if len(set(forms)) != 4 or not all(forms):
+        raise AssertionError(f"{fact_id} {code}: options {options} are not four distinct texts")
+    named = [form for form in forms if mentions(asked, form, spaced=entry.spaced, glue=entry.glue)]
+    if named:
+        raise AssertionError(f"{fact_id} {code}: option {named[0]!r} stands in the question {question!r}")
+
+
+def lay_out(row: dict[str, Any], seed: int, languages: Sequence[str]) -> dict[str, Any]:
+    """One row of the items table. `options:<code>` of the row are the texts of gold and distractors."""
+    entities = [row["object_id"], *row["distractor_ids"]]
+    result = dict(row)
+    for code in languages:
+        order = order_of(seed, row["fact_id"], code)
+        check(code, row[code], row[f"options:{code}"], row["fact_id"])
+        ids = [entities[position] for position in order]
+        result[code] = {
+            "question": row[code],
+            "question_source": row["sources"][code],
+            "option_ids": ids,
+            "answer_index": order.index(0),
+        }
+    return result
+
+
+def lay_out_batch(rows: pa.RecordBatch, seed: int, languages: Sequence[str]) -> pa.Table:
+    """Rows of the items table."""
+    laid = [lay_out(row, seed, languages) for row in rows.to_pylist()]
+    return pa.Table.from_pylist(laid, schema=items(languages).schema)
+
+
+def with_options(rows: pa.RecordBatch, localised: pa.Table, languages: Sequence[str]) -> pa.RecordBatch:
+    """Sampled rows with the texts of their options in each language, gold first, as `options:<code>`."""
+    ids = localised.column("entity_id").combine_chunks()
+    golds = pc.index_in(rows.column("object_id"), value_set=ids).to_numpy()
+    others = pc.index_in(rows.column("distractor_ids").flatten(), value_set=ids).to_numpy()
+    places = pa.array(np.column_stack([golds, others.reshape(-1, 3)]).ravel())
+    ends = pa.array(np.arange(len(golds) + 1) * 4, pa.int32())
+    for code in languages:
+        texts = pc.struct_field(localised.column(code).combine_chunks(), "text").take(places)
+        rows = rows.append_column(f"options:{code}", pa.ListArray.from_arrays(ends, texts))
+    return rows
+
+
+def run(context: Context) -> Report:
+    """Writes `items`."""
+    languages, table = context.config.languages, items(context.config.languages)
+    answers = context.read("sample", "sampled", ["object_id"]).column("object_id").unique()
+    localised = context.read("questions", "localised")
+    localised = localised.filter(pc.is_in(localised.column("entity_id"), answers))
+    rows = 0
+    with connect(context.folder) as connection, table_writer(context.target("items"), table.schema) as write:
+        columns = ", ".join(f'q."{code}"' for code in languages)
+        query = f"""
+            SELECT s.*, q.sources, {columns}
+            FROM read_parquet($sampled) s JOIN read_parquet($questions) q USING (fact_id)
+            ORDER BY CASE s.split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END, fact_id
+        """
+        parameters = {
+            "sampled": str(context.path("sample", "sampled")),
+            "questions": str(context.path("questions", "questions")),
+        }
+        batches = (with_options(batch, localised, languages) for batch in stream(connection, query, parameters))
+        for laid in context.workers.map(lay_out_batch, batches, context.config.seed, languages):
+            rows += len(laid)
+            write(laid)
+    return Report({"items": rows * len(languages), "facts": rows})

@@ -1,0 +1,156 @@
+"""Stage `sample`: which facts are released, in which split, and with which distractors.
+
+Sampling and drawing constrain each other: a fact whose stratum cannot serve it is left out and replaced by the next
+of its pool, until every chosen fact has three exchangeable distractors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.items.splits import Fact, Selection, select
+from polyfact_dataset.items.strata import Pool
+from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.schema import REJECTS, SAMPLED, SPLITS
+
+_ROUNDS = 40
+Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]] | int]
+"""What was drawn in earlier rounds, by stratum and its facts."""
+
+
+@dataclass
+class Drawn:
+    """Facts with their distractors, and those that no drawing could serve."""
+
+    rows: list[dict[str, object]] = field(default_factory=list)
+    unserved: list[str] = field(default_factory=list)
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {
+        "seed": config.seed,
+        "facts": config.facts,
+        "languages": config.languages,
+        "sample": config.sample.model_dump(),
+        "distract": config.distract.model_dump(),
+    }
+
+
+def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | None = None) -> Drawn:
+    """Distractors for every chosen fact, stratum by stratum; those of a stratum in `known` are not drawn again."""
+    known = {} if known is None else known
+    drawn = Drawn()
+    for (relation, split), facts in selection.facts.items():
+        for number, members in pool.strata(facts, config.distract):
+            stratum = f"{relation}/{split}/{number}"
+            key = (stratum, tuple(fact.id for fact in members))
+            if key not in known:
+                known[key] = pool.draw(members, f"{config.seed}/{stratum}")
+            result = known[key]
+            if isinstance(result, int):
+                drawn.unserved.append(members[result].id)
+                continue
+            for fact, distractors in zip(members, result):
+                drawn.rows.append(
+                    {
+                        "fact_id": fact.id,
+                        "subject_id": fact.subject,
+                        "property_id": relation,
+                        "object_id": fact.answer,
+                        "split": split,
+                        "stratum": stratum,
+                        "distractor_ids": list(distractors),
+                    }
+                )
+    return drawn
+
+
+def choose(
+    pool: Pool, config: Config, previous: Mapping[str, str] | None = None
+) -> tuple[list[dict[str, object]], set[str]]:
+    """Rows of `records.SAMPLED` in a fixed order, and the ids of facts that no drawing could serve."""
+    unserved: set[str] = set()
+    known: Known = {}
+    for _ in range(_ROUNDS):
+        pools = {relation: [f for f in facts if f.id not in unserved] for relation, facts in pool.facts.items()}
+        drawn = draw_all(pool, select(pools, config.facts, config.seed, config.sample, previous), config, known)
+        if not drawn.unserved:
+            order = {split: position for position, split in enumerate(SPLITS)}
+            drawn.rows.sort(key=lambda row: (order[row["split"]], row["fact_id"]))  # type: ignore[index]
+            return drawn.rows, unserved
+        # What bars the distractors of one fact bars those of its subject's other facts in the relation.
+        asked = {tuple(name.split("|")[:2]) for name in drawn.unserved}
+        unserved.update(f.id for facts in pools.values() for f in facts if (f.subject, f.relation) in asked)
+    raise DataError(
+        f"no drawing of distractors after {_ROUNDS} rounds and {len(unserved)} facts left out; "
+        "the pools are too small: lower --facts, or raise candidates.pool_factor"
+    )
+
+
+def _tally(pool: Pool, rows: list[dict[str, object]], unserved: Collection[str]) -> tuple[Tally, list[dict[str, str]]]:
+    tally, rejects = Tally(), []
+    chosen = {row["fact_id"]: row for row in rows}
+    asked = {(row["subject_id"], row["property_id"]) for row in rows}
+    for relation, facts in sorted(pool.facts.items()):
+        tally.input[relation] = len(facts)
+        for fact in sorted(facts, key=_by_id):
+            if fact.id in chosen:
+                tally.kept[relation] += 1
+                continue
+            if fact.id in unserved:
+                reason = "no_distractors"
+            elif (fact.subject, relation) in asked:
+                reason = "subject_already_asked"
+            else:
+                reason = "not_sampled"
+            tally.rejected.setdefault(relation, Counter())[reason] += 1
+            rejects.append({"fact_id": fact.id, "property_id": relation, "reason": reason})
+    return tally, rejects
+
+
+def _by_id(fact: Fact) -> str:
+    return fact.id
+
+
+def run(context: Context) -> Report:
+    """Writes `sampled` and `rejects`."""
+    config = context.config
+    pool = Pool(
+        context.read("validate", "survivors"),
+        context.read("questions", "localised"),
+        context.read("localise", "accepted"),
+        context.read("questions", "questions"),
+        context.read("backfill", "true_objects"),
+        config.languages,
+    )
+    if not pool.facts:
+        raise DataError("no fact survived validation; see the rejects of the earlier stages for the reasons")
+    rows, unserved = choose(pool, config, context.previous)
+    if not rows:
+        raise DataError(
+            "no relation has four answers that can be told apart in every language; "
+            "see the rejects of the earlier stages, or lower candidates.min_languages"
+        )
+    tally, rejects = _tally(pool, rows, unserved)
+    context.write("sampled", pa.Table.from_pylist(rows, schema=SAMPLED.schema))
+    context.write("rejects", pa.Table.from_pylist(rejects, schema=REJECTS.schema))
+    splits = Counter(str(row["split"]) for row in rows)
+    if len(rows) < config.facts:
+        pools = context.manifest["stages"]["candidates"]["tally"]
+        beyond = sum(counts["rejected"].get("beyond_pool", 0) for counts in pools.values())
+        why = (
+            f"{beyond:,} candidates lie beyond the pools, raise candidates.pool_factor"
+            if beyond
+            else "there are no more"
+        )
+        context.log.line(f"sample: {len(rows):,} facts of the {config.facts:,} asked for; {why}")
+    if set(splits) != set(SPLITS):
+        context.log.line("sample: too few facts for validation and test; a relation needs at least 12")
+    return Report({"facts": len(rows), "splits": dict(sorted(splits.items()))}, tally)

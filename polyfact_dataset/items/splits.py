@@ -1,0 +1,298 @@
+"""Balanced sampling and splits by subject, as pure functions.
+
+Round robin over the relations' shuffled pools (paper, appendix D.1) is the same as filling relations evenly up to
+what each can give; `fill` does that. A subject belongs to one split. No answer holds more than a quarter of a
+relation's facts in a split, which is what exchangeable distractors need.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from polyfact_dataset.config.build import SampleConfig
+from polyfact_dataset.items.distractors import slack
+from polyfact_dataset.schema import SPLITS
+
+_HELD_OUT = ("test", "validation")
+# Up to this many facts in a bin, they are chosen so that they can serve each other.
+_SMALL = 24
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A survivor, as far as sampling is concerned. `group` is the kind of its subject and the class of its answer."""
+
+    id: str
+    subject: str
+    relation: str
+    answer: str
+    group: str = ""
+    # Everything ever stated of the subject in this relation: what may not be its distractor.
+    true: frozenset[str] = frozenset()
+
+
+@dataclass
+class Selection:
+    """Chosen facts by (relation, split), each in the order of its pool."""
+
+    facts: dict[tuple[str, str], list[Fact]] = field(default_factory=dict)
+
+    def total(self, split: str | None = None) -> int:
+        """The number of facts, of one split or of all."""
+        return sum(len(rows) for (_, own), rows in self.facts.items() if split in (None, own))
+
+    def of(self, relation: str) -> int:
+        """The number of facts of one relation."""
+        return sum(len(rows) for (own, _), rows in self.facts.items() if own == relation)
+
+
+def order_key(seed: int, purpose: str, name: str) -> bytes:
+    """A reproducible random key: sorting by it shuffles."""
+    return blake2b(f"{seed}:{purpose}:{name}".encode(), digest_size=16).digest()
+
+
+def fill(total: int, capacity: Mapping[str, int]) -> dict[str, int]:
+    """Shares `total` evenly over the keys, none above its capacity; what is left over goes to the first keys."""
+    given = dict.fromkeys(capacity, 0)
+    left = min(total, sum(capacity.values()))
+    while left:
+        open_keys = [key for key in capacity if given[key] < capacity[key]]
+        share = max(left // len(open_keys), 1)
+        for key in open_keys:
+            step = min(share, capacity[key] - given[key], left)
+            given[key] += step
+            left -= step
+    return given
+
+
+def largest(counts: Iterable[int], limit: int, share_cap: float) -> int:
+    """The largest n up to `limit` such that n facts can be chosen with no answer above `share_cap` of them."""
+    sizes = list(counts)
+    n = min(limit, sum(sizes))
+    while n:
+        possible = sum(min(size, int(n * share_cap)) for size in sizes)
+        if possible >= n:
+            return n
+        n = min(n - 1, possible)
+    return 0
+
+
+def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[str, str], int]:
+    """How many facts of each relation go to each split.
+
+    Held-out splits hold their share of all facts, shared evenly over the relations that can hold at least four there
+    (an item has four options) and keep the larger part for train. A relation with at least `min_relation_facts` has at
+    least `min_split_facts` in each, even where that is more than its share.
+    """
+    total = sum(quotas.values())
+    result: dict[tuple[str, str], int] = {}
+    for split, share in (("test", config.test_share), ("validation", config.validation_share)):
+        fair = _fair_shares(round(total * share), quotas)
+        for relation, quota in quotas.items():
+            floor = config.min_split_facts if quota >= config.min_relation_facts else 0
+            result[relation, split] = max(fair.get(relation, 0), floor)
+    for relation, quota in quotas.items():
+        result[relation, "train"] = quota - sum(result[relation, split] for split in _HELD_OUT)
+    return result
+
+
+def _fair_shares(wanted: int, quotas: Mapping[str, int]) -> dict[str, int]:
+    """`wanted` facts over the largest relations, as many of them as can have at least four each."""
+    room = {relation: max(quota // 4, 4) for relation, quota in quotas.items() if quota >= 12}
+    largest_first = sorted(room, key=lambda relation: -quotas[relation])
+    for count in range(len(room), 0, -1):
+        chosen = set(largest_first[:count])
+        shares = fill(max(wanted, 4), {relation: size for relation, size in room.items() if relation in chosen})
+        if min(shares.values()) >= 4:
+            return shares
+    return {}
+
+
+class _Bin:
+    """The facts of one relation in one split while they are being chosen."""
+
+    def __init__(self, quota: int, share_cap: float, groups: Collection[str] | None) -> None:
+        self.quota, self.answer_limit, self.groups = quota, int(quota * share_cap), groups
+        self.facts: list[Fact] = []
+        self.subjects: set[str] = set()
+        self.answers: Counter[str] = Counter()
+        # In how many facts an entity is true without being the answer.
+        self.also_true: Counter[str] = Counter()
+
+    def takes(self, fact: Fact) -> bool:
+        return (
+            len(self.facts) < self.quota
+            and fact.subject not in self.subjects
+            and self.answers[fact.answer] < self.answer_limit
+            and (self.groups is None or fact.group in self.groups)
+            and self._can_be_offered(fact)
+            and self._leaves_room(fact)
+        )
+
+    def _can_be_offered(self, fact: Fact) -> bool:
+        """With this fact too, there are rows enough for every answer to be a distractor (`distractors.feasible`)."""
+        room = self.quota - slack(self.quota)
+        return 4 * (self.answers[fact.answer] + 1) + self.also_true[fact.answer] <= room and all(
+            4 * self.answers[other] + self.also_true[other] < room
+            for other in fact.true
+            if other != fact.answer and self.answers[other]
+        )
+
+    def _leaves_room(self, fact: Fact) -> bool:
+        """In a small held-out bin an answer may be true of one other fact at most, or no drawing exists."""
+        if self.groups is None or self.quota > _SMALL:
+            return True
+        others = (held for held in self.facts if held.answer != fact.answer)
+        return sum(fact.answer in held.true or held.answer in fact.true for held in others) <= 1
+
+    def add(self, fact: Fact) -> None:
+        self.facts.append(fact)
+        self.subjects.add(fact.subject)
+        self.answers[fact.answer] += 1
+        self.also_true.update(other for other in fact.true if other != fact.answer)
+
+    def trim(self, share_cap: float) -> list[Fact]:
+        """Drops the last facts of answers that hold too large a share of what was found; returns what stays."""
+        size = largest(self.answers.values(), len(self.facts), share_cap)
+        limit, seen = int(size * share_cap), Counter[str]()
+        kept: list[Fact] = []
+        for fact in self.facts:
+            seen[fact.answer] += 1
+            if seen[fact.answer] <= limit and len(kept) < size:
+                kept.append(fact)
+        return kept
+
+
+def _allowed_groups(facts: Sequence[Fact], quota: int, config: SampleConfig) -> frozenset[str]:
+    """The answer classes a small held-out split may draw on: as many as can each form a stratum of their own."""
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    for fact in facts:
+        answers[fact.group][fact.answer] += 1
+    able = {
+        group: largest(counts.values(), sum(counts.values()), config.answer_share_cap)
+        for group, counts in answers.items()
+    }
+    ordered = sorted(able, key=lambda group: (-able[group], group))
+    whole = [group for group in ordered if able[group] >= 3 * quota] or ordered
+    return (
+        frozenset(whole[: max(quota // config.min_split_facts, 1)]) if able[whole[0]] >= quota else frozenset(ordered)
+    )
+
+
+def _held_out(
+    pools: Mapping[str, Sequence[Fact]],
+    quotas: Mapping[tuple[str, str], int],
+    previous: Mapping[str, str],
+    seed: int,
+    config: SampleConfig,
+) -> tuple[dict[tuple[str, str], _Bin], dict[str, str]]:
+    """Assigns subjects to test and validation, first those that waste none of their facts."""
+    bins = {
+        (relation, split): _Bin(
+            quotas[relation, split],
+            config.answer_share_cap,
+            _allowed_groups(pools[relation], quotas[relation, split], config) if quotas[relation, split] else None,
+        )
+        for relation in pools
+        for split in _HELD_OUT
+    }
+    by_subject: dict[str, dict[str, list[Fact]]] = defaultdict(lambda: defaultdict(list))
+    for relation, facts in pools.items():
+        for fact in facts:
+            by_subject[fact.subject][relation].append(fact)
+    # What an earlier release held out comes first, so that its test set lives on.
+    shuffled = sorted(by_subject, key=lambda s: (previous.get(s) not in _HELD_OUT, order_key(seed, "split", s)))
+    split_of = dict(previous)
+    for wasted_share in (0.0, 0.34, 0.5, 0.75, 1.0):
+        if all(len(entry.facts) >= entry.quota for entry in bins.values()):
+            break
+        for subject in shuffled:
+            pinned = previous.get(subject)
+            if pinned == "train" or (pinned is None and subject in split_of):
+                continue
+            order = _HELD_OUT if order_key(seed, "side", subject)[0] % 2 else _HELD_OUT[::-1]
+            for split in (pinned,) if pinned else order:
+                facts = _takeable(by_subject[subject], split, bins)
+                wasted = len(by_subject[subject]) - len(facts)
+                if not facts or (not pinned and wasted > wasted_share * len(by_subject[subject])):
+                    continue
+                for fact in facts:
+                    bins[fact.relation, split].add(fact)
+                split_of[subject] = split
+                break
+    return bins, split_of
+
+
+def _takeable(facts: Mapping[str, Sequence[Fact]], split: str, bins: Mapping[tuple[str, str], _Bin]) -> list[Fact]:
+    """The subject's first fact of each relation that the split still takes; one fact per subject and relation."""
+    chosen = []
+    for relation, own in facts.items():
+        entry = bins[relation, split]
+        first = next((fact for fact in own if entry.takes(fact)), None)
+        if first is not None:
+            chosen.append(first)
+    return chosen
+
+
+def _train(facts: Sequence[Fact], quota: int, held_out: Mapping[str, str], config: SampleConfig) -> list[Fact]:
+    """The first facts of the pool that are neither held out nor a second question about the same subject."""
+    free = [fact for fact in facts if held_out.get(fact.subject) not in _HELD_OUT]
+    size = quota
+    while size:
+        entry = _Bin(size, config.answer_share_cap, None)
+        for fact in free:
+            if entry.takes(fact):
+                entry.add(fact)
+        if len(entry.facts) == size:
+            return entry.facts
+        size = len(entry.facts)
+    return []
+
+
+def select(
+    pools: Mapping[str, Sequence[Fact]],
+    total: int,
+    seed: int,
+    config: SampleConfig,
+    previous: Mapping[str, str] | None = None,
+) -> Selection:
+    """Chooses up to `total` facts, balanced over relations and split by subject.
+
+    `pools` holds each relation's survivors in their shuffled order; `previous` the split of subjects in an earlier
+    release, which they keep. One fact per subject and relation: two would share one question with two golds.
+    """
+    capacity = {relation: len({fact.subject for fact in facts}) for relation, facts in pools.items()}
+    best = Selection()
+    while True:
+        quotas = fill(total, capacity)
+        selection = _select_once(pools, split_quotas(quotas, config), previous or {}, seed, config)
+        if selection.total() > best.total() or not best.facts:
+            best = selection
+        short = {relation: selection.of(relation) for relation in pools if selection.of(relation) < quotas[relation]}
+        if not short or all(capacity[relation] <= found for relation, found in short.items()):
+            return best
+        if sum(quotas.values()) < total and sum(capacity.values()) <= total:
+            return best
+        capacity.update(short)
+
+
+def _select_once(
+    pools: Mapping[str, Sequence[Fact]],
+    quotas: Mapping[tuple[str, str], int],
+    previous: Mapping[str, str],
+    seed: int,
+    config: SampleConfig,
+) -> Selection:
+    bins, split_of = _held_out(pools, quotas, previous, seed, config)
+    selection = Selection()
+    for relation, facts in pools.items():
+        found = {split: bins[relation, split].trim(config.answer_share_cap) for split in _HELD_OUT}
+        found["train"] = _train(facts, quotas[relation, "train"], split_of, config)
+        position = {fact.id: index for index, fact in enumerate(facts)}
+        for split in SPLITS:
+            if len(found[split]) >= 4:
+                selection.facts[relation, split] = sorted(found[split], key=lambda fact: position[fact.id])
+    return selection

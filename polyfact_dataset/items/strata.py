@@ -1,0 +1,222 @@
+"""What sampling and drawing need to know about survivors and entities, loaded once and asked by id."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.common.text.mentions import mentions
+from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.config.build import DistractConfig
+from polyfact_dataset.items.distractors import draw, feasible
+from polyfact_dataset.items.splits import Fact
+
+
+@dataclass(frozen=True)
+class Entity:
+    """An answer: its P31 types and its label in each language, as shown and normalised."""
+
+    types: tuple[str, ...]
+    texts: tuple[str, ...]
+    normal: tuple[str, ...]
+
+
+def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Answer -> the commonest P31 type, among all the answers of a relation, that it has; all of a class share it.
+
+    `facts` are (fact id, answer) of one relation. An answer without a type is of class "".
+    """
+    answers = [answer for _, answer in facts]
+    common = Counter(kind for answer in answers for kind in types[answer])
+    return {
+        answer: max(types[answer], key=lambda kind: (common[kind], kind), default="")
+        for answer in dict.fromkeys(answers)
+    }
+
+
+class Pool:
+    """Survivors with their questions and the entities that may be options.
+
+    Built from Arrow tables: `survivors` (candidates' columns), `localised`, `accepted`, `questions`, `true_objects`.
+    """
+
+    def __init__(
+        self,
+        survivors: pa.Table,
+        localised: pa.Table,
+        accepted: pa.Table,
+        questions: pa.Table,
+        true_objects: pa.Table,
+        languages: Sequence[str],
+    ) -> None:
+        self.languages = tuple(languages)
+        self._entries = [language(code) for code in languages]
+        self.entities = self._load_entities(localised, survivors)
+        self._questions = questions.combine_chunks()
+        self._row = {fact: row for row, fact in enumerate(questions.column("fact_id").to_pylist())}
+        self._true: dict[tuple[str, str], frozenset[str]] = {
+            (subject, relation): frozenset(objects)
+            for subject, relation, objects in zip(
+                *(true_objects.column(name).to_pylist() for name in ("subject_id", "property_id", "objects"))
+            )
+        }
+        self._same_text = self._shared_texts(accepted)
+        self.facts = self._load_facts(survivors, self._load_kinds(localised, survivors))
+
+    def _load_entities(self, localised: pa.Table, survivors: pa.Table) -> dict[str, Entity]:
+        ids = pc.unique(survivors.column("object_id"))
+        rows = localised.filter(pc.is_in(localised.column("entity_id"), ids))
+        texts = [pc.struct_field(rows.column(code), "text").to_pylist() for code in self.languages]
+        types = rows.column("types").to_pylist()
+        return {
+            qid: Entity(tuple(types[row]), shown, tuple(normalise(text) for text in shown))
+            for row, (qid, shown) in enumerate(zip(rows.column("entity_id").to_pylist(), zip(*texts)))
+            if None not in shown
+        }
+
+    def _load_kinds(self, localised: pa.Table, survivors: pa.Table) -> dict[str, str]:
+        """Subject -> its kind (relations.toml), "" for none: a film's genres are no options for a band."""
+        rows = localised.filter(pc.is_in(localised.column("entity_id"), pc.unique(survivors.column("subject_id"))))
+        types = zip(rows.column("entity_id").to_pylist(), rows.column("types").to_pylist())
+        return {qid: kind_of(own) or "" for qid, own in types}
+
+    def _load_facts(self, survivors: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
+        by_relation: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        names = ("fact_id", "subject_id", "property_id", "object_id")
+        for fact, subject, relation, answer in zip(*(survivors.column(name).to_pylist() for name in names)):
+            by_relation[relation].append((fact, subject, answer))
+        types = {qid: entity.types for qid, entity in self.entities.items()}
+        pools = {}
+        for relation, rows in by_relation.items():
+            classes = answer_classes([(fact, answer) for fact, _, answer in rows], types)
+            pools[relation] = [
+                Fact(
+                    fact,
+                    subject,
+                    relation,
+                    answer,
+                    f"{kinds.get(subject, '')}/{classes[answer]}",
+                    self._true[subject, relation],
+                )
+                for fact, subject, answer in rows
+            ]
+        return pools
+
+    def _shared_texts(self, accepted: pa.Table) -> dict[str, frozenset[str]]:
+        """Entity -> the others that look the same in some language, or that are called as it is."""
+        groups: dict[tuple[int, str], list[str]] = defaultdict(list)
+        for qid, entity in self.entities.items():
+            for position, text in enumerate(entity.normal):
+                groups[position, text].append(qid)
+        shared: dict[str, set[str]] = defaultdict(set)
+        for members in groups.values():
+            if len(members) > 1:
+                for qid in members:
+                    shared[qid].update(members)
+        rows = accepted.filter(pc.is_in(accepted.column("entity_id"), pa.array(list(self.entities), pa.string())))
+        ids = rows.column("entity_id").to_pylist()
+        for position, code in enumerate(self.languages):
+            for qid, names in zip(ids, rows.column(code).to_pylist()):
+                for other in {other for name in names for other in groups.get((position, normalise(name)), ())} - {qid}:
+                    shared[qid].add(other)
+                    shared[other].add(qid)
+        return {qid: frozenset(others) for qid, others in shared.items()}
+
+    def questions_of(self, fact: str) -> tuple[str, ...]:
+        """The questions of a fact, normalised, in the order of the languages."""
+        row = self._row[fact]
+        return tuple(normalise(self._questions.column(code)[row].as_py()) for code in self.languages)
+
+    def clash(self, one: str, other: str) -> bool:
+        """Whether two entities may not stand in one item: the same, or the same text in some language."""
+        return one == other or other in self._same_text.get(one, ())
+
+    def barred(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
+        """Whether an entity may not be offered: a true answer, looks like one, or named in the question."""
+        true = self._true[fact.subject, fact.relation]
+        if entity in true or entity == fact.subject or not true.isdisjoint(self._same_text.get(entity, ())):
+            return True
+        for question, name, entry in zip(questions, self.entities[entity].normal, self._entries):
+            if name in question and mentions(question, name, spaced=entry.spaced, glue=entry.glue):
+                return True
+        return False
+
+    def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
+        """Cuts the facts of one relation and split: kind and class, English length, then length in all languages.
+
+        The first is `Fact.group`, the kind of the subject and the class of the answer. A part that cannot hold
+        permutations, or is smaller than `min_stratum_facts`, is merged with its neighbour.
+        """
+        english = self.languages.index("en")
+
+        def bucket(length: int) -> int:
+            return math.floor(math.log(max(length, 1)) / math.log(config.length_ratio))
+
+        def in_english(fact: Fact) -> int:
+            return bucket(len(self.entities[fact.answer].texts[english]))
+
+        def in_all(fact: Fact) -> int:
+            return bucket(sum(map(len, self.entities[fact.answer].texts)))
+
+        sizes = Counter(fact.group for fact in facts)
+        parts = _cut(facts, lambda fact: (-sizes[fact.group], fact.group), config)
+        parts = [part for whole in parts for part in _cut(whole, in_english, config)]
+        parts = [part for whole in parts for part in _cut(whole, in_all, config)]
+        return [(f"{number:03}", part) for number, part in enumerate(parts)]
+
+    def draw(self, facts: Sequence[Fact], seed: str) -> list[tuple[str, ...]] | int:
+        """Distractors for one stratum, or the position of a fact that cannot be served.
+
+        The result holds three entity ids per fact; `seed` names the stratum.
+        """
+        names = sorted({fact.answer for fact in facts})
+        index = {name: position for position, name in enumerate(names)}
+        questions = [self.questions_of(fact.id) for fact in facts]
+        known: dict[tuple[int, int], bool] = {}
+
+        def barred(row: int, entity: int) -> bool:
+            key = (row, entity)
+            if key not in known:
+                known[key] = self.barred(facts[row], questions[row], names[entity])
+            return known[key]
+
+        def clash(one: int, other: int) -> bool:
+            return one == other or self.clash(names[one], names[other])
+
+        drawing = draw([index[fact.answer] for fact in facts], barred, clash, seed)
+        if isinstance(drawing, int):
+            return drawing
+        return [tuple(names[column[row]] for column in drawing.columns) for row in range(len(facts))]
+
+
+def _cut(facts: Sequence[Fact], key: object, config: DistractConfig) -> list[list[Fact]]:
+    groups: dict[object, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        groups[key(fact)].append(fact)  # type: ignore[operator]
+
+    def holds(part: Sequence[Fact]) -> bool:
+        return len(part) >= config.min_stratum_facts and feasible(
+            [fact.answer for fact in part], [fact.true for fact in part]
+        )
+
+    parts: list[list[Fact]] = []
+    open_part: list[Fact] = []
+    for name in sorted(groups):  # type: ignore[type-var]
+        open_part = open_part + groups[name]
+        if holds(open_part):
+            parts.append(open_part)
+            open_part = []
+    while open_part and parts and not holds(open_part):
+        open_part = parts.pop() + open_part
+    if open_part:
+        if not holds(open_part):
+            return [list(facts)]
+        parts.append(open_part)
+    return parts

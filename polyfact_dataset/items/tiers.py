@@ -1,0 +1,139 @@
+"""Stage `tier`: gold, silver or bronze for every fact, as a side table (design: Tiers).
+
+gold: a relation of PolyFact-Clean, every label of the item attested in Wikidata in all languages, and no doubt from
+judge or reviewer in any language. silver: the same, with labels that Wikidata does not attest. bronze: a relation above
+the ambiguity limit, or an item judged ambiguous. A fact with an item judged incorrect is withdrawn, and listed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.items.judged import Judged, judged
+from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.schema import JUDGED_ITEMS, REJECTS, TIERED
+from polyfact_dataset.verification.table import Evidence
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read."""
+    return {"languages": config.languages, "tiers": config.tiers.model_dump()}
+
+
+def tier_of(evidence: Evidence, max_ambiguity: float, all_attested: bool, doubted: Sequence[str]) -> tuple[str, str]:
+    """The tier and what decided it. `doubted` are the languages in which the item was judged ambiguous."""
+    if evidence.ambiguity is not None and evidence.ambiguity > max_ambiguity:
+        return "bronze", f"relation ambiguity {evidence.ambiguity:.2f} above {max_ambiguity:.2f} ({evidence.source})"
+    if doubted:
+        return "bronze", f"judged ambiguous: {', '.join(doubted)}"
+    if all_attested:
+        return "gold", "clean relation, all labels attested"
+    return "silver", "clean relation, a label not attested"
+
+
+def attested_languages(localised: pa.Table, languages: Sequence[str]) -> dict[str, int]:
+    """Entity -> bit mask of the languages in which its label is attested, in the order of `languages`."""
+    masks = dict.fromkeys(localised.column("entity_id").to_pylist(), 0)
+    for position, code in enumerate(languages):
+        for qid, attested in zip(masks, pc.struct_field(localised.column(code), "attested").to_pylist()):
+            masks[qid] |= bool(attested) << position
+    return masks
+
+
+def rows(
+    facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], said: Judged, config: Config
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Rows of `records.TIERED` for facts with subject, relation, object and distractors; and of `records.REJECTS`."""
+    everywhere = (1 << len(config.languages)) - 1
+    kept: list[dict[str, object]] = []
+    withdrawn: list[dict[str, object]] = []
+    for fact in facts:
+        label, codes = said.of(str(fact["fact_id"]))
+        if label == "incorrect":
+            own = {name: fact[name] for name in ("fact_id", "property_id")}
+            withdrawn.append({**own, "reason": f"judged_incorrect:{codes[0]}"})
+            continue
+        shown = [masks[qid] for qid in (fact["subject_id"], fact["object_id"], *fact["distractor_ids"])]  # type: ignore
+        tier, reason = tier_of(
+            said.evidence[str(fact["property_id"])],
+            config.tiers.max_ambiguity,
+            all(mask == everywhere for mask in shown),
+            codes if label == "ambiguous" else (),
+        )
+        kept.append(
+            {
+                "fact_id": fact["fact_id"],
+                "quality_tier": tier,
+                "reason": reason,
+                "n_langs_attested": shown[1].bit_count(),
+                "n_langs_subject_attested": shown[0].bit_count(),
+                "verification": label,
+            }
+        )
+    return kept, withdrawn
+
+
+def attested_counts(
+    facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], languages: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Language -> number of facts whose subject, answer, and `whole` item (subject and four options) is attested."""
+    counts = {code: {"subjects": 0, "answers": 0, "whole": 0} for code in languages}
+    for fact in facts:
+        subject, answer = masks[str(fact["subject_id"])], masks[str(fact["object_id"])]
+        whole = subject & answer
+        for entity in fact["distractor_ids"]:  # type: ignore[attr-defined]
+            whole &= masks[entity]
+        for position, own in enumerate(counts.values()):
+            own["subjects"] += subject >> position & 1
+            own["answers"] += answer >> position & 1
+            own["whole"] += whole >> position & 1
+    return counts
+
+
+def _tally(kept: Sequence[Mapping[str, object]], withdrawn: Sequence[Mapping[str, object]]) -> Tally:
+    tally = Tally()
+    for row in kept:
+        relation = str(row["fact_id"]).split("|")[1]
+        tally.input[relation] += 1
+        tally.kept[relation] += 1
+    for row in withdrawn:
+        relation = str(row["property_id"])
+        tally.input[relation] += 1
+        tally.rejected.setdefault(relation, Counter())[str(row["reason"])] += 1
+    return tally
+
+
+def run(context: Context) -> Report:
+    """Writes `tiers`, in the order of the items, `rejects` (withdrawn facts) and `verification` (judged items)."""
+    config = context.config
+    items, localised = context.read("items", "items"), context.read("questions", "localised")
+    said = judged(context.verification, items, localised, config)
+    columns = ["fact_id", "subject_id", "property_id", "object_id", "distractor_ids"]
+    facts = items.select(columns).to_pylist()
+    masks = attested_languages(localised, config.languages)
+    found, withdrawn = rows(facts, masks, said, config)
+    context.write("tiers", pa.Table.from_pylist(found, schema=TIERED.schema))
+    context.write("rejects", pa.Table.from_pylist(withdrawn, schema=REJECTS.schema))
+    context.write("verification", pa.Table.from_pylist(list(said.rows), schema=JUDGED_ITEMS.schema))
+    gone = {row["fact_id"] for row in withdrawn}
+    relations = {row["property_id"] for row in facts}
+    return Report(
+        {
+            "tiers": dict(sorted(Counter(str(row["quality_tier"]) for row in found).items())),
+            "attested": attested_counts([f for f in facts if f["fact_id"] not in gone], masks, config.languages),
+            "relations": {
+                relation: {"judged": own.judged, "ambiguity": own.ambiguity, "source": own.source}
+                for relation, own in said.evidence.items()
+                if relation in relations
+            },
+            "verification": said.counts(config.languages, [own for own in said.evidence if own in relations])
+            if context.verification is not None
+            else None,
+        },
+        _tally(found, withdrawn),
+    )

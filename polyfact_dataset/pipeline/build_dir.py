@@ -1,0 +1,191 @@
+"""The folder of a build: its lock and manifest, and the folders of its stages, which appear whole or not at all.
+
+A stage writes into a temporary folder that is renamed when it is complete; its manifest entry comes last. Durations are
+kept beside the manifest, so that equal builds have equal manifests.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from polyfact_dataset import __version__
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest, digest_json, read_json, remove, sync, write_json, write_text
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.pipeline.stages import STAGES, Stage, stage_folder
+
+# The tables of a finished stage are hashed before they are trusted on a later run; larger ones are only measured.
+_VERIFY_BYTES = 1 << 30
+# Tells, in the folder of a stage that may resume, what was being made. What is hidden there is no result.
+_KEY = ".key"
+# What a build folder may hold before there is a manifest.
+_CACHES = ("wikidata-cache.sqlite", "model-cache.sqlite")
+_OWN = (
+    *(".lock", "stages", "timings.json", "batches"),
+    # Left by a kill while they are written.
+    *(".timings.json.part", ".manifest.json.part"),
+    *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
+)
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Holds the build folder. Raises `ConfigError` when another build does."""
+    path = out / ".lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigError(f"cannot write in {out}: {error.strerror}; choose another --out") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"another build is running in {out}; wait for it, or choose another --out") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:
+    """The manifest of a build folder. Raises `DataError` when it is damaged, unless all may be made anew."""
+    path = out / "manifest.json"
+    try:
+        manifest = read_json(path)
+        # Builds of earlier versions have no seal.
+        if not isinstance(manifest, dict) or manifest.pop("seal", None) not in (None, digest_json(manifest)):
+            raise DataError(f"{path} is not as it was written")
+    except DataError as error:
+        if overwrite:
+            return {"stages": {}}
+        raise DataError(f"{error}; restore it, or give --overwrite to build anew") from error
+    return manifest
+
+
+def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Writes the manifest with the digest of what it says: a wrong digit in it would end up in a release."""
+    write_json(out / "manifest.json", {**manifest, "seal": digest_json(manifest)})
+
+
+def read_timings(out: Path, log: Log) -> dict[str, float]:
+    """The durations of earlier runs, which no result depends on."""
+    path = out / "timings.json"
+    try:
+        found = read_json(path) if path.exists() else {}
+        return {stage.name: float(found[stage.name]) for stage in STAGES if stage.name in found}
+    except (DataError, ValueError, TypeError, OverflowError) as error:
+        log.line(f"{path}: durations of earlier stages are lost: {error}")
+        return {}
+
+
+def open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[str, Any]:
+    """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
+    path = out / "manifest.json"
+    if not path.exists():
+        others = [entry.name for entry in out.iterdir() if entry.name not in _OWN]
+        if others and not overwrite:
+            raise ConfigError(
+                f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
+            )
+        return {"polyfact": __version__, "build": identity, "stages": {}}
+    manifest = read_manifest(out, overwrite)
+    if manifest.get("build") != identity and not overwrite:
+        changed = _differences(manifest.get("build") or {}, identity)
+        raise ConfigError(f"{out} holds another build (different {changed}); choose another --out, or give --overwrite")
+    return {**manifest, "polyfact": __version__, "build": identity}
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
+    """The dotted names of the settings that differ."""
+    names = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict) and before != after:
+            names.append(_differences(before, after, f"{prefix}{key}."))
+        elif before != after:
+            names.append(f"{prefix}{key}")
+    return ", ".join(names).replace("config.", "")
+
+
+def is_whole(entry: dict[str, Any], folder: Path) -> bool:
+    """Every file is there with its size and, unless hashing would take long, its digest."""
+    files = entry["files"]
+    hashed = sum(info["bytes"] for info in files.values()) <= _VERIFY_BYTES
+    return all(
+        (folder / name).is_file()
+        and (folder / name).stat().st_size == info["bytes"]
+        and (not hashed or digest(folder / name) == info["sha256"])
+        for name, info in files.items()
+    )
+
+
+def files_of(folder: Path) -> dict[str, Any]:
+    """Name -> size, digest and, of a table, rows of every file of a stage that is not hidden."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith("."):
+            info: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": digest(path)}
+            if path.suffix == ".parquet":
+                info["rows"] = pq.read_metadata(path).num_rows
+            files[name] = info
+    return files
+
+
+def withdraw(out: Path, stage: Stage, entry: Mapping[str, Any] | None) -> None:
+    """Removes what a stage made; of one beside another, the files that its manifest entry names."""
+    folder = stage_folder(out, stage.name)
+    if not stage.beside:
+        remove(folder)
+    for name in (entry or {}).get("files", {}):
+        remove(folder / name)
+
+
+def _settle(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
+    """Moves the files of `target` among those of `folder`."""
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(target / name, folder / name)
+        sync((folder / name).parent)
+    remove(target)
+
+
+def working_folder(out: Path, stage: Stage) -> Path:
+    """Where a stage writes until it is done."""
+    return out / "stages" / f".{stage.name}.part"
+
+
+def prepare(target: Path, folder: Path, key: str | None) -> None:
+    """Makes the folder of a stage; one that may resume keeps what a run of the same key wrote."""
+    if key is not None:
+        # A run may have been killed when its folder was in place, but not yet in the manifest.
+        for path in (target, folder):
+            if (path / _KEY).exists() and (path / _KEY).read_text() == key:
+                os.replace(path, target)
+                return
+    remove(target)
+    target.mkdir()
+    if key is not None:
+        write_text(target / _KEY, key)
+
+
+def tidy(folder: Path) -> None:
+    """Removes what a stage left hidden in its folder."""
+    for path in folder.glob(".*"):
+        remove(path)
+
+
+def install(stage: Stage, target: Path, folder: Path, files: Mapping[str, Any]) -> None:
+    """Puts what a stage wrote into `target` where it belongs: in place of `folder`, or among the files of another."""
+    if stage.beside:
+        _settle(target, folder, files)
+    else:
+        remove(folder)
+        os.replace(target, folder)
+        sync(folder.parent)

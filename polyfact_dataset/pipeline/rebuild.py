@@ -1,0 +1,139 @@
+"""Building a release again from its manifest, and comparing what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from polyfact_dataset import __version__
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import read_json
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import Config, load_config
+from polyfact_dataset.facts import backfill
+from polyfact_dataset.pipeline import runner as pipeline
+from polyfact_dataset.pipeline.inputs import read_objections, read_verification, settle
+from polyfact_dataset.questions import online_runner as live
+from polyfact_dataset.release.reader import read_manifest
+from polyfact_dataset.schema import VERIFICATION
+
+
+def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
+    """The manifest of a release and the configuration that it was built with.
+
+    The section `release` is taken from `release.json` beside it, where that is. Raises `ConfigError` when this version
+    of the factory does not know a setting.
+    """
+    if manifest_file.is_dir():
+        manifest_file = manifest_file / "manifest.json"
+    manifest = read_manifest(manifest_file.parent) if manifest_file.name == "manifest.json" else None
+    if manifest is None:
+        raise ConfigError(f"{manifest_file}: give the manifest.json of a release, or its folder")
+    about = manifest_file.parent / "release.json"
+    said = manifest["build"]["config"]
+    if about.is_file():
+        said = {**said, "release": read_json(about)["release"]}
+    backfill = said.get("backfill", {})
+    offline = {"offline": bool(backfill.get("enabled"))}
+    config = load_config(None, **{**said, "backfill": {**backfill, **offline}})
+    # Endpoints, caches and names of keys are in no manifest that a build wrote: those of a stranger are not used.
+    own = {**config.identity(), "release": config.release.model_dump(mode="json")}
+    return manifest, load_config(None, **{**own, "backfill": {**own["backfill"], **offline}})
+
+
+def _answered(config: Config, answers: Path | None) -> Config:
+    """The configuration with what models and Wikidata's API answered taken from the caches of a build folder.
+
+    Raises `ConfigError` where either was asked and its answers are not at hand: it would not answer the same.
+    """
+    asked = {}
+    if config.questions.source == "model":
+        asked[live.CACHE_NAME] = f"{config.questions.model} wrote the questions"
+    if config.backfill.enabled:
+        asked[backfill.CACHE_NAME] = "Wikidata's API gave labels that the dump lacks"
+    for name, said in asked.items():
+        if answers is None or not (answers / name).is_file():
+            raise ConfigError(f"{said}; give the build folder that holds the answers ({name}) by --answers")
+    if answers is None:
+        return config
+    if not asked:
+        raise ConfigError(f"--answers {answers}: nobody was asked for this release; leave it out")
+    caches = {name: answers / name if name in asked else None for name in (live.CACHE_NAME, backfill.CACHE_NAME)}
+    return config.model_copy(
+        update={
+            "llm": config.llm.model_copy(update={"cache": caches[live.CACHE_NAME]}),
+            "backfill": config.backfill.model_copy(update={"cache": caches[backfill.CACHE_NAME]}),
+        }
+    )
+
+
+def rebuild(
+    manifest_file: Path,
+    dump: Path | None,
+    previous: Path | None,
+    out: Path,
+    log: Log,
+    answers: Path | None = None,
+    objections: Path | None = None,
+) -> dict[str, Any]:
+    """Builds into `out` what the manifest describes, and returns the new manifest of the release.
+
+    `answers` is a build folder with the answers of models and of Wikidata's API, `objections` the file that the build
+    was given. Raises `ConfigError` when the dump, the earlier release or the objections are not those it was built
+    from, `DataError` when the files that come out differ, naming them.
+    """
+    manifest, config = configuration(manifest_file)
+    inputs = settle(_answered(config, answers), dump, out, previous)
+    if objections is not None:
+        inputs = replace(inputs, objections=read_objections(objections))
+    made_from, found = manifest["build"], inputs.identity()
+    if found["dump"] != made_from["dump"]:
+        raise ConfigError(
+            f"{dump or 'the sample dump'} is {found['dump'][:16]}, the release was built from "
+            f"{made_from['dump'][:16]}; give that dump by --dump"
+        )
+    wanted = made_from.get("previous_release")
+    if found["previous_release"] != wanted or found["previous"] != made_from["previous"]:
+        raise ConfigError(f"the release was built on {_said(wanted)}; give it by --previous")
+    if found["objections"] != made_from.get("objections"):
+        raise ConfigError(
+            "the release was built with other objections; give the file by --objections"
+            if made_from.get("objections")
+            else "the release was built without --objections"
+        )
+    judged = (manifest_file if manifest_file.is_dir() else manifest_file.parent) / "data" / VERIFICATION.name
+    if made_from.get("verification"):
+        # The items that it holds are those that decided; what else was judged changed nothing.
+        inputs = replace(inputs, verification=read_verification(judged) if judged.is_dir() else None)
+    if found["objections"] != made_from.get("objections"):
+        raise ConfigError(
+            "the release was built with other objections; give the file by --objections"
+            if made_from.get("objections")
+            else "the release was built without --objections"
+        )
+    pipeline.run(inputs, out, log)
+    made = read_manifest(out / "release")
+    _compare(manifest, made)
+    return made
+
+
+def _said(release: dict[str, str] | None) -> str:
+    return f"version {release['version']} (content {release['content'][:16]})" if release else "no earlier release"
+
+
+def _compare(manifest: dict[str, Any], made: dict[str, Any]) -> None:
+    """Raises `DataError` when two releases differ in their data."""
+    if manifest["content"] == made["content"]:
+        return
+    names = sorted(manifest["files"].keys() | made["files"].keys())
+    differing = [name for name in names if manifest["files"].get(name) != made["files"].get(name)]
+    same_code = manifest["code"] == made["code"]
+    reason = (
+        "the code is the same, so a library differs: install the versions of that time"
+        if same_code
+        else f"the code differs (polyfact {manifest['polyfact']} then, {__version__} now): use the code of that time"
+    )
+    raise DataError(
+        f"the rebuilt release differs in {len(differing)} of {len(names)} files ({', '.join(differing[:3])}); {reason}"
+    )

@@ -1,0 +1,116 @@
+"""Which candidates a model is asked for next: the sampler's first choices first, more only where it falls short.
+
+A question costs money, so the pool is not written whole as with templates. Each relation's candidates are taken in the
+order of the pool: first its share of the facts and some to spare, then, round by round, as many as the sampler
+lacks. A round begins when the last one is settled whole, so what is asked depends on answers alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from polyfact_dataset.items.splits import fill
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fact that could be asked."""
+
+    fact_id: str
+    subject: str
+    answer: str
+
+
+@dataclass
+class _Relation:
+    """The candidates of one relation, in the order of the pool, and what has been asked of them.
+
+    `used` are the subjects that the sampler has a fact of: it takes one fact of a subject, so no other is worth asking.
+    """
+
+    candidates: Sequence[Candidate]
+    asked: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    used: Set[str] = frozenset()
+
+    @property
+    def open(self) -> list[Candidate]:
+        """What may still be asked to any use."""
+        return [c for c in self.candidates if c.fact_id not in self.asked and c.subject not in self.used]
+
+    @property
+    def success(self) -> float:
+        """The share of asked facts that the sampler takes, or that were kept where it takes none; 1 before any was."""
+        taken = len(self.used) or len(self.asked) - len(self.failed)
+        return max(taken / len(self.asked), 0.1) if self.asked else 1.0
+
+    def take(self, number: int, answer_limit: int) -> list[Candidate]:
+        """The next candidates: first those that add a subject, and an answer below its limit; then any."""
+        kept = [c for c in self.candidates if c.fact_id in self.asked and c.fact_id not in self.failed]
+        subjects, answers = {c.subject for c in kept}, Counter(c.answer for c in kept)
+        chosen, passed = list[Candidate](), list[Candidate]()
+        for candidate in self.open:
+            if len(chosen) == number:
+                break
+            if candidate.subject in subjects or answers[candidate.answer] >= answer_limit:
+                passed.append(candidate)
+                continue
+            chosen.append(candidate)
+            subjects.add(candidate.subject)
+            answers[candidate.answer] += 1
+        chosen += passed[: number - len(chosen)]
+        self.asked.update(candidate.fact_id for candidate in chosen)
+        return chosen
+
+
+class Need:
+    """Rounds of candidates for `total` facts, balanced over the relations of `pools`.
+
+    `spare_share` is what is asked beyond a relation's share; `answer_share_cap` is the sampler's.
+    """
+
+    def __init__(
+        self, pools: Mapping[str, Sequence[Candidate]], total: int, spare_share: float, answer_share_cap: float
+    ) -> None:
+        self._relations = {relation: _Relation(candidates) for relation, candidates in sorted(pools.items())}
+        self._total, self._spare, self._cap = total, spare_share, answer_share_cap
+
+    def first(self) -> list[Candidate]:
+        """The first round: each relation's share and some to spare."""
+        return self._take(self._shares())
+
+    def fail(self, relation: str, fact_id: str) -> None:
+        """Notes that a fact is dropped."""
+        self._relations[relation].failed.add(fact_id)
+
+    def next(self, used: Mapping[str, Set[str]]) -> list[Candidate]:
+        """The next round, when the sampler found a fact of each of the `used` subjects of a relation.
+
+        Empty when it needs no more, or nothing more can help.
+        """
+        for relation, state in self._relations.items():
+            state.used = used.get(relation, frozenset())
+        shares = self._shares()
+        lacking = {relation: shares[relation] - len(state.used) for relation, state in self._relations.items()}
+        return self._take({relation: number for relation, number in lacking.items() if number > 0})
+
+    def _shares(self) -> dict[str, int]:
+        """What each relation is to give: an even share of all, or what was found where no more can be."""
+        capacity = {
+            relation: len(state.used | {candidate.subject for candidate in state.open})
+            for relation, state in self._relations.items()
+        }
+        return fill(self._total, capacity)
+
+    def _take(self, lacking: Mapping[str, int]) -> list[Candidate]:
+        chosen: list[Candidate] = []
+        for relation, number in lacking.items():
+            state = self._relations[relation]
+            # The sampler may pass over some: ask for a little more each time, so that few rounds are needed.
+            wanted = math.ceil(number * (1 + self._spare) / state.success) + len(state.asked) // 20 + 2
+            share = number + len(state.asked) - len(state.failed)
+            chosen += state.take(wanted, max(math.ceil(self._cap * share * (1 + self._spare)), 1))
+        return chosen

@@ -1,0 +1,124 @@
+"""Stage `questions`: the question of a fact in every language, from templates or a model, and the labels of its ends.
+
+A question depends on the subject and the relation alone, never on the options: that is what keeps the options
+exchangeable (deviation from the paper, whose model saw the distractors; reference: lessons). Templates are written for
+every candidate; a model is asked only for what the sampler needs (see `model`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.common.database import connect, stream, write_query
+from polyfact_dataset.common.files import table_writer
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.schema import REJECTS, localised, questions
+
+SOURCE = "template"
+
+# The candidates `c` with the labels of their ends `s` and `o`, and what tells a subject apart from namesakes, `d`.
+FACTS = """
+    FROM read_parquet($facts) c
+    JOIN read_parquet($localised) s ON s.entity_id = c.subject_id
+    JOIN read_parquet($localised) o ON o.entity_id = c.object_id
+    LEFT JOIN read_parquet($described) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
+"""
+
+
+def inputs(context: Context) -> dict[str, str]:
+    """The parameters of `FACTS`."""
+    return {
+        "facts": str(context.path("backfill", "candidates")),
+        "described": str(context.path("namesakes", "described")),
+        "localised": str(context.path("localise", "localised")),
+    }
+
+
+def settings(config: Config) -> dict[str, object]:
+    """What the result depends on besides the tables read and the language files."""
+    found: dict[str, object] = {"languages": config.languages, "questions": config.questions.model_dump()}
+    if config.questions.source == "model":
+        # Which candidates are asked depends on what the sampler needs.
+        found |= {"seed": config.seed, "facts": config.facts}
+        found |= {"sample": config.sample.model_dump(), "distract": config.distract.model_dump()}
+    return found
+
+
+def both_ends(languages: Sequence[str]) -> str:
+    """SQL columns: the label texts of subject `s` and object `o`, as `subject:<code>` and `object:<code>`
+    (an underscore would make Indonesian's `subject_id`)."""
+    return ", ".join(f's."{code}".text AS "subject:{code}", o."{code}".text AS "object:{code}"' for code in languages)
+
+
+def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
+    """The questions of one joined row by language, or the reason why it has none."""
+    for end in ("subject", "object"):
+        for code in languages:
+            if row[f"{end}:{code}"] is None:
+                return f"{end}_unlabelled:{code}"
+    if row["fault"] is not None:
+        return str(row["fault"])
+    relation, kind = row["property_id"], kind_of(row["subject_types"])
+    return {
+        code: language(code).question(relation, kind, row[f"subject:{code}"], row[f"description:{code}"])
+        for code in languages
+    }
+
+
+def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
+    """Joined rows to rows of `records.questions` and of `records.REJECTS`."""
+    good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
+    for row in rows.to_pylist():
+        asked = ask(row, languages)
+        if isinstance(asked, str):
+            bad.append({**row, "reason": asked})
+        else:
+            good.append({**row, **asked, "sources": sources})
+        tally.count(row["property_id"], asked if isinstance(asked, str) else None)
+    return (
+        pa.Table.from_pylist(good, schema=questions(languages).schema),
+        pa.Table.from_pylist(bad, schema=REJECTS.schema),
+        tally,
+    )
+
+
+def run(context: Context) -> Report:
+    """Writes `questions`, `localised` (the labels of their ends, also those that a model gave) and `rejects`."""
+    if context.config.questions.source == "model":
+        from polyfact_dataset.questions.online_runner import write
+
+        return write(context)
+    return _write_templates(context)
+
+
+def _write_templates(context: Context) -> Report:
+    """Questions of all candidates that are labelled in all languages."""
+    languages = context.config.languages
+    table, tally = questions(languages), Tally()
+    with connect(context.folder) as connection:
+        with (
+            table_writer(context.target("questions"), table.schema) as keep,
+            table_writer(context.target("rejects"), REJECTS.schema) as reject,
+        ):
+            descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
+            columns = f"c.*, s.types AS subject_types, {both_ends(languages)}, d.fault, {descriptions}"
+            rows = stream(connection, f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority", inputs(context))
+            for good, bad, counts in context.workers.map(ask_batch, rows, languages):
+                keep(good)
+                reject(bad)
+                tally.add(counts)
+        ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
+        write_query(
+            connection,
+            f"SELECT * FROM read_parquet($localised) WHERE entity_id IN ({ends}) ORDER BY entity_id",
+            localised(languages),
+            context.target("localised"),
+            {"localised": inputs(context)["localised"], "questions": str(context.target("questions"))},
+        )
+    return Report({"questions": sum(tally.kept.values())}, tally)

@@ -1,0 +1,141 @@
+"""One label per language, with its provenance and attestation."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
+from polyfact_dataset.facts.labels import Texts, is_attested, localise_rows, names, resolve, simplified, usable
+from tests.support.command import polyfact
+
+
+@pytest.mark.parametrize(
+    ("code", "labels", "titles", "expected"),
+    [
+        ("en", {"en": "Colour", "en-gb": "Other"}, {}, ("Colour", "label", True)),
+        ("en", {"en-gb": "Colour"}, {}, ("Colour", "variant", True)),
+        ("pt", {"pt-br": "Trem"}, {}, ("Trem", "variant", True)),
+        ("zh", {"zh": "臺灣", "zh-hans": "台湾"}, {}, ("台湾", "variant", True)),
+        ("zh", {"zh": "臺灣", "zh-tw": "台灣島"}, {}, ("台湾", "label+opencc", True)),
+        ("zh", {"zh-hant": "憂鬱的臺灣烏龜"}, {}, ("忧郁的台湾乌龟", "variant+opencc", True)),
+        ("zh", {"zh-hans": "約克郡"}, {}, ("约克郡", "variant+opencc", True)),
+        ("zh", {}, {"zhwiki": "水星 (行星)"}, ("水星", "title", True)),
+        ("zh", {"zh-hk": "意大利", "zh": "서울"}, {}, ("意大利", "variant", True)),
+        ("en", {"en-ca": "Colour", "en-gb": "Other colour"}, {}, ("Other colour", "variant", True)),
+        ("de", {"de-ch": "Strasse", "de-at": "Straße"}, {}, ("Straße", "variant", True)),
+        ("de", {"mul": "Paris"}, {"dewiki": "Paris (Stadt)"}, ("Paris", "title", True)),
+        ("ja", {}, {"jawiki": "水星（惑星）"}, ("水星", "title", True)),
+        ("en", {}, {"enwiki": "(500)"}, ("(500)", "title", True)),
+        ("en", {"en": "<b>Paris</b>"}, {"enwiki": "Paris"}, ("Paris", "title", True)),
+        ("en", {"en": "{{PAGENAME}}", "en-gb": "see https://example.org"}, {}, None),
+        ("sw", {}, {"swwiki": "Paris (mji)"}, ("Paris", "title", True)),
+        ("sw", {"mul": "Paris"}, {}, ("Paris", "mul", True)),
+        ("ru", {"mul": "Paris"}, {}, None),
+        ("ja", {"mul": "Paris"}, {}, None),
+        ("de", {"en": "Paris"}, {"enwiki": "Paris"}, None),
+        ("bn", {"bn": "গ্দাńsk"}, {"bnwiki": "গদানস্ক"}, ("গদানস্ক", "title", True)),
+        ("zh", {"zh": "서울"}, {}, None),
+        ("de", {"de": "東京"}, {}, None),
+        ("en", {"en": "Paris\u202egnp"}, {}, None),
+        ("en", {"en": "Par\u200bis"}, {}, ("Paris", "label", True)),
+        ("en", {"en": "x" * 121}, {}, None),
+        ("ru", {"ru": "Windows"}, {}, ("Windows", "label", True)),
+    ],
+)
+def test_resolve(code: str, labels: dict, titles: dict, expected: tuple | None) -> None:
+    found = resolve(language(code), Texts(labels=labels, titles=titles))
+    assert (found and tuple(found.values())) == expected
+
+
+def test_the_api_gives_only_what_the_dump_lacks() -> None:
+    dump = Texts(labels={"mul": "Paris"})
+    api = Texts(labels={"sw": "Parisi", "ru": "Париж", "zh-tw": "臺灣"})
+    assert resolve(language("sw"), dump, api) == {"text": "Paris", "provenance": "mul", "attested": True}
+    assert resolve(language("ru"), dump, api) == {"text": "Париж", "provenance": "api", "attested": True}
+    assert resolve(language("zh"), dump, api) == {"text": "台湾", "provenance": "api+opencc", "attested": True}
+    assert resolve(language("bn"), dump, api) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "attested"),
+    [
+        ("zh", "台湾", True),  # the variant zh-hant, once Traditional characters are converted
+        ("zh", "福尔摩沙", True),  # an alias
+        ("zh", "中华民国", True),  # the Wikipedia title, without its disambiguation
+        ("zh", "台灣島", False),
+        ("en", "TAIWAN", True),  # after normalisation
+        ("en", "Formosa", True),  # an alias under `mul`
+        ("ru", "Formosa", False),  # `mul` is no name in another script
+        ("de", "Taiwan", False),  # English is not German
+    ],
+)
+def test_attestation_looks_at_everything_that_wikidata_calls_it(code: str, text: str, attested: bool) -> None:
+    texts = Texts(
+        labels={"en": "Taiwan", "zh-hant": "臺灣"},
+        aliases={"zh": ["福爾摩沙"], "mul": ["Formosa"]},
+        titles={"zhwiki": "中華民國 (臺灣)"},
+    )
+    assert is_attested(text, language(code), texts) is attested
+
+
+def test_names_are_distinct_in_their_script_and_labels_come_first() -> None:
+    dump = Texts(labels={"bn": "প্যারিস"}, aliases={"bn": ["Paris", "প্যারী", "প্যা\u200dরিস", "Париж"], "en": ["Lutetia"]})
+    api = Texts(titles={"bnwiki": "পারি"})
+    assert list(names(language("bn"), dump, api)) == ["প্যারিস", "পারি", "Paris", "প্যারী"]
+
+
+def row(**changes: object) -> dict:
+    """A joined row of dump and API."""
+    lists = dict.fromkeys(("labels", "aliases", "titles", "api_labels", "api_aliases", "api_titles"))
+    return {"id": "Q90", "is_object": True, "types": ["Q515"], "sitelinks": 3, **lists, **changes}
+
+
+def test_rows_say_where_there_are_articles_and_what_is_accepted() -> None:
+    known = row(
+        labels=[{"code": "en", "text": "Paris"}],
+        aliases=[{"code": "en", "text": "City of Light"}],
+        titles=[{"code": "swwiki", "text": "Paris"}, {"code": "enwiki", "text": "Paris"}],
+        api_titles=[{"code": "zhwiki", "text": "巴黎"}],
+    )
+    shown, accepted = localise_rows([known, row(id="Q91", is_object=False)], PAPER_LANGUAGES)
+    first, second = shown.to_pylist()
+    assert first["articles"] == ["en", "sw", "zh"]
+    assert (first["en"]["provenance"], first["sw"]["provenance"], first["zh"]["provenance"]) == (
+        "label",
+        "title",
+        "api",
+    )
+    assert first["de"] is None and second["articles"] == [] and second["en"] is None
+    assert [r["entity_id"] for r in accepted.to_pylist()] == ["Q90"]
+    assert accepted.to_pylist()[0]["en"] == ["Paris", "City of Light"]
+    assert accepted.to_pylist()[0]["de"] == []
+
+
+@given(st.sampled_from(PAPER_LANGUAGES), st.text(max_size=12))
+def test_what_is_shown_would_be_shown_again(code: str, text: str) -> None:
+    shown = usable(text, language(code))
+    assert shown is None or usable(shown, language(code)) == shown
+
+
+def test_simplified() -> None:
+    assert simplified("紐約") == "纽约" and simplified("纽约") == "纽约"
+
+
+def test_usable_keeps_the_joiners_bengali_needs() -> None:
+    assert usable("র‍্যাম", language("bn")) == "র‍্যাম"
+
+
+def test_the_table_of_the_docs_is_what_the_benchmark_prints(real_dump: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    polyfact("extract", "--dump", real_dump, "--out", tmp_path / "build")
+    command = [sys.executable, root / "benchmarks" / "labels.py", "--build", tmp_path / "build"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    page = (root / "docs" / "labels.md").read_text(encoding="utf-8").splitlines()
+    assert len(printed) == 2 + 2 + len(PAPER_LANGUAGES) + 1
+    assert printed[2:] == [line for line in page if line in printed[2:]]

@@ -1,0 +1,330 @@
+"""Pushing to a local Hub with the real clients: what is refused, what travels, and what is read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
+from polyfact_dataset.hub import push as pushing
+from polyfact_dataset.hub.push import push
+from polyfact_dataset.release.browse import fact, read_statistics
+from polyfact_dataset.release.documents import render_again
+from polyfact_dataset.release.reader import config_files, locate, read_about, read_manifest
+from tests.support.command import polyfact
+from tests.support.hub import TOKEN, Hub
+from tests.support.released import copy_of, parallel_rows_of
+
+REPO = "jvonrad/PolyFact"
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the reading back, where a test is about something else."""
+    monkeypatch.setattr(pushing, "read_back", lambda *_: None)
+
+
+def files_of(release: Path) -> dict[str, bytes]:
+    return {p.relative_to(release).as_posix(): p.read_bytes() for p in release.rglob("*") if p.is_file()}
+
+
+def there(hub: Hub, revision: str = "main") -> dict[str, bytes]:
+    repo = hub.repos[REPO]
+    commit = repo.commits[repo.resolve(revision)]
+    return {path: data for path, (data, _) in commit.items() if path != ".gitattributes"}
+
+
+def test_the_command_creates_pushes_tags_and_reads_back(hub: Hub, small: Path) -> None:
+    result = polyfact("push", small, "--repo", REPO, "--tag", "v1.0.0")
+    assert "pushed as v1.0.0" in result.stdout and "loaded back by name and tag, digests equal" in result.stdout
+    assert there(hub) == there(hub, "v1.0.0") == files_of(small)
+    assert TOKEN not in result.stdout + result.stderr
+    tagged = [line for line in hub.requests if "resolve/" in line and "parquet" in line]
+    assert tagged, "what was pushed was read from the Hub"
+    # One commit holds everything: the first is the empty repository's.
+    assert len(hub.repos[REPO].commits) == 2
+
+
+def test_users_load_and_stream_by_name_and_tag(hub: Hub, small: Path, unread: None, tmp_path: Path) -> None:
+    push(small, REPO)
+    script = """
+import json, sys
+from datasets import load_dataset
+repo = sys.argv[1]
+clean = load_dataset(repo, "clean", revision="v1.0.0")
+default = load_dataset(repo)
+streamed = list(load_dataset(repo, "clean_sw", split="test", streaming=True, revision="v1.0.0"))
+print(json.dumps({
+    "clean": {split: list(rows["fact_id"]) for split, rows in clean.items()},
+    "default": {split: len(rows) for split, rows in default.items()},
+    "streamed": streamed,
+}))
+"""
+    environment = {**os.environ, "HF_HOME": str(tmp_path)}
+    result = subprocess.run([sys.executable, "-c", script, REPO], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    loaded = json.loads(result.stdout.splitlines()[-1])
+    rows = parallel_rows_of(small)
+    for split in ("train", "validation", "test"):
+        own = [row for row in rows if row["split"] == split]
+        assert loaded["default"][split] == len(own)
+        assert loaded["clean"][split] == [row["fact_id"] for row in own if row["quality_tier"] != "bronze"]
+    wanted = [r for r in rows if r["split"] == "test" and r["quality_tier"] != "bronze"]
+    assert [item["question"] for item in loaded["streamed"]] == [r["translations"]["sw"]["question"] for r in wanted]
+    assert all(item["language"] == "sw" for item in loaded["streamed"])
+
+
+def test_what_is_unchanged_does_not_travel(hub: Hub, small: Path, following: Path, unread: None) -> None:
+    push(small, REPO)
+    first, before = set(hub.uploaded), len(hub.requests)
+    hub.repos[REPO].tags.clear()
+    assert {change.action for change in push(small, REPO).changes} == {"keep"}
+    again = hub.requests[before:]
+    assert not [line for line in again if line.startswith("PUT") or "/commit/" in line or "/preupload/" in line]
+    assert len(hub.uploaded) == len(first), "the same release again uploads nothing"
+
+    hub.uploaded.clear()
+    changes = {change.path: change.action for change in push(following, REPO).changes}
+    changed = {path for path, action in changes.items() if action == "change"}
+    kept = {path for path, action in changes.items() if action == "keep" and path.endswith(".parquet")}
+    assert "README.md" in changed and kept, "a fact less changes some files and leaves others"
+    assert not first & set(hub.uploaded) and len(hub.uploaded) < len(first)
+    assert there(hub, "v1.1.0") == files_of(following) and there(hub, "v1.0.0") == files_of(small)
+
+
+def test_files_that_the_release_no_longer_has_are_deleted(hub: Hub, small: Path, following: Path, unread: None) -> None:
+    push(small, REPO)
+    repo = hub.repos[REPO]
+    repo.commit("main", {**repo.commits[repo.branches["main"]], "data/old.parquet": (b"old", True)})
+    deleted = [change.path for change in push(following, REPO).changes if change.action == "delete"]
+    assert deleted == ["data/old.parquet"] and there(hub) == files_of(following)
+    assert ".gitattributes" in repo.commits[repo.branches["main"]]
+
+
+def test_a_killed_push_goes_on(hub: Hub, small: Path) -> None:
+    command = [sys.executable, "-m", "polyfact_dataset.cli", "push", str(small), "--repo", REPO]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))
+
+    def kill(hub: Hub) -> None:
+        if len(hub.uploaded) == 3:
+            process.send_signal(signal.SIGKILL)
+
+    hub.after_upload = kill
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert set(there(hub)) == set(), "nothing of it can be seen"
+    arrived, hub.after_upload = len(hub.uploaded), None
+    assert arrived >= 3
+    polyfact("push", small, "--repo", REPO)
+    assert there(hub, "v1.0.0") == files_of(small)
+    assert len(hub.uploaded) == len(set(hub.uploaded)), "no blob travelled twice"
+
+
+def test_a_tag_left_out_by_a_cut_is_set(hub: Hub, small: Path, unread: None) -> None:
+    push(small, REPO)
+    commit = hub.repos[REPO].tags.pop("v1.0.0")
+    assert push(small, REPO).commit == commit and hub.repos[REPO].tags == {"v1.0.0": commit}
+
+
+def test_a_commit_meanwhile_is_detected_and_not_overwritten(hub: Hub, small: Path) -> None:
+    def interfere(hub: Hub) -> None:
+        hub.before_commit = None
+        repo = hub.repos[REPO]
+        repo.commit("main", {**repo.commits[repo.branches["main"]], "README.md": (b"theirs", False)})
+
+    hub.before_commit = interfere
+    with pytest.raises(ConfigError, match="has changed since this push began"):
+        push(small, REPO)
+    assert there(hub) == {"README.md": b"theirs"} and not hub.repos[REPO].tags
+
+
+def test_an_existing_tag_is_refused(hub: Hub, small: Path, unread: None) -> None:
+    push(small, REPO)
+    before = len(hub.repos[REPO].commits)
+    result = polyfact("push", small, "--repo", REPO, check=False)
+    assert result.returncode == 2 and "has a tag v1.0.0 already" in result.stderr
+    assert len(hub.repos[REPO].commits) == before
+
+
+@pytest.mark.parametrize("token", ["hf_wrong", None])
+def test_a_wrong_or_missing_token_is_refused_and_not_shown(
+    hub: Hub, small: Path, token: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    if token is not None:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(ConfigError, match=r"refuses the token \(HTTP 401\)") as refused:
+        push(small, REPO)
+    assert refused.value.exit_code == 2 and "hf_" not in str(refused.value)
+    assert not hub.repos
+
+
+def test_a_dry_run_lists_files_and_sizes_and_sends_nothing(hub: Hub, small: Path) -> None:
+    result = polyfact("push", small, "--repo", REPO, "--dry-run")
+    for path, content in files_of(small).items():
+        size = f"{len(content) / 1e6:.1f} MB" if len(content) >= 1e5 else f"{len(content) / 1e3:.1f} kB"
+        line = next(line for line in result.stdout.splitlines() if line.endswith(f"  {path}"))
+        assert line.startswith("add") and size in line
+    assert "dry run: nothing was sent" in result.stdout
+    assert not hub.repos and all(line.startswith("GET") for line in hub.requests)
+
+
+def test_a_pull_request_leaves_main_and_sets_no_tag(hub: Hub, small: Path) -> None:
+    push_result = push(small, REPO, create_pr=True)
+    assert push_result.pull_request and push_result.pull_request.endswith("/discussions/1") and push_result.tag is None
+    assert there(hub) == {} and there(hub, "refs/pr/1") == files_of(small) and not hub.repos[REPO].tags
+
+
+def test_private_is_for_new_repositories(hub: Hub, small: Path, unread: None) -> None:
+    push(small, REPO, private=True)
+    assert hub.repos[REPO].private
+    hub.repos[REPO].tags.clear()
+    push(small, REPO, private=True)
+    hub.repos[REPO].private = False
+    hub.repos[REPO].tags.clear()
+    with pytest.raises(ConfigError, match="is public already"):
+        push(small, REPO, private=True)
+
+
+def test_a_private_release_is_read_back_with_the_token(hub: Hub, small: Path) -> None:
+    assert push(small, REPO, private=True).tag == "v1.0.0"
+    assert hub.repos[REPO].private
+
+
+def test_a_release_that_was_not_built_on_what_is_there_is_refused(
+    hub: Hub, small: Path, following: Path, tmp_path: Path, unread: None
+) -> None:
+    push(small, REPO)
+    push(following, REPO)
+    hub.repos[REPO].tags.pop("v1.0.0")
+    with pytest.raises(ConfigError, match=r"holds version 1.1.0.*--previous jvonrad/PolyFact@v1.1.0"):
+        push(small, REPO)
+    assert there(hub) == files_of(following)
+
+
+def spoil(kind: str, release: Path) -> None:
+    """Makes a release one that must not be pushed."""
+    report_file = release / "audit" / "report.json"
+    report = json.loads(report_file.read_text())
+    if kind == "no audit":
+        for path in (release / "audit").iterdir():
+            path.unlink()
+    elif kind == "audit of other content":
+        report_file.write_text(json.dumps({**report, "content": "0" * 64}))
+    elif kind == "refused by its audit":
+        report_file.write_text(json.dumps({**report, "passed": False, "broken": ["leak_gold (leakage): 3"]}))
+    elif kind == "not said to pass":
+        report_file.write_text(json.dumps({**report, "passed": None}))
+    elif kind == "changed data":
+        path = next((release / "data" / "sw").glob("*.parquet"))
+        path.write_bytes(path.read_bytes() + b"\0")
+    elif kind == "edited manifest":
+        path = release / "manifest.json"
+        path.write_text(path.read_text().replace('"content": "', '"content": "0'))
+    elif kind == "edited card":
+        path = release / "README.md"
+        path.write_text(path.read_text() + "\nBest dataset ever.\n")
+    elif kind == "foreign file":
+        (release / ".env").write_text("SECRET=1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("no audit", "has no audit"),
+        ("audit of other content", "speaks of content 0000"),
+        ("refused by its audit", "leak_gold"),
+        ("not said to pass", "refused by its audit|does not match"),
+        ("changed data", "is changed since the build"),
+        ("edited manifest", "content digest is not that of its files"),
+        ("edited card", "README.md does not match the release"),
+        ("foreign file", r"\.env is no part of the release"),
+    ],
+)
+def test_what_does_not_prove_itself_is_refused(kind: str, said: str, hub: Hub, small: Path, tmp_path: Path) -> None:
+    copy = copy_of(small, tmp_path / "copy")
+    spoil(kind, copy)
+    if kind in ("refused by its audit", "not said to pass"):
+        # The card says it too, so that only the audit stands in the way.
+        render_again(copy)
+    with pytest.raises(DataError, match=said):
+        push(copy, REPO)
+    assert not hub.requests, "nothing was asked of the Hub"
+
+
+def test_tag_and_version_must_agree_and_the_dump_be_dated(hub: Hub, small: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="its tag is v1.0.0, not v1.2.0"):
+        push(small, REPO, "v1.2.0")
+    copy = copy_of(small, tmp_path / "copy")
+    about = {**read_about(small), "dump_date": None}
+    (copy / "release.json").write_text(json.dumps(about))
+    render_again(copy)
+    with pytest.raises(ConfigError, match="dump_date"):
+        push(copy, REPO)
+
+
+def test_a_push_that_cannot_be_loaded_or_differs_is_an_error(hub: Hub, small: Path) -> None:
+    genuine = pushing.read_back
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pushing, "read_back", lambda *_: None)
+        push(small, REPO)
+    manifest = read_manifest(small)
+    with pytest.raises(DataError, match="holds other content"):
+        genuine(REPO, "v1.0.0", {**manifest, "content": "0" * 64})
+    with pytest.raises(DataError, match="cannot be loaded"):
+        genuine(REPO, "v9.9.9", manifest)
+
+
+@pytest.mark.parametrize("repo", ["PolyFact", "jvonrad/PolyFact@v1.0.0", "owner/two words", "a/b/c"])
+def test_what_is_no_repository_is_refused(repo: str, hub: Hub, small: Path) -> None:
+    with pytest.raises(ConfigError, match="give it as owner/name"):
+        push(small, repo)
+    assert not hub.requests
+
+
+def test_an_unreachable_hub_can_be_tried_again(small: Path) -> None:
+    for command in (["push", small, "--repo", REPO], ["stats", f"{REPO}@v1.0.0"]):
+        result = polyfact(*command, check=False, HF_ENDPOINT="http://127.0.0.1:9", HF_TOKEN=TOKEN)
+        assert result.returncode == 1 and "cannot be reached" in result.stderr, result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_release_on_the_hub_is_read_like_a_folder(hub: Hub, small: Path, unread: None) -> None:
+    push(small, REPO)
+    folder = locate(f"{REPO}@v1.0.0")
+    assert read_statistics(folder) == read_statistics(small)
+    row = parallel_rows_of(small)[0]
+    assert fact(folder, row["fact_id"], ["sw"])["translations"]["sw"] == row["translations"]["sw"]
+    assert not list(folder.rglob("clean_sw*")) and not (folder / "data" / "sw").exists(), "only what is needed"
+    assert config_files(folder, "parallel")
+    assert polyfact("diff", f"{REPO}@v1.0.0", small).stdout.startswith("1.0.0 -> 1.0.0: no change")
+    with pytest.raises(ConfigError, match="no such dataset or revision"):
+        locate(f"{REPO}@v7.0.0")
+    with pytest.raises(ConfigError, match="no such dataset or revision"):
+        locate("jvonrad/Nothing")
+    for name in ("no/such/folder", "owner/--name"):
+        with pytest.raises(ConfigError, match="neither a folder nor"):
+            locate(name)
+
+
+def test_hub_errors_are_told_apart() -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    class Answer:
+        def __init__(self, status: int) -> None:
+            self.status_code, self.headers, self.request = status, {}, None
+
+    def explained(status: int) -> Exception:
+        error = HfHubHTTPError.__new__(HfHubHTTPError)
+        error.response, error.server_message = Answer(status), "because"
+        return pushing.explain(error, REPO)
+
+    assert isinstance(explained(500), RetryableError) and isinstance(explained(429), RetryableError)
+    for status, said in ((403, "token"), (409, "already"), (412, "has changed"), (422, "because")):
+        assert isinstance(explained(status), ConfigError) and said in str(explained(status))

@@ -1,0 +1,108 @@
+"""Strata and what may not be a distractor, in a planted world."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import read_parquet
+from polyfact_dataset.config.build import DistractConfig
+from polyfact_dataset.items.strata import Pool, answer_classes
+from tests.support.planted import build, item, labels, state, world
+
+
+def load(out: Path) -> Pool:
+    stages = out / "stages"
+    return Pool(
+        read_parquet(stages / "07-validate/survivors.parquet"),
+        read_parquet(stages / "04-localise/localised.parquet"),
+        read_parquet(stages / "04-localise/accepted.parquet"),
+        read_parquet(stages / "06-questions/questions.parquet"),
+        read_parquet(stages / "02-candidates/true_objects.parquet"),
+        PAPER_LANGUAGES,
+    )
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    entities = world(40)
+    # The first country's former capital is the second's; the third country is called like the fourth's capital;
+    # two capitals look the same in Chinese only.
+    state(entities[0], "P36", ("Q1002", "normal", "1900"))
+    entities[4]["labels"]["en"]["value"] = "Land of Town 4"
+    entities[21]["labels"]["zh"]["value"] = entities[23]["labels"]["zh"]["value"]
+    # In Swahili one capital is also known by another's name.
+    town = next(own for own in entities if own["id"] == "Q1015")["labels"]["sw"]["value"]
+    other = next(own for own in entities if own["id"] == "Q1017")
+    other["aliases"] = {"sw": [{"language": "sw", "value": town}]}
+    return load(build(tmp_path_factory.mktemp("pool"), entities, "validate"))
+
+
+def fact(pool: Pool, name: str):
+    return next(f for f in pool.facts["P36"] if f.id == name)
+
+
+def test_answers_of_a_class_share_a_type() -> None:
+    types = {"A": ("Q515", "Q1"), "B": ("Q515",), "C": ("Q3957", "Q1"), "D": ()}
+    facts = [("1", "A"), ("2", "B"), ("3", "B"), ("4", "C"), ("5", "D")]
+    assert answer_classes(facts, types) == {"A": "Q515", "B": "Q515", "C": "Q1", "D": ""}
+
+
+def test_barred(pool: Pool) -> None:
+    first, third = fact(pool, "Q1|P36|Q1001"), fact(pool, "Q3|P36|Q1003")
+    assert pool.barred(first, pool.questions_of(first.id), "Q1001")
+    assert pool.barred(first, pool.questions_of(first.id), "Q1002")  # once true
+    assert not pool.barred(first, pool.questions_of(first.id), "Q1003")
+    assert pool.barred(third, pool.questions_of(third.id), "Q1004")  # "Land of Town 4" names it in English
+    assert not pool.barred(third, pool.questions_of(third.id), "Q1005")
+
+
+def test_entities_that_look_the_same_in_one_language_clash(pool: Pool) -> None:
+    assert pool.clash("Q1011", "Q1012") and pool.clash("Q1012", "Q1011") and pool.clash("Q1001", "Q1001")
+    assert not pool.clash("Q1011", "Q1013")
+    assert pool.clash("Q1015", "Q1017") and pool.clash("Q1017", "Q1015") and not pool.clash("Q1016", "Q1017")
+    eleventh = fact(pool, "Q11|P36|Q1011")
+    assert pool.barred(eleventh, pool.questions_of(eleventh.id), "Q1012")  # looks like the answer
+
+
+def test_strata_partition_the_facts_and_stay_feasible(pool: Pool) -> None:
+    facts = pool.facts["P36"]
+    strata = pool.strata(facts, DistractConfig(min_stratum_facts=8))
+    assert sorted(f.id for _, part in strata for f in part) == sorted(f.id for f in facts)
+    for _, part in strata:
+        assert len(part) >= 8 and 4 * max(Counter(f.answer for f in part).values()) <= len(part)
+
+
+def test_types_and_lengths_separate_strata(tmp_path: Path) -> None:
+    entities = []
+    for number in range(1, 61):
+        kind = "Q5" if number % 2 else "Q43229"
+        long = " of the Most Serene and Ancient City" if number % 3 == 0 else ""
+        entities.append(state(item(f"Q{number}", labels(f"Thing {number}")), "P176", f"Q{1000 + number}"))
+        entities.append(item(f"Q{1000 + number}", labels(f"Body {number}{long}"), (kind,)))
+    pool = load(build(tmp_path, entities, "validate"))
+    strata = [part for _, part in pool.strata(pool.facts["P176"], DistractConfig(min_stratum_facts=8))]
+    assert len(strata) >= 4
+    for part in strata:
+        assert len({pool.entities[f.answer].types for f in part}) == 1
+        lengths = [len(pool.entities[f.answer].texts[0]) for f in part]
+        assert max(lengths) <= 1.5 * min(lengths)
+
+
+def test_a_fact_that_nothing_can_serve_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    entities = world(40)
+    first = entities[0]
+    state(first, "P36", *((f"Q{1000 + n}", "normal", "1900") for n in range(2, 41)))
+    out = build(tmp_path, entities, "sample")
+    rejects = pq.read_table(out / "stages/08-sample/rejects.parquet").to_pylist()
+    assert {"fact_id": "Q1|P36|Q1001", "property_id": "P36", "reason": "no_distractors"} in rejects
+
+
+def test_a_dump_without_four_answers_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="four answers"):
+        build(tmp_path, world(3), "sample")

@@ -1,0 +1,138 @@
+"""What a model's answer is worth."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
+from polyfact_dataset.llm.protocol import Answer, rejection
+from polyfact_dataset.questions.parse_response import Unusable, name_of, other_language, question_of, resolution
+
+SUBJECT, GOLD = "Nokia 3310", "Finland"
+
+
+def said(question: object = "In which country was the Nokia 3310 made?", answer: object = GOLD, **more: object) -> str:
+    return json.dumps({"question": question, "answer_text": answer, **more}, ensure_ascii=False)
+
+
+def outcome(text: str, finish: str = "stop", *, code: str = "en", subject: str = SUBJECT, gold: str = GOLD) -> str:
+    """The question, or the reason why there is none."""
+    try:
+        question, _ = question_of(
+            Answer(text, finish), subject=subject, named=subject, gold=gold, code=code, languages=PAPER_LANGUAGES
+        )
+    except Unusable as error:
+        return f"! {error}"
+    return question
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (said(), "In which country was the Nokia 3310 made?"),
+        (f"```json\n{said()}\n```", "In which country was the Nokia 3310 made?"),
+        (f"  ```\n{said()}```\n", "In which country was the Nokia 3310 made?"),
+        (said(thought="it was Finland"), "In which country was the Nokia 3310 made?"),
+        (said(answer=" FINLAND "), "In which country was the Nokia 3310 made?"),
+        (said(question="In which  country was\tthe Nokia 3310 made?"), "In which country was the Nokia 3310 made?"),
+        ("", "! not_json"),
+        ("In which country was the Nokia 3310 made?", "! not_json"),
+        (f"Here it is: {said()}", "! not_json"),
+        (f"{said()}\n{said()}", "! not_json"),
+        (said()[:-5], "! not_json"),
+        ("[" * 100_000, "! not_json"),
+        (f"[{said()}]", "! wrong_shape"),
+        ('{"question": "x"}', "! wrong_shape"),
+        (said(question=None), "! wrong_shape"),
+        (said(answer=["Finland"]), "! wrong_shape"),
+        ('{"question": "a", "question": "b", "answer_text": "Finland"}', "! wrong_shape"),
+        (said(question=""), "! empty_question"),
+        (said(question=" \n"), "! empty_question"),
+        (said(answer=""), "! empty_answer"),
+        (said(answer="Sweden"), "! wrong_answer"),
+        (said(answer="Finland."), "! wrong_answer"),
+        (said(question="In which country, Finland, was the Nokia 3310 made?"), "! gold_in_question"),
+        (said(question="In which country was it made?"), "! subject_not_named"),
+        (said(question="In which country was the Nokia 3310 made? " + "x" * 400), "! unusable_question"),
+        (said(question="In which country was the \u202eNokia 3310 made?"), "! unusable_question"),
+        (said(question="In which country was the Nokia 3310 made? 핀란드"), "! wrong_script"),
+        (said(question="In welchem Land wurde das folgende Mobiltelefon hergestellt: Nokia 3310?"), "! wrong_language"),
+    ],
+)
+def test_answers_and_their_reasons(text: str, expected: str) -> None:
+    assert outcome(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [("length", "cut_off"), ("refusal", "refused"), ("content_filter", "refused"), ("unanswered", "unanswered")],
+)
+def test_unfinished_answers(finish: str, reason: str) -> None:
+    assert outcome(said(), finish) == f"! {reason}"
+    with pytest.raises(Unusable, match=reason):
+        name_of(Answer("Nairobi", finish), language("sw"))
+    with pytest.raises(Unusable, match="rejected"):
+        name_of(rejection(400, "Nairobi"), language("sw"))
+
+
+def test_resolution_is_exact_or_folds_case_width_and_spaces() -> None:
+    assert resolution("Москва", "Москва") == "exact"
+    assert resolution(" МОСКВА", "Москва") == "normalised"
+    assert resolution("ＮＡＳＡ", "nasa") == "normalised"
+    assert resolution("New  York City", "New York City") == "normalised"
+    assert resolution("Moskau", "Москва") is None and resolution("", "Москва") is None
+
+
+def test_chinese_is_simplified_but_its_names_stay() -> None:
+    text = said("諾基亞 3310 是哪個國家生產的手機？", "芬兰")
+    assert outcome(text, code="zh", subject="諾基亞 3310", gold="芬兰") == "諾基亞 3310 是哪个国家生产的手机？"
+
+
+def test_the_template_questions_of_a_language_pass_and_those_of_others_do_not() -> None:
+    alarms, pairs, found = [], 0, 0
+    for code in PAPER_LANGUAGES:
+        for relation in ("P30", "P37", "P50.book", "P176.device"):
+            wording = language(code).questions[relation].replace("{subject}", " ").casefold()
+            if other_language(wording, code, PAPER_LANGUAGES) is not None:
+                alarms.append((code, wording))
+            others = [other for other in PAPER_LANGUAGES if other != code]
+            pairs += len(others)
+            found += sum(other_language(wording, other, PAPER_LANGUAGES) is not None for other in others)
+    assert alarms == [] and found >= 0.97 * pairs
+    assert other_language("was", "en", PAPER_LANGUAGES) is None, "too short to tell"
+
+
+def test_a_subject_that_needs_a_description_is_named_with_it() -> None:
+    names = {"subject": "Mercury", "named": "Mercury (planet)", "gold": "Galileo", "code": "en"}
+    told = Answer(said("Who first observed the celestial object Mercury (planet)?", "Galileo"), "stop")
+    assert question_of(told, **names, languages=PAPER_LANGUAGES) == (
+        "Who first observed the celestial object Mercury (planet)?",
+        "exact",
+    )
+    untold = Answer(said("Who first observed the celestial object Mercury?", "Galileo"), "stop")
+    with pytest.raises(Unusable, match="subject_not_told_apart"):
+        question_of(untold, **names, languages=PAPER_LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        ("Nairobi", "sw", "Nairobi"),
+        (" “নাইরোবি” \n", "bn", "নাইরোবি"),
+        ("「ナイロビ」", "ja", "ナイロビ"),
+        ("臺北", "zh", "台北"),
+        ("", "sw", "! empty"),
+        ("Nairobi\n(the capital of Kenya)", "sw", "! not_a_name"),
+        ("Найроби", "sw", "! unusable_name"),
+        ("নাইroবি", "bn", "! unusable_name"),
+        ("x" * 200, "sw", "! unusable_name"),
+        ("<b>Nairobi</b>", "sw", "! unusable_name"),
+    ],
+)
+def test_names(text: str, code: str, expected: str) -> None:
+    try:
+        assert name_of(Answer(text, "stop"), language(code)) == expected
+    except Unusable as error:
+        assert f"! {error}" == expected

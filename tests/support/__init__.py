@@ -1,0 +1,1 @@
+"""Servers, factories and builders that tests share; tests import nothing from other tests."""

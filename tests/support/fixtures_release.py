@@ -1,0 +1,73 @@
+"""A small release, two languages and four relations, and the one that follows when a fact is no longer stated."""
+
+from __future__ import annotations
+
+import bz2
+import json
+from pathlib import Path
+
+import pytest
+
+from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
+from tests.support.command import polyfact
+from tests.support.released import parallel_rows_of
+
+CONFIG = """
+languages = ["en", "sw"]
+facts = 200
+relations = ["P36", "P17", "P50", "P19"]
+[candidates]
+min_languages = 2
+[release]
+dump_date = 2026-01-05
+contact = "maintainer@example.org"
+"""
+
+
+@pytest.fixture(scope="session")
+def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "polyfact.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, small_config: Path) -> Path:
+    """The release folder of a small build."""
+    out = tmp_path_factory.mktemp("small") / "build"
+    polyfact("build", "--out", out, "--config", small_config, "--quiet")
+    return out / "release"
+
+
+@pytest.fixture(scope="session")
+def dropped_fact(small: Path) -> str:
+    """A train fact of the small release."""
+    return min(row["fact_id"] for row in parallel_rows_of(small) if row["split"] == "train")
+
+
+@pytest.fixture(scope="session")
+def next_dump(tmp_path_factory: pytest.TempPathFactory, dropped_fact: str) -> Path:
+    """The sample dump without the statement of `dropped_fact`."""
+    subject, relation, value = dropped_fact.split("|")
+    lines = bz2.decompress(SAMPLE_DUMP.read_bytes()).decode().splitlines()
+    for place, line in enumerate(lines):
+        if f'"id":"{subject}"' in line:
+            entity = json.loads(line.rstrip(","))
+            if entity["id"] != subject:
+                continue
+            statements = entity["claims"][relation]
+            kept = [s for s in statements if s["mainsnak"].get("datavalue", {}).get("value", {}).get("id") != value]
+            assert len(kept) == len(statements) - 1
+            entity["claims"][relation] = kept
+            lines[place] = json.dumps(entity) + ("," if line.endswith(",") else "")
+    path = tmp_path_factory.mktemp("dump") / "wikidata-20260202-all.json"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def following(tmp_path_factory: pytest.TempPathFactory, small: Path, next_dump: Path, small_config: Path) -> Path:
+    """The release that is built on `small` from `next_dump`."""
+    out = tmp_path_factory.mktemp("following") / "build"
+    polyfact("build", "--out", out, "--config", small_config, "--dump", next_dump, "--previous", small, "--quiet")
+    return out / "release"
