@@ -21,14 +21,16 @@ from synthetic_tables import supply
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline import runner as pipeline
+from polyfact_dataset.pipeline.context import Inputs
+from polyfact_dataset.pipeline.stages import EXTRACT
 
 
 def prepare(entities: int, facts: int, folder: Path) -> Path:
     """A build folder whose extraction is done."""
     out = folder / f"build-{entities}"
     shutil.rmtree(out, ignore_errors=True)
-    inputs = pipeline.Inputs(Config(facts=facts), None, source=f"synthetic:{entities}")
-    pipeline.run(inputs, out, Log(quiet=True), until="extract", supply=partial(supply, entities))
+    inputs = Inputs(Config(facts=facts), None, f"synthetic:{entities}")
+    pipeline.run(inputs, out, Log(quiet=True), until=EXTRACT, override=partial(supply, entities))
     return out
 
 

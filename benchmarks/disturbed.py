@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polyfact_dataset.common.files import digest
+from polyfact_dataset.pipeline.stages import QUESTIONS, stage_folder
 from tests.support.llm_server import MODEL, Scripted
 
 
@@ -182,8 +183,8 @@ def ask(bench: Bench, out: Path, server: Scripted | None, code: str = "") -> sub
 
 def unlike(bench: Bench, out: Path) -> int:
     """The number of files of stage `questions` that are not as they should be."""
-    here = out / "stages" / "06-questions"
-    return len(differing(contents(here), contents(bench.asked / "stages" / "06-questions")))
+    here = stage_folder(out, QUESTIONS)
+    return len(differing(contents(here), contents(stage_folder(bench.asked, QUESTIONS))))
 
 
 def twice(server: Scripted) -> int:

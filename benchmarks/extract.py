@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from measure import Measured, machine, run
 from synthetic_dump import write
 
+from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
+
 _COMPRESSORS = {"bz2": ["lbzip2", "-kc"], "gz": ["pigz", "-6", "-kc"], "zst": ["zstd", "-3", "-qkc", "-T0"]}
 _LIMITS = {
     "bz2": ["lbzip2", "-dc"],
@@ -67,7 +69,7 @@ def same_rows(extracted: Path, written: Path) -> int:
     """The number of rows in both; raises when any differs."""
     total = 0
     for name in ("entities", "statements"):
-        table = pq.read_table(extracted / "stages" / "01-extract" / f"{name}.parquet")
+        table = pq.read_table(stage_folder(extracted, EXTRACT) / f"{name}.parquet")
         with (written / f"{name}.jsonl").open(encoding="utf-8") as lines:
             for batch in table.to_batches(10_000):
                 for row in batch.to_pylist():

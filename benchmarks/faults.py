@@ -47,7 +47,7 @@ from benchmarks.disturbed import (
 from polyfact_dataset.cli import run as run_command
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_json
-from polyfact_dataset.pipeline.stages import STAGES
+from polyfact_dataset.pipeline.stages import QUESTIONS, STAGES, stage_folder
 from polyfact_dataset.wikidata.cache import Cache as WikidataCache
 from tests.support.llm_server import Scripted, no_fault, serve
 
@@ -250,7 +250,7 @@ def model_cache(bench: Bench) -> Found:
         for _ in range(8):
             out = bench.new("cache")
             shutil.copytree(bench.asked, out)
-            shutil.rmtree(out / "stages" / "06-questions")
+            shutil.rmtree(stage_folder(out, QUESTIONS))
             kind = damage(out / store, bench.rng)
             result = ask(bench, out, server)
             said = f"{reason_of(result)}"
@@ -289,7 +289,7 @@ def flipped_answers(bench: Bench) -> Found:
         for _ in range(4):
             out = bench.new("cache")
             shutil.copytree(bench.asked, out)
-            shutil.rmtree(out / "stages" / "06-questions")
+            shutil.rmtree(stage_folder(out, QUESTIONS))
             with sqlite3.connect(out / "model-cache.sqlite") as connection:
                 rows = connection.execute("SELECT key, body FROM answers ORDER BY key").fetchall()
                 for key, body in bench.rng.sample(rows, len(rows) // 4):
@@ -371,7 +371,7 @@ def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
     with serve(Scripted()) as server:
         # On a busy machine the short deadline may pass: then the next run goes on.
         result = next((r for r in (ask(bench, bench.asked, server) for _ in range(5)) if not r.returncode), result)
-    assert (bench.asked / "stages" / "06-questions").is_dir()
+    assert (stage_folder(bench.asked, QUESTIONS)).is_dir()
     assert result.returncode == 0, result.stderr
     return Bench(folder, rng, kills, expected, read_json(whole / "timings.json"), bench.asked)
 

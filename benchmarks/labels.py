@@ -18,6 +18,7 @@ from pyarrow.dataset import dataset
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.facts.labels import Texts, resolve
+from polyfact_dataset.pipeline.stages import table_path
 from polyfact_dataset.schema import CONVERTED
 
 _COLUMNS = ("bare", "label", "variant", "title", "mul", "missing", "rejected", "converted", "gained")
@@ -28,7 +29,7 @@ def count(build: Path) -> tuple[int, dict[str, Counter[str]]]:
     entries = [language(code) for code in PAPER_LANGUAGES]
     counts = {entry.code: Counter[str]() for entry in entries}
     items = 0
-    entities = next(build.glob("stages/*-extract")) / "entities.parquet"
+    entities = table_path(build, "entities")
     for batch in dataset(entities, format="parquet").to_batches(batch_size=10_000):
         for row in batch.to_pylist():
             if row["kind"] != "item":

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from polyfact_dataset.common.database import connect
 from polyfact_dataset.common.files import read_json, read_parquet
-from polyfact_dataset.pipeline.stages import stage_folder
+from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder, table_path
 
 _STATEMENTS = """
     SELECT s.* FROM read_parquet($statements) s
@@ -39,12 +39,12 @@ class Making:
             return cls()
         if read_json(build / "manifest.json").get("build") != read_json(release / "manifest.json").get("build"):
             return cls()
-        return cls(build) if stage_folder(build, "extract").is_dir() else cls()
+        return cls(build) if stage_folder(build, EXTRACT).is_dir() else cls()
 
     def _query(self, query: str, facts: pa.Table, table: str) -> pa.Table | None:
         if self.build is None:
             return None
-        path = stage_folder(self.build, "extract") / f"{table}.parquet"
+        path = table_path(self.build, table)
         with tempfile.TemporaryDirectory() as spill, connect(Path(spill)) as connection:
             connection.register("facts", facts.select(["subject_id", "property_id", "object_id"]))
             return connection.sql(query, params={table: str(path)}).to_arrow_table()
@@ -62,6 +62,6 @@ class Making:
         coarse = pc.binary_join_element_wise(facts.column("property_id"), facts.column("split"), "/")
         if self.build is None:
             return coarse
-        drawn = read_parquet(stage_folder(self.build, "items") / "items.parquet", ["fact_id", "stratum"])
+        drawn = read_parquet(table_path(self.build, "items"), ["fact_id", "stratum"])
         rows = pc.index_in(facts.column("fact_id"), value_set=drawn.column("fact_id").combine_chunks())
         return pc.coalesce(drawn.column("stratum").take(rows), coarse)

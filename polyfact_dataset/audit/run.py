@@ -36,8 +36,8 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_json, write_parquet, write_text
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report
-from polyfact_dataset.pipeline.stages import stage_folder
+from polyfact_dataset.pipeline.context import Context, Report
+from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
 
 AUDITS: tuple[ModuleType, ...] = (
     integrity,
@@ -95,9 +95,7 @@ def audit(folder: Path, target: Path, making: Making, config: Config, log: Log) 
 
 def run(context: Context) -> Report:
     """Audits the release of the build. A broken gate is no error here: the report must stand to be read."""
-    summary = audit(
-        stage_folder(context.out, "export"), context.folder, Making(context.out), context.config, context.log
-    )
+    summary = audit(stage_folder(context.out, EXPORT), context.folder, Making(context.out), context.config, context.log)
     return Report({"passed": summary["passed"], "broken": summary["broken"], "content": summary["content"]})
 
 

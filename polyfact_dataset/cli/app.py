@@ -24,6 +24,7 @@ from polyfact_dataset.cli.options import (
 from polyfact_dataset.cli.questions import app as questions
 from polyfact_dataset.common.errors import PolyFactError
 from polyfact_dataset.common.escaping import printable
+from polyfact_dataset.pipeline.stages import EXTRACT, LAST, QUESTIONS, STAGES, Stage
 
 app = typer.Typer(
     name="polyfact",
@@ -72,7 +73,7 @@ Verification = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
 
 
-def _command(until: str) -> Callable[..., None]:
+def _command(until: Stage) -> Callable[..., None]:
     """The command that builds up to a stage: all of them have the same options."""
 
     def command(
@@ -103,7 +104,7 @@ def _command(until: str) -> Callable[..., None]:
             if any(getattr(context.get_parameter_source(name), "name", "") != "DEFAULT" for name in context.params):
                 raise typer.BadParameter(f"give options after `{context.invoked_subcommand}`, not before it")
             return
-        from polyfact_dataset.pipeline import inputs as build
+        from polyfact_dataset.cli import build_commands as build
 
         build.run(
             until=until,
@@ -152,10 +153,10 @@ def extract_command(
     quiet: Quiet = False,
 ) -> None:
     """Run stage `extract`: read the dump: labels, types, statements."""
-    from polyfact_dataset.pipeline import inputs as build
+    from polyfact_dataset.cli import build_commands as build
 
     build.run(
-        until="extract",
+        until=EXTRACT,
         dump=source or dump,
         out=out,
         config_file=config,
@@ -180,7 +181,7 @@ def merge_command(
     quiet: Quiet = False,
 ) -> None:
     """Merge extractions of parts of a dump into one, for `polyfact build` to go on with."""
-    from polyfact_dataset.pipeline import inputs as build
+    from polyfact_dataset.cli import build_commands as build
 
     build.merge(parts, out=out, config_file=config, overwrite=overwrite, quiet=quiet, facts=facts, seed=seed)
 
@@ -195,7 +196,7 @@ def audit_command(
     quiet: Quiet = False,
 ) -> None:
     """Measure whether a release tests recall; exit code 1 when a gate is broken."""
-    from polyfact_dataset.pipeline import inputs as build
+    from polyfact_dataset.cli import build_commands as build
 
     build.audit(release, output, config, quiet)
 
@@ -278,9 +279,10 @@ def diff_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two releases; exit code 1 when a held-out subject entered train."""
-    from polyfact_dataset.release import versions
 
-    versions.report(old, new, changelog, as_json)
+    from polyfact_dataset.cli import release_commands
+
+    release_commands.diff(old, new, changelog, as_json)
 
 
 @app.command("rebuild", rich_help_panel=PANEL)
@@ -323,8 +325,6 @@ def push_command(
 
 
 def _register_stages() -> None:
-    from polyfact_dataset.pipeline.stages import LAST, STAGES
-
     app.command("build", help="Build a release from a Wikidata JSON dump, going on where an earlier run stopped.")(
         _command(LAST)
     )
@@ -333,11 +333,11 @@ def _register_stages() -> None:
     panel = "Stages of a build"
     for stage in (stage for stage in STAGES if stage.name not in own):
         text = f"Run the build up to stage `{stage.name}`: {stage.doc}."
-        if stage.name == "questions":
-            questions.callback()(_command(stage.name))
+        if stage is QUESTIONS:
+            questions.callback()(_command(stage))
             app.add_typer(questions, name=stage.name, help=text, rich_help_panel=panel)
         else:
-            app.command(stage.name, help=text, rich_help_panel=panel)(_command(stage.name))
+            app.command(stage.name, help=text, rich_help_panel=panel)(_command(stage))
 
 
 def _register_verify() -> None:

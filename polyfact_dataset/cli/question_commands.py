@@ -25,13 +25,14 @@ from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.processes import Workers
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.items.selection import sampled_subjects
 from polyfact_dataset.llm.batch import Shards, next_folder, take_in
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.pipeline.build_dir import locked
+from polyfact_dataset.pipeline.context import Context, Inputs
 from polyfact_dataset.pipeline.inputs import previous_splits, read_objections
-from polyfact_dataset.pipeline.runner import Context, Inputs
-from polyfact_dataset.pipeline.stages import BY_NAME
+from polyfact_dataset.pipeline.stages import QUESTIONS
 from polyfact_dataset.questions.generation import Asking
 from polyfact_dataset.questions.generation_run import Writing
 from polyfact_dataset.questions.online_runner import CACHE_NAME, cache_path, counts, settle_cached
@@ -58,12 +59,13 @@ def _writing(
 ) -> Iterator[tuple[Writing, Asking, Cache]]:
     """The state of a build's questions. Raises `ConfigError` when the build has not come that far."""
     config, manifest = _config(out)
-    lacking = [name for name in BY_NAME["questions"].reads if name not in manifest["stages"]]
+    lacking = [name for name in QUESTIONS.depends_on if name not in manifest["stages"]]
     if lacking:
         raise ConfigError(f"the build in {out} has not come to its questions: {lacking[0]} is next; run polyfact build")
     inputs = Inputs(
         config=config.model_copy(update={"llm": config.llm.model_copy(update={"cache": model_cache})}),
-        dump=out,
+        dump=None,
+        dump_identity=manifest["build"]["dump"],
         previous=previous_splits(locate(str(previous))) if previous is not None else {},
         objections=read_objections(objections) if objections is not None else {},
     )
@@ -74,7 +76,7 @@ def _writing(
         context = Context(inputs, out, Log(quiet=True), Path(folder), manifest, Workers(1))
         asking = Asking(context.config, context.objections)
         with Cache(cache_path(context)) as cache, connect(context.folder) as connection:
-            yield Writing(context, asking, connection), asking, cache
+            yield Writing(context, asking, connection, sampled_subjects), asking, cache
 
 
 def write_batches(
@@ -184,7 +186,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _reached(out: Path) -> str:
     """What is to be done once everything is answered."""
-    written = "questions" in read_json(out / "manifest.json")["stages"]
+    written = QUESTIONS.name in read_json(out / "manifest.json")["stages"]
     return "reached" if written else "reached; go on with: polyfact build"
 
 

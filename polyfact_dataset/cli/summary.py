@@ -14,7 +14,7 @@ from rich.text import Text
 
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.escaping import printable
-from polyfact_dataset.pipeline.stages import STAGES
+from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, STAGES, TIER
 from polyfact_dataset.schema import SPLITS
 
 
@@ -38,7 +38,7 @@ def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
             for reason, number in tally.get(relation.id, {}).get("rejected", {}).items():
                 reasons[_plain(reason)] += number
         counts = release["relations"].get(relation.id, {})
-        read = stages["candidates"]["tally"].get(relation.id, {}).get("input", 0)
+        read = stages[CANDIDATES.name]["tally"].get(relation.id, {}).get("input", 0)
         said = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
         table.add_row(
             f"{relation.id} {relation.label}", f"{read:,}", *(f"{counts.get(split, 0):,}" for split in SPLITS), said
@@ -46,7 +46,7 @@ def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
     totals = release["sizes"]["parallel"]
     table.add_section()
     table.add_row(
-        "all", f"{stages['extract']['counts']['statements']:,}", *(f"{totals.get(s, 0):,}" for s in SPLITS), ""
+        "all", f"{stages[EXTRACT.name]['counts']['statements']:,}", *(f"{totals.get(s, 0):,}" for s in SPLITS), ""
     )
     return table
 
@@ -56,7 +56,7 @@ def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, f
     # A pipe or a file has no width of its own: give the reasons room.
     console = Console() if sys.stdout.isatty() else Console(width=180)
     console.print(relation_table(manifest, release))
-    tiers = release["stages"]["tier"]["counts"]["tiers"]
+    tiers = release["stages"][TIER.name]["counts"]["tiers"]
     console.print("tiers: " + ", ".join(f"{tier} {number:,}" for tier, number in tiers.items()), highlight=False)
     times = ", ".join(f"{stage.name} {timings[stage.name]:.1f} s" for stage in STAGES if stage.name in timings)
     console.print(f"time: {times}", highlight=False)

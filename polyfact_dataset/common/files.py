@@ -20,6 +20,9 @@ from polyfact_dataset.common.errors import DataError, RetryableError
 ROW_GROUP_ROWS = 50_000
 _BLOCK_BYTES = 1 << 20
 
+# A path that means standard input.
+STDIN = Path("-")
+
 
 def sync(path: Path) -> None:
     """Makes a file or a folder durable."""

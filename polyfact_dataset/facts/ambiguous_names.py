@@ -20,7 +20,7 @@ from polyfact_dataset.common.files import parquet_writer
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.labels import usable
-from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.schema import described
 
 # The form in which DuckDB compares names; `text.normalise` folds more, but only in Python.
@@ -50,7 +50,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         connection.executemany("INSERT INTO chain VALUES (?, ?, ?, ?)", rows)
     connection.execute(
         "CREATE TEMP TABLE asked AS SELECT DISTINCT subject_id, property_id FROM read_parquet($candidates)",
-        {"candidates": str(context.path("backfill", "candidates"))},
+        {"candidates": str(context.path("resolved_candidates"))},
     )
     texts = " UNION ALL ".join(
         f"""SELECT entity_id AS id, '{entry.code}' AS language, "{entry.code}".text AS text FROM own"""
@@ -71,8 +71,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         SELECT DISTINCT id, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL
         """,
         {
-            "localised": str(context.path("localise", "localised")),
-            "entities": str(context.path("extract", "entities")),
+            "localised": str(context.path("labels")),
+            "entities": str(context.path("entities")),
         },
     )
 
@@ -83,9 +83,9 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     One pass over the labels of the dump, and over the names shown of candidates' subjects, which may be titles.
     """
     tables = {
-        "entities": str(context.path("extract", "entities")),
-        "localised": str(context.path("localise", "localised")),
-        "statements": str(context.path("extract", "statements")),
+        "entities": str(context.path("entities")),
+        "localised": str(context.path("labels")),
+        "statements": str(context.path("statements")),
     }
     connection.execute(
         "CREATE TEMP TABLE subject AS SELECT DISTINCT subject AS id, property FROM read_parquet($statements) "
@@ -181,13 +181,13 @@ def run(context: Context) -> Report:
     counts: Counter[str] = Counter()
     with (
         connect(context.folder) as connection,
-        parquet_writer(context.target("described"), table.schema) as writer,
+        parquet_writer(context.target("disambiguations"), table.schema) as writer,
     ):
         _prepare(connection, context)
         _find(connection, context)
         parameters = {
-            "entities": str(context.path("extract", "entities")),
-            "fetched": str(context.path("backfill", "fetched")),
+            "entities": str(context.path("entities")),
+            "fetched": str(context.path("fetched")),
         }
         for batch in stream(connection, _DESCRIPTIONS, parameters):
             rows = []

@@ -19,7 +19,7 @@ from polyfact_dataset.common.errors import DataError, RetryableError
 from polyfact_dataset.common.files import parquet_writer
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.labels import Texts, resolve
-from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.schema import ANSWERS, CANDIDATES, FETCHED, REJECTS, TRUE_OBJECTS
 from polyfact_dataset.wikidata.api import Client, Outcome
 from polyfact_dataset.wikidata.cache import Cache
@@ -50,8 +50,8 @@ def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[li
         FROM ends LEFT JOIN held USING (id) ORDER BY id
     """
     parameters = {
-        "candidates": str(context.path("candidates", "candidates")),
-        "entities": str(context.path("extract", "entities")),
+        "candidates": str(context.path("candidates")),
+        "entities": str(context.path("entities")),
     }
     incomplete, absent = [], []
     for batch in stream(connection, query, parameters):
@@ -134,7 +134,7 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                END AS reason
         FROM resolved
         """,
-        {"candidates": str(context.path("candidates", "candidates"))},
+        {"candidates": str(context.path("candidates"))},
     )
 
 
@@ -146,7 +146,7 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         connection,
         f"SELECT {columns} FROM led WHERE reason IS NULL ORDER BY property_id, priority",
         CANDIDATES,
-        context.target("candidates"),
+        context.target("resolved_candidates"),
     )
     write_query(
         connection,
@@ -164,8 +164,8 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         GROUP BY ALL ORDER BY ALL
         """,
         TRUE_OBJECTS,
-        context.target("true_objects"),
-        {"true_objects": str(context.path("candidates", "true_objects"))},
+        context.target("resolved_true_objects"),
+        {"true_objects": str(context.path("true_objects"))},
     )
     tally = Tally()
     query = "SELECT property_id, reason, count(*) FROM led GROUP BY ALL ORDER BY ALL"

@@ -18,7 +18,8 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, one_row_per_id, write_query
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Report, Tally
+from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.schema import CANDIDATES, REJECTS, TRUE_OBJECTS
 from polyfact_dataset.wikidata.extract import is_cut_off
 
@@ -96,7 +97,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM raw
         QUALIFY {one_row_per_id()}
         """,
-        {"entities": str(context.path("extract", "entities"))},
+        {"entities": str(context.path("entities"))},
     )
     connection.execute(
         """
@@ -104,7 +105,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         SELECT redirected_from AS source, min(id) AS target FROM read_parquet($entities)
         WHERE redirected_from IS NOT NULL GROUP BY ALL
         """,
-        {"entities": str(context.path("extract", "entities"))},
+        {"entities": str(context.path("entities"))},
     )
     _judge(connection, context)
 
@@ -148,7 +149,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM eligible
         """,
         {
-            "statements": str(context.path("extract", "statements")),
+            "statements": str(context.path("statements")),
             "min_languages": config.min_languages,
             "languages": len(config.languages),
             "backfill": config.backfill.enabled,
@@ -165,7 +166,7 @@ def _first_reason() -> str:
 
 def run(context: Context) -> Report:
     """Writes `candidates`, `true_objects` (for the candidates' subjects) and `rejects`."""
-    config, extracted = context.config, context.manifest["stages"]["extract"]["counts"]
+    config, extracted = context.config, context.entry(EXTRACT)["counts"]
     if is_cut_off(extracted):
         raise DataError(
             "the dump begins with [ and has no ] at its end: it is cut off; fetch it again, or `polyfact merge` the "

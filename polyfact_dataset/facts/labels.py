@@ -24,7 +24,7 @@ from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.schema import CONVERTED, accepted, localised
 
 _DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
@@ -199,15 +199,15 @@ def run(context: Context) -> Report:
     counts: dict[str, Counter[str]] = {code: Counter() for code in languages}
     rows_written = 0
     parameters = {
-        "candidates": str(context.path("backfill", "candidates")),
-        "entities": str(context.path("extract", "entities")),
-        "fetched": str(context.path("backfill", "fetched")),
+        "candidates": str(context.path("resolved_candidates")),
+        "entities": str(context.path("entities")),
+        "fetched": str(context.path("fetched")),
     }
     tables = localised(languages), accepted(languages)
     with (
         connect(context.folder) as connection,
-        table_writer(context.target("localised"), tables[0].schema) as write_labels,
-        table_writer(context.target("accepted"), tables[1].schema) as write_answers,
+        table_writer(context.target("labels"), tables[0].schema) as write_labels,
+        table_writer(context.target("answer_aliases"), tables[1].schema) as write_answers,
     ):
         rows = stream(connection, _QUERY, parameters)
         for shown, accept in context.workers.map(localise_batch, rows, languages):

@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.release.rows import Labels, item_columns
+from polyfact_dataset.items.agreement import agreement
+from polyfact_dataset.items.columns import Labels, item_columns
+from polyfact_dataset.items.evidence import Evidence, item_digest, relation_evidence
+from polyfact_dataset.items.judgement_figures import agreements, ambiguity, label_pairs
 from polyfact_dataset.schema import OPTIONS
-from polyfact_dataset.verification.agreement import agreement
-from polyfact_dataset.verification.figures import agreements, ambiguity, label_pairs
-from polyfact_dataset.verification.items import item_digest
-from polyfact_dataset.verification.table import Evidence, relation_evidence
 
 UNVERIFIED = "unverified"
 

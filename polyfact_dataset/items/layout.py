@@ -21,7 +21,7 @@ from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.mentions import mentions
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.schema import items
 
 _ORDERS = tuple(permutations(range(4)))
@@ -88,8 +88,8 @@ def with_options(rows: pa.RecordBatch, localised: pa.Table, languages: Sequence[
 def run(context: Context) -> Report:
     """Writes `items`."""
     languages, table = context.config.languages, items(context.config.languages)
-    answers = context.read("sample", "sampled", ["object_id"]).column("object_id").unique()
-    localised = context.read("questions", "localised")
+    answers = context.read("sampled", ["object_id"]).column("object_id").unique()
+    localised = context.read("question_labels")
     localised = localised.filter(pc.is_in(localised.column("entity_id"), answers))
     rows = 0
     with connect(context.folder) as connection, table_writer(context.target("items"), table.schema) as write:
@@ -100,8 +100,8 @@ def run(context: Context) -> Report:
             ORDER BY CASE s.split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END, fact_id
         """
         parameters = {
-            "sampled": str(context.path("sample", "sampled")),
-            "questions": str(context.path("questions", "questions")),
+            "sampled": str(context.path("sampled")),
+            "questions": str(context.path("questions")),
         }
         batches = (with_options(batch, localised, languages) for batch in stream(connection, query, parameters))
         for laid in context.workers.map(lay_out_batch, batches, context.config.seed, languages):

@@ -6,7 +6,7 @@ of its pool, until every chosen fact has three exchangeable distractors.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +16,8 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.splits import Fact, Selection, select
 from polyfact_dataset.items.strata import Pool
-from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Report, Tally
+from polyfact_dataset.pipeline.stages import CANDIDATES
 from polyfact_dataset.schema import REJECTS, SAMPLED, SPLITS
 
 _ROUNDS = 40
@@ -115,6 +116,31 @@ def _tally(pool: Pool, rows: list[dict[str, object]], unserved: Collection[str])
     return tally, rejects
 
 
+def sampled_subjects(
+    valid: pa.Table,
+    labels: pa.Table,
+    answer_aliases: pa.Table,
+    questions: pa.Table,
+    true_objects: pa.Table,
+    config: Config,
+    previous: Mapping[str, str] | None = None,
+) -> dict[str, set[str]]:
+    """Relation -> subjects of the facts that the sampler would take from these tables; empty where it could draw none.
+
+    The generation of questions asks this after each round, to know of which relations more facts are needed.
+    """
+    pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages)
+    found: dict[str, set[str]] = defaultdict(set)
+    try:
+        chosen, _ = choose(pool, config, previous)
+    except DataError:
+        # Too few for any drawing: more are asked, and the sample stage reports it if there are no more.
+        return found
+    for row in chosen:
+        found[str(row["property_id"])].add(str(row["subject_id"]))
+    return found
+
+
 def _by_id(fact: Fact) -> str:
     return fact.id
 
@@ -123,11 +149,11 @@ def run(context: Context) -> Report:
     """Writes `sampled` and `rejects`."""
     config = context.config
     pool = Pool(
-        context.read("validate", "survivors"),
-        context.read("questions", "localised"),
-        context.read("localise", "accepted"),
-        context.read("questions", "questions"),
-        context.read("backfill", "true_objects"),
+        context.read("valid_candidates"),
+        context.read("question_labels"),
+        context.read("answer_aliases"),
+        context.read("questions"),
+        context.read("resolved_true_objects"),
         config.languages,
     )
     if not pool.facts:
@@ -143,7 +169,7 @@ def run(context: Context) -> Report:
     context.write("rejects", pa.Table.from_pylist(rejects, schema=REJECTS.schema))
     splits = Counter(str(row["split"]) for row in rows)
     if len(rows) < config.facts:
-        pools = context.manifest["stages"]["candidates"]["tally"]
+        pools = context.entry(CANDIDATES)["tally"]
         beyond = sum(counts["rejected"].get("beyond_pool", 0) for counts in pools.values())
         why = (
             f"{beyond:,} candidates lie beyond the pools, raise candidates.pool_factor"

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from polyfact_dataset.common.shares import share_evenly
 from polyfact_dataset.config.build import SampleConfig
 from polyfact_dataset.items.distractors import slack
 from polyfact_dataset.schema import SPLITS
@@ -54,20 +55,6 @@ def order_key(seed: int, purpose: str, name: str) -> bytes:
     return blake2b(f"{seed}:{purpose}:{name}".encode(), digest_size=16).digest()
 
 
-def fill(total: int, capacity: Mapping[str, int]) -> dict[str, int]:
-    """Shares `total` evenly over the keys, none above its capacity; what is left over goes to the first keys."""
-    given = dict.fromkeys(capacity, 0)
-    left = min(total, sum(capacity.values()))
-    while left:
-        open_keys = [key for key in capacity if given[key] < capacity[key]]
-        share = max(left // len(open_keys), 1)
-        for key in open_keys:
-            step = min(share, capacity[key] - given[key], left)
-            given[key] += step
-            left -= step
-    return given
-
-
 def largest(counts: Iterable[int], limit: int, share_cap: float) -> int:
     """The largest n up to `limit` such that n facts can be chosen with no answer above `share_cap` of them."""
     sizes = list(counts)
@@ -105,7 +92,7 @@ def _fair_shares(wanted: int, quotas: Mapping[str, int]) -> dict[str, int]:
     largest_first = sorted(room, key=lambda relation: -quotas[relation])
     for count in range(len(room), 0, -1):
         chosen = set(largest_first[:count])
-        shares = fill(max(wanted, 4), {relation: size for relation, size in room.items() if relation in chosen})
+        shares = share_evenly(max(wanted, 4), {relation: size for relation, size in room.items() if relation in chosen})
         if min(shares.values()) >= 4:
             return shares
     return {}
@@ -267,7 +254,7 @@ def select(
     capacity = {relation: len({fact.subject for fact in facts}) for relation, facts in pools.items()}
     best = Selection()
     while True:
-        quotas = fill(total, capacity)
+        quotas = share_evenly(total, capacity)
         selection = _select_once(pools, split_quotas(quotas, config), previous or {}, seed, config)
         if selection.total() > best.total() or not best.facts:
             best = selection

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.items.evidence import Evidence
 from polyfact_dataset.items.judged import Judged, judged
-from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.schema import JUDGED_ITEMS, REJECTS, TIERED
-from polyfact_dataset.verification.table import Evidence
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -111,7 +111,7 @@ def _tally(kept: Sequence[Mapping[str, object]], withdrawn: Sequence[Mapping[str
 def run(context: Context) -> Report:
     """Writes `tiers`, in the order of the items, `rejects` (withdrawn facts) and `verification` (judged items)."""
     config = context.config
-    items, localised = context.read("items", "items"), context.read("questions", "localised")
+    items, localised = context.read("items"), context.read("question_labels")
     said = judged(context.verification, items, localised, config)
     columns = ["fact_id", "subject_id", "property_id", "object_id", "distractor_ids"]
     facts = items.select(columns).to_pylist()
@@ -119,7 +119,7 @@ def run(context: Context) -> Report:
     found, withdrawn = rows(facts, masks, said, config)
     context.write("tiers", pa.Table.from_pylist(found, schema=TIERED.schema))
     context.write("rejects", pa.Table.from_pylist(withdrawn, schema=REJECTS.schema))
-    context.write("verification", pa.Table.from_pylist(list(said.rows), schema=JUDGED_ITEMS.schema))
+    context.write("judged_items", pa.Table.from_pylist(list(said.rows), schema=JUDGED_ITEMS.schema))
     gone = {row["fact_id"] for row in withdrawn}
     relations = {row["property_id"] for row in facts}
     return Report(

@@ -140,14 +140,14 @@ def files_of(folder: Path) -> dict[str, Any]:
 
 def withdraw(out: Path, stage: Stage, entry: Mapping[str, Any] | None) -> None:
     """Removes what a stage made; of one beside another, the files that its manifest entry names."""
-    folder = stage_folder(out, stage.name)
-    if not stage.beside:
+    folder = stage_folder(out, stage)
+    if not stage.colocated_with:
         remove(folder)
     for name in (entry or {}).get("files", {}):
         remove(folder / name)
 
 
-def _settle(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
+def _move_files(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
     """Moves the files of `target` among those of `folder`."""
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -183,8 +183,8 @@ def tidy(folder: Path) -> None:
 
 def install(stage: Stage, target: Path, folder: Path, files: Mapping[str, Any]) -> None:
     """Puts what a stage wrote into `target` where it belongs: in place of `folder`, or among the files of another."""
-    if stage.beside:
-        _settle(target, folder, files)
+    if stage.colocated_with:
+        _move_files(target, folder, files)
     else:
         remove(folder)
         os.replace(target, folder)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from polyfact_dataset.cli import summary
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json, read_parquet
-from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import Config, load_config
-from polyfact_dataset.pipeline import runner as pipeline
+from polyfact_dataset.common.files import read_parquet
+from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.build_dir import read_manifest
-from polyfact_dataset.pipeline.stages import LAST, stage_folder
+from polyfact_dataset.pipeline.context import Inputs
+from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.release.reader import locate, read_about
 from polyfact_dataset.schema import VERIFICATION
+from polyfact_dataset.wikidata.dump import identify
 
 SAMPLE_DUMP = Path(__file__).parents[1] / "sample" / "dump.json.bz2"
 
@@ -49,12 +46,14 @@ def previous_splits(release: Path) -> dict[str, str]:
 
 
 def _dump(given: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, str]:
-    """The dump, or what identifies it. Without one given: what was piped or merged into `out`, or the sample."""
+    """The dump, if it is at hand, and its identity. Without `given`: what was piped or merged into `out`, or the
+    bundled sample."""
     if given is None and (out / "manifest.json").exists():
         manifest = read_manifest(out, overwrite)
-        if manifest.get("dump_is_gone") and "extract" in manifest["stages"]:
+        if manifest.get("dump_is_gone") and EXTRACT.name in manifest["stages"]:
             return None, manifest["build"]["dump"]
-    return given or SAMPLE_DUMP, ""
+    dump = given or SAMPLE_DUMP
+    return dump, identify(dump)
 
 
 def _part(text: str | None) -> tuple[int, int] | None:
@@ -110,23 +109,23 @@ def read_verification(path: Path) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in ("fact_id", "language", "item")])
 
 
-def settle(
+def resolve_inputs(
     config: Config,
     dump: Path | None,
     out: Path,
     previous: Path | None = None,
     part: str | None = None,
     overwrite: bool = False,
-) -> pipeline.Inputs:
+) -> Inputs:
     """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
 
     One in the published layout has no version to follow. Raises `ConfigError` for one of ours that is unfinished.
     """
-    path, source = _dump(dump, out, overwrite)
+    path, identity = _dump(dump, out, overwrite)
     if config.release.dump_date is None and path is not None:
         dated = config.release.model_copy(update={"dump_date": dump_date(path)})
         config = config.model_copy(update={"release": dated})
-    inputs = pipeline.Inputs(config, path, part=_part(part), source=source)
+    inputs = Inputs(config, path, identity, part=_part(part))
     if previous is None:
         return inputs
     folder = locate(str(previous))
@@ -134,64 +133,3 @@ def settle(
         read_about(folder)
         inputs = replace(inputs, previous_release=folder)
     return replace(inputs, previous=previous_splits(folder))
-
-
-def run(
-    *,
-    until: str,
-    dump: Path | None,
-    out: Path,
-    config_file: Path | None,
-    previous: Path | None,
-    overwrite: bool,
-    quiet: bool,
-    objections: Path | None = None,
-    verification: Path | None = None,
-    part: str | None = None,
-    **overrides: Any,
-) -> None:
-    """Runs the stages up to `until` and prints the closing table of a whole build."""
-    log = Log(quiet=quiet)
-    inputs = settle(load_config(config_file, **overrides), dump, out, previous, part, overwrite)
-    if verification is not None:
-        inputs = replace(inputs, verification=read_verification(verification))
-    if objections is not None:
-        inputs = replace(inputs, objections=read_objections(objections))
-    manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
-    if until == LAST and not quiet:
-        release = read_json(out / "release" / "manifest.json")
-        summary.show(manifest, release, read_json(out / "timings.json"), out)
-    if until in ("audit", LAST):
-        refuse(manifest["stages"]["audit"]["counts"]["broken"], stage_folder(out, "audit"))
-
-
-def refuse(broken: list[str], report: Path) -> None:
-    """Raises `DataError` with the list of broken gates, if there are any."""
-    if broken:
-        listed = "".join(f"\n  - {sentence}" for sentence in broken)
-        raise DataError(f"the audit refuses the release; broken gates:{listed}\nread {report / 'report.html'}")
-
-
-def audit(release: Path, output: Path | None, config_file: Path | None, quiet: bool) -> None:
-    """Audits a release folder, prints the gates, and raises `DataError` when one is broken."""
-    from polyfact_dataset.audit.run import run_alone
-
-    target = output if output is not None else release / "audit"
-    found = run_alone(release, target, load_config(config_file), Log(quiet=quiet))
-    if not quiet:
-        summary.show_audit(found, target)
-    refuse(found["broken"], target)
-
-
-def merge(
-    parts: Sequence[Path], *, out: Path, config_file: Path | None, overwrite: bool, quiet: bool, **overrides: Any
-) -> None:
-    """Makes the extraction of `out` from those of other build folders."""
-    from polyfact_dataset.wikidata.merge import merged, open_sources
-
-    sources, identity = open_sources(parts)
-    inputs = pipeline.Inputs(config=load_config(config_file, **overrides), dump=None, source=identity)
-    log = Log(quiet=quiet)
-    pipeline.run(
-        inputs, out, log, until="extract", overwrite=overwrite, supply=lambda context: merged(context, sources)
-    )

@@ -13,7 +13,7 @@ from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.facts import backfill
 from polyfact_dataset.pipeline import runner as pipeline
-from polyfact_dataset.pipeline.inputs import read_objections, read_verification, settle
+from polyfact_dataset.pipeline.inputs import read_objections, read_verification, resolve_inputs
 from polyfact_dataset.questions import online_runner as live
 from polyfact_dataset.release.reader import read_manifest
 from polyfact_dataset.schema import VERIFICATION
@@ -84,7 +84,7 @@ def rebuild(
     from, `DataError` when the files that come out differ, naming them.
     """
     manifest, config = configuration(manifest_file)
-    inputs = settle(_answered(config, answers), dump, out, previous)
+    inputs = resolve_inputs(_answered(config, answers), dump, out, previous)
     if objections is not None:
         inputs = replace(inputs, objections=read_objections(objections))
     made_from, found = manifest["build"], inputs.identity()
@@ -106,12 +106,6 @@ def rebuild(
     if made_from.get("verification"):
         # The items that it holds are those that decided; what else was judged changed nothing.
         inputs = replace(inputs, verification=read_verification(judged) if judged.is_dir() else None)
-    if found["objections"] != made_from.get("objections"):
-        raise ConfigError(
-            "the release was built with other objections; give the file by --objections"
-            if made_from.get("objections")
-            else "the release was built without --objections"
-        )
     pipeline.run(inputs, out, log)
     made = read_manifest(out / "release")
     _compare(manifest, made)

@@ -6,27 +6,24 @@ same key is skipped.
 
 from __future__ import annotations
 
+import importlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import (
+    STDIN,
     digest_json,
     digest_sources,
     disk_errors,
-    read_json,
-    read_parquet,
     sync,
     write_json,
-    write_parquet,
 )
 from polyfact_dataset.common.processes import MANY_ROWS, Workers
 from polyfact_dataset.common.progress import Log
@@ -44,158 +41,8 @@ from polyfact_dataset.pipeline.build_dir import (
     working_folder,
     write_manifest,
 )
+from polyfact_dataset.pipeline.context import Context, Inputs, Run
 from polyfact_dataset.pipeline.stages import LAST, STAGES, Stage, stage_folder
-from polyfact_dataset.wikidata.dump import STDIN, identify
-
-
-@dataclass
-class Tally:
-    """Kept and rejected per relation; `check` refuses counts that do not add up."""
-
-    input: Counter[str] = field(default_factory=Counter)
-    kept: Counter[str] = field(default_factory=Counter)
-    rejected: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def check(self, stage: str) -> None:
-        """Raises when kept + rejected is not the input, for any relation."""
-        for relation in self.input.keys() | self.kept.keys() | self.rejected.keys():
-            dropped = sum(self.rejected.get(relation, Counter()).values())
-            if self.kept[relation] + dropped != self.input[relation]:
-                raise AssertionError(
-                    f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected, not {self.input[relation]}"
-                )
-
-    def count(self, relation: str, reason: str | None) -> None:
-        """Counts a fact: kept, or rejected for a reason."""
-        self.input[relation] += 1
-        if reason is None:
-            self.kept[relation] += 1
-        else:
-            self.rejected.setdefault(relation, Counter())[reason] += 1
-
-    def add(self, other: Tally) -> None:
-        """Adds the counts of another part of the facts."""
-        self.input += other.input
-        self.kept += other.kept
-        for relation, reasons in other.rejected.items():
-            self.rejected.setdefault(relation, Counter()).update(reasons)
-
-    def as_json(self) -> dict[str, Any]:
-        relations = sorted(self.input, key=lambda relation: int(relation[1:]))
-        return {
-            relation: {
-                "input": self.input[relation],
-                "kept": self.kept[relation],
-                "rejected": dict(sorted(self.rejected.get(relation, Counter()).items())),
-            }
-            for relation in relations
-        }
-
-
-@dataclass
-class Report:
-    """What a stage returns: totals for the manifest and, where facts are dropped, the tally.
-
-    A stage with something `pending` is done again on the next run.
-    """
-
-    counts: dict[str, Any]
-    tally: Tally | None = None
-    pending: int = 0
-
-
-def _named(release: Path) -> dict[str, str]:
-    """Version and content of a release."""
-    about = read_json(release / "release.json")
-    return {name: about[name] for name in ("version", "content")}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a build is made from. `previous` maps subjects to their split in `previous_release`, an earlier release;
-    `objections` facts to the languages in which a model's question was objected to (an empty set: in all).
-    `verification` has what judges and reviewers said of items (`records.VERIFICATION`).
-
-    `part` is (i, n) where only the i-th of n parts of the dump is extracted. `source` identifies the dump where it is
-    not at hand any more: its extraction is in the build folder, or is merged from others.
-    """
-
-    config: Config
-    dump: Path | None
-    previous: Mapping[str, str] = field(default_factory=dict)
-    objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    verification: pa.Table | None = None
-    part: tuple[int, int] | None = None
-    source: str = ""
-    previous_release: Path | None = None
-
-    @property
-    def dump_identity(self) -> str:
-        """What tells the dump from others."""
-        return identify(self.dump) if self.dump else self.source
-
-    def identity(self) -> dict[str, Any]:
-        """What makes two builds the same: contents and configuration, without what changes no result."""
-        return {
-            "dump": self.dump_identity,
-            "config": self.config.identity(),
-            **self.digests(),
-            "verification": digest_json(self.verification.to_pylist()) if self.verification is not None else None,
-            "previous_release": _named(self.previous_release) if self.previous_release else None,
-            **({"part": list(self.part)} if self.part else {}),
-        }
-
-    def digests(self) -> dict[str, str | None]:
-        """Digests of what was read from other files than the dump, None where nothing was."""
-        objections = {fact: sorted(codes) for fact, codes in self.objections.items()}
-        return {
-            "previous": digest_json(dict(self.previous)) if self.previous else None,
-            "objections": digest_json(objections) if objections else None,
-        }
-
-
-class Context:
-    """What a stage's `run` may touch: configuration, the tables of earlier stages, its own folder, the log."""
-
-    def __init__(
-        self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any], workers: Workers
-    ) -> None:
-        self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
-        self.objections = inputs.objections
-        self.previous_release, self.verification = inputs.previous_release, inputs.verification
-        self.out, self.log, self._target = out, log, target
-        self.workers = workers
-        # The entries of the finished stages, for those that report on the build.
-        self.manifest = manifest
-
-    def path(self, stage: str, table: str) -> Path:
-        """The Parquet file of an earlier stage's table, or the folder of its files."""
-        return stage_folder(self.out, stage) / f"{table}.parquet"
-
-    def read(self, stage: str, table: str, columns: list[str] | None = None) -> pa.Table:
-        """An earlier stage's table."""
-        return read_parquet(self.path(stage, table), columns)
-
-    def target(self, table: str) -> Path:
-        """Where the stage writes one of its tables."""
-        return self._target / f"{table}.parquet"
-
-    @property
-    def folder(self) -> Path:
-        """The stage's own folder, for what is no table."""
-        return self._target
-
-    def write(self, table: str, rows: pa.Table) -> None:
-        """Writes one of the stage's tables."""
-        write_parquet(self.target(table), rows)
-
-
-Supply = Callable[[Context], Report]
-
-
-def _is_gone(dump: Path | None) -> bool:
-    """Whether a later run cannot read the dump again."""
-    return dump is None or dump == STDIN
 
 
 def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
@@ -203,22 +50,28 @@ def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
         {
             "settings": stage.load().settings(config),
             "sources": digest_sources(stage.sources),
-            "reads": [manifest["stages"][name]["key"] for name in stage.reads],
-            "dump": [manifest["build"]["dump"], manifest["build"].get("part")] if not stage.reads else None,
-            "previous": manifest["build"]["previous"] if stage.name in ("questions", "sample") else None,
-            "objections": manifest["build"]["objections"] if stage.name == "questions" else None,
-            "verification": manifest["build"]["verification"] if stage.name == "tier" else None,
-            "previous_release": manifest["build"]["previous_release"] if stage.name == "card" else None,
+            "reads": [manifest["stages"][name]["key"] for name in stage.depends_on],
+            "inputs": {name: manifest["build"].get(name) for name in stage.inputs},
         }
     )
 
 
+def _work(stage: Stage) -> Run:
+    """The function that does a stage's work, with the functions that it uses."""
+    uses = {}
+    for name in stage.uses:
+        module, _, function = name.partition(":")
+        uses[function] = getattr(importlib.import_module(f"polyfact_dataset.{module}"), function)
+    run: Run = partial(stage.load().run, **uses)
+    return run
+
+
 def run(
-    inputs: Inputs, out: Path, log: Log, *, until: str = LAST, overwrite: bool = False, supply: Supply | None = None
+    inputs: Inputs, out: Path, log: Log, *, until: Stage = LAST, overwrite: bool = False, override: Run | None = None
 ) -> dict[str, Any]:
     """Runs the stages up to `until`, skipping what is done, and returns the manifest.
 
-    `supply`, if given, does the work of the first stage in its place. Raises `ConfigError` for a folder of another
+    `override`, if given, does the work of the first stage in its place. Raises `ConfigError` for a folder of another
     build or a running one, `DataError` for unusable input.
     """
     identity = inputs.identity()
@@ -227,13 +80,13 @@ def run(
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
     with locked(out), Workers(inputs.config.extract.workers) as workers, disk_errors(out):
-        manifest = {**open_folder(out, identity, overwrite), "dump_is_gone": _is_gone(inputs.dump)}
+        manifest = {**open_folder(out, identity, overwrite), "dump_is_gone": inputs.dump in (None, STDIN)}
         timings = read_timings(out, log)
         write_json(out / "timings.json", timings)
         redo = False
-        for stage in STAGES[: [s.name for s in STAGES].index(until) + 1]:
+        for stage in STAGES[: STAGES.index(until) + 1]:
             key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
-            folder = stage_folder(out, stage.name)
+            folder = stage_folder(out, stage)
             done = bool(not redo and entry and entry["key"] == key and is_whole(entry, folder))
             if done and not entry.get("pending"):
                 log.line(f"{stage.name}: done before")
@@ -245,8 +98,8 @@ def run(
             before = manifest["stages"]
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
-            work = supply if supply and not stage.reads else stage.load().run
-            if any(rows >= MANY_ROWS for name in stage.reads for rows in _rows(manifest["stages"][name])):
+            work = override if override and not stage.reads else _work(stage)
+            if any(rows >= MANY_ROWS for name in stage.depends_on for rows in _rows(manifest["stages"][name])):
                 workers.start()
             context = Context(inputs, out, log, working_folder(out, stage), manifest, workers)
             made = _execute(stage, key, work, context, folder)
@@ -268,7 +121,7 @@ def _rows(entry: dict[str, Any]) -> Iterator[int]:
     yield from (info.get("rows", 0) for info in entry["files"].values())
 
 
-def _execute(stage: Stage, key: str, work: Supply, context: Context, folder: Path) -> dict[str, Any]:
+def _execute(stage: Stage, key: str, work: Run, context: Context, folder: Path) -> dict[str, Any]:
     """Does a stage's work in a folder of its own, which then takes the place of `folder`; its manifest entry."""
     target, out = context.folder, context.out
     prepare(target, folder, key if stage.resumes else None)

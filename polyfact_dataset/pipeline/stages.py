@@ -1,4 +1,8 @@
-"""The stages of a build in their order: what each reads, depends on, and where its tables are."""
+"""The stages of a build, in their order: each with the tables it reads and writes, its inputs and its folder.
+
+This list is the only place that says so. A stage's module has `settings(config)`, what its result depends on besides
+the tables it reads, and `run(context)`.
+"""
 
 from __future__ import annotations
 
@@ -9,78 +13,189 @@ from types import ModuleType
 
 from polyfact_dataset.pipeline.dependencies import sources_of
 
+REJECTS = "rejects"
+
 
 @dataclass(frozen=True)
 class Stage:
-    """One step: its module has `settings(config)` and `run(context)`. `reads` are stages whose tables it uses.
+    """One stage of a build.
 
-    One that `resumes` finds in its folder what an interrupted run of the same key left there. The files of a stage
-    `beside` another stand among that stage's files, in its folder.
+    `reads` and `writes` name tables (`schema.py`); `release` and `audit` are the folders of these names. A stage that
+    drops facts also writes `rejects`. `inputs` are fields of `Inputs` that change its result. `uses` are functions of
+    rooms above its own, as `module:function`: the runner passes them, so that the stage's room need not import them.
+
+    A stage with `resumes` continues from what an interrupted run with the same key left in its folder. The files of
+    one that is `colocated_with` another are stored among that stage's files.
     """
 
     name: str
     module: str
-    reads: tuple[str, ...]
     doc: str
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    folder: str = ""
     resumes: bool = False
-    beside: str | None = None
+    colocated_with: str | None = None
 
     def load(self) -> ModuleType:
         return importlib.import_module(f"polyfact_dataset.{self.module}")
 
     @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The stages that write what this one reads, in the order of `reads`."""
+        return tuple(dict.fromkeys(writer_of(table).name for table in self.reads))
+
+    @property
     def sources(self) -> tuple[Path, ...]:
-        """The files whose change makes the stage run again."""
-        return sources_of(f"polyfact_dataset.{self.module}")
+        """The source files whose change makes the stage run again."""
+        modules = (self.module, *(name.partition(":")[0] for name in self.uses))
+        return tuple(sorted({path for name in modules for path in sources_of(f"polyfact_dataset.{name}")}))
 
 
-STAGES: tuple[Stage, ...] = (
-    Stage("extract", "wikidata.extract", (), "read the dump: labels, types, statements", resumes=True),
-    Stage("candidates", "facts.candidates", ("extract",), "choose the statements that may become questions"),
-    Stage("backfill", "facts.backfill", ("extract", "candidates"), "ask Wikidata's API for what the dump lacks"),
-    Stage("localise", "facts.labels", ("extract", "backfill"), "resolve labels with their provenance"),
-    Stage(
-        "namesakes",
-        "facts.ambiguous_names",
-        ("extract", "backfill", "localise"),
-        "find subjects that share a name, and what tells them apart",
-    ),
-    Stage(
-        "questions",
-        "questions.templates",
-        ("extract", "backfill", "localise", "namesakes"),
-        "write the question in every language",
-    ),
-    Stage("validate", "questions.validate", ("localise", "questions"), "keep facts sound in all languages"),
-    Stage(
-        "sample",
-        "items.selection",
-        ("backfill", "localise", "questions", "validate"),
-        "balance relations, split by subject, draw exchangeable distractors",
-    ),
-    Stage("items", "items.layout", ("questions", "sample"), "lay out every item in every language"),
-    Stage("tier", "items.tiers", ("questions", "items"), "assign quality tiers"),
-    Stage(
-        "export", "release.export", ("extract", "localise", "questions", "items", "tier"), "write the release folder"
-    ),
-    Stage("audit", "audit.run", ("extract", "items", "export"), "measure whether the release tests recall"),
-    Stage(
-        "card",
-        "release.documents",
-        ("export", "audit"),
-        "describe the release: card, figures, version",
-        beside="export",
-    ),
+EXTRACT = Stage(
+    "extract",
+    "wikidata.extract",
+    "read the dump: labels, types, statements",
+    writes=("entities", "statements", "quarantine"),
+    inputs=("dump", "part"),
+    resumes=True,
 )
-LAST = STAGES[-1].name
-BY_NAME = {stage.name: stage for stage in STAGES}
+CANDIDATES = Stage(
+    "candidates",
+    "facts.candidates",
+    "choose the statements that may become questions",
+    reads=("entities", "statements"),
+    writes=("candidates", "true_objects"),
+)
+BACKFILL = Stage(
+    "backfill",
+    "facts.backfill",
+    "ask Wikidata's API for what the dump lacks",
+    reads=("entities", "candidates", "true_objects"),
+    writes=("answers", "fetched", "resolved_candidates", "resolved_true_objects"),
+)
+LOCALISE = Stage(
+    "localise",
+    "facts.labels",
+    "resolve labels with their provenance",
+    reads=("entities", "resolved_candidates", "fetched"),
+    writes=("labels", "answer_aliases"),
+)
+NAMESAKES = Stage(
+    "namesakes",
+    "facts.ambiguous_names",
+    "find subjects that share a name, and what tells them apart",
+    reads=("entities", "statements", "resolved_candidates", "fetched", "labels"),
+    writes=("disambiguations",),
+)
+QUESTIONS = Stage(
+    "questions",
+    "questions.templates",
+    "write the question in every language",
+    reads=(
+        "entities",
+        "resolved_candidates",
+        "resolved_true_objects",
+        "fetched",
+        "labels",
+        "answer_aliases",
+        "disambiguations",
+    ),
+    writes=("questions", "question_labels"),
+    inputs=("previous", "objections"),
+    uses=("items.selection:sampled_subjects",),
+)
+VALIDATE = Stage(
+    "validate",
+    "questions.validate",
+    "keep facts sound in all languages",
+    reads=("answer_aliases", "questions", "question_labels"),
+    writes=("valid_candidates",),
+)
+SAMPLE = Stage(
+    "sample",
+    "items.selection",
+    "balance relations, split by subject, draw exchangeable distractors",
+    reads=("resolved_true_objects", "answer_aliases", "questions", "question_labels", "valid_candidates"),
+    writes=("sampled",),
+    inputs=("previous",),
+)
+ITEMS = Stage(
+    "items",
+    "items.layout",
+    "lay out every item in every language",
+    reads=("questions", "question_labels", "sampled"),
+    writes=("items",),
+)
+TIER = Stage(
+    "tier",
+    "items.tiers",
+    "assign quality tiers",
+    reads=("question_labels", "items"),
+    writes=("tiers", "judged_items"),
+    inputs=("verification",),
+)
+EXPORT = Stage(
+    "export",
+    "release.export",
+    "write the release folder",
+    reads=("entities", "answer_aliases", "questions", "question_labels", "items", "tiers", "judged_items"),
+    writes=("release",),
+    folder="release",
+)
+AUDIT = Stage(
+    "audit",
+    "audit.run",
+    "measure whether the release tests recall",
+    reads=("entities", "statements", "items", "release"),
+    writes=("audit",),
+    # Next to the data that it describes, and not part of the content that the release's digest covers.
+    folder="release/audit",
+)
+CARD = Stage(
+    "card",
+    "release.documents",
+    "describe the release: card, figures, version",
+    reads=("release", "audit"),
+    inputs=("previous_release",),
+    folder="release",
+    colocated_with="export",
+)
+STAGES: tuple[Stage, ...] = (
+    EXTRACT,
+    CANDIDATES,
+    BACKFILL,
+    LOCALISE,
+    NAMESAKES,
+    QUESTIONS,
+    VALIDATE,
+    SAMPLE,
+    ITEMS,
+    TIER,
+    EXPORT,
+    AUDIT,
+    CARD,
+)
+LAST = CARD
 
 
-def stage_folder(out: Path, stage: str) -> Path:
-    """Where a finished stage's tables are."""
-    if stage in ("export", "card"):
-        return out / "release"
-    if stage == "audit":
-        # Beside the data it speaks of, and no part of the content that it names.
-        return out / "release" / "audit"
-    return out / "stages" / f"{[s.name for s in STAGES].index(stage) + 1:02}-{stage}"
+def stage_named(name: str) -> Stage:
+    """The stage of a name. Raises `KeyError` for an unknown one."""
+    return {stage.name: stage for stage in STAGES}[name]
+
+
+def writer_of(table: str) -> Stage:
+    """The one stage that writes a table. Raises `KeyError` for a table that none writes."""
+    return {name: stage for stage in STAGES for name in stage.writes}[table]
+
+
+def stage_folder(out: Path, stage: Stage) -> Path:
+    """The folder of a finished stage in the build folder `out`."""
+    return out / (stage.folder or f"stages/{STAGES.index(stage) + 1:02}-{stage.name}")
+
+
+def table_path(out: Path, table: str) -> Path:
+    """The Parquet file of a table in the build folder `out`, or the folder of its files."""
+    return stage_folder(out, writer_of(table)) / f"{table}.parquet"

@@ -18,11 +18,8 @@ import pyarrow.compute as pc
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.common.database import stream
-from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import write_parquet
-from polyfact_dataset.items.selection import choose
-from polyfact_dataset.items.strata import Pool
-from polyfact_dataset.pipeline.runner import Context
+from polyfact_dataset.pipeline.context import Context
 from polyfact_dataset.questions.generation import Asking, Fact, Settled
 from polyfact_dataset.questions.scheduler import Candidate, Need
 from polyfact_dataset.questions.templates import FACTS, both_ends, inputs
@@ -31,6 +28,8 @@ from polyfact_dataset.schema import CANDIDATES, questions
 
 _ROWS = 1000
 
+SampledSubjects = Callable[..., dict[str, set[str]]]
+"""`items.selection.sampled_subjects`, which the runner passes: relation -> subjects that the sampler would take."""
 Settle = Callable[[Iterable[Fact], int], Mapping[str, Settled]]
 """Settles facts, whose number is given; those with requests that found no answer are left out of the result."""
 
@@ -38,11 +37,18 @@ Settle = Callable[[Iterable[Fact], int], Mapping[str, Settled]]
 class Writing:
     """The state of a whole run: candidates, what became of those asked, and what the sampler makes of them."""
 
-    def __init__(self, context: Context, asking: Asking, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self,
+        context: Context,
+        asking: Asking,
+        connection: duckdb.DuckDBPyConnection,
+        sampled_subjects: SampledSubjects,
+    ) -> None:
         self._context, self._asking, self._connection = context, asking, connection
+        self._sampled_subjects = sampled_subjects
         self._config, self._languages = context.config, context.config.languages
-        self._true_objects = context.read("backfill", "true_objects")
-        self._accepted = context.read("localise", "accepted")
+        self._true_objects = context.read("resolved_true_objects")
+        self._answer_aliases = context.read("answer_aliases")
         # Candidate rows (fact, subject, property, object, priority) in the order of the pool.
         self.candidates: dict[str, dict[str, Any]] = {}
         self.unfit: dict[str, str] = {}
@@ -116,10 +122,10 @@ class Writing:
             QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(descriptions) DESC, len(labels) DESC, place) = 1
             """,
             {
-                "candidates": str(path("backfill", "candidates")),
-                "localised": str(path("localise", "localised")),
-                "entities": str(path("extract", "entities")),
-                "fetched": str(path("backfill", "fetched")),
+                "candidates": str(path("resolved_candidates")),
+                "localised": str(path("labels")),
+                "entities": str(path("entities")),
+                "fetched": str(path("fetched")),
             },
         )
 
@@ -158,14 +164,14 @@ class Writing:
         settled = self.settled.get(fact_id)
         return "not_asked" if settled is None else settled.reason
 
-    def localised(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    def labels(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         """The labels of both ends of `rows`, with those that the model gave."""
         ends = {row[name] for row in rows for name in ("subject_id", "object_id")}
         given: dict[str, dict[str, str]] = defaultdict(dict)
         for row in rows:
             for (entity, code), text in self.settled[row["fact_id"]].labels.items():
                 given[entity][code] = text
-        table = self._context.read("localise", "localised")
+        table = self._context.read("labels")
         table = table.filter(pc.is_in(table.column("entity_id"), pa.array(sorted(ends), pa.string())))
         touched = pc.is_in(table.column("entity_id"), pa.array(sorted(given), pa.string()))
         changed = table.filter(touched).to_pylist()
@@ -177,25 +183,25 @@ class Writing:
 
     def _sampled(self) -> dict[str, set[str]]:
         """Relation -> subjects of the facts that the sampler takes from those kept so far."""
-        rows, found = self.question_rows(), defaultdict[str, set[str]](set)
+        rows = self.question_rows()
         if not rows:
-            return found
+            return {}
         path = self._context.target("questions")
         table = pa.Table.from_pylist(rows, schema=questions(self._languages).schema)
         write_parquet(path, table)
         mark_ambiguous(self._connection, str(path), self._languages)
         doubtful = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
         sure = pc.invert(pc.is_in(table.column("fact_id"), pa.array(doubtful, pa.string())))
-        survivors = table.filter(sure).select(CANDIDATES.schema.names)
-        pool = Pool(survivors, self.localised(rows), self._accepted, table, self._true_objects, self._languages)
-        try:
-            chosen, _ = choose(pool, self._config, self._context.previous)
-        except DataError:
-            # Too few for any drawing: more are asked, and the sample stage says it if there are no more.
-            return found
-        for row in chosen:
-            found[str(row["property_id"])].add(str(row["subject_id"]))
-        return found
+        valid = table.filter(sure).select(CANDIDATES.schema.names)
+        return self._sampled_subjects(
+            valid,
+            self.labels(rows),
+            self._answer_aliases,
+            table,
+            self._true_objects,
+            self._config,
+            self._context.previous,
+        )
 
 
 def _texts(entries: Iterable[Mapping[str, str]] | None, chain: Sequence[str]) -> list[str]:

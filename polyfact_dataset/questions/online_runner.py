@@ -17,9 +17,9 @@ from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import Answer, Request, Unanswered
-from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.questions.generation import Asking, Fact, Settled
-from polyfact_dataset.questions.generation_run import Settle, Writing
+from polyfact_dataset.questions.generation_run import SampledSubjects, Settle, Writing
 from polyfact_dataset.schema import REJECTS, questions
 
 CACHE_NAME = "model-cache.sqlite"
@@ -119,12 +119,12 @@ class Live:
             )
 
 
-def write(context: Context) -> Report:
+def write(context: Context, sampled_subjects: SampledSubjects) -> Report:
     """Writes the stage's tables. Raises `RetryableError` while requests have no answer."""
     asking = Asking(context.config, context.objections)
     missing: set[str] = set()
     with Cache(cache_path(context)) as cache, connect(context.folder) as connection:
-        writing = Writing(context, asking, connection)
+        writing = Writing(context, asking, connection, sampled_subjects)
         if context.config.llm.base_url is None:
             if not writing.run(settle_cached(asking, cache, lambda request: missing.add(request.key))):
                 raise RetryableError(
@@ -147,7 +147,7 @@ def _report(context: Context, asking: Asking, writing: Writing) -> Report:
     """Writes the tables of a finished run and accounts for every candidate."""
     rows, tally, rejects = writing.question_rows(), Tally(), []
     context.write("questions", pa.Table.from_pylist(rows, schema=questions(asking.languages).schema))
-    context.write("localised", writing.localised(rows))
+    context.write("question_labels", writing.labels(rows))
     for fact_id, row in writing.candidates.items():
         relation, reason = row["property_id"], writing.reason(fact_id)
         tally.input[relation] += 1

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from polyfact_dataset.items.splits import fill
+from polyfact_dataset.common.shares import share_evenly
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Need:
             relation: len(state.used | {candidate.subject for candidate in state.open})
             for relation, state in self._relations.items()
         }
-        return fill(self._total, capacity)
+        return share_evenly(self._total, capacity)
 
     def _take(self, lacking: Mapping[str, int]) -> list[Candidate]:
         chosen: list[Candidate] = []

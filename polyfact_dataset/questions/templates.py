@@ -7,7 +7,7 @@ every candidate; a model is asked only for what the sampler needs (see `model`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.common.database import connect, stream, write_query
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.schema import REJECTS, localised, questions
 
 SOURCE = "template"
@@ -34,9 +34,9 @@ FACTS = """
 def inputs(context: Context) -> dict[str, str]:
     """The parameters of `FACTS`."""
     return {
-        "facts": str(context.path("backfill", "candidates")),
-        "described": str(context.path("namesakes", "described")),
-        "localised": str(context.path("localise", "localised")),
+        "facts": str(context.path("resolved_candidates")),
+        "described": str(context.path("disambiguations")),
+        "localised": str(context.path("labels")),
     }
 
 
@@ -88,12 +88,12 @@ def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table,
     )
 
 
-def run(context: Context) -> Report:
+def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) -> Report:
     """Writes `questions`, `localised` (the labels of their ends, also those that a model gave) and `rejects`."""
     if context.config.questions.source == "model":
         from polyfact_dataset.questions.online_runner import write
 
-        return write(context)
+        return write(context, sampled_subjects)
     return _write_templates(context)
 
 
@@ -118,7 +118,7 @@ def _write_templates(context: Context) -> Report:
             connection,
             f"SELECT * FROM read_parquet($localised) WHERE entity_id IN ({ends}) ORDER BY entity_id",
             localised(languages),
-            context.target("localised"),
+            context.target("question_labels"),
             {"localised": inputs(context)["localised"], "questions": str(context.target("questions"))},
         )
     return Report({"questions": sum(tally.kept.values())}, tally)

@@ -20,7 +20,7 @@ from polyfact_dataset.common.text.mentions import mentions, mentions_inflected, 
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import half_transliterated
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.questions.templates import both_ends
 from polyfact_dataset.schema import REJECTS, SURVIVORS
 
@@ -112,10 +112,10 @@ def run(context: Context) -> Report:
     languages, tally = context.config.languages, Tally()
     with (
         connect(context.folder) as connection,
-        table_writer(context.target("survivors"), SURVIVORS.schema) as keep,
+        table_writer(context.target("valid_candidates"), SURVIVORS.schema) as keep,
         table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
-        mark_ambiguous(connection, str(context.path("questions", "questions")), languages)
+        mark_ambiguous(connection, str(context.path("questions")), languages)
         names = ", ".join(f'n."{code}" AS "names:{code}"' for code in languages)
         query = f"""
             SELECT q.*, a.code AS ambiguous, {both_ends(languages)}, {names}
@@ -127,9 +127,9 @@ def run(context: Context) -> Report:
             ORDER BY q.property_id, q.priority
         """
         parameters = {
-            "questions": str(context.path("questions", "questions")),
-            "localised": str(context.path("questions", "localised")),
-            "accepted": str(context.path("localise", "accepted")),
+            "questions": str(context.path("questions")),
+            "localised": str(context.path("question_labels")),
+            "accepted": str(context.path("answer_aliases")),
         }
         rows = stream(connection, query, parameters)
         for good, bad, counts in context.workers.map(judge_batch, rows, languages):

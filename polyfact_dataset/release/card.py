@@ -20,7 +20,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.build import load_config
-from polyfact_dataset.pipeline.stages import STAGES
+from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, STAGES, TIER, VALIDATE
 from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.reader import Release, config_files
 from polyfact_dataset.release.stats import file_list
@@ -199,7 +199,7 @@ def _ambiguity(key: str, evidence: Mapping[str, Any], least: int) -> tuple[str, 
 def _relations(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Facts per relation, with the judged ambiguity."""
     rows = []
-    evidence = manifest["stages"]["tier"]["counts"]["relations"]
+    evidence = manifest["stages"][TIER.name]["counts"]["relations"]
     least = manifest["build"]["config"]["tiers"]["min_judged_items"]
     for key, entry in statistics["relations"].items():
         ambiguity, judged, where = _ambiguity(key, evidence[key], least)
@@ -240,7 +240,7 @@ def _attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[
     for counts in own.values():
         total.update(counts)
     kinds = [kind for kind, _ in sorted(total.items(), key=lambda entry: (-entry[1], entry[0]))]
-    attested = release.manifest["stages"]["tier"]["counts"]["attested"]
+    attested = release.manifest["stages"][TIER.name]["counts"]["attested"]
     rows = [
         {
             "name": f"{language(code).name} (`{code}`)",
@@ -326,10 +326,10 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     try:
         provenances, attestation = _attestation(release, statistics)
         counts = {
-            "statements": stages["extract"]["counts"]["statements"],
-            "candidates": stages["candidates"]["counts"]["candidates"],
-            "survivors": stages["validate"]["counts"]["survivors"],
-            "not_asked": sum(e["rejected"].get("not_asked", 0) for e in stages["questions"]["tally"].values()),
+            "statements": stages[EXTRACT.name]["counts"]["statements"],
+            "candidates": stages[CANDIDATES.name]["counts"]["candidates"],
+            "survivors": stages[VALIDATE.name]["counts"]["survivors"],
+            "not_asked": sum(e["rejected"].get("not_asked", 0) for e in stages[QUESTIONS.name]["tally"].values()),
         }
     except KeyError as error:
         raise DataError(f"{release.folder / 'manifest.json'} lacks {error}, which the card states") from error
@@ -346,7 +346,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "dump_date": about["dump_date"] or "unstated date",
         "example": _example(release),
         "funnel": _funnel(stages, counts["statements"]),
-        "judged": _judged(stages["tier"]["counts"]["verification"], release.languages),
+        "judged": _judged(stages[TIER.name]["counts"]["verification"], release.languages),
         "languages": release.languages,
         "least_judged": config["tiers"]["min_judged_items"],
         "licences": licences(release),

@@ -18,8 +18,8 @@ from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import atomic, write_json, write_text
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report
-from polyfact_dataset.pipeline.stages import stage_folder
+from polyfact_dataset.pipeline.context import Context, Report
+from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
 from polyfact_dataset.release import card, figures
 from polyfact_dataset.release.croissant import croissant
 from polyfact_dataset.release.reader import Release, check_content, read_audit, read_manifest, read_release
@@ -117,7 +117,7 @@ def render_again(folder: Path) -> dict[str, Any]:
 
 def run(context: Context) -> Report:
     """Writes the documents into the release folder, beside the data."""
-    folder, own = stage_folder(context.out, "export"), context.config.release
+    folder, own = stage_folder(context.out, EXPORT), context.config.release
     manifest = read_manifest(folder)
     versioned, changes = version_and_changes(folder, context.previous_release, own)
     said = about(manifest, versioned, own, __version__)

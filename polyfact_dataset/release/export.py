@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from polyfact_dataset import __version__
 from polyfact_dataset.common.files import digest_sources, write_json, write_parquet
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.release.rows import tables
 from polyfact_dataset.schema import SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
@@ -77,7 +77,7 @@ def _aligned(items: pa.Table, tiers: pa.Table) -> dict[str, pa.Array]:
 
 def write_judged(context: Context, config: Config) -> dict[str, dict[str, int]]:
     """Writes the rows of config `verification`, by the split of their facts: split -> files and their rows."""
-    judged = context.read("tier", "verification")
+    judged = context.read("judged_items")
     splits = judged.column("split")
     parts = {split: judged.filter(pc.equal(splits, split)).drop_columns(["split"]) for split in SPLITS}
     return {
@@ -137,13 +137,13 @@ def run(context: Context) -> Report:
     """Writes the data of the release folder: `data/`, `manifest.json`, `splits.parquet`."""
     config, folder = context.config, context.folder
     languages: Sequence[str] = config.languages
-    drawn, tiers = context.read("items", "items"), context.read("tier", "tiers")
+    drawn, tiers = context.read("items"), context.read("tiers")
     # Without the facts that were judged incorrect.
     items = drawn.filter(pc.is_in(drawn.column("fact_id"), tiers.column("fact_id").combine_chunks()))
     partitions = _partitions(items, tiers)
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
-    localised, accepted = context.read("questions", "localised"), context.read("localise", "accepted")
+    localised, accepted = context.read("question_labels"), context.read("answer_aliases")
     for table, content in tables(items, _aligned(items, tiers), localised, accepted, languages):
         for (split, tier), numbers in partitions.items():
             part = content.take(numbers)

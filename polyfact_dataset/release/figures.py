@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.pipeline.stages import TIER
 from polyfact_dataset.release.stats import popularity_names
 from polyfact_dataset.schema import TIERS
 
@@ -107,7 +108,7 @@ def _png(figure: Figure, content: str) -> bytes:
 
 def draw(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, bytes]:
     """Path in the release -> PNG, for every figure."""
-    attested, content = manifest["stages"]["tier"]["counts"]["attested"], manifest["content"]
+    attested, content = manifest["stages"][TIER.name]["counts"]["attested"], manifest["content"]
     covered = coverage(attested, manifest["build"]["config"]["languages"], statistics["facts"])
     drawn = (relations(statistics), covered, popularity(statistics))
     return {name: _png(figure, content) for name, figure in zip(FIGURES, drawn, strict=True)}

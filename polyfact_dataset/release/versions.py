@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.files import write_text
 from polyfact_dataset.config.build import ReleaseConfig
 from polyfact_dataset.release.diff import changelog, compare, next_version, parts, require_no_leak
-from polyfact_dataset.release.reader import locate, read_about, read_manifest
+from polyfact_dataset.release.reader import read_about, read_manifest
 
 FIRST = "1.0.0"
 TITLE = "# Changes\n"
@@ -76,24 +75,3 @@ def about(
         "polyfact": polyfact,
         "release": settings.model_dump(mode="json"),
     }
-
-
-def report(old: str, new: str, changes_file: Path | None, as_json: bool) -> None:
-    """Prints what changed between two releases, folders or on the Hub, and writes the entry for the change log.
-
-    Raises `DataError` when a subject that was held out stands in train.
-    """
-    from polyfact_dataset.cli import tables as show
-
-    before, after = locate(old), locate(new)
-    diff = compare(before, after)
-    versions = read_about(before)["version"], read_about(after)["version"]
-    needed = next_version(versions[0], diff.level)
-    if as_json:
-        print(diff.as_json())
-    else:
-        show.diff(diff, versions, needed)
-    if changes_file is not None:
-        settings = ReleaseConfig.model_validate(read_about(after)["release"])
-        write_text(changes_file, entry(needed, settings, read_manifest(after)["content"], changelog(diff)))
-    require_no_leak(diff)

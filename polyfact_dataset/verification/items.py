@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,6 @@ from polyfact_dataset.common.files import read_json, read_parquet
 from polyfact_dataset.schema import OPTIONS
 
 LETTERS = "ABCD"
-
-
-def item_digest(question: str, answer: str, options: Sequence[str]) -> str:
-    """What identifies an item as it was judged: 16 hexadecimal digits. The order of the options does not count."""
-    text = json.dumps([question, answer, sorted(options)], ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,13 @@ from rich.table import Table
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.files import write_json, write_parquet, write_text
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.items.agreement import RELAXED, agreement
+from polyfact_dataset.items.evidence import relation_evidence
+from polyfact_dataset.items.judgement_figures import ALL, agreements, ambiguity, label_pairs
 from polyfact_dataset.schema import LABELS
-from polyfact_dataset.verification.agreement import RELAXED, agreement
-from polyfact_dataset.verification.figures import ALL, agreements, ambiguity, label_pairs
 from polyfact_dataset.verification.items import Item, Sample, load_sample
 from polyfact_dataset.verification.journal import Reviews, all_reviews
-from polyfact_dataset.verification.table import (
-    Source,
-    as_table,
-    relation_evidence,
-    source,
-    table_rows,
-)
+from polyfact_dataset.verification.table import Source, as_table, source, table_rows
 
 _JUDGE_AND_PEOPLE = (
     "Every reviewer's label of an item against the judge's. The interval allows for items of the same fact."

@@ -21,8 +21,8 @@ import pyarrow as pa
 from polyfact_dataset.common.database import connect
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import read_json, write_json, write_parquet
+from polyfact_dataset.items.evidence import item_digest
 from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
-from polyfact_dataset.verification.items import item_digest
 
 _SHOWN = ("fact_id", "property_id", "question", *OPTIONS, "answer_index", "answer_text", "subject_label")
 # Relations take turns; which facts they put forward first is drawn by the seed, for all languages or for each.

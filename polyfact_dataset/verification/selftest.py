@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.verification.items import Asked, Fact, Item, item_digest
+from polyfact_dataset.items.evidence import item_digest
+from polyfact_dataset.verification.items import Asked, Fact, Item
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Outcome
 from polyfact_dataset.verification.rubric import PROBLEMS
 

@@ -19,9 +19,8 @@ from typing import BinaryIO, Literal, Protocol
 import msgspec
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import fingerprint
+from polyfact_dataset.common.files import STDIN, fingerprint
 
-STDIN = Path("-")
 _HEAD_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 _PROBE_BYTES = 1 << 16

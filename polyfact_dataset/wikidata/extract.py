@@ -17,7 +17,7 @@ from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, disk_errors, write_json
 from polyfact_dataset.common.progress import Task as Progress
 from polyfact_dataset.config.build import Config, ExtractConfig
-from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.wikidata.bzip2 import has_lbzip2
 from polyfact_dataset.wikidata.chunks import Chunk, Chunks, Position, bounds, open_chunks
 from polyfact_dataset.wikidata.dump import Raw, damage_as_data_error, is_other_layout, open_raw

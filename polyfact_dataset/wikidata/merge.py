@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, read_json, read_parquet, sync, write_json, write_parquet
-from polyfact_dataset.pipeline.runner import Context, Report
-from polyfact_dataset.pipeline.stages import stage_folder
+from polyfact_dataset.pipeline.context import Context, Report
+from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 from polyfact_dataset.wikidata.entities import Reader, Rows
 from polyfact_dataset.wikidata.extract import (
     EXTRACTION,
@@ -47,15 +47,15 @@ class Source:
     @classmethod
     def open(cls, out: Path) -> Source:
         """Raises `ConfigError` when the build folder holds no finished extraction."""
-        folder, manifest = stage_folder(out, "extract"), out / "manifest.json"
+        folder, manifest = stage_folder(out, EXTRACT), out / "manifest.json"
         content: dict[str, Any] = read_json(manifest) if manifest.exists() else {"stages": {}}
-        if "extract" not in content["stages"] or not (folder / EXTRACTION).exists():
+        if EXTRACT.name not in content["stages"] or not (folder / EXTRACTION).exists():
             raise ConfigError(f"{out} holds no finished extraction; run `polyfact extract --out {out}` to its end")
         about = read_json(folder / EXTRACTION)
         return cls(
             folder,
             content["build"]["dump"],
-            content["stages"]["extract"]["counts"],
+            content["stages"][EXTRACT.name]["counts"],
             tuple(about["part"]) if about["part"] else None,
             about["newlines"],
             about["has_head"],

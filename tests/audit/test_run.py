@@ -12,16 +12,18 @@ import pytest
 
 from polyfact_dataset.audit import report
 from polyfact_dataset.audit.run import run_alone
+from polyfact_dataset.cli import build_commands as build
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.audit import GATES, Gate
 from polyfact_dataset.config.build import load_config
-from polyfact_dataset.pipeline import inputs as build
 from polyfact_dataset.pipeline import runner as pipeline
+from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.schema import CONTAMINATION, FINDINGS
+from polyfact_dataset.wikidata.dump import identify
 from tests.support.audited import on_disk
 from tests.support.command import polyfact
 
@@ -140,7 +142,7 @@ def test_a_build_with_a_broken_gate_fails_again_and_again_but_keeps_its_report(t
 
 
 def test_a_damaged_report_is_made_anew(tmp_path: Path) -> None:
-    inputs = pipeline.Inputs(load_config(facts=300, extract__workers=1), SAMPLE_DUMP)
+    inputs = Inputs(load_config(facts=300, extract__workers=1), SAMPLE_DUMP, identify(SAMPLE_DUMP))
     pipeline.run(inputs, tmp_path, QUIET)
     page = tmp_path / "release" / "audit" / "report.html"
     before = page.read_bytes()

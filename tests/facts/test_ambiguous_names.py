@@ -11,6 +11,7 @@ from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.facts.ambiguous_names import tell_apart
+from polyfact_dataset.pipeline.stages import table_path
 from tests.support.planted import LATIN, build, item, labels, reasons, state, world
 
 
@@ -87,13 +88,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("namesakes"), world() + planted(), "validate")
 
 
-def rows(out: Path, stage: str, table: str) -> list[dict]:
-    return pq.read_table(next(out.glob(f"stages/*-{stage}")) / f"{table}.parquet").to_pylist()
+def rows(out: Path, table: str) -> list[dict]:
+    return pq.read_table(table_path(out, table)).to_pylist()
 
 
 @pytest.fixture(scope="module")
 def asked(built: Path) -> dict[str, dict]:
-    return {row["subject_id"]: row for row in rows(built, "questions", "questions")}
+    return {row["subject_id"]: row for row in rows(built, "questions")}
 
 
 def test_namesakes_are_named_with_their_descriptions_in_every_language(asked: dict[str, dict]) -> None:
@@ -119,16 +120,16 @@ def test_near_misses_keep_their_plain_name(asked: dict[str, dict], subject: str)
 
 
 def test_what_cannot_be_told_apart_is_rejected_with_the_language(built: Path) -> None:
-    found = reasons(rows(built, "questions", "rejects"))
+    found = reasons(rows(built, "rejects"))
     assert found == {
         "Q205|P36|Q1005": ["namesake_no_description:sw"],
         "Q207|P36|Q1007": ["namesake_same_description:de"],
     }
-    assert reasons(rows(built, "validate", "rejects")) == {"Q221|P36|Q1020": ["gold_in_question:en"]}
+    assert reasons(rows(built, "rejects")) == {"Q221|P36|Q1020": ["gold_in_question:en"]}
 
 
 def test_the_table_says_in_which_language_the_name_is_shared(built: Path) -> None:
-    found = {row["subject_id"]: row for row in rows(built, "namesakes", "described")}
+    found = {row["subject_id"]: row for row in rows(built, "disambiguations")}
     assert set(found) == {"Q201", "Q202", "Q203", "Q205", "Q207", "Q209", "Q211", "Q213", "Q221", "Q223", "Q224"}
     assert (found["Q207"]["code"], found["Q209"]["code"], found["Q213"]["code"]) == ("de", "pt", "zh")
 
@@ -144,9 +145,9 @@ def test_an_obscure_namesake_can_be_let_pass(tmp_path: Path) -> None:
     obscure["sitelinks"] = {"enwiki": {"site": "enwiki", "title": "Georgia (other)"}}
     entities = [*world(), famous, obscure]
     strict = build(tmp_path, entities, "namesakes", relaxed(0.25), "strict")
-    assert [row["subject_id"] for row in rows(strict, "namesakes", "described")] == ["Q203"]
+    assert [row["subject_id"] for row in rows(strict, "disambiguations")] == ["Q203"]
     loose = build(tmp_path, entities, "namesakes", relaxed(0.3), "loose")
-    assert rows(loose, "namesakes", "described") == []
+    assert rows(loose, "disambiguations") == []
 
 
 def test_tell_apart() -> None:

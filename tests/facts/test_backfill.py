@@ -16,6 +16,7 @@ from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import load_config
+from polyfact_dataset.pipeline.stages import table_path
 from tests.support.backfilled import build, contents, lacks, settings
 from tests.support.planted import item, labels, reasons, state, world
 from tests.support.wikidata_server import Wikidata
@@ -35,8 +36,8 @@ class Lines(Log):
         self.lines.append(text)
 
 
-def table(out: Path, stage: str, name: str) -> list[dict]:
-    return pq.read_table(next(out.glob(f"stages/*-{stage}")) / f"{name}.parquet").to_pylist()
+def table(out: Path, name: str) -> list[dict]:
+    return pq.read_table(table_path(out, name)).to_pylist()
 
 
 def test_without_backfill_nothing_is_asked_and_candidates_pass_unchanged(dump: Path, tmp_path: Path) -> None:
@@ -44,9 +45,9 @@ def test_without_backfill_nothing_is_asked_and_candidates_pass_unchanged(dump: P
     whole.write_text("[\n" + ",\n".join(json.dumps(entity) for entity in world()) + "\n]\n")
     out = tmp_path / "build"
     manifest = build(whole, out, load_config(facts=1000, extract__workers=1), "backfill")
-    assert table(out, "backfill", "candidates") == table(out, "candidates", "candidates")
-    assert table(out, "backfill", "true_objects") == table(out, "candidates", "true_objects")
-    assert len(table(out, "backfill", "candidates")) == 60
+    assert table(out, "resolved_candidates") == table(out, "candidates")
+    assert table(out, "resolved_true_objects") == table(out, "true_objects")
+    assert len(table(out, "resolved_candidates")) == 60
     assert manifest["stages"]["backfill"]["tally"]["P36"] == {"input": 60, "kept": 60, "rejected": {}}
     # The same dump with holes yields nothing: every country lacks a label.
     build(dump, tmp_path / "holes", load_config(facts=1000, extract__workers=1), "backfill")
@@ -63,15 +64,15 @@ def test_a_build_gets_what_the_dump_lacks_and_asks_for_nothing_else(
     assert set(sum(wikidata.asked[:2], [])) == ASKED_TEXTS and set(wikidata.asked[2]) == ASKED_TYPES
     counts = manifest["stages"]["backfill"]["counts"]
     assert counts == {"found": 109, "redirect": 1, "deleted": 1, "pending": 0, "candidates": 58}
-    assert reasons(table(out, "candidates", "rejects"))["Q53|P36|Q1053"] == ["subject_unlabelled"]
-    assert reasons(table(out, "backfill", "rejects")) == {"Q52|P36|Q9052": ["object_deleted"]}
-    answers = {row["asked"]: (row["status"], row["id"]) for row in table(out, "backfill", "answers")}
+    assert reasons(table(out, "rejects"))["Q53|P36|Q1053"] == ["subject_unlabelled"]
+    assert reasons(table(out, "rejects")) == {"Q52|P36|Q9052": ["object_deleted"]}
+    answers = {row["asked"]: (row["status"], row["id"]) for row in table(out, "answers")}
     assert (answers["Q9051"], answers["Q9052"], answers["Q1"]) == (
         ("redirect", "Q1051"),
         ("deleted", None),
         ("found", "Q1"),
     )
-    localised = {row["entity_id"]: row for row in table(out, "localise", "localised")}
+    localised = {row["entity_id"]: row for row in table(out, "labels")}
     assert localised["Q1"]["sw"] == {"text": "Land 1", "provenance": "api", "attested": True}
     assert localised["Q1"]["en"]["provenance"] == "label"
     assert localised["Q1045"]["en"]["provenance"] == "api" and localised["Q1045"]["types"] == ["Q515"]
@@ -169,8 +170,8 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     assert wikidata.asked == []
     assert manifest["stages"]["backfill"]["pending"] == 49
     assert manifest["stages"]["backfill"]["tally"]["P36"]["kept"] == 58
-    rejected = Counter(row["reason"] for row in table(out, "questions", "rejects"))
-    asked = len(table(out, "questions", "questions"))
+    rejected = Counter(row["reason"] for row in table(out, "rejects"))
+    asked = len(table(out, "questions"))
     assert asked and rejected and asked + sum(rejected.values()) == 58
     assert all(reason.partition(":")[0] in ("subject_unlabelled", "object_unlabelled") for reason in rejected)
     # Still offline: what is pending is looked for again, and nothing is made anew, for nothing has come.
@@ -180,7 +181,7 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     assert any("49 ids are not in the cache; run without --offline" in line for line in log.lines)
     manifest = build(dump, out, settings(wikidata), "questions")
     assert [len(ids) for ids in wikidata.asked] == [49]
-    assert manifest["stages"]["backfill"]["pending"] == 0 and len(table(out, "questions", "questions")) == 58
+    assert manifest["stages"]["backfill"]["pending"] == 0 and len(table(out, "questions")) == 58
     # A cache that holds everything makes an offline build the same as one that asked.
     build(dump, out, offline, "questions")
     assert len(wikidata.asked) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from polyfact_dataset.pipeline.stages import CANDIDATES, stage_folder, table_path
 from tests.support.planted import build, item, labels, reasons, state, world
 
 
@@ -38,7 +39,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[st
         state(item("Q218", {"mul": "Realm N"}), "P36", "Q1015"),
     ]
     out = build(tmp_path_factory.mktemp("candidates"), world() + extra, "candidates")
-    folder = out / "stages/02-candidates"
+    folder = stage_folder(out, CANDIDATES)
     true = pq.read_table(folder / "true_objects.parquet").to_pylist()
     return (
         reasons(pq.read_table(folder / "rejects.parquet").to_pylist()),
@@ -88,10 +89,10 @@ def test_the_pool_is_cut_by_the_shuffle_and_counted(tmp_path: Path) -> None:
 
     config = load_config(facts=22, extract__workers=1, candidates__min_pool=5)
     out = build(tmp_path, world(), "candidates", config)
-    kept = pq.read_table(out / "stages/02-candidates/candidates.parquet").to_pylist()
-    rejected = pq.read_table(out / "stages/02-candidates/rejects.parquet").to_pylist()
+    kept = pq.read_table(table_path(out, "candidates")).to_pylist()
+    rejected = pq.read_table(stage_folder(out, CANDIDATES) / "rejects.parquet").to_pylist()
     assert [row["priority"] for row in kept] == [1, 2, 3, 4, 5]
     assert len(rejected) == 55 and {row["reason"] for row in rejected} == {"beyond_pool"}
     other = build(tmp_path, world(), "candidates", config.model_copy(update={"seed": 1}), "other")
-    again = pq.read_table(other / "stages/02-candidates/candidates.parquet").column("fact_id").to_pylist()
+    again = pq.read_table(table_path(other, "candidates")).column("fact_id").to_pylist()
     assert again != [row["fact_id"] for row in kept]

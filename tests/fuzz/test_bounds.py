@@ -40,11 +40,12 @@ def test_a_line_of_200_mb_is_quarantined_in_bounded_memory(tmp_path: Path) -> No
         file.write(b",\n" + sound[1] + b"\n]\n")
     script = (
         "import sys; from pathlib import Path\n"
-        "from polyfact_dataset import pipeline; from polyfact_dataset.config.build import load_config\n"
+        "from polyfact_dataset.pipeline import runner as pipeline; from polyfact_dataset.config.build import load_config\n"
+        "from polyfact_dataset.pipeline.inputs import resolve_inputs; from polyfact_dataset.pipeline.stages import EXTRACT\n"
         "from polyfact_dataset.common.progress import Log\n"
         "config = load_config(extract__workers=1, extract__max_line_bytes=1 << 20)\n"
-        "inputs = pipeline.Inputs(config, Path(sys.argv[1]))\n"
-        "made = pipeline.run(inputs, Path(sys.argv[2]), Log(quiet=True), until='extract')\n"
+        "inputs = resolve_inputs(config, Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "made = pipeline.run(inputs, Path(sys.argv[2]), Log(quiet=True), until=EXTRACT)\n"
         # Of this program alone: what getrusage says holds the size of the process that started it.
         "status = Path('/proc/self/status').read_text()\n"
         "peak = int(status.split('VmHWM:')[1].split()[0])\n"

@@ -7,16 +7,17 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyfact_dataset.common.shares import share_evenly
 from polyfact_dataset.config.build import SampleConfig
 from polyfact_dataset.items.distractors import feasible
-from polyfact_dataset.items.splits import Fact, fill, largest, select, split_quotas
+from polyfact_dataset.items.splits import Fact, largest, select, split_quotas
 
 CONFIG = SampleConfig()
 
 
 @given(st.integers(0, 500), st.dictionaries(st.text(min_size=1, max_size=3), st.integers(0, 100), min_size=1))
 def test_fill_is_even_up_to_capacity(total: int, capacity: dict[str, int]) -> None:
-    given_ = fill(total, capacity)
+    given_ = share_evenly(total, capacity)
     assert sum(given_.values()) == min(total, sum(capacity.values()))
     open_ = [given_[key] for key in capacity if given_[key] < capacity[key]]
     assert all(given_[key] <= capacity[key] for key in capacity)
@@ -34,7 +35,7 @@ def test_largest_is_feasible_and_no_larger_one_is(sizes: list[int], limit: int) 
 
 
 def test_split_quotas_of_a_full_release() -> None:
-    quotas = split_quotas(fill(100_000, {f"P{n}": 10**6 for n in range(22)}), CONFIG)
+    quotas = split_quotas(share_evenly(100_000, {f"P{n}": 10**6 for n in range(22)}), CONFIG)
     totals = Counter()
     for (_, split), number in quotas.items():
         totals[split] += number

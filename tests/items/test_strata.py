@@ -13,17 +13,17 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.config.build import DistractConfig
 from polyfact_dataset.items.strata import Pool, answer_classes
+from polyfact_dataset.pipeline.stages import SAMPLE, stage_folder, table_path
 from tests.support.planted import build, item, labels, state, world
 
 
 def load(out: Path) -> Pool:
-    stages = out / "stages"
     return Pool(
-        read_parquet(stages / "07-validate/survivors.parquet"),
-        read_parquet(stages / "04-localise/localised.parquet"),
-        read_parquet(stages / "04-localise/accepted.parquet"),
-        read_parquet(stages / "06-questions/questions.parquet"),
-        read_parquet(stages / "02-candidates/true_objects.parquet"),
+        read_parquet(table_path(out, "valid_candidates")),
+        read_parquet(table_path(out, "labels")),
+        read_parquet(table_path(out, "answer_aliases")),
+        read_parquet(table_path(out, "questions")),
+        read_parquet(table_path(out, "true_objects")),
         PAPER_LANGUAGES,
     )
 
@@ -99,7 +99,7 @@ def test_a_fact_that_nothing_can_serve_is_left_out_with_its_reason(tmp_path: Pat
     first = entities[0]
     state(first, "P36", *((f"Q{1000 + n}", "normal", "1900") for n in range(2, 41)))
     out = build(tmp_path, entities, "sample")
-    rejects = pq.read_table(out / "stages/08-sample/rejects.parquet").to_pylist()
+    rejects = pq.read_table(stage_folder(out, SAMPLE) / "rejects.parquet").to_pylist()
     assert {"fact_id": "Q1|P36|Q1001", "property_id": "P36", "reason": "no_distractors"} in rejects
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.items.evidence import Evidence, relation_evidence
 from polyfact_dataset.items.judged import Judged
 from polyfact_dataset.items.tiers import rows, tier_of
-from polyfact_dataset.verification.table import Evidence, relation_evidence
 
 
 def known(ambiguity: float | None) -> Evidence:

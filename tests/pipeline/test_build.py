@@ -26,8 +26,11 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.pipeline import build_dir as build_folder
 from polyfact_dataset.pipeline import runner as pipeline
+from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
+from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, STAGES, VALIDATE, stage_folder, table_path
 from polyfact_dataset.schema import OPTIONS, SPLITS
+from polyfact_dataset.wikidata.dump import identify
 from tests.support.command import polyfact
 from tests.support.shortcuts import outside
 
@@ -89,7 +92,7 @@ def test_subjects_stay_in_one_split_and_are_asked_once(rows: list[dict]) -> None
 
 
 def test_no_distractor_is_true(rows: list[dict], sample_build: Path) -> None:
-    statements = pq.read_table(next(sample_build.glob("stages/*-extract")) / "statements.parquet").to_pylist()
+    statements = pq.read_table(table_path(sample_build, "statements")).to_pylist()
     true = {(row["subject"], row["property"], row["object"]) for row in statements}
     for row in rows:
         for entity in set(row["translations"]["en"]["option_ids"]) - {row["object_id"]}:
@@ -98,33 +101,32 @@ def test_no_distractor_is_true(rows: list[dict], sample_build: Path) -> None:
 
 def test_options_are_exchangeable_in_every_stratum(sample_build: Path) -> None:
     golds, options = Counter(), Counter()
-    for row in pq.read_table(next(sample_build.glob("stages/*-sample")) / "sampled.parquet").to_pylist():
+    for row in pq.read_table(table_path(sample_build, "sampled")).to_pylist():
         golds[row["stratum"], row["object_id"]] += 1
         options.update((row["stratum"], entity) for entity in (row["object_id"], *row["distractor_ids"]))
     assert options == Counter({key: 4 * count for key, count in golds.items()})
 
 
 def test_shortcuts_are_at_chance_on_the_test_split_in_every_language(sample_build: Path) -> None:
-    sampled = pq.read_table(next(sample_build.glob("stages/*-sample")) / "sampled.parquet").to_pylist()
-    localised = pq.read_table(next(sample_build.glob("stages/*-localise")) / "localised.parquet").to_pylist()
+    sampled = pq.read_table(table_path(sample_build, "sampled")).to_pylist()
+    localised = pq.read_table(table_path(sample_build, "labels")).to_pylist()
     texts = {code: {row["entity_id"]: row[code]["text"] for row in localised if row[code]} for code in PAPER_LANGUAGES}
     assert outside(sampled, texts) == {}
 
 
 def test_rejects_add_up(sample_build: Path) -> None:
     manifest = read_json(sample_build / "manifest.json")
-    for stage, name in (("candidates", "02-candidates"), ("questions", "06-questions"), ("validate", "07-validate")):
-        rejects = pq.read_table(sample_build / "stages" / name / "rejects.parquet").to_pylist()
+    for stage in (CANDIDATES, QUESTIONS, VALIDATE):
+        rejects = pq.read_table(stage_folder(sample_build, stage) / "rejects.parquet").to_pylist()
         found = Counter((row["property_id"], row["reason"]) for row in rejects)
         told = {
             (relation, reason): number
-            for relation, tally in manifest["stages"][stage]["tally"].items()
+            for relation, tally in manifest["stages"][stage.name]["tally"].items()
             for reason, number in tally["rejected"].items()
         }
         assert found == told
     assert manifest["stages"]["candidates"]["tally"]["P47"]["input"] == sum(
-        row["property"] == "P47"
-        for row in pq.read_table(sample_build / "stages/01-extract/statements.parquet").to_pylist()
+        row["property"] == "P47" for row in pq.read_table(table_path(sample_build, "statements")).to_pylist()
     )
 
 
@@ -245,8 +247,8 @@ def test_lost_durations_lose_nothing_else(content: str, tmp_path: Path) -> None:
 
 
 def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = pipeline.Inputs(load_config(facts=300, extract__workers=1), SAMPLE_DUMP)
-    pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="extract")
+    inputs = Inputs(load_config(facts=300, extract__workers=1), SAMPLE_DUMP, identify(SAMPLE_DUMP))
+    pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=EXTRACT)
 
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
@@ -254,13 +256,13 @@ def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: p
     # Root, who may run the tests, may write anywhere.
     monkeypatch.setattr(build_folder, "remove", refuse)
     with pytest.raises(RetryableError, match="cannot write .*Permission denied"):
-        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="candidates")
+        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=CANDIDATES)
 
 
 def test_a_damaged_intermediate_table_is_made_again(sample_build: Path, tmp_path: Path) -> None:
     out = tmp_path / "build"
     polyfact("build", "--out", out, "--facts", 2000)
-    table = next(out.glob("stages/*-questions")) / "questions.parquet"
+    table = table_path(out, "questions")
     data = bytearray(table.read_bytes())
     data[len(data) // 2] ^= 0xFF
     table.write_bytes(data)
@@ -272,9 +274,7 @@ def test_a_damaged_intermediate_table_is_made_again(sample_build: Path, tmp_path
 def test_stage_commands_stop_where_they_say(tmp_path: Path) -> None:
     polyfact("validate", "--out", tmp_path / "build", "--facts", 300)
     names = [path.name for path in sorted((tmp_path / "build" / "stages").iterdir())]
-    assert names == [
-        "01-extract", "02-candidates", "03-backfill", "04-localise", "05-namesakes", "06-questions", "07-validate"
-    ]  # fmt: skip
+    assert names == [stage_folder(tmp_path, stage).name for stage in STAGES[: STAGES.index(VALIDATE) + 1]]
     assert not (tmp_path / "build" / "release").exists()
 
 
@@ -294,7 +294,7 @@ def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
     polyfact("build", "--dump", real_dump, "--out", tmp_path / "build")
     found = parallel(tmp_path / "build")
     assert len(found) >= 100
-    candidates = pq.read_table(tmp_path / "build/stages/02-candidates/rejects.parquet").to_pylist()
+    candidates = pq.read_table(stage_folder(tmp_path / "build", CANDIDATES) / "rejects.parquet").to_pylist()
     reasons = {row["fact_id"]: row["reason"] for row in candidates}
     assert reasons["Q142|P36|Q183910"] == "not_best_rank"  # a former capital of France
     assert reasons["Q142|P30|Q15"] == "not_best_rank"
@@ -311,7 +311,7 @@ def test_a_few_broken_lines_are_quarantined_with_their_numbers(tmp_path: Path) -
     (tmp_path / "dump.json").write_bytes(bad_lines(3))
     result = polyfact("extract", "--dump", tmp_path / "dump.json", "--out", tmp_path / "build")
     assert "3 broken lines" in result.stderr
-    rows = pq.read_table(tmp_path / "build/stages/01-extract/quarantine.parquet").to_pylist()
+    rows = pq.read_table(table_path(tmp_path / "build", "quarantine")).to_pylist()
     assert [row["line"] for row in rows] == [301, 302, 303]
     assert all("broken JSON" in row["reason"] for row in rows)
 
@@ -383,9 +383,9 @@ def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path
     data = bytearray((gzip if suffix == "gz" else bz2).compress(content))
     data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     (tmp_path / "dump").write_bytes(data)
-    inputs = pipeline.Inputs(load_config(extract__workers=1), tmp_path / "dump")
+    inputs = Inputs(load_config(extract__workers=1), tmp_path / "dump", "none")
     with pytest.raises(DataError, match="truncated or corrupt"):
-        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until="extract")
+        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=EXTRACT)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
+from polyfact_dataset.pipeline.stages import QUESTIONS, stage_folder
 from tests.pipeline.test_build import contents, parallel
 from tests.support.command import polyfact
 from tests.support.llm_server import BAD_CONTENTS, BAD_TRANSPORT, MODEL, Scripted, serve, share
@@ -117,7 +118,7 @@ def test_every_failure_is_accounted_for(live: Path, server: Scripted) -> None:
     dropped = sum(number for reason, number in rejected.items() if reason.startswith("model_"))
     assert dropped >= 1 and found["asked"] == found["questions"] + dropped
     assert rejected["not_asked"] > 0
-    listed = pq.read_table(live / "stages/06-questions/rejects.parquet").column("reason").to_pylist()
+    listed = pq.read_table(stage_folder(live, QUESTIONS) / "rejects.parquet").column("reason").to_pylist()
     assert Counter(listed) == rejected
 
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.config.build import load_config
+from polyfact_dataset.pipeline.stages import VALIDATE, stage_folder
 from polyfact_dataset.questions.validate import fault
 from tests.support.planted import build, item, labels, reasons, state, world
 
@@ -44,7 +45,7 @@ def test_one_language_is_enough_to_drop_a_fact(tmp_path: Path) -> None:
     # Namesakes as widely known as the subject are let pass, so that the last guard has something to find.
     config = load_config(facts=1000, extract__workers=1, namesakes__min_sitelinks_share=2.0)
     out = build(tmp_path, entities, "validate", config)
-    found = reasons(pq.read_table(out / "stages/07-validate/rejects.parquet").to_pylist())
+    found = reasons(pq.read_table(stage_folder(out, VALIDATE) / "rejects.parquet").to_pylist())
     assert found == {
         "Q1|P36|Q1001": ["gold_in_question:ja"],
         "Q301|P36|Q1005": ["ambiguous_subject:ru"],

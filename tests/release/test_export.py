@@ -13,6 +13,7 @@ from polyfact_dataset.common.files import digest, read_json
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.facts.labels import usable
+from polyfact_dataset.pipeline.stages import table_path
 from polyfact_dataset.release.export import configs, write_partition
 from polyfact_dataset.release.rows import accepted_answers
 from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
@@ -91,7 +92,7 @@ def test_accepted_answers_begin_with_the_answer_and_repeat_nothing() -> None:
 
 def test_articles_name_the_wikipedias(sample_build: Path) -> None:
     facts = {row["fact_id"]: row for row in parallel(sample_build)}
-    localised = pq.read_table(next(sample_build.glob("stages/*-localise")) / "localised.parquet").to_pylist()
+    localised = pq.read_table(table_path(sample_build, "labels")).to_pylist()
     articles = {row["entity_id"]: row["articles"] for row in localised}
     assert any(articles.values())
     for row in facts.values():

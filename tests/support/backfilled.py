@@ -8,6 +8,8 @@ from polyfact_dataset.common.files import digest
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.pipeline.runner import Inputs, run
+from polyfact_dataset.pipeline.stages import stage_named
+from polyfact_dataset.wikidata.dump import identify
 from tests.support.planted import item, labels, state, world
 from tests.support.wikidata_server import Wikidata
 
@@ -43,7 +45,7 @@ def settings(wikidata: Wikidata, **changes: object) -> Config:
 
 
 def build(dump: Path, out: Path, config: Config, until: str = "export", log: Log | None = None) -> dict:
-    return run(Inputs(config, dump), out, log or Log(quiet=True), until=until)
+    return run(Inputs(config, dump, identify(dump)), out, log or Log(quiet=True), until=stage_named(until))
 
 
 def contents(out: Path) -> dict[str, str]:

@@ -16,8 +16,8 @@ from polyfact_dataset.common.files import digest
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, ExtractConfig
 from polyfact_dataset.pipeline.runner import Inputs, run
-from polyfact_dataset.pipeline.stages import stage_folder
-from polyfact_dataset.wikidata.dump import Text, check_input, damage_as_data_error, open_raw, text_of
+from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
+from polyfact_dataset.wikidata.dump import Text, check_input, damage_as_data_error, identify, open_raw, text_of
 
 # About 60 chunks in 8 parts of text; of bz2 (blocks of 100 kB of text) about 12 in 6.
 SMALL = {"batch_bytes": 1 << 15, "max_line_bytes": 1 << 22}
@@ -76,8 +76,8 @@ def config(kind: str = "", workers: int = 1, **extract: int) -> Config:
 
 def extract(dump: Path, out: Path, own: Config, log: Log | None = None, part: tuple[int, int] | None = None) -> Path:
     """Extracts in this process; the folder of the stage."""
-    run(Inputs(own, dump, part=part), out, log or Log(quiet=True), until="extract")
-    return stage_folder(out, "extract")
+    run(Inputs(own, dump, identify(dump), part=part), out, log or Log(quiet=True), until=EXTRACT)
+    return stage_folder(out, EXTRACT)
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -10,7 +10,9 @@ from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.pipeline.runner import Inputs, run
+from polyfact_dataset.pipeline.stages import stage_named
 from polyfact_dataset.sample.make import claim
+from polyfact_dataset.wikidata.dump import identify
 
 LATIN = ("en", "de", "id", "pt", "sw", "es", "fr")
 NATIVE = {"ar": "باريس", "bn": "প্যারিস", "ru": "Париж", "ja": "パリ", "zh": "巴黎"}
@@ -56,7 +58,12 @@ def build(
     dump = folder / f"{name}.json"
     dump.write_text("[\n" + ",\n".join(json.dumps(entity) for entity in entities) + "\n]\n")
     out = folder / name
-    run(Inputs(config or load_config(facts=1000, extract__workers=1), dump), out, Log(quiet=True), until=until)
+    run(
+        Inputs(config or load_config(facts=1000, extract__workers=1), dump, identify(dump)),
+        out,
+        Log(quiet=True),
+        until=stage_named(until),
+    )
     return out
 
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
+from polyfact_dataset.items.agreement import RELAXED, agreement, share, wilson
 from polyfact_dataset.schema import LABELS
-from polyfact_dataset.verification.agreement import RELAXED, agreement, share, wilson
 
 C, A, I = LABELS  # noqa: E741
 

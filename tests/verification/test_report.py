@@ -11,8 +11,8 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from polyfact_dataset.common.files import read_json, write_json
+from polyfact_dataset.items.agreement import RELAXED
 from polyfact_dataset.schema import JUDGEMENTS, VERIFICATION
-from polyfact_dataset.verification.agreement import RELAXED
 from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
 from tests.questions.test_generation_run import call, done

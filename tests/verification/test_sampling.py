@@ -9,7 +9,8 @@ import pytest
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import digest
-from polyfact_dataset.verification.items import item_digest, load_facts, load_sample
+from polyfact_dataset.items.evidence import item_digest
+from polyfact_dataset.verification.items import load_facts, load_sample
 from polyfact_dataset.verification.sampling import Draw, draw_sample, write_sample
 from tests.support.judged import LANGUAGES, sampled, write_release
 

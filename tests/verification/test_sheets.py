@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.items.evidence import item_digest
 from polyfact_dataset.schema import OPTIONS
-from polyfact_dataset.verification.items import item_digest, load_sample
+from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
 from polyfact_dataset.verification.sheets import defused, export, import_sheet
 from tests.questions.test_generation_run import call, done

@@ -10,8 +10,9 @@ import pytest
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.config.build import TiersConfig
+from polyfact_dataset.items.evidence import relation_evidence, verdict
 from polyfact_dataset.verification.journal import Review, Reviews
-from polyfact_dataset.verification.table import Source, as_table, relation_evidence, source, table_rows, verdict
+from polyfact_dataset.verification.table import Source, as_table, source, table_rows
 
 C, A, I = "correct", "ambiguous", "incorrect"  # noqa: E741
 NOBODY = Source(None, {}, {})

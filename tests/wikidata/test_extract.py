@@ -18,6 +18,7 @@ import usual
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.progress import Log
+from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 from polyfact_dataset.wikidata import dump as dump_module
 from polyfact_dataset.wikidata import extract as module
 from polyfact_dataset.wikidata.parts import Parts
@@ -156,7 +157,7 @@ def test_killed_at_random_moments_it_gives_the_same_files(
             kills += 1
         process.wait()
     polyfact(*command)
-    assert kills >= 2 and contents(out / "stages" / "01-extract") == whole[kind]
+    assert kills >= 2 and contents(stage_folder(out, EXTRACT)) == whole[kind]
 
 
 class Lines(Log):
@@ -216,7 +217,7 @@ def test_standard_input(kind: str, dumps: dict[str, Path], whole: dict[str, dict
     out, script = tmp_path / "build", 'cat "$0" | "$1" -m polyfact_dataset.cli extract - --out "$2" --config "$3"'
     command = ["bash", "-c", script, dumps[kind], sys.executable, out, tmp_path / "polyfact.toml"]
     subprocess.run(command, check=True, capture_output=True)
-    assert contents(out / "stages" / "01-extract") == whole[kind]
+    assert contents(stage_folder(out, EXTRACT)) == whole[kind]
     again = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "extract: done before" in again.stderr
     # The dump is not at hand any more: the build goes on with its extraction, not with the sample.
@@ -273,4 +274,4 @@ def test_without_the_dump_nothing_can_be_extracted_anew(tmp_path: Path) -> None:
     from polyfact_dataset.pipeline.runner import Inputs, run
 
     with pytest.raises(ConfigError, match="extract it again"):
-        run(Inputs(config(), None, source="stdin:1"), tmp_path / "build", Log(quiet=True), until="extract")
+        run(Inputs(config(), None, "stdin:1"), tmp_path / "build", Log(quiet=True), until=EXTRACT)

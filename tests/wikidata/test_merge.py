@@ -12,6 +12,7 @@ import pytest
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP, merge, run
+from polyfact_dataset.pipeline.stages import EXPORT, EXTRACT, stage_folder
 from tests.support.command import polyfact
 from tests.support.dumps import KINDS, config, contents, extract, packed, settings, text
 from tests.wikidata.test_extract import tables
@@ -42,7 +43,7 @@ def test_parts_merge_to_the_whole(kind: str, count: int, tmp_path: Path) -> None
         assert min(rows) > 0.3 * max(rows), "each part holds its share"
     merge(outs[::-1], out=tmp_path / "merged", config_file=toml(kind, tmp_path), overwrite=False, quiet=True)
     whole = extract(dump, tmp_path / "whole", config(kind))
-    assert tables(tmp_path / "merged" / "stages" / "01-extract") == tables(whole)
+    assert tables(stage_folder(tmp_path / "merged", EXTRACT)) == tables(whole)
     counts = [
         json.loads((tmp_path / out / "manifest.json").read_text())["stages"]["extract"]["counts"]
         for out in ("merged", "whole")
@@ -58,7 +59,7 @@ def test_a_part_inside_one_long_line(tmp_path: Path) -> None:
     for number, out in enumerate(outs, start=1):
         extract(tmp_path / "dump", out, config(), part=(number, 5))
     merge(outs, out=tmp_path / "merged", config_file=toml("", tmp_path), overwrite=False, quiet=True)
-    entities, _, quarantine = tables(tmp_path / "merged" / "stages" / "01-extract")
+    entities, _, quarantine = tables(stage_folder(tmp_path / "merged", EXTRACT))
     assert [row["id"] for row in entities] == ["Q1", "Q2", "Q3"] and not quarantine
 
 
@@ -66,9 +67,9 @@ def test_a_merged_extraction_gives_the_release_of_the_whole_dump(sample_build: P
     common = {"config_file": None, "overwrite": False, "quiet": True, "facts": 2000}
     outs = [tmp_path / f"{number}" for number in (1, 2, 3)]
     for number, out in enumerate(outs, start=1):
-        run(until="extract", dump=None, out=out, previous=None, part=f"{number}/3", **common)
+        run(until=EXTRACT, dump=None, out=out, previous=None, part=f"{number}/3", **common)
     merge(outs, out=tmp_path / "build", **common)
-    run(until="export", dump=None, out=tmp_path / "build", previous=None, **common)
+    run(until=EXPORT, dump=None, out=tmp_path / "build", previous=None, **common)
     found = contents(tmp_path / "build" / "release")
     assert "manifest.json" in found and found.items() <= contents(sample_build / "release").items()
 
@@ -84,7 +85,7 @@ def test_dumps_split_beforehand(tmp_path: Path) -> None:
         extract(path, outs[-1], config())
     merge(outs, out=tmp_path / "merged", config_file=toml("", tmp_path), overwrite=False, quiet=True)
     (tmp_path / "whole").write_bytes(text())
-    assert tables(tmp_path / "merged/stages/01-extract") == tables(
+    assert tables(stage_folder(tmp_path / "merged", EXTRACT)) == tables(
         extract(tmp_path / "whole", tmp_path / "build", config())
     )
 
@@ -101,7 +102,7 @@ def test_what_cannot_be_merged(tmp_path: Path) -> None:
     def refused(*outs: Path, said: str, file: Path | None = None) -> None:
         with pytest.raises(ConfigError, match=said):
             merge(outs, out=tmp_path / "merged", config_file=file, overwrite=False, quiet=True)
-        assert not (tmp_path / "merged" / "stages" / "01-extract").exists()
+        assert not (stage_folder(tmp_path / "merged", EXTRACT)).exists()
 
     refused(one, said="each of the parts 1/2 to 2/2 once; given are 1/2")
     refused(one, two, two, said="given are 1/2, 2/2, 2/2")

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from polyfact_dataset.items.agreement import agreement, share
+from polyfact_dataset.items.evidence import rated
 from polyfact_dataset.schema import LABELS
-from polyfact_dataset.verification.agreement import agreement, share
-from polyfact_dataset.verification.table import rated
 
 ALL = "all"
 

@@ -1,0 +1,31 @@
+"""What `polyfact diff` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polyfact_dataset.cli import tables
+from polyfact_dataset.common.files import write_text
+from polyfact_dataset.config.build import ReleaseConfig
+from polyfact_dataset.release.diff import changelog, compare, next_version, require_no_leak
+from polyfact_dataset.release.reader import locate, read_about, read_manifest
+from polyfact_dataset.release.versions import entry
+
+
+def diff(old: str, new: str, changes_file: Path | None, as_json: bool) -> None:
+    """Prints what changed between two releases, folders or on the Hub, and writes the entry for the change log.
+
+    Raises `DataError` when a subject that was held out stands in train.
+    """
+    before, after = locate(old), locate(new)
+    found = compare(before, after)
+    versions = read_about(before)["version"], read_about(after)["version"]
+    needed = next_version(versions[0], found.level)
+    if as_json:
+        print(found.as_json())
+    else:
+        tables.diff(found, versions, needed)
+    if changes_file is not None:
+        settings = ReleaseConfig.model_validate(read_about(after)["release"])
+        write_text(changes_file, entry(needed, settings, read_manifest(after)["content"], changelog(found)))
+    require_no_leak(found)

@@ -1,0 +1,163 @@
+"""What a stage is given and what it returns: inputs, context, report, and the tally of kept and rejected facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from polyfact_dataset.common.files import digest_json, read_json, read_parquet, write_parquet
+from polyfact_dataset.common.processes import Workers
+from polyfact_dataset.common.progress import Log
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.stages import Stage, table_path
+
+
+@dataclass
+class Tally:
+    """Kept and rejected per relation; `check` refuses counts that do not add up."""
+
+    input: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    rejected: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def check(self, stage: str) -> None:
+        """Raises when kept + rejected is not the input, for any relation."""
+        for relation in self.input.keys() | self.kept.keys() | self.rejected.keys():
+            dropped = sum(self.rejected.get(relation, Counter()).values())
+            if self.kept[relation] + dropped != self.input[relation]:
+                raise AssertionError(
+                    f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected, not {self.input[relation]}"
+                )
+
+    def count(self, relation: str, reason: str | None) -> None:
+        """Counts a fact: kept, or rejected for a reason."""
+        self.input[relation] += 1
+        if reason is None:
+            self.kept[relation] += 1
+        else:
+            self.rejected.setdefault(relation, Counter())[reason] += 1
+
+    def add(self, other: Tally) -> None:
+        """Adds the counts of another part of the facts."""
+        self.input += other.input
+        self.kept += other.kept
+        for relation, reasons in other.rejected.items():
+            self.rejected.setdefault(relation, Counter()).update(reasons)
+
+    def as_json(self) -> dict[str, Any]:
+        relations = sorted(self.input, key=lambda relation: int(relation[1:]))
+        return {
+            relation: {
+                "input": self.input[relation],
+                "kept": self.kept[relation],
+                "rejected": dict(sorted(self.rejected.get(relation, Counter()).items())),
+            }
+            for relation in relations
+        }
+
+
+@dataclass
+class Report:
+    """What a stage returns: totals for the manifest and, where facts are dropped, the tally.
+
+    A stage with something `pending` is done again on the next run.
+    """
+
+    counts: dict[str, Any]
+    tally: Tally | None = None
+    pending: int = 0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a build is made from.
+
+    `dump` is None where it is no longer at hand: its extraction is in the build folder, or is merged from others.
+    `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump is
+    extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections` maps
+    facts to the languages in which the question of a model was objected to (an empty set: in all). `verification`
+    holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`).
+    """
+
+    config: Config
+    dump: Path | None
+    dump_identity: str
+    previous: Mapping[str, str] = field(default_factory=dict)
+    objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    verification: pa.Table | None = None
+    part: tuple[int, int] | None = None
+    previous_release: Path | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two builds the same: contents and configuration, without what changes no result."""
+        return {
+            "dump": self.dump_identity,
+            "config": self.config.identity(),
+            **self.digests(),
+            "verification": digest_json(self.verification.to_pylist()) if self.verification is not None else None,
+            "previous_release": _version_and_content(self.previous_release) if self.previous_release else None,
+            **({"part": list(self.part)} if self.part else {}),
+        }
+
+    def digests(self) -> dict[str, str | None]:
+        """Digests of what was read from other files than the dump, None where nothing was."""
+        objections = {fact: sorted(codes) for fact, codes in self.objections.items()}
+        return {
+            "previous": digest_json(dict(self.previous)) if self.previous else None,
+            "objections": digest_json(objections) if objections else None,
+        }
+
+
+def _version_and_content(release: Path) -> dict[str, str]:
+    about = read_json(release / "release.json")
+    return {name: about[name] for name in ("version", "content")}
+
+
+class Context:
+    """What a stage's `run` may use: the configuration, tables of earlier stages, its own folder, the log."""
+
+    def __init__(
+        self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any], workers: Workers
+    ) -> None:
+        self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
+        self.objections = inputs.objections
+        self.previous_release, self.verification = inputs.previous_release, inputs.verification
+        self.out, self.log, self._target = out, log, target
+        self.workers = workers
+        # The entries of the finished stages, for those that report on the build.
+        self.manifest = manifest
+
+    def path(self, table: str) -> Path:
+        """The Parquet file of an earlier stage's table, or the folder of its files."""
+        return table_path(self.out, table)
+
+    def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        """An earlier stage's table."""
+        return read_parquet(self.path(table), columns)
+
+    def entry(self, stage: Stage) -> dict[str, Any]:
+        """The manifest entry of a finished stage: its counts, its tally, its files."""
+        entry: dict[str, Any] = self.manifest["stages"][stage.name]
+        return entry
+
+    def target(self, table: str) -> Path:
+        """Where the stage writes one of its tables."""
+        return self._target / f"{table}.parquet"
+
+    @property
+    def folder(self) -> Path:
+        """The stage's own folder, for files that are not tables."""
+        return self._target
+
+    def write(self, table: str, rows: pa.Table) -> None:
+        """Writes one of the stage's tables."""
+        write_parquet(self.target(table), rows)
+
+
+Run = Callable[..., Report]
+"""The work of a stage: takes its context, and the functions of `Stage.uses` by name."""
