@@ -161,10 +161,10 @@ LOCALISED_TEXT = pa.struct(
 )
 
 
-def localised(languages: Sequence[str]) -> Table:
+def labels(languages: Sequence[str]) -> Table:
     """One row per entity of a candidate; a language's struct is null where no label could be resolved."""
     return Table(
-        "localised",
+        "labels",
         (
             # Not `id`: that is Indonesian.
             Column("entity_id", STRING, "Wikidata id"),
@@ -176,10 +176,10 @@ def localised(languages: Sequence[str]) -> Table:
     )
 
 
-def accepted(languages: Sequence[str]) -> Table:
+def answer_aliases(languages: Sequence[str]) -> Table:
     """One row per answer of a candidate: all its names in each language, the resolved label first."""
     return Table(
-        "accepted",
+        "answer_aliases",
         (
             Column("entity_id", STRING, "Wikidata id"),
             *(Column(code, STRINGS, f"names in {code}, distinct after normalisation") for code in languages),
@@ -187,10 +187,10 @@ def accepted(languages: Sequence[str]) -> Table:
     )
 
 
-def described(languages: Sequence[str]) -> Table:
+def disambiguations(languages: Sequence[str]) -> Table:
     """One row per subject and relation whose label is also that of another subject of the relation."""
     return Table(
-        "described",
+        "disambiguations",
         (
             Column("subject_id", STRING, "Wikidata id of the subject"),
             Column("property_id", STRING, "relation"),
@@ -203,12 +203,13 @@ def described(languages: Sequence[str]) -> Table:
 
 def questions(languages: Sequence[str]) -> Table:
     """One row per candidate that has a question in all languages."""
-    sources = pa.struct([pa.field(code, STRING, nullable=False) for code in languages])
+    per_language = pa.struct([pa.field(code, STRING, nullable=False) for code in languages])
     return Table(
         "questions",
         (
             *CANDIDATES.columns,
-            Column("sources", sources, "language code -> `template` or `model:<name>`"),
+            Column("sources", per_language, "language code -> `template` or `model:<name>`"),
+            Column("templates", per_language, "language code -> key of the wording; empty where a model wrote it"),
             *(Column(code, STRING, f"question in {code}") for code in languages),
         ),
     )
@@ -234,7 +235,7 @@ FEATURES = Table(
     ),
 )
 
-SURVIVORS = Table("survivors", CANDIDATES.columns)
+VALID_CANDIDATES = Table("valid_candidates", CANDIDATES.columns)
 
 SAMPLED = Table(
     "sampled",
@@ -252,6 +253,7 @@ def items(languages: Sequence[str]) -> Table:
     fields = [
         pa.field("question", STRING, nullable=False),
         pa.field("question_source", STRING, nullable=False),
+        pa.field("template", STRING, nullable=False),
         pa.field("option_ids", STRINGS, nullable=False),
         pa.field("answer_index", pa.int32(), nullable=False),
     ]
@@ -317,6 +319,7 @@ _ITEM = (
     Column("subject_label", STRING, "label of the subject in the language"),
     Column("subject_provenance", STRING, "where the subject's label is from"),
     Column("question_source", STRING, "`template` or `model:<name>`"),
+    Column("template", STRING, "relation and condition of the wording, such as `P19/female/dead`; empty for a model's"),
 )
 
 

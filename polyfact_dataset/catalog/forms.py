@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -79,21 +80,15 @@ class Forms(BaseModel):
                 raise ValueError(f"names.{qid}: a label and {len(self.slots)} phrases ({', '.join(self.slots)}) needed")
             if any(not text or text != text.strip() for text in row):
                 raise ValueError(f"names.{qid}: a phrase is empty or has outer spaces")
-        if unknown := self.plural - set(self.names):
-            raise ValueError(f"plural: {', '.join(sorted(unknown))} are not in names")
-        if unknown := self.plural_classes - set(self.classes):
-            raise ValueError(f"plural_classes: {', '.join(sorted(unknown))} are not in classes")
         for name, patterns in self.classes.items():
             if set(patterns) - set(self.slots) or any(text.count("{name}") != 1 for text in patterns.values()):
                 raise ValueError(f"classes.{name}: one pattern with {{name}} for slots among {', '.join(self.slots)}")
-        for heads in self.heads:
-            if unknown := set(heads.classes) - set(self.classes):
-                raise ValueError(f"heads: {', '.join(sorted(unknown))} are not in classes")
-        for entry in (*self.heads, *self.rules):
-            if unknown := set(entry.kinds) - set(kind_names()):
-                raise ValueError(f"kinds {', '.join(sorted(unknown))} are not in relations.toml")
-        if unknown := {rule.slot for rule in self.rules} - set(self.slots):
-            raise ValueError(f"rules: {', '.join(sorted(unknown))} are not in slots")
+        kinds = [kind for entry in (*self.heads, *self.rules) for kind in entry.kinds]
+        classes = [*self.plural_classes, *(group for heads in self.heads for group in heads.classes)]
+        _require("plural", self.plural, self.names, "names")
+        _require("plural_classes and heads", classes, self.classes, "classes")
+        _require("heads and rules", kinds, kind_names(), "the kinds of relations.toml")
+        _require("rules", [rule.slot for rule in self.rules], self.slots, "slots")
         return self
 
     def of(self, subject: Subject, slot: str) -> str | None:
@@ -138,6 +133,13 @@ class Forms(BaseModel):
         """Whether the file has another label for the subject's id."""
         row = self.names.get(subject.id or "")
         return row is not None and row[0] != subject.label
+
+
+def _require(where: str, names: Iterable[str], known: Collection[str], what: str) -> None:
+    """Raises `ValueError` when one of the names is not among the known ones."""
+    unknown = sorted({name for name in names if name not in known})
+    if unknown:
+        raise ValueError(f"{where}: {', '.join(unknown)} not among {what}")
 
 
 @cache

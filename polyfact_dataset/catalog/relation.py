@@ -40,7 +40,7 @@ class Relation(BaseModel):
 
 
 class Kind(BaseModel):
-    """One kind of subject: its P31 types and, for a kind of person, its P106 occupations. `within` is the wider kind."""
+    """One kind of subject: its P31 types and, for a kind of person, P106 occupations. `within` is the wider kind."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

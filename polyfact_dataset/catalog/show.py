@@ -2,8 +2,8 @@
 
     python -m polyfact_dataset.catalog.show fr
 
-`examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` holds what this prints, so that a change of
-wording is reviewed as a diff.
+`examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` holds what this prints, so that a
+change of wording is reviewed as a diff.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def _subjects(wordings: Wordings, key: str, subjects: list[Subject]) -> list[Sub
         subjects = [subject for subject in subjects if assumed in kind_chain(subject.kind)] or subjects
     fitting: list[Subject] = []
     for unknown in _UNKNOWN:
-        several = [replace(subject, **dict.fromkeys(unknown)) for subject in subjects]
+        without: dict[str, Any] = dict.fromkeys(unknown)
+        several = [replace(subject, **without) for subject in subjects]
         named = {subject.label for subject in fitting}
         fitting += [s for s in several if s.label not in named and wordings.choose(s) == key]
         if len(fitting) >= PER_WORDING:

@@ -91,7 +91,9 @@ class Condition:
             return None
         if any(ours and theirs and ours != theirs for ours, theirs in zip(self._others[:3], other._others[:3])):
             return None
-        return Condition(self.kind or other.kind, *(ours or theirs for ours, theirs in zip(self._others, other._others)))
+        return Condition(
+            self.kind or other.kind, *(ours or theirs for ours, theirs in zip(self._others, other._others))
+        )
 
     def fits(self, chain: Sequence[str], subject: Subject, forms: Forms) -> bool:
         """Whether a subject, of the kinds `chain`, fits."""

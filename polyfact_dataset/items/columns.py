@@ -12,8 +12,8 @@ from polyfact_dataset.schema import OPTIONS
 class Labels:
     """Resolved labels of all entities by language, looked up for whole columns of ids."""
 
-    def __init__(self, localised: pa.Table) -> None:
-        self._table = localised.combine_chunks()
+    def __init__(self, labels: pa.Table) -> None:
+        self._table = labels.combine_chunks()
         self._ids = self._table.column("entity_id").combine_chunks()
 
     def of(self, ids: pa.Array, code: str, field: str) -> pa.Array:
@@ -50,4 +50,5 @@ def item_columns(item: pa.StructArray, subjects: pa.Array, labels: Labels, code:
         "subject_label": labels.of(subjects, code, "text"),
         "subject_provenance": labels.of(subjects, code, "provenance"),
         "question_source": item.field("question_source"),
+        "template": item.field("template"),
     }

@@ -107,6 +107,7 @@ QUESTIONS = Stage(
         "resolved_true_objects",
         "fetched",
         "labels",
+        "features",
         "answer_aliases",
         "disambiguations",
     ),

@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from polyfact_dataset.catalog.language import Language, language
 from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.prompts import Prompt, load
@@ -51,11 +53,19 @@ class Fact:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     answer_about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sex: Literal["female", "male"] | None = None
+    is_living: bool | None = None
+
+    def named(self, label: str) -> Subject:
+        """The subject under a label, as the templates take it."""
+        return Subject(label, self.subject_id, self.kind, self.sex, self.is_living)
 
 
 @dataclass
 class Settled:
     """What has become of a fact: questions with their sources by language, or the `reason` why it is dropped.
+
+    `templates` are the keys of the wordings of those that come from templates.
 
     `labels` are the names that the model gave, by entity and language; `failed` counts the answers that could not be
     used by kind and reason; `used` counts the answers that decided, `tokens` what they took (prompt, completion),
@@ -64,6 +74,7 @@ class Settled:
 
     questions: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, str] = field(default_factory=dict)
     labels: dict[tuple[str, str], str] = field(default_factory=dict)
     reason: str | None = None
     failed: Counter[str] = field(default_factory=Counter)
@@ -81,7 +92,7 @@ class Settled:
 
     def drop(self, reason: str) -> Settled:
         """Drops the fact in all languages."""
-        self.questions, self.sources, self.reason = {}, {}, reason
+        self.questions, self.sources, self.templates, self.reason = {}, {}, {}, reason
         return self
 
 
@@ -243,12 +254,13 @@ class Asking:
 
     def _take_template(self, fact: Fact, names: _Names, code: str, settled: Settled) -> None:
         entry = language(code)
-        question = entry.question(fact.property_id, fact.kind, names.subject[code], fact.descriptions.get(code))
-        reason = fault(question, names.subject[code], names.answer[code], code)
+        asked = entry.ask(fact.property_id, fact.named(names.subject[code]), fact.descriptions.get(code))
+        reason = fault(asked.text, names.subject[code], names.answer[code], code)
         if reason is not None:
             settled.drop(f"{reason}:{code}")
         elif settled.reason is None:
-            settled.questions[code], settled.sources[code] = question, TEMPLATE
+            settled.questions[code], settled.sources[code] = asked.text, TEMPLATE
+            settled.templates[code] = asked.template
 
     def question_request(self, fact: Fact, names: _Names, code: str, attempt: int, english: str | None) -> Request:
         """The request for a question; from the English one in mode `english_first`."""

@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.common.database import stream
 from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.pipeline.context import Context
 from polyfact_dataset.questions.generation import Asking, Fact, Settled
 from polyfact_dataset.questions.scheduler import Candidate, Need
-from polyfact_dataset.questions.templates import FACTS, both_ends, inputs
+from polyfact_dataset.questions.templates import FACTS, SUBJECT, both_ends, inputs
 from polyfact_dataset.questions.validate import fault, mark_ambiguous
 from polyfact_dataset.schema import CANDIDATES, questions
 
@@ -111,7 +110,7 @@ class Writing:
             CREATE TEMP TABLE note AS
             WITH fact AS (SELECT subject_id, object_id FROM read_parquet($candidates)),
             own AS (
-                SELECT entity_id AS id, types FROM read_parquet($localised)
+                SELECT entity_id AS id, types FROM read_parquet($labels)
                 WHERE entity_id IN (SELECT subject_id FROM fact UNION SELECT object_id FROM fact)
             ), wanted AS (SELECT id FROM own UNION SELECT types[1] FROM own WHERE len(types) > 0),
             held AS (
@@ -123,7 +122,7 @@ class Writing:
             """,
             {
                 "candidates": str(path("resolved_candidates")),
-                "localised": str(path("labels")),
+                "labels": str(path("labels")),
                 "entities": str(path("entities")),
                 "fetched": str(path("fetched")),
             },
@@ -134,7 +133,7 @@ class Writing:
         self._connection.register("chosen", pa.table({"fact_id": pa.array(ids, pa.string())}))
         descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in self._languages)
         query = f"""
-            SELECT c.*, s.types AS subject_types, {both_ends(self._languages)}, {descriptions},
+            SELECT c.*, {SUBJECT}, {both_ends(self._languages)}, {descriptions},
                    sn.descriptions AS subject_descriptions, sk.labels AS subject_kinds,
                    an.descriptions AS object_descriptions, ak.labels AS object_kinds
             {FACTS}
@@ -154,7 +153,8 @@ class Writing:
         for fact_id, row in self.candidates.items():
             settled = self.settled.get(fact_id)
             if settled is not None and settled.reason is None:
-                rows.append({**row, **settled.questions, "sources": settled.sources})
+                templates = {code: settled.templates.get(code, "") for code in self._languages}
+                rows.append({**row, **settled.questions, "sources": settled.sources, "templates": templates})
         return rows
 
     def reason(self, fact_id: str) -> str | None:
@@ -224,7 +224,9 @@ def _fact(row: Mapping[str, Any], languages: tuple[str, ...]) -> Fact:
 
     return Fact(
         **{name: row[name] for name in CANDIDATES.schema.names},
-        kind=kind_of(row["subject_types"]),
+        kind=row["subject_kind"],
+        sex=row["subject_sex"],
+        is_living=row["subject_is_living"],
         subject={code: row[f"subject:{code}"] for code in languages},
         answer={code: row[f"object:{code}"] for code in languages},
         descriptions={code: text for code in languages if (text := row[f"description:{code}"]) is not None},
