@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "forms"
 
 class Heads(BaseModel):
     """Nouns in names, by class. `position` is where a name holds its noun: as its first or last word, or as the end of
-    its last word (`suffix`). Names of `kinds` alone are looked at; all names without it."""
+    a name of one word (`suffix`). Names of `kinds` alone are looked at; all names without it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +36,8 @@ class Heads(BaseModel):
         """The class of the noun in a name, or None. Case does not matter; a name that is the noun alone has it too."""
         words = name.casefold().split()
         if not words:
+            return None
+        if self.position == "suffix" and len(words) > 1:
             return None
         word = words[0] if self.position == "first" else words[-1]
         for group, nouns in self.classes.items():
@@ -83,7 +85,9 @@ class Forms(BaseModel):
         for name, patterns in self.classes.items():
             if set(patterns) - set(self.slots) or any(text.count("{name}") != 1 for text in patterns.values()):
                 raise ValueError(f"classes.{name}: one pattern with {{name}} for slots among {', '.join(self.slots)}")
-        kinds = [kind for entry in (*self.heads, *self.rules) for kind in entry.kinds]
+        kinds = [
+            kind for limited in (*[h.kinds for h in self.heads], *[r.kinds for r in self.rules]) for kind in limited
+        ]
         classes = [*self.plural_classes, *(group for heads in self.heads for group in heads.classes)]
         _require("plural", self.plural, self.names, "names")
         _require("plural_classes and heads", classes, self.classes, "classes")
@@ -110,6 +114,11 @@ class Forms(BaseModel):
                 if count:
                     return form
         return None
+
+    def phrases(self, entity_id: str, label: str) -> tuple[str, ...]:
+        """The phrases of a name, in the order of the slots; none where the file has no such name."""
+        row = self.names.get(entity_id, ())
+        return row[1:] if row and row[0] == label else ()
 
     def number(self, subject: Subject) -> str | None:
         """`plural` or `singular` for a name of the file or with a noun of it, None for others."""

@@ -45,7 +45,7 @@ def examples(code: str) -> list[Subject]:
 _UNKNOWN: tuple[tuple[str, ...], ...] = ((), ("id",), ("sex",), ("is_living",), ("sex", "is_living"), ("kind",))
 
 
-def _subjects(wordings: Wordings, key: str, subjects: list[Subject]) -> list[Subject]:
+def examples_of(wordings: Wordings, key: str, subjects: list[Subject]) -> list[Subject]:
     """The first examples that a wording asks about, of as many kinds as possible."""
     assumed = all_relations()[wordings.relation].subjects
     if key == SAFE:
@@ -75,7 +75,7 @@ def lines(code: str) -> Iterator[str]:
             yield f"  {key}: {text}"
             if key == SAFE and all_relations()[relation].subjects in wordings.texts:
                 continue  # a wording for the kind that all subjects of the relation have takes its place
-            for subject in _subjects(wordings, key, subjects):
+            for subject in examples_of(wordings, key, subjects):
                 yield f"      {entry.ask(relation, subject).text}"
 
 

@@ -7,6 +7,7 @@ every candidate; a model is asked only for what the sampler needs (see `model`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -82,9 +83,15 @@ def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked] | 
     }
 
 
-def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
-    """Joined rows to rows of `schema.questions` and of `schema.REJECTS`."""
+def ask_batch(
+    rows: pa.RecordBatch, languages: Sequence[str]
+) -> tuple[pa.Table, pa.Table, Tally, Counter[tuple[str, str]]]:
+    """Joined rows to rows of `schema.questions` and of `schema.REJECTS`, and why safe wordings are used.
+
+    The last counts questions by language and reason (`Wordings.why_safe`).
+    """
     good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
+    safe: Counter[tuple[str, str]] = Counter()
     for row in rows.to_pylist():
         asked = ask(row, languages)
         if isinstance(asked, str):
@@ -93,11 +100,16 @@ def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table,
             texts = {code: question.text for code, question in asked.items()}
             templates = {code: question.template for code, question in asked.items()}
             good.append({**row, **texts, "sources": sources, "templates": templates})
+            for code in languages:
+                why = language(code).wordings[row["property_id"]].why_safe(subject_of(row, code))
+                if why is not None:
+                    safe[code, why] += 1
         tally.count(row["property_id"], asked if isinstance(asked, str) else None)
     return (
         pa.Table.from_pylist(good, schema=questions(languages).schema),
         pa.Table.from_pylist(bad, schema=REJECTS.schema),
         tally,
+        safe,
     )
 
 
@@ -113,7 +125,7 @@ def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) 
 def _write_templates(context: Context) -> Report:
     """Questions of all candidates that are labelled in all languages."""
     languages = context.config.languages
-    table, tally = questions(languages), Tally()
+    table, tally, safe = questions(languages), Tally(), Counter[tuple[str, str]]()
     with connect(context.folder) as connection:
         with (
             table_writer(context.target("questions"), table.schema) as keep,
@@ -122,10 +134,11 @@ def _write_templates(context: Context) -> Report:
             descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
             columns = f"c.*, {SUBJECT}, {both_ends(languages)}, d.fault, {descriptions}"
             rows = stream(connection, f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority", inputs(context))
-            for good, bad, counts in context.workers.map(ask_batch, rows, languages):
+            for good, bad, counts, reasons in context.workers.map(ask_batch, rows, languages):
                 keep(good)
                 reject(bad)
                 tally.add(counts)
+                safe.update(reasons)
         ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
         write_query(
             connection,
@@ -134,4 +147,5 @@ def _write_templates(context: Context) -> Report:
             context.target("question_labels"),
             {"labels": inputs(context)["labels"], "questions": str(context.target("questions"))},
         )
-    return Report({"questions": sum(tally.kept.values())}, tally)
+    by_language = {code: {why: n for (own, why), n in sorted(safe.items()) if own == code} for code in languages}
+    return Report({"questions": sum(tally.kept.values()), "safe_wordings": by_language}, tally)
