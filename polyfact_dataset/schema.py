@@ -161,10 +161,10 @@ LOCALISED_TEXT = pa.struct(
 )
 
 
-def localised(languages: Sequence[str]) -> Table:
+def labels(languages: Sequence[str]) -> Table:
     """One row per entity of a candidate; a language's struct is null where no label could be resolved."""
     return Table(
-        "localised",
+        "labels",
         (
             # Not `id`: that is Indonesian.
             Column("entity_id", STRING, "Wikidata id"),
@@ -176,10 +176,10 @@ def localised(languages: Sequence[str]) -> Table:
     )
 
 
-def accepted(languages: Sequence[str]) -> Table:
+def answer_aliases(languages: Sequence[str]) -> Table:
     """One row per answer of a candidate: all its names in each language, the resolved label first."""
     return Table(
-        "accepted",
+        "answer_aliases",
         (
             Column("entity_id", STRING, "Wikidata id"),
             *(Column(code, STRINGS, f"names in {code}, distinct after normalisation") for code in languages),
@@ -187,10 +187,10 @@ def accepted(languages: Sequence[str]) -> Table:
     )
 
 
-def described(languages: Sequence[str]) -> Table:
+def disambiguations(languages: Sequence[str]) -> Table:
     """One row per subject and relation whose label is also that of another subject of the relation."""
     return Table(
-        "described",
+        "disambiguations",
         (
             Column("subject_id", STRING, "Wikidata id of the subject"),
             Column("property_id", STRING, "relation"),
@@ -234,7 +234,7 @@ FEATURES = Table(
     ),
 )
 
-SURVIVORS = Table("survivors", CANDIDATES.columns)
+VALID_CANDIDATES = Table("valid_candidates", CANDIDATES.columns)
 
 SAMPLED = Table(
     "sampled",

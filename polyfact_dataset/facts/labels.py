@@ -25,7 +25,7 @@ from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.schema import CONVERTED, accepted, localised
+from polyfact_dataset.schema import CONVERTED, answer_aliases, labels
 
 _DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 _MAX_CHARACTERS = 120
@@ -146,7 +146,7 @@ def localise_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.T
 
 
 def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-    """Joined rows of dump and API to rows of `records.localised`, and of `records.accepted` for the objects."""
+    """Joined rows of dump and API to rows of `schema.labels`, and of `schema.answer_aliases` for the objects."""
     entries = [language(code) for code in languages]
     shown, answers = [], []
     for row in rows:
@@ -165,8 +165,8 @@ def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -
         if row["is_object"]:
             answers.append({"entity_id": row["id"], **{e.code: list(names(e, dump, api)) for e in entries}})
     return (
-        pa.Table.from_pylist(shown, schema=localised(languages).schema),
-        pa.Table.from_pylist(answers, schema=accepted(languages).schema),
+        pa.Table.from_pylist(shown, schema=labels(languages).schema),
+        pa.Table.from_pylist(answers, schema=answer_aliases(languages).schema),
     )
 
 
@@ -194,7 +194,7 @@ _QUERY = f"""
 
 
 def run(context: Context) -> Report:
-    """Writes `localised` for the subjects and objects of all candidates, and `accepted` for objects, both by id."""
+    """Writes `labels` for the subjects and objects of all candidates, and `answer_aliases` for objects, both by id."""
     languages = context.config.languages
     counts: dict[str, Counter[str]] = {code: Counter() for code in languages}
     rows_written = 0
@@ -203,7 +203,7 @@ def run(context: Context) -> Report:
         "entities": str(context.path("entities")),
         "fetched": str(context.path("fetched")),
     }
-    tables = localised(languages), accepted(languages)
+    tables = labels(languages), answer_aliases(languages)
     with (
         connect(context.folder) as connection,
         table_writer(context.target("labels"), tables[0].schema) as write_labels,
