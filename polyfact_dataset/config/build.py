@@ -125,6 +125,14 @@ class BackfillConfig(Section):
         return self
 
 
+class LabelsConfig(Section):
+    """Where labels come from besides Wikidata."""
+
+    # Tables of labels that people wrote (tab separated: qid, then a column per language), the first one winning. They
+    # are used after Wikidata's, and never count as attested. Their content is part of a build's identity.
+    written: tuple[Path, ...] = ()
+
+
 class NamesakesConfig(Section):
     """Subjects of one relation that share a label."""
 
@@ -306,6 +314,7 @@ class Config(Section):
     extract: ExtractConfig = ExtractConfig()
     candidates: CandidatesConfig = CandidatesConfig()
     backfill: BackfillConfig = BackfillConfig()
+    labels: LabelsConfig = LabelsConfig()
     namesakes: NamesakesConfig = NamesakesConfig()
     questions: QuestionsConfig = QuestionsConfig()
     llm: LlmConfig = LlmConfig()
@@ -323,6 +332,7 @@ class Config(Section):
         unheard: Any = {
             "extract": {"workers", "memory_mb", "max_expansion", "max_window_bytes"},
             "backfill": backfill,
+            "labels": {"written"},
             "llm": True,
             "verification": True,
             "audit": True,

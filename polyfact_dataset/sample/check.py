@@ -30,6 +30,7 @@ from polyfact_dataset.sample.tables import (
     Entity,
     Statement,
     load_entities,
+    load_labels,
     load_statements,
 )
 
