@@ -146,9 +146,8 @@ UNATTESTED = (WRITTEN, "model")
 CONVERTED = "+opencc"
 PROVENANCE_DOC = (
     "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
-    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of their own) or "
-    "`model:<name>`; `+opencc` after it "
-    "where Traditional Chinese was converted to Simplified"
+    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of "
+    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified"
 )
 LOCALISED_TEXT = pa.struct(
     [

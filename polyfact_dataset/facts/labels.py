@@ -28,7 +28,7 @@ from polyfact_dataset.facts.written_labels import register_written_labels
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.schema import CONVERTED, WRITTEN, accepted, localised
 
-_DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
+DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 _MAX_CHARACTERS = 120
 
 
@@ -93,7 +93,7 @@ class Texts:
             if code in self.labels:
                 yield "label" if code == entry.code else "variant", self.labels[code]
         if entry.wiki in self.titles:
-            yield "title", _DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
+            yield "title", DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
         if entry.mul and "mul" in self.labels:
             yield "mul", self.labels["mul"]
 
