@@ -101,8 +101,8 @@ class Forms(BaseModel):
         A name whose label differs from the file's has no form: the phrase may not fit it.
         """
         if subject.id in self.names:
-            row = self.names[subject.id]
-            return row[1 + self.slots.index(slot)] if row[0] == subject.label else None
+            phrases = self.phrases(subject.id, subject.label)
+            return phrases[self.slots.index(slot)] if phrases else None
         group = self._class_of(subject)
         if group is not None:
             pattern = self.classes[group].get(slot)
@@ -116,9 +116,9 @@ class Forms(BaseModel):
         return None
 
     def phrases(self, entity_id: str, label: str) -> tuple[str, ...]:
-        """The phrases of a name, in the order of the slots; none where the file has no such name."""
+        """The phrases of a name, in the order of the slots; none where the file has another label, capitals aside."""
         row = self.names.get(entity_id, ())
-        return row[1:] if row and row[0] == label else ()
+        return row[1:] if row and row[0].casefold() == label.casefold() else ()
 
     def number(self, subject: Subject) -> str | None:
         """`plural` or `singular` for a name of the file or with a noun of it, None for others."""
@@ -139,9 +139,9 @@ class Forms(BaseModel):
         return None
 
     def differs(self, subject: Subject) -> bool:
-        """Whether the file has another label for the subject's id."""
+        """Whether the file has another label for the subject's id, capitals aside."""
         row = self.names.get(subject.id or "")
-        return row is not None and row[0] != subject.label
+        return row is not None and row[0].casefold() != subject.label.casefold()
 
 
 def _require(where: str, names: Iterable[str], known: Collection[str], what: str) -> None:

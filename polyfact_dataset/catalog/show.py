@@ -2,8 +2,8 @@
 
     python -m polyfact_dataset.catalog.show fr
 
-`examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` holds what this prints, so that a
-change of wording is reviewed as a diff.
+`examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` holds what this prints, so that
+a change of wording is reviewed as a diff.
 """
 
 from __future__ import annotations
