@@ -87,10 +87,11 @@ def test_questions_are_in_their_script_and_end_as_the_language_does(code: str) -
 def test_no_template_names_an_answer(code: str) -> None:
     """A template that mentions an answer of its relation would throw those facts away."""
     entry = language(code)
-    names = {entity.qid: normalise(entity.labels[code]) for entity in load_entities()}
+    names = {entity.qid: normalise(entity.labels[code]) for entity in load_entities() if code in entity.labels}
     answers: dict[str, set[str]] = {}
     for statement in load_statements():
-        answers.setdefault(statement.property, set()).add(names[statement.object])
+        if statement.object in names:
+            answers.setdefault(statement.property, set()).add(names[statement.object])
     for key, text in _texts(entry):
         asked = normalise(PLACE.sub("", text))
         for name in answers.get(key.partition("/")[0], ()):
@@ -227,7 +228,7 @@ def test_names_of_the_forms_are_the_sample_s(code: str) -> None:
     """A phrase holds its label, and a label that is not the sample's would never be used there."""
     labels = {entity.qid: entity.labels.get(code) for entity in load_entities()}
     for qid, (label, *phrases) in forms(code).names.items():
-        assert labels.get(qid, label) == label, qid
+        assert normalise(labels.get(qid) or label) == normalise(label), qid
         for phrase in phrases:
             assert normalise(label) in normalise(phrase) or code in INFLECTED, (qid, phrase)
 
