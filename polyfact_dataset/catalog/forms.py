@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -74,6 +74,7 @@ class Forms(BaseModel):
     classes: dict[str, dict[str, str]] = {}
     heads: tuple[Heads, ...] = ()
     rules: tuple[Rule, ...] = ()
+    nested_quotes: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Forms:
@@ -119,6 +120,18 @@ class Forms(BaseModel):
         """The phrases of a name, in the order of the slots; none where the file has another label, capitals aside."""
         row = self.names.get(entity_id, ())
         return row[1:] if row and row[0].casefold() == label.casefold() else ()
+
+    def quoted(self, name: str) -> str:
+        """The name as it is written inside quotation marks."""
+        return name.translate(str.maketrans(self.nested_quotes)) if self.nested_quotes else name
+
+    def written(self, entity_id: str, label: str) -> Iterator[str]:
+        """All that may be written for a name in some question: the label, its phrases, its forms by rules."""
+        yield label
+        yield from self.phrases(entity_id, label)
+        yield self.quoted(label)
+        for rule in self.rules:
+            yield rule.match.sub(rule.replace, label, count=1)
 
     def number(self, subject: Subject) -> str | None:
         """`plural` or `singular` for a name of the file or with a noun of it, None for others."""

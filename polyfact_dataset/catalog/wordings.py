@@ -176,6 +176,7 @@ class Wordings:
         assert place is not None  # `check` has seen it
         name = subject.label if place[2] is None else self.forms.of(subject, place[2])
         assert name is not None  # the condition fits
+        name = self.forms.quoted(name) if place[1] else name
         before, after = (self._noun(part, subject.label) for part in (text[: place.start()], text[place.end() :]))
         shown = re.sub(r"\{subject(?::\w+)?\}", lambda _: name, place[0])
         return Asked(f"{before}{shown}{description}{after}", f"{self.relation}/{key}")

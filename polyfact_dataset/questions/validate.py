@@ -6,7 +6,7 @@ in `facts/distract.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import duckdb
@@ -38,18 +38,18 @@ def fault(
     code: str,
     people: str | None = None,
     names: Collection[str] = (),
-    phrases: Collection[str] = (),
+    written: Iterable[str] = (),
 ) -> str | None:
     """The reason why one language's question is unsound, or None. Texts are as shown to the reader.
 
-    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold, `phrases` forms
+    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold, `written` forms
     of the subject's name that may take its place ("das Vereinigte Königreich").
     """
     entry = language(code)
     asked, named, answer = normalise(question), normalise(subject), normalise(gold)
     if not asked:
         return "empty_question"
-    if named not in asked and not any(normalise(phrase) in asked for phrase in phrases):
+    if named not in asked and not any(normalise(form) in asked for form in written):
         return "subject_not_named"
     if named == answer:
         return "subject_is_gold"
@@ -92,8 +92,8 @@ def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
     people = all_relations()[row["property_id"]].people
     for code in languages:
         ends = row[f"subject:{code}"], row[f"object:{code}"]
-        phrases = forms(code).phrases(row["subject_id"], ends[0])
-        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or (), phrases)
+        written = forms(code).written(row["subject_id"], ends[0])
+        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or (), written)
         if reason is not None:
             return f"{reason}:{code}"
     return None

@@ -233,6 +233,14 @@ def test_names_of_the_forms_are_the_sample_s(code: str) -> None:
             assert normalise(label) in normalise(phrase) or code in INFLECTED, (qid, phrase)
 
 
+def test_quotation_marks_inside_quotation_marks_change() -> None:
+    forms = Forms(nested_quotes={"«": "„", "»": "“"})
+    wordings = Wordings("P57", {"safe": "Кто снял «{subject}»?", "person": "Кто {subject}?"}, forms)
+    assert wordings.ask(Subject("Ария «Каста дива»")).text == "Кто снял «Ария „Каста дива“»?"
+    assert wordings.ask(Subject("«Ария»", kind="person")).text == "Кто «Ария»?"
+    assert "Ария „Каста дива“" in forms.written("Q1", "Ария «Каста дива»")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

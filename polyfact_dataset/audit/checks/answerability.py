@@ -28,8 +28,10 @@ def _unnamed(items: Items, release: Release, section: Section) -> None:
     ids, entities = (release.array(name)[items.rows] for name in ("fact_id", "subject_id"))
     pairs = zip(items.questions.codes.tolist(), items.subjects.codes.tolist())
     for row, (question, subject) in enumerate(pairs):
-        phrases = own.phrases(entities[row], items.subjects.values[subject])
-        if not any(name and name in questions[question] for name in (subjects[subject], *map(normalise, phrases))):
+        if subjects[subject] and subjects[subject] in questions[question]:
+            continue
+        written = map(normalise, own.written(entities[row], items.subjects.values[subject]))
+        if not any(name and name in questions[question] for name in written):
             detail = f"{shown(items.subjects.values[subject])!r} is not in {shown(items.questions.values[question])!r}"
             section.find("subject_named", [ids[row]], items.code, [detail])
 
