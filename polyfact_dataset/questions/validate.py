@@ -1,7 +1,7 @@
 """Stage `validate`: all or nothing. A fact stays only if its question and gold are sound in every language.
 
-What depends on the distractors (four distinct options, none in the question) is guaranteed where they are drawn,
-in `facts/distract.py`.
+What depends on the distractors (four distinct options, none in the question) is guaranteed where they are drawn, in
+`items.strata`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, stream
 from polyfact_dataset.common.files import table_writer
-from polyfact_dataset.common.text.mentions import mentions, mentions_inflected, mentions_surname
+from polyfact_dataset.common.text.mentions import Mention, mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import half_transliterated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.questions.templates import both_ends
 from polyfact_dataset.schema import REJECTS, VALID_CANDIDATES
+
+_MENTION_REASONS: dict[Mention, str] = {
+    "name": "gold_in_question",
+    "inflected": "gold_inflected",
+    "surname": "surname_in_question",
+}
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -37,7 +43,7 @@ def fault(
 
     `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold.
     """
-    entry = language(code)
+    rule = language(code).mention_rule
     asked, named, answer = normalise(question), normalise(subject), normalise(gold)
     if not asked:
         return "empty_question"
@@ -45,15 +51,9 @@ def fault(
         return "subject_not_named"
     if named == answer:
         return "subject_is_gold"
-    if mentions(asked, answer, spaced=entry.spaced, glue=entry.glue):
-        return "gold_in_question"
-    if mentions_inflected(asked, answer, entry.cases):
-        return "gold_inflected"
-    if people == "answers" and mentions_surname(
-        asked, answer, spaced=entry.spaced, glue=entry.glue, endings=entry.cases
-    ):
-        return "surname_in_question"
-    if any(mentions(asked, name, spaced=entry.spaced, glue=entry.glue) for name in map(normalise, names)):
+    if (how := mention(asked, answer, rule, person=people == "answers")) is not None:
+        return _MENTION_REASONS[how]
+    if any(mention(asked, name, rule) for name in map(normalise, names)):
         return "alias_in_question"
     if people and half_transliterated(gold if people == "answers" else subject, person=True):
         return "half_transliterated"
