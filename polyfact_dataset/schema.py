@@ -109,6 +109,15 @@ ANSWERS = Table(
 # What the API gave, in the columns of the dump.
 FETCHED = Table("fetched", ENTITIES.columns)
 
+# ---------------------------------------------------------------- labels that people wrote
+WRITTEN_LABELS = Table(
+    "written_labels",
+    (
+        Column("entity_id", STRING, "Wikidata id"),
+        Column("labels", TEXTS, "label by language code; used after Wikidata's, never attested"),
+    ),
+)
+
 # ---------------------------------------------------------------- facts
 REJECTS = Table(
     "rejects",
@@ -144,13 +153,16 @@ TRUE_OBJECTS = Table(
 )
 
 # `model` is followed by the model's name after a colon. Any but `model` may be followed by `CONVERTED`.
-PROVENANCES = ("label", "variant", "title", "mul", "api", "model")
+WRITTEN = "written"
+PROVENANCES = ("label", "variant", "title", "mul", "api", WRITTEN, "model")
+# Labels that do not come from Wikidata.
+UNATTESTED = (WRITTEN, "model")
 # Traditional Chinese characters were converted to Simplified ones by OpenCC.
 CONVERTED = "+opencc"
 PROVENANCE_DOC = (
     "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
-    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump) or `model:<name>`; `+opencc` after it "
-    "where Traditional Chinese was converted to Simplified"
+    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of "
+    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified"
 )
 LOCALISED_TEXT = pa.struct(
     [
