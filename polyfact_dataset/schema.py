@@ -152,17 +152,20 @@ TRUE_OBJECTS = Table(
     ),
 )
 
-# `model` is followed by the model's name after a colon. Any but `model` may be followed by `CONVERTED`.
+# `model` is followed by the model's name after a colon. Any but `model` may be followed by `REORDERED` and `CONVERTED`.
 WRITTEN = "written"
 PROVENANCES = ("label", "variant", "title", "mul", "api", WRITTEN, "model")
 # Labels that do not come from Wikidata.
 UNATTESTED = (WRITTEN, "model")
 # Traditional Chinese characters were converted to Simplified ones by OpenCC.
 CONVERTED = "+opencc"
+# "Family name, given names" of a person was put into the order of speech.
+REORDERED = "+reordered"
 PROVENANCE_DOC = (
     "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
     "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of "
-    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified"
+    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified, "
+    "`+reordered` where a person listed by the family name has the given names first"
 )
 LOCALISED_TEXT = pa.struct(
     [

@@ -85,6 +85,8 @@ class Language(BaseModel):
     mul: bool
     spaced: bool
     glue: Glue = Glue()
+    # Labels of persons may be "family name, given names", as the titles of its Wikipedia are.
+    inverted_names: bool = False
     described: str = Field(default=" ({description})", pattern=r"\{description\}")
     prompt: PromptLiterals
     cues: Cues = Cues()
