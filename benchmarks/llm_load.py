@@ -22,12 +22,12 @@ from pathlib import Path
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, LlmConfig, load_config
-from polyfact_dataset.llm.budget import Meter
+from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import Request
-from polyfact_dataset.questions.generation import Asking, Fact
+from polyfact_dataset.questions.generation import FactInput, QuestionGenerator
 
 MODEL = "load"
 REQUESTS = 2000
@@ -63,12 +63,12 @@ async def _serve(delay_s: float) -> None:
 
 
 def _requests(config: Config) -> Iterator[Request]:
-    asking = Asking(config, {})
+    generator = QuestionGenerator(config, {})
     for number in range(REQUESTS // len(PAPER_LANGUAGES) + 1):
         names = dict.fromkeys(PAPER_LANGUAGES, f"Subject {number}")
         answers = dict.fromkeys(PAPER_LANGUAGES, f"Answer {number}")
-        fact = Fact(f"Q{number}|P36|Q1", f"Q{number}", "P36", "Q1", number, None, names, answers)
-        missing = asking.advance(fact, lambda request: None)
+        fact = FactInput(f"Q{number}|P36|Q1", f"Q{number}", "P36", "Q1", number, None, names, answers)
+        missing = generator.advance(fact, lambda request: None)
         assert isinstance(missing, list)
         yield from missing
 
@@ -79,7 +79,7 @@ async def _ask(port: int, in_flight: int, folder: Path) -> float:
     requests = list(_requests(config))[:REQUESTS]
     with Cache(folder / "cache.sqlite") as cache:
         engine = OpenAIEngine(llm, Counter())
-        client = Client(cache, engine, llm, Meter(llm, Log(quiet=True), lambda: REQUESTS))
+        client = Client(cache, engine, llm, BudgetTracker(llm, Log(quiet=True), lambda: REQUESTS))
 
         async def work(request: Request) -> None:
             await client.answer(request)

@@ -72,7 +72,7 @@ def test_a_file_is_bounded_in_bytes(tmp_path: Path) -> None:
 def test_a_folder_with_batch_files_is_left_alone(tmp_path: Path) -> None:
     with Cache(tmp_path / "c.sqlite") as cache:
         written(tmp_path, cache, 1)
-        with pytest.raises(ConfigError, match="holds batch files already"):
+        with pytest.raises(ConfigError, match="already contains batch files"):
             written(tmp_path, cache, 1)
 
 
