@@ -8,15 +8,15 @@ from pathlib import Path
 
 from polyfact_dataset.sample import make
 from polyfact_dataset.sample.check import Report, check_form, check_reference
-from polyfact_dataset.sample.tables import Entity, Statement, load_entities, load_statements
+from polyfact_dataset.sample.tables import Entity, Statement, load_entities, load_labels, load_statements
 from tests.conftest import SHARED
 
 
 def test_the_tables_have_no_error() -> None:
     report = Report()
-    check_form(load_entities(), load_statements(), report)
+    check_form(load_entities(), load_statements(), report, load_labels())
     assert report.errors == []
-    assert not [line for line in report.differences if "stands" in line]
+    assert not [line for line in report.differences if "already" in line or "repeated" in line]
 
 
 def test_the_dump_is_made_from_the_tables(tmp_path: Path, monkeypatch) -> None:
@@ -70,10 +70,16 @@ def test_planted_errors_are_found() -> None:
         assert len(report.errors) == count, statement
 
 
-def test_differences_from_real_entities_are_found(real_dump: Path) -> None:
+def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Path) -> None:
     report = Report()
     wrong = _entity(labels={**_entity().labels, "de": "Gallien"})
     false = Statement("Q142", "P36", "Q64", "", "", "France | Berlin", "x:1")
-    check_reference([wrong, _entity()], [false], SHARED, report)
-    assert report.counts["labels that differ"] == 1 and report.counts["statements that differ"] == 1
-    assert report.counts["ids checked"] == 2
+    check_reference([wrong, _entity()], {}, [false], SHARED, report)
+    assert report.errors == [f"{wrong.where}: Q142 de 'Gallien' stands in no reference"]
+    assert report.counts["statements with another value"] == 1 and report.counts["ids in the reference"] == 2
+
+
+def test_no_label_of_the_dump_lacks_a_source(real_dump: Path) -> None:
+    report = Report()
+    check_reference(load_entities(), load_labels(), load_statements(), SHARED, report)
+    assert report.errors == []

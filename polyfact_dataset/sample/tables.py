@@ -14,6 +14,7 @@ from pathlib import Path
 from polyfact_dataset.common.errors import DataError
 
 TABLES = Path(__file__).parent / "tables"
+WRITTEN = TABLES.with_name("written_labels.tsv")
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
 ENTITY_COLUMNS = ("qid", "p31", *LANGUAGES, "enwiki", "aliases")
 STATEMENT_COLUMNS = ("subject", "property", "object", "rank", "end", "note")
@@ -86,6 +87,13 @@ def load_entities(folder: Path = TABLES) -> list[Entity]:
         for path in sorted(folder.glob("entities_*.tsv"))
         for where, row in _rows(path, ENTITY_COLUMNS)
     ]
+
+
+def load_labels(path: Path = WRITTEN) -> dict[str, dict[str, str]]:
+    """Id -> language -> label that we wrote, of `written_labels.tsv`."""
+    return {
+        row["qid"]: {code: row[code] for code in LANGUAGES if row[code]} for _, row in _rows(path, ("qid", *LANGUAGES))
+    }
 
 
 def load_statements(folder: Path = TABLES) -> list[Statement]:
