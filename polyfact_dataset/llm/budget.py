@@ -26,6 +26,7 @@ class BudgetTracker:
         self._prices = (config.price_in_usd or 0.0) / _PER, (config.price_out_usd or 0.0) / _PER
         self._search_price = (config.price_search_usd or 0.0) / 1000
         self.admitted = self.done = self.prompt_tokens = self.completion_tokens = self.searches = 0
+        self._billed = 0
         self._started: float | None = None
         self._probed = asyncio.Event()
         self._refusal: PolyFactError | None = None
@@ -61,6 +62,7 @@ class BudgetTracker:
 
     def bill(self, usage: TokenUsage) -> None:
         """Counts a billed response, whether or not it is usable."""
+        self._billed += 1
         self.prompt_tokens += usage.prompt
         self.completion_tokens += usage.completion
         self.searches += usage.searches
@@ -74,7 +76,8 @@ class BudgetTracker:
             self._decide()
 
     def _pending_usd(self) -> float:
-        return (self.admitted - self.done) * self.spent_usd / self.done if self.done else 0.0
+        """What the requests in flight will cost at least: one response each, at the mean price so far."""
+        return (self.admitted - self.done) * self.spent_usd / self._billed if self._billed else 0.0
 
     def _over(self, usd: float) -> bool:
         return self._config.budget_usd is not None and usd > self._config.budget_usd
