@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
-from polyfact_dataset.config.build import load_config
+from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.llm.protocol import Answer, Request
 from polyfact_dataset.questions.generation import FactInput, FactOutcome, QuestionGenerator
 from tests.support.llm_facts import HOSTILE, fact_input
@@ -213,3 +213,35 @@ def test_a_hostile_name_changes_nothing_that_is_asked_or_parsed(name: str) -> No
         assert all(text.count(name) == 1 for text in outcome.questions.values())
     else:
         assert outcome.reason.partition(":")[0] in REFUSED
+
+
+def test_without_a_seed_a_retry_is_still_another_request() -> None:
+    config = load_config(questions__source="model", questions__model="m", llm__seed=False)
+    generator = QuestionGenerator(config, {})
+    outcome, steps = play(generator, fact_input(), lambda request: "not_json" if code_of(request) == "sw" else None)
+    assert [len(step) for step in steps] == [12, 1] and outcome.reason == "model_not_json:sw"
+    assert not any("seed" in request.body for step in steps for request in step)
+    assert steps[1][0].attempt == 1 and steps[1][0].body in [request.body for request in steps[0]]
+    seeded, _ = play(asking(), fact_input())
+    assert seeded.used == {"question": 12}
+
+
+def test_the_keys_of_earlier_caches_stay() -> None:
+    """With a seed and the prompts' parameters, a request is what it was before these could be set."""
+    request = asking().advance(fact_input(), lambda request: None)[0]
+    assert set(request.body) == {"model", "messages", "temperature", "top_p", "max_tokens", "seed", "response_format"}
+    assert request.attempt == 0 and request.body["seed"] == 42
+    assert request.key == "ec03174dea5cdce91d72a20a330102855561e5e89d1317f8daf4c44d82f7f6c9"
+
+
+def test_seed_and_role_are_part_of_a_builds_identity_where_they_are_set() -> None:
+    plain = load_config(questions__source="model", questions__model="m").identity()
+    assert "llm" not in plain and not {"parameters", "system_role"} & plain["questions"].keys()
+    options = {"questions__parameters": {"top_k": 5}, "questions__system_role": "none", "llm__seed": False}
+    changed = load_config(questions__source="model", questions__model="m", **options)
+    assert changed.identity()["llm"] == {"seed": False} and changed.identity()["questions"]["parameters"] == {
+        "top_k": 5
+    }
+    again = Config.model_validate(changed.identity())
+    assert (again.llm.seed, again.questions.system_role) == (False, "none") and again.identity() == changed.identity()
+    assert QuestionGenerator(again, {}).prompts["label"].parameters == {"top_k": 5}

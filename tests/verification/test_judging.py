@@ -175,3 +175,26 @@ def test_another_rubric_prompt_or_parameter_is_another_version() -> None:
         for parallel in (False, True)
     }
     assert len(versions) == 4
+
+
+def test_citation_marks_are_taken_out_of_a_rationale() -> None:
+    marked = "Tokyo is the capital \ue200cite\ue202turn0search0\ue202turn0search3\ue201. It is.\ue203"
+    step, _ = settle(ItemTask(ITEM), said(GOOD | {"rationale": marked}))
+    assert step.finding.rationale == "Tokyo is the capital . It is."
+
+
+@pytest.mark.parametrize("rationale", ["\ue200cite\ue202turn0search0\ue201", "\u202e\u202e", " \u200b "])
+def test_a_rationale_that_cleaning_empties_is_none(rationale: str) -> None:
+    step, asked = settle(ItemTask(ITEM), *[said(GOOD | {"rationale": rationale})] * 2)
+    assert step.finding is None and step.reason == "no_rationale" and len(asked) == 2
+    value = {"en": {"note": "", "problems": []}, "ar": {"note": rationale, "problems": ["subject"]}}
+    step, _ = settle(FactTask(FACT), *[said(value)] * 2)
+    assert step.finding is None and step.reason == "no_rationale"
+
+
+def test_a_judge_without_a_seed_or_a_system_role() -> None:
+    config = VerificationConfig(model="m", api="chat", system_role="none", parameters={"top_k": 1})
+    body = Judge(config, None, ("en", "ar"), parallel=False).request(ItemTask(ITEM)).body
+    assert "seed" not in body and body["top_k"] == 1 and len(body["messages"]) == 1
+    plain = Judge(VerificationConfig(model="m", api="chat"), 42, ("en", "ar"), parallel=False)
+    assert plain.prompt.version == "1d3f7f804916" and plain.request(ItemTask(ITEM)).body["seed"] == 42
