@@ -161,6 +161,20 @@ class Cache(SqliteFile):
                 self._connection.execute(f"{query} AND key = ?", (owner, bytes.fromhex(key)))
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads inside see one state of the file; each read outside takes and releases the file's lock."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._named():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with self._named():
+                self._connection.execute("COMMIT")
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commits everything stored inside at once."""
         with self._named():

@@ -1,6 +1,6 @@
-"""Batched writes to the cache: all answers and claims of a few milliseconds share one transaction.
+"""Batched access to the cache: all answers and claims of a few milliseconds share one transaction.
 
-A commit costs as much as some ten rows, so that a commit for each answer would limit a run to a few hundred requests a
+A transaction costs as much as some ten rows, so that one for each answer would limit a run to a few hundred requests a
 second.
 """
 
@@ -10,9 +10,10 @@ import asyncio
 import os
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from polyfact_dataset.llm.cache import CLAIM_S, Cache, Sent
-from polyfact_dataset.llm.protocol import Answer
+from polyfact_dataset.llm.protocol import Answer, Request
 
 _BATCH_S = 0.002
 
@@ -23,22 +24,29 @@ class CacheWriter:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
-        self._pending: list[tuple[Callable[[], bool], asyncio.Future[bool]]] = []
+        self._pending: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._renewal: asyncio.Task[None] | None = None
 
     async def store(self, origin: Sent, answer: Answer) -> bool:
         """Stores an answer and ends its claim; whether it is new."""
-        return await self._write(lambda: self._cache.put(origin, answer))
+        new: bool = await self._write(lambda: self._cache.put(origin, answer))
+        return new
 
-    async def claim(self, key: str) -> bool:
-        """Claims a request; False while another process holds it."""
+    async def answer_or_claim(self, request: Request) -> Answer | bool:
+        """The stored answer; or, where there is none, whether the request is now claimed (else another holds it)."""
         if self._renewal is None:
             self._renewal = asyncio.ensure_future(self._renew())
-        return await self._write(lambda: self._cache.claim(key, self._owner))
+
+        def change() -> Answer | bool:
+            known = self._cache.get(request)
+            return self._cache.claim(request.key, self._owner) if known is None else known
+
+        result: Answer | bool = await self._write(change)
+        return result
 
     async def end_claim(self, key: str) -> None:
         """Ends the claim of a request that got no answer."""
-        await self._write(lambda: self._end(key))
+        await self._write(lambda: self._cache.end_claims(self._owner, key))
 
     def close(self) -> None:
         """Commits what is pending and ends all claims."""
@@ -47,15 +55,11 @@ class CacheWriter:
             self._flush()
             self._cache.end_claims(self._owner)
 
-    def _end(self, key: str) -> bool:
-        self._cache.end_claims(self._owner, key)
-        return True
-
-    def _write(self, change: Callable[[], bool]) -> asyncio.Future[bool]:
+    def _write(self, change: Callable[[], Any]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         if not self._pending:
             loop.call_later(_BATCH_S, self._flush)
-        future: asyncio.Future[bool] = loop.create_future()
+        future: asyncio.Future[Any] = loop.create_future()
         self._pending.append((change, future))
         return future
 

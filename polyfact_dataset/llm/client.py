@@ -56,9 +56,6 @@ class Client:
 
     async def answer(self, request: Request) -> Answer:
         """The answer, from the cache or the engine; equal requests in flight are sent once."""
-        known = self._cache.get(request)
-        if known is not None:
-            return known
         if request.key not in self._in_flight:
             self._in_flight[request.key] = asyncio.ensure_future(self._send(request))
         pending = self._in_flight[request.key]
@@ -90,15 +87,11 @@ class Client:
     async def _claim(self, request: Request) -> Answer | None:
         """Claims the request, or returns the answer that another process got for it."""
         pause_s = _POLL_S
-        while not await self._writer.claim(request.key):
+        while (state := await self._writer.answer_or_claim(request)) is False:
             self.budget.check()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_POLL_S)
-        # Whoever held the claim before may have stored the answer since it was last looked for.
-        known = self._cache.get(request)
-        if known is not None:
-            await self._writer.end_claim(request.key)
-        return known
+        return state if isinstance(state, Answer) else None
 
     async def _ask(self, request: Request) -> Answer:
         await self.budget.admit()

@@ -14,6 +14,7 @@ import ipaddress
 import os
 import random
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,6 +65,14 @@ def is_private(url: str) -> bool:
         return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
 
 
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for a URL (HTTPS_PROXY, NO_PROXY, ...)."""
+    parts = urlsplit(url)
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
+
+
 class _Failed(Exception):
     """A failed attempt. `reason` is counted, `detail` is shown, `told_s` is the pause that the server asks for."""
 
@@ -104,7 +113,8 @@ class OpenAIEngine:
             headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=config.timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
+            # Looked up once: aiohttp reads the environment in another thread for every request.
+            proxy=_proxy_of(self._url),
         )
         self._pause_until = 0.0
         self._down_since: float | None = None

@@ -32,7 +32,8 @@ def resolve_cached(
     """The results that follow from the cache, by the tasks' names; `missing` gets every request without an answer."""
     results = {}
     for name, task in tasks:
-        step = advance(task, cache.get)
+        with cache.snapshot():
+            step = advance(task, cache.get)
         if isinstance(step, list):
             for request in step:
                 missing(request)
@@ -99,21 +100,24 @@ class LlmSession:
 
     async def _one(self, advance: Advance[T, R], task: T, client: Client) -> R | None:
         """The result of one task; None when a request got no answer in time."""
-        unstored: dict[str, Answer] = {}
+        known: dict[str, Answer] = {}
 
         def lookup(request: Request) -> Answer | None:
-            return unstored.get(request.key) or self._cache.get(request)
+            return known.get(request.key) or self._cache.get(request)
 
-        while isinstance(step := advance(task, lookup), list):
+        while True:
+            with self._cache.snapshot():
+                step = advance(task, lookup)
+            if not isinstance(step, list):
+                return step
             answers = await asyncio.gather(*map(client.answer, step), return_exceptions=True)
             for request, answer in zip(step, answers):
-                if isinstance(answer, Answer) and answer.status != 200:
-                    unstored[request.key] = answer
+                if isinstance(answer, Answer):
+                    known[request.key] = answer
                 elif isinstance(answer, BaseException) and not isinstance(answer, Unanswered):
                     raise answer
             if any(isinstance(answer, Unanswered) for answer in answers):
                 return None
-        return step
 
     def log_totals(self) -> None:
         """Logs what was asked in all."""
