@@ -98,7 +98,7 @@ def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table,
 def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) -> Report:
     """Writes `questions`, `question_labels` (the labels of their ends, also those that a model gave) and `rejects`."""
     if context.config.questions.source == "model":
-        from polyfact_dataset.questions.online_runner import write
+        from polyfact_dataset.questions.model_questions import write
 
         return write(context, sampled_subjects)
     return _write_templates(context)
