@@ -65,6 +65,14 @@ class Glue(BaseModel):
     suffixes: tuple[str, ...] = ()
 
 
+class Declines(BaseModel):
+    """How an answer declines to name anything: `phrases`, such as "I don't know". Case and punctuation do not count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phrases: tuple[str, ...] = ()
+
+
 class Language(BaseModel):
     """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia.
 
@@ -90,6 +98,7 @@ class Language(BaseModel):
     described: str = Field(default=" ({description})", pattern=r"\{description\}")
     prompt: PromptLiterals
     cues: Cues = Cues()
+    declines: Declines = Declines()
     endings: dict[str, tuple[str, ...]] = {}
     initials: dict[str, tuple[str, ...]] = {}
     questions: dict[str, str]
