@@ -28,7 +28,9 @@ from baselines.data import Fact, Rows
 from baselines.evaluate.matching import fold
 from baselines.models import loading, processes
 from baselines.prompts import item_prompt
+from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
 from polyfact_dataset.common.errors import ConfigError, DataError
@@ -42,6 +44,8 @@ class CmAlignConfig(TrainingConfig):
     """A batch counts pairs."""
 
     method: ClassVar[str] = "cm_align"
+    description: ClassVar[str] = "CM-Align (DPO)"
+    unit: ClassVar[str] = "pairs"
 
     # A sentence encoder that Transformers loads: a folder, or an id on the Hub.
     encoder: str
@@ -143,10 +147,13 @@ def make_trainer(run: Run, config: CmAlignConfig, found: dict[str, list[str]]) -
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
-    mixed = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.gamma]} if config.gamma else {}
+    mixed: dict[str, Any] = (
+        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.gamma]} if config.gamma else {}
+    )
     return DPOTrainer(
         model=run.network,
-        args=run.arguments(
+        args=training_arguments(
+            run,
             DPOConfig,
             beta=config.beta,
             max_length=None,
@@ -177,7 +184,7 @@ def train(config: CmAlignConfig, overwrite: bool = False) -> Path:
     run.note_data("pairs", {"pairs": len(pairs), "rows": digest_json(pairs.to_pylist())})
     if not len(pairs):
         raise DataError(f"{run.folder}: no question has two different answers; raise sampling.temperature")
-    return run.train(make_trainer(run, config, preferences(facts, pairs, config.sampling)))
+    return fit(run, make_trainer(run, config, preferences(facts, pairs, config.sampling)))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

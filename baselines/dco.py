@@ -26,7 +26,9 @@ from pydantic import Field, model_validator
 
 from baselines.data import Fact, Rows
 from baselines.prompts import Style, answers, item_prompt
+from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from polyfact_dataset.common.errors import ConfigError
 
@@ -38,6 +40,7 @@ class DcoConfig(TrainingConfig):
     """A batch counts facts."""
 
     method: ClassVar[str] = "dco"
+    description: ClassVar[str] = "direct consistency optimisation"
 
     beta: float = Field(default=1.0, gt=0)
     prompt: Style = "paper"
@@ -129,10 +132,10 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
     import torch
     from transformers import Trainer
 
-    from baselines.training.meters import Logged, Meters
+    from baselines.training.metric_logging import MetricLogging, RunningMeans
 
-    class DcoTrainer(Logged, Trainer):  # type: ignore[misc]
-        meters = Meters()
+    class DcoTrainer(MetricLogging, Trainer):  # type: ignore[misc]
+        means = RunningMeans()
 
         def compute_loss(
             self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
@@ -143,9 +146,9 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
             policy = answer_logprobs(model, inputs).view(-1, 2, 2)
             first, second = dco_loss(policy, reference, config.beta)
             prefers = policy[..., 0] > policy[..., 1]
-            self.meters.add("loss_first", first)
-            self.meters.add("loss_second", second)
-            self.meters.add("agreement", (prefers[:, 0] == prefers[:, 1]).float())
+            self.means.add("loss_first", first)
+            self.means.add("loss_second", second)
+            self.means.add("agreement", (prefers[:, 0] == prefers[:, 1]).float())
             loss: torch.Tensor = (first + second).mean()
             return loss
 
@@ -154,7 +157,7 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
     longest = run.network.config.get_text_config().max_position_embeddings
     return DcoTrainer(
         model=run.network,
-        args=run.arguments(label_names=["answers"]),
+        args=training_arguments(run, label_names=["answers"]),
         train_dataset=facts,
         data_collator=Collator(run.tokenizer, run.languages, config.prompt, config.seed, longest),
         processing_class=run.tokenizer,
@@ -164,7 +167,7 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
 def train(config: DcoConfig, overwrite: bool = False) -> Path:
     """Trains and returns the folder of the final adapter."""
     run = Run.start(config, overwrite)
-    return run.train(make_trainer(run, config, run.facts()))
+    return fit(run, make_trainer(run, config, run.facts()))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

@@ -14,7 +14,7 @@ them; prompts are not learned.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,8 +22,10 @@ import pyarrow as pa
 
 from baselines.data import Fact, Rows
 from baselines.evaluate.matching import matches
-from baselines.prompts import item_prompt
+from baselines.prompts import Prompt, item_prompt
+from baselines.training.answer_tokens import labelled
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
 from polyfact_dataset.common.errors import DataError
@@ -33,6 +35,8 @@ class RftConfig(TrainingConfig):
     """A batch counts answers."""
 
     method: ClassVar[str] = "rft"
+    description: ClassVar[str] = "rejection fine-tuning"
+    unit: ClassVar[str] = "answers"
 
     sampling: SamplingConfig = SamplingConfig()
 
@@ -49,19 +53,21 @@ def correct_answers(facts: Rows[Fact], samples: pa.Table) -> Iterator[tuple[Fact
                 yield fact, code
 
 
-def examples(facts: Rows[Fact], samples: pa.Table, tokenizer: Any, settings: SamplingConfig) -> dict[str, list[Any]]:
-    """`input_ids` and `labels` (-100 on the prompt) of the correct answers."""
+def examples(
+    facts: Rows[Fact],
+    samples: pa.Table,
+    tokenizer: Any,
+    settings: SamplingConfig,
+    wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+) -> dict[str, list[Any]]:
+    """`input_ids` and `labels` (-100 on the prompt) of the correct answers. `wrap` adds a chat template."""
     found: dict[str, list[Any]] = {"input_ids": [], "labels": []}
     for fact, code in correct_answers(facts, samples):
         item = fact.items[code]
-        prompt = item_prompt(settings.prompt, code, item)
-        start = tokenizer(prompt.text)["input_ids"]
-        ids = tokenizer(prompt.text + prompt.separator + item.options[item.answer])["input_ids"]
-        # Where the answer merges with the prompt's last token, that token is learned too.
-        same = next((n for n, (a, b) in enumerate(zip(start, ids)) if a != b), min(len(start), len(ids)))
-        ids = [*ids, tokenizer.eos_token_id]
+        prompt = wrap(item_prompt(settings.prompt, code, item))
+        ids, labels = labelled(tokenizer, prompt, item.options[item.answer])
         found["input_ids"].append(ids)
-        found["labels"].append([-100] * same + ids[same:])
+        found["labels"].append(labels)
     return found
 
 
@@ -74,14 +80,14 @@ def train(config: RftConfig, overwrite: bool = False) -> Path:
     run = Run.start(config, overwrite)
     facts = run.facts()
     samples = sample_answers(run, facts, config.sampling)
-    found = examples(facts, samples, run.tokenizer, config.sampling)
+    found = examples(facts, samples, run.tokenizer, config.sampling, run.prompt)
     questions = len(facts) * len(run.languages)
     run.note_data("samples", {"questions": questions, "answered": len(found["input_ids"])})
     if not found["input_ids"]:
         raise DataError(
             f"{run.folder}: none of {questions} questions was answered correctly; there is nothing to learn"
         )
-    return run.train(make_likelihood_trainer(run, Dataset.from_dict(found)))
+    return fit(run, make_likelihood_trainer(run, Dataset.from_dict(found)))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

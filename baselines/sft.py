@@ -27,7 +27,9 @@ from pydantic import Field
 
 from baselines.data import Fact, Rows
 from baselines.prompts import LETTERS, Prompt, item_prompt, prompt
+from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from polyfact_dataset.common.errors import ConfigError, DataError
 
@@ -41,6 +43,7 @@ class SftConfig(TrainingConfig):
     """A batch counts facts, each in all its languages."""
 
     method: ClassVar[str] = "sft"
+    description: ClassVar[str] = "supervised fine-tuning with a consistency term"
 
     # Lambda of equation 3.
     consistency: float = Field(default=0.5, ge=0)
@@ -140,26 +143,26 @@ def make_trainer(run: Run, config: SftConfig, facts: Rows[Fact]) -> Any:
     """The Trainer of equation 3 over the facts of a run."""
     from transformers import Trainer
 
-    from baselines.training.meters import Logged, Meters
+    from baselines.training.metric_logging import MetricLogging, RunningMeans
 
-    class SftTrainer(Logged, Trainer):  # type: ignore[misc]
-        meters = Meters()
+    class SftTrainer(MetricLogging, Trainer):  # type: ignore[misc]
+        means = RunningMeans()
 
         def compute_loss(
             self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
         ) -> torch.Tensor:
             scores = option_scores(model, inputs)
             loss, answer, divergence = equation3(scores, inputs["gold"], config.consistency)
-            self.meters.add("loss_answer", answer)
-            self.meters.add("loss_consistency", divergence)
+            self.means.add("loss_answer", answer)
+            self.means.add("loss_consistency", divergence)
             right = (scores.argmax(-1) == inputs["gold"]).float()
             for place, code in enumerate(run.languages):
-                self.meters.add(f"accuracy_{code}", right[:, place])
+                self.means.add(f"accuracy_{code}", right[:, place])
             return loss
 
     return SftTrainer(
         model=run.network,
-        args=run.arguments(label_names=["gold"]),
+        args=training_arguments(run, label_names=["gold"]),
         train_dataset=facts,
         data_collator=Collator(run.tokenizer, run.languages, config.average, config.max_tokens),
         processing_class=run.tokenizer,
@@ -169,7 +172,7 @@ def make_trainer(run: Run, config: SftConfig, facts: Rows[Fact]) -> Any:
 def train(config: SftConfig, overwrite: bool = False) -> Path:
     """Trains and returns the folder of the final adapter or model."""
     run = Run.start(config, overwrite)
-    return run.train(make_trainer(run, config, run.facts()))
+    return fit(run, make_trainer(run, config, run.facts()))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

@@ -1,4 +1,4 @@
-"""The whole comparison of the paper at the size of a desk: pretraining, CPT, SFT, GRPO, evaluation, tables.
+"""The whole comparison of the paper at a small size: pretraining, CPT, SFT, GRPO, evaluation, tables.
 
     polyfact build --out build --facts 2000
     OMP_NUM_THREADS=1 python -m baselines.lab --dataset build/release --output lab
@@ -6,7 +6,11 @@
 A tiny Qwen2 or OLMo2 reads text in which English states all facts and the other languages some of them. Then the
 paper's six variants are trained by `baselines.cpt`, `baselines.sft` and `baselines.grpo`, and evaluated by the
 evaluators, in held-out languages too. The tables go to standard output and to `report.md`. What is done is kept: the
-same command goes on with a killed one. What holds of a tiny model need not hold of a large one.
+same command continues an interrupted one. What holds for a tiny model need not hold for a large one.
+
+    OMP_NUM_THREADS=1 python -m baselines.lab --model smollm2 --dataset build/release --output lab-smollm2
+
+compares all methods on a pretrained model instead (`baselines.lab.comparison`).
 """
 
 from __future__ import annotations
@@ -96,10 +100,10 @@ def _parts(size: str, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, A
 
 def _compare(output: Path, settings: dict[str, Any], seeds: range, tell: Callable[[str], None]) -> Report:
     """Runs the laboratory of `lab.json` with every seed."""
+    from baselines.lab.facts_taught import make_world
     from baselines.lab.methods import Steps
     from baselines.lab.pretrain import Size
     from baselines.lab.report import Report
-    from baselines.lab.world import make_world
 
     size, steps = Size(**settings["model"]), Steps(**settings["steps"])
     languages = tuple(settings["languages"]), tuple(settings["held_out"])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from baselines import tiny
-from baselines.lab.world import World
+from baselines.lab.facts_taught import World
 from polyfact_dataset.common.files import read_json, write_json
 
 _BATCH = 32

@@ -15,7 +15,8 @@ from baselines.models import Model, processes
 from baselines.prompts import Prompt, item_prompt
 from baselines.training.config import Section
 from baselines.training.evaluation import run_device
-from baselines.training.run import Run, same_randomness
+from baselines.training.randomness import same_randomness
+from baselines.training.run import Run
 
 
 class SamplingConfig(Section):

@@ -32,10 +32,10 @@ def test_settings_win_over_the_file(file: Path) -> None:
     [
         (
             "optimisation.learning_rat=1",
-            "optimisation.learning_rat: no such setting; known are accumulation, batch, epochs",
+            "optimisation.learning_rat: no such setting; known are accumulation, batch, effective_batch",
         ),
         ("lora.rank=1", "lora.rank: no such setting; known are alpha, dropout, r, target_modules"),
-        ("consistenzy=1", "consistenzy: no such setting; known are average, consistency, dataset"),
+        ("consistenzy=1", "consistenzy: no such setting; known are average, chat, consistency, dataset"),
         ("optimisation.learning_rate=.inf", "optimisation.learning_rate: Input should be a finite number"),
         ("consistency=.inf", "consistency: Input should be a finite number"),
         ("dataset.languages=[en, de, en]", "dataset.languages: en is there more than once"),
