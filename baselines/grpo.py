@@ -265,6 +265,12 @@ def arguments(run: Run, config: GrpoConfig) -> Any:
     rollouts, loss = config.rollouts, config.loss
     block = len(run.languages) * rollouts.generations
     count_of = processes().num_processes
+    effective = config.optimisation.effective
+    if effective is not None and effective % count_of:
+        raise ConfigError(
+            f"optimisation.effective_facts {effective} must be a multiple of the {count_of} processes: each of them "
+            "takes whole facts"
+        )
     batch = derive_batch(config.optimisation, config.unit, count_of, block)
     try:
         steps = config.check_steps(batch.accumulation)

@@ -251,9 +251,9 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         if float(mean) > self._rollouts.parity:
             raise DataError(
                 f"step {self.state.global_step}: the log-probabilities of the rollouts' engine differ from the "
-                f"trainer's by {float(mean):.3f} per token on average, more than rollouts.parity {self._rollouts.parity:g}: it "
-                "does not run the weights that are trained. Check that the server serves the model of this run, and "
-                "that it runs with --logprobs-mode processed_logprobs"
+                f"trainer's by {float(mean):.3f} per token on average, more than rollouts.parity "
+                f"{self._rollouts.parity:g}: it does not run the weights that are trained. Check that the "
+                "server serves the model of this run, and that it runs with --logprobs-mode processed_logprobs"
             )
 
     def _padded(self, prompts: list[list[int]], completions: list[list[int]]) -> dict[str, torch.Tensor]:

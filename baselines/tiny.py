@@ -1,7 +1,8 @@
 """Small models for tests and experiments: tiny Qwen2 and OLMo2 with random weights, and a pretrained one.
 
-The tokenizers of the random ones are trained on a release and split text as the real ones do: Qwen2's with NFC and one token per digit, OLMo2's with up to three
-digits together. The weights are drawn wider than usual, so that a tiny model's predictions depend on its input.
+The tokenizers of the random ones are trained on a release and split text as the real ones do: Qwen2's with NFC and one
+token per digit, OLMo2's with up to three digits together. The weights are drawn wider than usual, so that a tiny
+model's predictions depend on its input.
 
     python -m baselines.tiny --family qwen2 --dataset build/release --output tiny-qwen2
 
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import typer

@@ -2,8 +2,8 @@
 
     python -m baselines.lab --model smollm2 --dataset build/release --output lab-smollm2
 
-Base -> Warm (answers in the prompt of GRPO) -> CPT, SFT (lambda 0.5 and 0), DCO, CM-Align, RFT, GRPO. All train the same
-kind of adapter with the same schedule; a method stops at the budget of tokens or of seconds, whichever comes first.
+Base -> Warm (answers in the prompt of GRPO) -> CPT, SFT (lambda 0.5 and 0), DCO, CM-Align, RFT, GRPO. All train the
+same kind of adapter with the same schedule; a method stops at the budget of tokens or of seconds, whichever is first.
 Models are evaluated on facts of the test split, in the languages of training and in those held out, and everything that
 is done is kept: the same command continues an interrupted comparison.
 """
@@ -45,10 +45,11 @@ from baselines.training.merge import merge
 from baselines.training.sampling import SamplingConfig
 from baselines.warm_start import WarmStartConfig
 from baselines.warm_start import train as train_warm_start
+from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_json, remove
 
 WARM = "Warm"
-METHODS = ("CPT", "SFT", "SFT, lambda 0", "DCO", "CM-Align", "RFT", "GRPO")
+METHODS = ("GRPO", "SFT", "CPT", "DCO", "RFT", "CM-Align", "SFT, lambda 0")
 
 
 @dataclass(frozen=True)
@@ -209,16 +210,26 @@ def compare(
     budget: Budget,
     measured: Measured,
     tell: Callable[[str], None],
-    done: Callable[[dict[str, dict[str, Path]]], None],
+    done: Callable[[dict[str, dict[str, Path]], list[str]], None],
 ) -> None:
-    """Trains and evaluates every method; `done` gets the results so far (model -> kind -> file) after each of them."""
+    """Trains and evaluates every method.
+
+    `done` gets the results so far (model -> kind -> file) after each method, and notes on those that could not train:
+    a model that never answers correctly gives RFT nothing to learn.
+    """
+    notes: list[str] = []
     results: dict[str, dict[str, Path]] = {}
     models: dict[str, Path] = {"Base": base}
     for name in ("Base", WARM, *METHODS):
         if name != "Base":
             tell(f"seed {world.seed}: {name}: training")
             start = models["Base"] if name == WARM else models[WARM]
-            models[name] = train(name, world, start, base, output / folder_of(name), budget)
+            try:
+                models[name] = train(name, world, start, base, output / folder_of(name), budget)
+            except DataError as error:
+                notes.append(f"{name} was not trained: {error}")
+                tell(notes[-1])
+                continue
         tell(f"seed {world.seed}: {name}: evaluating")
         results[name] = evaluate(world, models[name], output / "results" / folder_of(name), name, measured)
-        done(results)
+        done(results, notes)

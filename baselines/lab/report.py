@@ -82,8 +82,10 @@ def generate(
         if languages is None or code in languages
     ]
     style: Any = "choose" if shown else "free"
-    prompt = results.Prompt(style=style, sha256=prompt_hash(style, facts.languages))
-    task = Task("open", questions, world.names, common.data_of(facts), prompt, {"names": world.names.digest})
+    codes = tuple(languages or facts.languages)
+    data = common.data_of(facts).model_copy(update={"languages": codes})
+    prompt = results.Prompt(style=style, sha256=prompt_hash(style, codes))
+    task = Task("open", questions, world.names, data, prompt, {"names": world.names.digest})
     answer_all(run, task, new_tokens)
 
 

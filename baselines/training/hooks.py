@@ -47,7 +47,13 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self._evaluating_clock = 0.0
         self._out_of_budget = False
         # The steps of a session after its last checkpoint are lost, and not counted.
-        self.session: dict[str, Any] = {"first_step": step, "last_step": step, "seconds": 0.0, "evaluating_s": 0.0, "work_s": 0.0}
+        self.session: dict[str, Any] = {
+            "first_step": step,
+            "last_step": step,
+            "seconds": 0.0,
+            "evaluating_s": 0.0,
+            "work_s": 0.0,
+        }
         self.record["sessions"].append(self.session)
 
     def _evaluation(self, step: int) -> Path:

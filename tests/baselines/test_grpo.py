@@ -20,6 +20,7 @@ from baselines.data import load, load_open  # noqa: E402
 from baselines.grpo import GrpoConfig, build_rows, make_trainer, train  # noqa: E402
 from baselines.rewards import RewardConfig, Verdict, rollout_rewards  # noqa: E402
 from baselines.sampler import batch_facts  # noqa: E402
+from baselines.training.arguments import derive_batch  # noqa: E402
 from baselines.training.config import load_config  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
@@ -311,13 +312,13 @@ def test_shipped_configurations_hold_the_values_of_table_4(name: str) -> None:
     assert (optimisation.weight_decay, optimisation.max_grad_norm, optimisation.epochs) == (0.01, 1.0, 1)
     assert (
         batch_facts(
-            optimisation.batch, config.check_steps(config.optimisation.accumulation or 1), 1, 12, rollouts.generations
+            optimisation.batch, derive_batch(optimisation, "facts", 1, 96).accumulation, 1, 12, rollouts.generations
         )
         == 1
     )
     assert (rollouts.max_prompt_tokens, rollouts.max_new_tokens) == (512, 48)
     assert (rollouts.temperature, rollouts.top_p) == (0.7, 0.95)
-    assert (rollouts.repetition_penalty, rollouts.no_repeat_ngram) == (1.5, 3)
+    assert (rollouts.repetition_penalty, rollouts.no_repeat_ngram, rollouts.penalise) == (1.5, 3, "completion")
     assert config.reward == RewardConfig() and config.loss.beta == 0 and config.seed == 42
     assert config.lora is not None and (config.lora.r, config.lora.alpha, config.lora.dropout) == (64, 128, 0.05)
     assert config.evaluation.steps == 500 and config.output.folder == Path("runs") / name

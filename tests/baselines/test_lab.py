@@ -105,7 +105,7 @@ def test_the_smallest_laboratory_learns(release: Path, tmp_path: Path) -> None:
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     assert run(*command) == printed
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
-    with pytest.raises(ConfigError, match="other settings"):
+    with pytest.raises(ConfigError, match="is of other settings"):
         run(*command, "--grpo-steps", 9)
 
 
