@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from baselines.corpus import tokenizer_digest
-from baselines.training.config import ConfigFile, Overwrite, Section, Settings, TrainingConfig, load_config
+from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.loop import fit
 from baselines.training.run import Run
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest, read_json
+from polyfact_dataset.config.base import Section
 
 
 class CorpusConfig(Section):

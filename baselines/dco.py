@@ -9,7 +9,7 @@ by the model with its adapter off,
     r_l = (pi_c - ref_c) - (pi_r - ref_r)        o_l = ref_c - ref_r        in language l
     L   = |r_1 - o_2 / beta| + |r_2 - beta * o_1|
 
-A batch counts facts. Logits are computed where names are predicted only. Logged beside the loss: both terms, and
+A batch counts facts. Logits are computed only where names are predicted. Logged with the loss: both terms, and
 `agreement`, the share of facts for which both languages prefer the same of the two.
 """
 
@@ -18,14 +18,14 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from baselines.data import Fact, Rows
-from baselines.prompts import Style, answers, item_prompt
+from baselines.prompts import Prompt, Style, answers, item_prompt
 from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.loop import fit
@@ -74,12 +74,22 @@ def draw(fact: Fact, languages: Sequence[str], seed: int) -> tuple[tuple[str, st
 class Collator:
     """Facts -> (4 B, T) tensors, padded on the left so that answers end together: language outside, entity inside."""
 
-    def __init__(self, tokenizer: Any, languages: Sequence[str], style: Style, seed: int, max_tokens: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        languages: Sequence[str],
+        style: Style,
+        seed: int,
+        max_tokens: int,
+        wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+    ) -> None:
+        """`wrap` puts a prompt into a chat template."""
         self.tokenizer = tokenizer
         self.languages = tuple(languages)
         self.style = style
         self.seed = seed
         self.max_tokens = max_tokens
+        self.wrap = wrap
 
     def _requests(self, fact: Fact) -> Any:
         from baselines.evaluate.scoring import Request
@@ -87,7 +97,7 @@ class Collator:
         languages, entities = draw(fact, self.languages, self.seed)
         for code in languages:
             item = fact.items[code]
-            asked = item_prompt(self.style, code, item)
+            asked = self.wrap(item_prompt(self.style, code, item))
             names = answers(self.style, item.options)
             texts = tuple(asked.separator + names[item.option_ids.index(entity)] for entity in entities)
             yield Request(f"fact {fact.fact_id} in {code}", asked.text, texts)
@@ -121,9 +131,9 @@ def answer_logprobs(network: Any, batch: dict[str, torch.Tensor]) -> torch.Tenso
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids")}
     logits = network(**inputs, logits_to_keep=longest + 1, use_cache=False).logits[:, :-1].float()
     labels = labels[:, -longest:]
-    there = labels != -100
+    scored = labels != -100
     picked = logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
-    total: torch.Tensor = (picked * there).sum(-1)
+    total: torch.Tensor = (picked * scored).sum(-1)
     return total
 
 
@@ -159,7 +169,7 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
         model=run.network,
         args=training_arguments(run, label_names=["answers"]),
         train_dataset=facts,
-        data_collator=Collator(run.tokenizer, run.languages, config.prompt, config.seed, longest),
+        data_collator=Collator(run.tokenizer, run.languages, config.prompt, config.seed, longest, run.prompt),
         processing_class=run.tokenizer,
     )
 

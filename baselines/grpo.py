@@ -39,12 +39,13 @@ from baselines.samples import Samples
 from baselines.training.answer_tokens import answer_tokens
 from baselines.training.arguments import derive_batch, training_arguments
 from baselines.training.checkpoints import resume_step
-from baselines.training.config import ConfigFile, Overwrite, Section, Settings, TrainingConfig, load_config
+from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.loop import fit
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
+from polyfact_dataset.config.base import Section
 
 # Facts of the dry count.
 _COUNTED = 200

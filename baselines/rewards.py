@@ -24,7 +24,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Any, Literal, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from baselines.answer_lines import answer_line
 from baselines.data import Fact, OpenFact, Rows
@@ -33,16 +33,15 @@ from baselines.prompts import LETTERS
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.text.normalise import clean, normalise
+from polyfact_dataset.config.base import Section
 
 Outcome = Literal["correct", "incorrect", "wrong_language", "empty", "invalid"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _BARE = frozenset(letter.lower() for letter in LETTERS)
 
 
-class RewardConfig(BaseModel):
+class RewardConfig(Section):
     """What answers earn. The defaults are the paper's (equations 1 and 2, table 4)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     correct: float = 1.0
     incorrect: float = 0.0
@@ -117,8 +116,7 @@ def resolve(answer: str, options: Sequence[str], code: str = "en") -> int | None
 
 def _match(answer: str, options: Sequence[str]) -> int | None:
     """The position of the one option that equals `answer`."""
-    said = _forms(answer)
-    for form, text in enumerate(said):
+    for form, text in enumerate(_forms(answer)):
         if not text or (form == 2 and text in _BARE):
             return None
         found = [position for position, option in enumerate(options) if _forms(option)[form] == text]
@@ -183,14 +181,14 @@ class OpenJudge:
 
     def __call__(self, row: int, code: str, answer: str) -> Verdict:
         fact = self._facts[row]
-        said = _forms(unannounced(answer, code))[2]
-        if said and said in {_forms(name)[2] for name in fact.items[code].accepted}:
+        folded = _forms(unannounced(answer, code))[2]
+        if folded and folded in {_forms(name)[2] for name in fact.items[code].accepted}:
             return Verdict("correct", fact.object_id)
-        entity = self._entities[code].get(said) if said else None
+        entity = self._entities[code].get(folded) if folded else None
         if entity is not None:
             return Verdict("incorrect", entity)
         names = (_forms(name)[2] for other, item in fact.items.items() if other != code for name in item.accepted)
-        return _missed(answer, said in set(names))
+        return _missed(answer, folded in set(names))
 
 
 def base_reward(outcome: Outcome, config: RewardConfig) -> float:

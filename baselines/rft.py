@@ -8,7 +8,7 @@ after folding case, width and punctuation (as exact matches of the evaluators); 
 wording of the option. The loss is the mean negative log-likelihood of the answers' tokens and of the one that ends
 them; prompts are not learned.
 
-`run.json` says how many questions were answered correctly at all.
+`run.json` has the number of questions with a correct answer.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class RftConfig(TrainingConfig):
 
 def correct_answers(facts: Rows[Fact], samples: pa.Table) -> Iterator[tuple[Fact, str]]:
     """(fact, language) of the questions that a sample answers with the correct option."""
-    said: dict[tuple[str, str], list[str]] = {}
+    answers: dict[tuple[str, str], list[str]] = {}
     for row in samples.select(["fact_id", "language", "text"]).to_pylist():
-        said.setdefault((row["fact_id"], row["language"]), []).append(row["text"])
+        answers.setdefault((row["fact_id"], row["language"]), []).append(row["text"])
     for fact in facts:
         for code, item in fact.items.items():
             gold = item.options[item.answer]
-            if any(matches(text, gold)[0] for text in said.get((fact.fact_id, code), ())):
+            if any(matches(text, gold)[0] for text in answers.get((fact.fact_id, code), ())):
                 yield fact, code
 
 
@@ -61,14 +61,14 @@ def examples(
     wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt,
 ) -> dict[str, list[Any]]:
     """`input_ids` and `labels` (-100 on the prompt) of the correct answers. `wrap` adds a chat template."""
-    found: dict[str, list[Any]] = {"input_ids": [], "labels": []}
+    columns: dict[str, list[Any]] = {"input_ids": [], "labels": []}
     for fact, code in correct_answers(facts, samples):
         item = fact.items[code]
         prompt = wrap(item_prompt(settings.prompt, code, item))
         ids, labels = labelled(tokenizer, prompt, item.options[item.answer])
-        found["input_ids"].append(ids)
-        found["labels"].append(labels)
-    return found
+        columns["input_ids"].append(ids)
+        columns["labels"].append(labels)
+    return columns
 
 
 def train(config: RftConfig, overwrite: bool = False) -> Path:
@@ -80,14 +80,14 @@ def train(config: RftConfig, overwrite: bool = False) -> Path:
     run = Run.start(config, overwrite)
     facts = run.facts()
     samples = sample_answers(run, facts, config.sampling)
-    found = examples(facts, samples, run.tokenizer, config.sampling, run.prompt)
+    columns = examples(facts, samples, run.tokenizer, config.sampling, run.prompt)
     questions = len(facts) * len(run.languages)
-    run.note_data("samples", {"questions": questions, "answered": len(found["input_ids"])})
-    if not found["input_ids"]:
+    run.note_data("samples", {"questions": questions, "answered": len(columns["input_ids"])})
+    if not columns["input_ids"]:
         raise DataError(
             f"{run.folder}: none of {questions} questions was answered correctly; there is nothing to learn"
         )
-    return fit(run, make_likelihood_trainer(run, Dataset.from_dict(found)))
+    return fit(run, make_likelihood_trainer(run, Dataset.from_dict(columns)))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

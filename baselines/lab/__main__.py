@@ -206,7 +206,7 @@ def main(
             print(text, file=sys.stderr, flush=True)
 
     if model:
-        plan = {"taught": taught or 400, "fresh": fresh or 800, "generated": generated}
+        plan: dict[str, Any] = {"taught": taught or 400, "fresh": fresh or 800, "generated": generated}
         plan |= {"tokens": tokens, "seconds": seconds}
         shape = {"languages": list(codes), "held_out": list(apart), "floor": list(split_list(floor) or ())}
         _open(output, {"dataset": dataset, "model": model, **shape, **plan}, overwrite)

@@ -107,8 +107,8 @@ class ComparisonReport:
         """Options scored in the prompt `paper`."""
         groups = {"trained": self.trained, "held out": self.held_out, "floor": self.floor}
         columns = {
-            f"{name}, {normalisation}": lambda model, codes=codes, how=normalisation: (
-                self._scored(model, codes).correct(how).mean(axis=1)
+            f"{name}, {normalisation}": lambda model, codes=codes, how=normalisation: np.asarray(
+                self._scored(model, codes).correct(how).mean(axis=1), np.float64
             )
             for name, codes in groups.items()
             if codes

@@ -32,7 +32,7 @@ class Size:
 
 
 def pretrain(world: World, family: tiny.Family, size: Size, output: Path) -> dict[str, Any]:
-    """Makes the model and its tokenizer, trains it and returns the report written beside it; once only."""
+    """Makes and trains the model, unless it exists; returns its report, which is stored with it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 

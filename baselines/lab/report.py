@@ -103,7 +103,7 @@ class Report:
     resamples: int = 5000
 
     def columns(self, codes: Sequence[str]) -> list[int]:
-        """Where languages stand in the arrays."""
+        """The columns of languages in the arrays."""
         return [(*self.languages, *self.held_out).index(code) for code in codes]
 
     def values(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> Floats:

@@ -2,32 +2,27 @@
 
 A trainer subclasses `TrainingConfig` with its method's name and settings. The shipped files are
 `baselines/configs/<model>_<method>.yaml` and `<model>_cpt_<method>.yaml` (from the CPT checkpoint), with the source of
-each value in a comment beside it.
+each value in a comment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from baselines.prompts import Style
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.config.base import Section, override, read_file, validated
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="YAML file, such as baselines/configs/olmo2_7b_sft.yaml.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Overrides a value of the file: output.folder=runs/a; repeatable.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run in the output folder.")]
-
-
-class Section(BaseModel):
-    """A part of a configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -212,51 +207,14 @@ def load_config(kind: type[Kind], path: Path, settings: Sequence[str] | None = N
     """
     import yaml
 
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"configuration {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"configuration {path}: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"configuration {path} must hold sections such as model: and output:")
+    data = read_file(path, yaml.safe_load, (yaml.YAMLError,))
     for setting in settings or ():
-        _override(data, setting)
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            said = f"no such setting; known are {', '.join(_names(kind, first['loc'][:-1]))}"
-        raise ConfigError(f"configuration {path}: {where + ': ' if where else ''}{said}") from error
-
-
-def _names(kind: type[BaseModel], sections: Sequence[Any]) -> list[str]:
-    """The settings of a section, found by the names that lead to it."""
-    for name in sections:
-        types = (kind.model_fields[name].annotation, *get_args(kind.model_fields[name].annotation))
-        kind = next(one for one in types if isinstance(one, type) and issubclass(one, BaseModel))
-    return sorted(kind.model_fields)
-
-
-def _override(data: dict[str, Any], setting: str) -> None:
-    """Puts one `section.key=value` into `data`."""
-    import yaml
-
-    name, equals, text = setting.partition("=")
-    if not equals or not all(name.split(".")):
-        raise ConfigError(f"--set {setting!r} must be section.key=value")
-    *sections, key = name.split(".")
-    target = data
-    for section in sections:
-        if target.get(section) is None:
-            target[section] = {}
-        target = target[section]
-        if not isinstance(target, dict):
-            raise ConfigError(f"--set {setting!r}: {section} is a value, no section")
-    try:
-        target[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {setting!r}: the value is no YAML: {' '.join(str(error).split())}") from error
+        name, equals, text = setting.partition("=")
+        if not equals or not all(name.split(".")):
+            raise ConfigError(f"--set {setting!r} must be section.key=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting!r}: the value is not YAML: {' '.join(str(error).split())}") from error
+        override(data, name.split("."), value, f"--set {setting!r}")
+    return validated(kind, data, f"configuration {path}")
