@@ -109,6 +109,15 @@ ANSWERS = Table(
 # What the API gave, in the columns of the dump.
 FETCHED = Table("fetched", ENTITIES.columns)
 
+# ---------------------------------------------------------------- labels that people wrote
+WRITTEN_LABELS = Table(
+    "written_labels",
+    (
+        Column("entity_id", STRING, "Wikidata id"),
+        Column("labels", TEXTS, "label by language code; used after Wikidata's, never attested"),
+    ),
+)
+
 # ---------------------------------------------------------------- facts
 REJECTS = Table(
     "rejects",
@@ -144,13 +153,16 @@ TRUE_OBJECTS = Table(
 )
 
 # `model` is followed by the model's name after a colon. Any but `model` may be followed by `CONVERTED`.
-PROVENANCES = ("label", "variant", "title", "mul", "api", "model")
+WRITTEN = "written"
+PROVENANCES = ("label", "variant", "title", "mul", "api", WRITTEN, "model")
+# Labels that do not come from Wikidata.
+UNATTESTED = (WRITTEN, "model")
 # Traditional Chinese characters were converted to Simplified ones by OpenCC.
 CONVERTED = "+opencc"
 PROVENANCE_DOC = (
     "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
-    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump) or `model:<name>`; `+opencc` after it "
-    "where Traditional Chinese was converted to Simplified"
+    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of "
+    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified"
 )
 LOCALISED_TEXT = pa.struct(
     [
@@ -161,10 +173,10 @@ LOCALISED_TEXT = pa.struct(
 )
 
 
-def localised(languages: Sequence[str]) -> Table:
+def labels(languages: Sequence[str]) -> Table:
     """One row per entity of a candidate; a language's struct is null where no label could be resolved."""
     return Table(
-        "localised",
+        "labels",
         (
             # Not `id`: that is Indonesian.
             Column("entity_id", STRING, "Wikidata id"),
@@ -176,10 +188,10 @@ def localised(languages: Sequence[str]) -> Table:
     )
 
 
-def accepted(languages: Sequence[str]) -> Table:
+def answer_aliases(languages: Sequence[str]) -> Table:
     """One row per answer of a candidate: all its names in each language, the resolved label first."""
     return Table(
-        "accepted",
+        "answer_aliases",
         (
             Column("entity_id", STRING, "Wikidata id"),
             *(Column(code, STRINGS, f"names in {code}, distinct after normalisation") for code in languages),
@@ -187,10 +199,10 @@ def accepted(languages: Sequence[str]) -> Table:
     )
 
 
-def described(languages: Sequence[str]) -> Table:
+def disambiguations(languages: Sequence[str]) -> Table:
     """One row per subject and relation whose label is also that of another subject of the relation."""
     return Table(
-        "described",
+        "disambiguations",
         (
             Column("subject_id", STRING, "Wikidata id of the subject"),
             Column("property_id", STRING, "relation"),
@@ -234,7 +246,7 @@ FEATURES = Table(
     ),
 )
 
-SURVIVORS = Table("survivors", CANDIDATES.columns)
+VALID_CANDIDATES = Table("valid_candidates", CANDIDATES.columns)
 
 SAMPLED = Table(
     "sampled",

@@ -130,6 +130,14 @@ class FeaturesConfig(Section):
     reference_year: int | None = Field(default=None, ge=1, le=9999)
 
 
+class LabelsConfig(Section):
+    """Where labels come from besides Wikidata."""
+
+    # Tables of labels that people wrote (tab separated: qid, then a column per language), the first one winning. They
+    # are used after Wikidata's, and never count as attested. Their content is part of a build's identity.
+    written: tuple[Path, ...] = ()
+
+
 class NamesakesConfig(Section):
     """Subjects of one relation that share a label."""
 
@@ -312,6 +320,7 @@ class Config(Section):
     candidates: CandidatesConfig = CandidatesConfig()
     backfill: BackfillConfig = BackfillConfig()
     features: FeaturesConfig = FeaturesConfig()
+    labels: LabelsConfig = LabelsConfig()
     namesakes: NamesakesConfig = NamesakesConfig()
     questions: QuestionsConfig = QuestionsConfig()
     llm: LlmConfig = LlmConfig()
@@ -329,6 +338,7 @@ class Config(Section):
         unheard: Any = {
             "extract": {"workers", "memory_mb", "max_expansion", "max_window_bytes"},
             "backfill": backfill,
+            "labels": {"written"},
             "llm": True,
             "verification": True,
             "audit": True,

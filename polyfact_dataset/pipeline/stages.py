@@ -68,6 +68,7 @@ CANDIDATES = Stage(
     "choose the statements that may become questions",
     reads=("entities", "statements"),
     writes=("candidates", "true_objects"),
+    inputs=("written_labels",),
 )
 BACKFILL = Stage(
     "backfill",
@@ -82,6 +83,7 @@ LOCALISE = Stage(
     "resolve labels with their provenance",
     reads=("entities", "resolved_candidates", "fetched"),
     writes=("labels", "answer_aliases"),
+    inputs=("written_labels",),
 )
 FEATURES = Stage(
     "features",

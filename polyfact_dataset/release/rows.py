@@ -41,12 +41,12 @@ def accepted_answers(names: Sequence[str], answer: str) -> list[str]:
 
 
 def open_table(
-    items: pa.Table, shared: Mapping[str, pa.Array], labels: Labels, accepted: pa.Table, languages: Sequence[str]
+    items: pa.Table, shared: Mapping[str, pa.Array], labels: Labels, answer_aliases: pa.Table, languages: Sequence[str]
 ) -> pa.Table:
-    """The rows of config `open`. `accepted` has a row for every answer."""
+    """The rows of config `open`. `answer_aliases` has a row for every answer."""
     schema = open_rows(languages).schema
     answers = shared["object_id"]
-    known = accepted.filter(pc.is_in(accepted.column("entity_id"), answers.unique())).combine_chunks()
+    known = answer_aliases.filter(pc.is_in(answer_aliases.column("entity_id"), answers.unique())).combine_chunks()
     ids = known.column("entity_id").combine_chunks()
     rows = pc.index_in(answers, value_set=ids)
     translated, structs = schema.field("translations").type, []
@@ -64,10 +64,14 @@ def open_table(
 
 
 def tables(
-    items: pa.Table, tiers: Mapping[str, pa.Array], localised: pa.Table, accepted: pa.Table, languages: Sequence[str]
+    items: pa.Table,
+    tiers: Mapping[str, pa.Array],
+    question_labels: pa.Table,
+    answer_aliases: pa.Table,
+    languages: Sequence[str],
 ) -> Iterator[tuple[str, pa.Table]]:
     """`parallel`, `open`, then each language: the whole table of shipped rows, aligned with `items`."""
-    labels = Labels(localised)
+    labels = Labels(question_labels)
     shared = shared_columns(items, tiers, labels)
     by_language = {
         code: item_columns(items.column(code).combine_chunks(), shared["subject_id"], labels, code)
@@ -80,7 +84,7 @@ def tables(
     schema = parallel_rows(languages).schema
     translations = pa.StructArray.from_arrays(list(structs.values()), fields=list(schema.field("translations").type))
     yield "parallel", pa.table([*(shared[name] for name in schema.names[:-1]), translations], schema=schema)
-    yield "open", open_table(items, shared, labels, accepted, languages)
+    yield "open", open_table(items, shared, labels, answer_aliases, languages)
     flat = FLAT_ROWS.schema
     for code, columns in by_language.items():
         everything = {**shared, "language": pa.array([code] * len(items), pa.string()), **columns}

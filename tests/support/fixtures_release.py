@@ -11,6 +11,7 @@ import pytest
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
 from tests.support.command import polyfact
 from tests.support.released import parallel_rows_of
+from tests.support.sharing import made_once
 
 CONFIG = """
 languages = ["en", "sw"]
@@ -34,9 +35,8 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory, small_config: Path) -> Path:
     """The release folder of a small build."""
-    out = tmp_path_factory.mktemp("small") / "build"
-    polyfact("build", "--out", out, "--config", small_config, "--quiet")
-    return out / "release"
+    arguments = ("--config", small_config, "--quiet")
+    return made_once(tmp_path_factory, "small", lambda out: polyfact("build", "--out", out, *arguments)) / "release"
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +68,5 @@ def next_dump(tmp_path_factory: pytest.TempPathFactory, dropped_fact: str) -> Pa
 @pytest.fixture(scope="session")
 def following(tmp_path_factory: pytest.TempPathFactory, small: Path, next_dump: Path, small_config: Path) -> Path:
     """The release that is built on `small` from `next_dump`."""
-    out = tmp_path_factory.mktemp("following") / "build"
-    polyfact("build", "--out", out, "--config", small_config, "--dump", next_dump, "--previous", small, "--quiet")
-    return out / "release"
+    arguments = ("--config", small_config, "--dump", next_dump, "--previous", small, "--quiet")
+    return made_once(tmp_path_factory, "following", lambda out: polyfact("build", "--out", out, *arguments)) / "release"
