@@ -19,10 +19,11 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.common.database import stream
 from polyfact_dataset.common.files import write_parquet
+from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.pipeline.context import Context
 from polyfact_dataset.questions.generation import Asking, Fact, Settled
 from polyfact_dataset.questions.scheduler import Candidate, Need
-from polyfact_dataset.questions.templates import FACTS, both_ends, inputs
+from polyfact_dataset.questions.templates import FACTS, both_ends, disambiguation, inputs
 from polyfact_dataset.questions.validate import fault, mark_ambiguous
 from polyfact_dataset.schema import CANDIDATES, questions
 
@@ -47,7 +48,7 @@ class Writing:
         self._context, self._asking, self._connection = context, asking, connection
         self._sampled_subjects = sampled_subjects
         self._config, self._languages = context.config, context.config.languages
-        self._true_objects = context.read("resolved_true_objects")
+        self._true_objects = never_distractors(context.read("resolved_true_objects"), context.read("disambiguations"))
         self._answer_aliases = context.read("answer_aliases")
         # Candidate rows (fact, subject, property, object, priority) in the order of the pool.
         self.candidates: dict[str, dict[str, Any]] = {}
@@ -81,7 +82,8 @@ class Writing:
     # ------------------------------------------------------------ reading
     def _read_candidates(self) -> None:
         """Fills `candidates`, and `unfit` with those that no question could make sound, and why."""
-        query = f"SELECT c.*, d.fault, {both_ends(self._languages)} {FACTS} ORDER BY c.property_id, c.priority"
+        columns = f"c.*, {disambiguation(self._languages)}, {both_ends(self._languages)}"
+        query = f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority"
         for batch in stream(self._connection, query, inputs(self._context)):
             for row in batch.to_pylist():
                 self.candidates[row["fact_id"]] = {name: row[name] for name in CANDIDATES.schema.names}
@@ -132,9 +134,8 @@ class Writing:
     def _facts(self, ids: list[str]) -> Iterator[Fact]:
         """The facts with all that a prompt needs, in the order of the pool."""
         self._connection.register("chosen", pa.table({"fact_id": pa.array(ids, pa.string())}))
-        descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in self._languages)
         query = f"""
-            SELECT c.*, s.types AS subject_types, {both_ends(self._languages)}, {descriptions},
+            SELECT c.*, s.types AS subject_types, {both_ends(self._languages)}, {disambiguation(self._languages)},
                    sn.descriptions AS subject_descriptions, sk.labels AS subject_kinds,
                    an.descriptions AS object_descriptions, ak.labels AS object_kinds
             {FACTS}
@@ -189,7 +190,7 @@ class Writing:
         path = self._context.target("questions")
         table = pa.Table.from_pylist(rows, schema=questions(self._languages).schema)
         write_parquet(path, table)
-        mark_ambiguous(self._connection, str(path), self._languages)
+        mark_ambiguous(self._connection, str(path), str(self._context.path("labels")), self._languages)
         doubtful = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
         sure = pc.invert(pc.is_in(table.column("fact_id"), pa.array(doubtful, pa.string())))
         valid = table.filter(sure).select(CANDIDATES.schema.names)
