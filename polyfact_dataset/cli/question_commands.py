@@ -1,4 +1,4 @@
-"""`polyfact questions write-batches`, `read-batches` and `status`: questions by batch files, and how far they are.
+"""`polyfact questions export-batches`, `import-batches` and `status`: questions by batch files, and how far they are.
 
 They take the configuration from the build folder, so that what they ask is what the build will look for. None of them
 changes a stage.
@@ -109,7 +109,7 @@ def write_batches(
     for path in paths:
         print(path)
     if not finished:
-        more = f"; {waiting:,} more wait in earlier files (--again writes them once more)" if waiting else ""
+        more = f"; {waiting:,} more wait in earlier files (--include-pending writes them once more)" if waiting else ""
         print(f"{shards.written:,} requests to {asking.config.model} in {_files(len(paths))}{more}", file=sys.stderr)
 
 
@@ -136,7 +136,7 @@ class _Once:
 def read_batches(files: Sequence[Path], out: Path, model_cache: Path | None) -> None:
     """Takes the answers of batch files into the cache and prints what became of their lines."""
     if model_cache is None and not out.is_dir():
-        raise ConfigError(f"{out} is no build folder; give the --out of write-batches")
+        raise ConfigError(f"{out} is no build folder; give the --out of export-batches")
     intake = take_in(files, model_cache or out / CACHE_NAME)
     if intake.counts["unknown"]:
         print("unknown lines answer requests that were not written with this --out", file=sys.stderr)

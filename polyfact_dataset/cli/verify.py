@@ -10,10 +10,10 @@ import typer
 from polyfact_dataset.cli.options import (
     MAX_MB,
     MAX_REQUESTS,
-    Again,
     BatchFiles,
     Budget,
     ConfigFile,
+    IncludePending,
     MaxMb,
     MaxRequests,
     PriceIn,
@@ -122,8 +122,8 @@ def judge_command(
     judge.run(judge.Order(folder, parallel, self_test, items), judge.reached(settings, cached), Log(quiet=quiet))
 
 
-@app.command("write-batches")
-def write_batches_command(
+@app.command("export-batches")
+def export_batches_command(
     folder: Folder = _HERE,
     model: Model = None,
     parallel: Parallel = False,
@@ -136,7 +136,7 @@ def write_batches_command(
     ] = None,
     max_requests: MaxRequests = MAX_REQUESTS,
     max_mb: MaxMb = MAX_MB,
-    again: Again = False,
+    include_pending: IncludePending = False,
     model_cache: ModelCache = None,
     config: ConfigFile = None,
 ) -> None:
@@ -145,11 +145,11 @@ def write_batches_command(
 
     settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
     order = judge.Order(folder, parallel, self_test, items)
-    judge.write_batches(order, settings, to, limits(max_requests, max_mb), again)
+    judge.write_batches(order, settings, to, limits(max_requests, max_mb), include_pending)
 
 
-@app.command("read-batches")
-def read_batches_command(
+@app.command("import-batches")
+def import_batches_command(
     files: BatchFiles,
     folder: Folder = _HERE,
     model_cache: ModelCache = None,

@@ -129,7 +129,7 @@ def write(context: Context, sampled_subjects: SampledSubjects) -> Report:
             if not writing.run(settle_cached(asking, cache, lambda request: missing.add(request.key))):
                 raise RetryableError(
                     f"{len(missing):,} requests to {asking.config.model} have no answer yet. Give --base-url for a "
-                    f"live endpoint, or ask by batch files: polyfact questions write-batches --out {context.out}"
+                    f"live endpoint, or ask by batch files: polyfact questions export-batches --out {context.out}"
                 )
         else:
             with Live(context, asking, cache) as live:

@@ -217,7 +217,7 @@ def _unfinished(work: Work, left: int, missing: set[str]) -> str:
     if missing:
         return (
             f"{len(missing):,} requests to {work.config.verification.model} have no answer yet. Give --base-url for a "
-            f"live endpoint, or ask by batch files: polyfact verify write-batches --folder {work.order.folder}"
+            f"live endpoint, or ask by batch files: polyfact verify export-batches --folder {work.order.folder}"
         )
     return f"{left:,} found no answer in time; everything answered is kept: run again to ask for the rest"
 
@@ -248,14 +248,14 @@ def write_batches(order: Order, config: Config, to: Path | None, limits: tuple[i
     if not seen:
         print(f"Nothing is left to ask. Go on with: polyfact verify judge --cached --folder {order.folder}")
         return
-    more = f"; {waiting:,} more wait in earlier files (--again writes them once more)" if waiting else ""
+    more = f"; {waiting:,} more wait in earlier files (--include-pending writes them once more)" if waiting else ""
     print(f"{shards.written:,} requests to {config.verification.model} in {len(paths)} files{more}", file=sys.stderr)
 
 
 def read_batches(files: Sequence[Path], folder: Path, cache_path: Path | None) -> None:
     """Takes the answers of batch files into the cache and prints what became of their lines."""
     if cache_path is None and not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder of a verification; give the --folder of write-batches")
+        raise ConfigError(f"{folder} is no folder of a verification; give the --folder of export-batches")
     take_in(files, cache_path or folder / CACHE_NAME)
 
 
