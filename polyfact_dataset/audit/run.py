@@ -108,9 +108,7 @@ def run_alone(folder: Path, target: Path, config: Config, log: Log) -> dict[str,
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {target}: {error.strerror}; give --output with a folder to write to"
-        ) from error
+        raise ConfigError(f"cannot write {target}: {error.strerror}; give --out with a folder to write to") from error
     if not os.access(target, os.W_OK):
-        raise ConfigError(f"cannot write {target}: it is read-only; give --output with a folder to write to")
+        raise ConfigError(f"cannot write {target}: it is read-only; give --out with a folder to write to")
     return audit(folder, target, Making.of(folder), config, log)

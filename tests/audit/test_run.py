@@ -95,7 +95,7 @@ def test_the_command_refuses_and_lists_the_broken_gates(refused: Path, tmp_path:
 
 def test_a_read_only_place_is_said_so(refused: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="give --output"):
+    with pytest.raises(ConfigError, match="give --out"):
         run_alone(refused, tmp_path / "file" / "report", load_config(), QUIET)
 
 
