@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bz2
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from polyfact_dataset.sample import make
-from polyfact_dataset.sample.check import Report, check_form, check_reference
-from polyfact_dataset.sample.tables import Entity, Statement, load_entities, load_labels, load_statements
+from polyfact_dataset.sample.check import Report, check_form, check_people, check_reference
+from polyfact_dataset.sample.tables import Entity, Person, Statement, load_entities, load_labels, load_statements
 from tests.conftest import SHARED
 
 
@@ -68,6 +69,22 @@ def test_planted_errors_are_found() -> None:
         report = Report()
         check_form(known, [statement], report)
         assert len(report.errors) == count, statement
+
+
+def test_planted_errors_about_people_are_found() -> None:
+    good = Person("Q937", "male", "1879", "1955", "Albert Einstein", "people.tsv:2")
+    planted = [
+        (good, 0),
+        (replace(good, note="Niels Bohr"), 1),
+        (replace(good, sex="m"), 1),
+        (replace(good, born="long ago"), 1),
+        (replace(good, died="1789"), 1),
+        (replace(good, born="-70", died="-19"), 0),
+    ]
+    for person, count in planted:
+        report = Report()
+        check_people([person], {"Q937": "Albert Einstein"}, report)
+        assert len(report.errors) == count, person
 
 
 def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Path) -> None:

@@ -66,7 +66,8 @@ class CandidatesConfig(Section):
     # English labels that are catalogue designations (asteroids, genes, stars, road numbers), not names.
     catalogue_patterns: tuple[str, ...] = (
         r"^\(\d+\) ",
-        r"^\d{4,} [A-Z][a-z]+$",
+        # Not years: "1955 Dodge" and "2017 Movistar Team" are names.
+        r"^(1[0-7]\d\d|2[1-9]\d\d|[3-9]\d{3}|\d{5,}) [A-Z][a-z]+$",
         r"^[A-Z]{1,6}[ -]?[JG]?\d[\d.+\-]{5,}",
         r"^(NGC|IC|HD|HIP|HR|UGC|PGC|Messier|Gliese|Kepler|WASP|SDSS|2MASS|GRB|PSR|TYC|BD|CD|SN)[ -]?[J+-]?\d",
         r"^\d{4} [A-Z]{2}\d*$",
@@ -144,8 +145,9 @@ class LabelsConfig(Section):
 class NamesakesConfig(Section):
     """Subjects of one relation that share a label."""
 
-    # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous.
-    min_sitelinks_share: float = Field(default=0.0, ge=0)
+    # A namesake with fewer sitelinks than this share of the subject's does not make the name ambiguous. Measured:
+    # cities above a million inhabitants lost 12.2 % of their facts at 0 and 3.2 % at 0.25.
+    min_sitelinks_share: float = Field(default=0.25, ge=0)
 
 
 SystemRole = Literal["system", "developer", "none"]

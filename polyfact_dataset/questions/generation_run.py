@@ -19,10 +19,11 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.common.database import stream
 from polyfact_dataset.common.files import write_parquet
+from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.pipeline.context import Context
 from polyfact_dataset.questions.generation import FactInput, FactOutcome, QuestionGenerator
 from polyfact_dataset.questions.scheduler import Candidate, CandidateScheduler
-from polyfact_dataset.questions.templates import FACTS, both_ends, inputs
+from polyfact_dataset.questions.templates import FACTS, both_ends, disambiguation, inputs
 from polyfact_dataset.questions.validate import fault, mark_ambiguous
 from polyfact_dataset.schema import CANDIDATES, questions
 
@@ -47,7 +48,7 @@ class GenerationRun:
         self._context, self._generator, self._connection = context, generator, connection
         self._sampled_subjects = sampled_subjects
         self._config, self._languages = context.config, context.config.languages
-        self._true_objects = context.read("resolved_true_objects")
+        self._true_objects = never_distractors(context.read("resolved_true_objects"), context.read("disambiguations"))
         self._answer_aliases = context.read("answer_aliases")
         # Candidate rows (fact, subject, property, object, priority) by relation and priority.
         self.candidates: dict[str, dict[str, Any]] = {}
@@ -132,9 +133,8 @@ class GenerationRun:
     def _facts(self, ids: list[str]) -> Iterator[tuple[str, FactInput]]:
         """The facts by id, with all that a prompt needs, by relation and priority."""
         self._connection.register("chosen", pa.table({"fact_id": pa.array(ids, pa.string())}))
-        descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in self._languages)
         query = f"""
-            SELECT c.*, s.types AS subject_types, {both_ends(self._languages)}, {descriptions},
+            SELECT c.*, s.types AS subject_types, {both_ends(self._languages)}, {disambiguation(self._languages)},
                    sn.descriptions AS subject_descriptions, sk.labels AS subject_kinds,
                    an.descriptions AS object_descriptions, ak.labels AS object_kinds
             {FACTS}
@@ -189,13 +189,15 @@ class GenerationRun:
         path = self._context.target("questions")
         table = pa.Table.from_pylist(rows, schema=questions(self._languages).schema)
         write_parquet(path, table)
-        mark_ambiguous(self._connection, str(path), self._languages)
+        labels = self.labels(rows)
+        write_parquet(labels_path := self._context.target("question_labels"), labels)
+        mark_ambiguous(self._connection, str(path), str(labels_path), self._languages)
         ambiguous = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
         unambiguous = pc.invert(pc.is_in(table.column("fact_id"), pa.array(ambiguous, pa.string())))
         valid = table.filter(unambiguous).select(CANDIDATES.schema.names)
         return self._sampled_subjects(
             valid,
-            self.labels(rows),
+            labels,
             self._answer_aliases,
             table,
             self._true_objects,

@@ -9,7 +9,8 @@ from typing import Any
 from polyfact_dataset.catalog.language import Language, language
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import in_scripts, mixes_scripts
-from polyfact_dataset.facts.labels import simplified, usable
+from polyfact_dataset.facts.chinese import simplified
+from polyfact_dataset.facts.labels import usable
 from polyfact_dataset.llm.protocol import Answer
 from polyfact_dataset.llm.response_text import InvalidResponse, finished_text, parse_object
 from polyfact_dataset.questions.validate import fault

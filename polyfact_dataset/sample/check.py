@@ -15,7 +15,7 @@ import json
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,9 +30,11 @@ from polyfact_dataset.facts.labels import DISAMBIGUATION
 from polyfact_dataset.sample.tables import (
     LANGUAGES,
     Entity,
+    Person,
     Statement,
     load_entities,
     load_labels,
+    load_people,
     load_statements,
 )
 
@@ -73,6 +75,29 @@ def check_form(
     seen: set[tuple[str, str, str, str]] = set()
     for statement in statements:
         _check_statement(statement, names, seen, report)
+
+
+def check_people(people: list[Person], names: Mapping[str, str], report: Report) -> None:
+    """Every rule that the table of persons must obey; `names` are the English labels by id."""
+    for person in people:
+        where = f"{person.where}: {person.qid}"
+        if person.note != names.get(person.qid):
+            report.errors.append(f"{where}: the note says {person.note!r}, the id says {names.get(person.qid)!r}")
+        if person.sex not in ("male", "female"):
+            report.errors.append(f"{where}: sex {person.sex!r}")
+        years = [int(year) for year in (person.born, person.died) if re.fullmatch(r"-?[1-9]\d{0,3}", year)]
+        if len(years) != sum(map(bool, (person.born, person.died))):
+            report.errors.append(f"{where}: {person.born!r} and {person.died!r} must be years")
+        elif len(years) == 2 and not 8 < years[1] - years[0] < 120:
+            report.errors.append(f"{where}: born {years[0]}, died {years[1]}")
+
+
+def english_names(entities: Iterable[Entity], written: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Id -> English label, attested or written."""
+    names: dict[str, str] = {}
+    for entity in entities:
+        names.setdefault(entity.qid, entity.labels.get("en") or written.get(entity.qid, {}).get("en", ""))
+    return names
 
 
 def _check_label(entity: Entity, code: str, written: Mapping[str, str], report: Report) -> None:
@@ -275,11 +300,13 @@ def main() -> int:
     arguments = parser.parse_args()
     report = Report()
     try:
-        entities, statements, written = load_entities(), load_statements(), load_labels()
+        entities, people = load_entities(), load_people()
+        statements, written = load_statements(), load_labels()
     except PolyFactError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     check_form(entities, statements, report, written)
+    check_people(people, english_names(entities, written), report)
     if arguments.reference:
         check_reference(entities, written, statements, arguments.reference, report)
     for title, lines in (("error", report.errors), ("look at", report.differences)):
