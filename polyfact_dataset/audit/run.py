@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from polyfact_dataset.audit import load, report
-from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import (
     answerability,
     balance,
@@ -78,9 +78,9 @@ def findings(release: Release, found: list[Section]) -> pa.Table:
     return pa.concat_tables([section.findings(split_of) for section in found])
 
 
-def audit(folder: Path, target: Path, making: Making, config: Config, log: Log) -> dict[str, Any]:
+def audit(folder: Path, target: Path, build_tables: BuildTables, config: Config, log: Log) -> dict[str, Any]:
     """Audits the release in `folder`, writes the report into `target` and returns it."""
-    release = load.read(folder, config, making)
+    release = load.read(folder, config, build_tables)
     log.line(f"audit: {len(release):,} facts in {len(release.items)} languages, content {release.content[:16]}")
     found = sections(release, config, log)
     summary = report.as_json(release, found, config.audit)
@@ -95,7 +95,9 @@ def audit(folder: Path, target: Path, making: Making, config: Config, log: Log) 
 
 def run(context: Context) -> Report:
     """Audits the release of the build. A broken gate is no error here: the report must stand to be read."""
-    summary = audit(stage_folder(context.out, EXPORT), context.folder, Making(context.out), context.config, context.log)
+    summary = audit(
+        stage_folder(context.out, EXPORT), context.folder, BuildTables(context.out), context.config, context.log
+    )
     return Report({"passed": summary["passed"], "broken": summary["broken"], "content": summary["content"]})
 
 
@@ -113,4 +115,4 @@ def run_alone(folder: Path, target: Path, config: Config, log: Log) -> dict[str,
         ) from error
     if not os.access(target, os.W_OK):
         raise ConfigError(f"cannot write {target}: it is read-only; give --output with a folder to write to")
-    return audit(folder, target, Making.of(folder), config, log)
+    return audit(folder, target, BuildTables.of(folder), config, log)

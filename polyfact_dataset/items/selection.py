@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.items.distractors import NoDrawingError
 from polyfact_dataset.items.splits import Fact, Selection, select
 from polyfact_dataset.items.strata import Pool
 from polyfact_dataset.pipeline.context import Context, Report, Tally
@@ -21,7 +22,7 @@ from polyfact_dataset.pipeline.stages import CANDIDATES
 from polyfact_dataset.schema import REJECTS, SAMPLED, SPLITS
 
 _ROUNDS = 40
-Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]] | int]
+Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]]
 """What was drawn in earlier rounds, by stratum and its facts."""
 
 
@@ -53,12 +54,12 @@ def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | No
             stratum = f"{relation}/{split}/{number}"
             key = (stratum, tuple(fact.id for fact in members))
             if key not in known:
-                known[key] = pool.draw(members, f"{config.seed}/{stratum}")
-            result = known[key]
-            if isinstance(result, int):
-                drawn.unserved.append(members[result].id)
-                continue
-            for fact, distractors in zip(members, result):
+                try:
+                    known[key] = pool.draw(members, f"{config.seed}/{stratum}")
+                except NoDrawingError as error:
+                    drawn.unserved.append(members[error.row].id)
+                    continue
+            for fact, distractors in zip(members, known[key]):
                 drawn.rows.append(
                     {
                         "fact_id": fact.id,

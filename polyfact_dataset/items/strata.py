@@ -134,11 +134,11 @@ class Pool:
         row = self._row[fact]
         return tuple(normalise(self._questions.column(code)[row].as_py()) for code in self.languages)
 
-    def clash(self, one: str, other: str) -> bool:
+    def conflicting(self, one: str, other: str) -> bool:
         """Whether two entities may not stand in one item: the same, or the same text in some language."""
         return one == other or other in self._same_text.get(one, ())
 
-    def barred(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
+    def excluded(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
         """Whether an entity may not be offered: a true answer, looks like one, or named in the question."""
         true = self._true[fact.subject, fact.relation]
         if entity in true or entity == fact.subject or not true.isdisjoint(self._same_text.get(entity, ())):
@@ -171,28 +171,26 @@ class Pool:
         parts = [part for whole in parts for part in _cut(whole, in_all, config)]
         return [(f"{number:03}", part) for number, part in enumerate(parts)]
 
-    def draw(self, facts: Sequence[Fact], seed: str) -> list[tuple[str, ...]] | int:
-        """Distractors for one stratum, or the position of a fact that cannot be served.
+    def draw(self, facts: Sequence[Fact], seed: str) -> list[tuple[str, ...]]:
+        """Three entity ids per fact of one stratum; `seed` names the stratum.
 
-        The result holds three entity ids per fact; `seed` names the stratum.
+        Raises `NoDrawingError` with the position of a fact that cannot be served.
         """
         names = sorted({fact.answer for fact in facts})
         index = {name: position for position, name in enumerate(names)}
         questions = [self.questions_of(fact.id) for fact in facts]
         known: dict[tuple[int, int], bool] = {}
 
-        def barred(row: int, entity: int) -> bool:
+        def excluded(row: int, entity: int) -> bool:
             key = (row, entity)
             if key not in known:
-                known[key] = self.barred(facts[row], questions[row], names[entity])
+                known[key] = self.excluded(facts[row], questions[row], names[entity])
             return known[key]
 
-        def clash(one: int, other: int) -> bool:
-            return one == other or self.clash(names[one], names[other])
+        def conflicting(one: int, other: int) -> bool:
+            return one == other or self.conflicting(names[one], names[other])
 
-        drawing = draw([index[fact.answer] for fact in facts], barred, clash, seed)
-        if isinstance(drawing, int):
-            return drawing
+        drawing = draw([index[fact.answer] for fact in facts], excluded, conflicting, seed)
         return [tuple(names[column[row]] for column in drawing.columns) for row in range(len(facts))]
 
 

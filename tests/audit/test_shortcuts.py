@@ -133,7 +133,7 @@ def test_grammar_of_the_wording_betrays_the_gold() -> None:
     assert right[~train].mean() < 0.5
 
 
-def test_trained_opponents_do_not_see_what_is_held_out() -> None:
+def test_trained_classifiers_do_not_see_what_is_held_out() -> None:
     rows = clean_rows(600, answers=40)
     release = as_release(rows)
     items = release.items["en"]
