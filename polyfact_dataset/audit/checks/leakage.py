@@ -22,6 +22,14 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import script_of
 from polyfact_dataset.config.audit import AuditConfig
 
+# What the report tells its reader.
+SUMMARY = (
+    "A name counts as mentioned where a word boundary ends it: in a Japanese question a Latin name needs no Latin "
+    "letter beside it, and Han and kana names match anywhere. Bengali names may carry endings, Arabic ones prefixes. "
+    "Names below three characters (two in Han or kana) are skipped. The answer is also searched in its other cases, "
+    "where the language file lists endings, and a person's by the family name."
+)
+
 _UNSPACED = {"Hani", "Hira", "Kana", "Thai"}
 _FLOOR, _UNSPACED_FLOOR = 3, 2
 _CHECKS = ("leak_gold", "leak_alias", "leak_inflected", "leak_surname", "leak_distractor", "leak_subject")
@@ -127,7 +135,7 @@ def _subjects(items: Items, release: Release) -> list[tuple[int, str]]:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures leaks; see the module."""
-    section = Section("leakage", "Leakage", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("leakage", "Leakage", SUMMARY, config)
     people = {relation.id for relation in all_relations().values() if relation.people == "answers"}
     for code, items in release.items.items():
         ids = release.array("fact_id")[items.rows]
