@@ -57,6 +57,21 @@ ENTITIES = Table(
         Column("aliases", TEXTS, "aliases in the same codes"),
         Column("descriptions", TEXTS, "short descriptions in the same codes"),
         Column("titles", TEXTS, "Wikipedia titles; `code` is the wiki, such as `enwiki`"),
+        # Current values of best rank, in statement order, as for `types`.
+        Column("sexes", STRINGS, "P21 values: sex or gender"),
+        Column("occupations", STRINGS, "P106 values"),
+        Column("located_in", STRINGS, "P131 values: administrative territories"),
+        Column("subclass_of", STRINGS, "P279 values"),
+        Column("part_of", STRINGS, "P361 values"),
+        Column("countries", STRINGS, "P17 values"),
+        Column("continents", STRINGS, "P30 values"),
+        Column("citizenships", STRINGS, "P27 values: countries of citizenship"),
+        # The earliest of the current values of best rank that are known to the year; negative before year 1.
+        Column("birth_year", pa.int32(), "P569", nullable=True),
+        Column("death_year", pa.int32(), "P570", nullable=True),
+        Column("inception_year", pa.int32(), "P571", nullable=True),
+        Column("publication_year", pa.int32(), "P577", nullable=True),
+        Column("is_dead", pa.bool_(), "has a date of death (P570), be the date known or not"),
     ),
 )
 
@@ -198,6 +213,26 @@ def questions(languages: Sequence[str]) -> Table:
         ),
     )
 
+
+FEATURES = Table(
+    "features",
+    (
+        Column("entity_id", STRING, "subject or object of a candidate"),
+        Column("kind", STRING, "the kind of its types (`catalog.relation.kind_of`)", nullable=True),
+        Column("types", STRINGS, "P31 values"),
+        Column("sex", STRING, "`male` or `female`; null where unknown, another, or not one", nullable=True),
+        Column("birth_year", pa.int32(), "P569; negative before year 1", nullable=True),
+        Column("death_year", pa.int32(), "P570", nullable=True),
+        Column("is_living", pa.bool_(), "of persons whose year of birth is known; false where P570 says so", True),
+        Column("inception_year", pa.int32(), "P571", nullable=True),
+        Column("publication_year", pa.int32(), "P577", nullable=True),
+        Column("occupations", STRINGS, "P106 values"),
+        Column("country", STRING, "P17, P27 or P495; else that of the territory (P131) it lies in", nullable=True),
+        Column("continent", STRING, "P30, else that of the country", nullable=True),
+        Column("containers", STRINGS, "all that it lies in or is part of (P131, P361, P17, P30), directly or not"),
+        Column("sitelinks", pa.int32(), "number of sitelinks"),
+    ),
+)
 
 SURVIVORS = Table("survivors", CANDIDATES.columns)
 

@@ -125,6 +125,14 @@ class BackfillConfig(Section):
         return self
 
 
+class FeaturesConfig(Section):
+    """What wording and matching go by."""
+
+    # Who was born more than 110 years before it is taken to be dead. By default the latest year of births and
+    # publications in the dump, without the last thousandth, which holds announcements and errors.
+    reference_year: int | None = Field(default=None, ge=1, le=9999)
+
+
 class NamesakesConfig(Section):
     """Subjects of one relation that share a label."""
 
@@ -306,6 +314,7 @@ class Config(Section):
     extract: ExtractConfig = ExtractConfig()
     candidates: CandidatesConfig = CandidatesConfig()
     backfill: BackfillConfig = BackfillConfig()
+    features: FeaturesConfig = FeaturesConfig()
     namesakes: NamesakesConfig = NamesakesConfig()
     questions: QuestionsConfig = QuestionsConfig()
     llm: LlmConfig = LlmConfig()

@@ -83,6 +83,13 @@ LOCALISE = Stage(
     reads=("entities", "resolved_candidates", "fetched"),
     writes=("labels", "answer_aliases"),
 )
+FEATURES = Stage(
+    "features",
+    "facts.features",
+    "gather what wording and matching go by: kind, sex, years, places",
+    reads=("entities", "statements", "resolved_candidates", "fetched"),
+    writes=("features",),
+)
 NAMESAKES = Stage(
     "namesakes",
     "facts.ambiguous_names",
@@ -168,6 +175,7 @@ STAGES: tuple[Stage, ...] = (
     CANDIDATES,
     BACKFILL,
     LOCALISE,
+    FEATURES,
     NAMESAKES,
     QUESTIONS,
     VALIDATE,
