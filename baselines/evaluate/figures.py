@@ -10,7 +10,8 @@ import numpy as np
 from baselines import metrics
 from baselines.evaluate.series import Series
 from baselines.evaluate.tables import GROUPS, TITLES, Found
-from baselines.figures import COLOURS, Figure, canvas, style, write
+from baselines.figures import Figure, canvas, style, write
+from polyfact_dataset.common.plot_style import COLOURS
 
 
 def accuracy_by_language(name: str, own: dict[str, Series]) -> Any:

@@ -59,10 +59,10 @@ def audit(release: Path, output: Path | None, config_file: Path | None, quiet: b
     from polyfact_dataset.audit.run import run_alone
 
     target = output if output is not None else release / "audit"
-    found = run_alone(release, target, load_config(config_file), Log(quiet=quiet))
+    report = run_alone(release, target, load_config(config_file), Log(quiet=quiet))
     if not quiet:
-        summary.show_audit(found, target)
-    refuse(found["broken"], target)
+        summary.show_audit(report, target)
+    refuse(report.broken, target)
 
 
 def merge(

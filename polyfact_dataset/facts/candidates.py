@@ -136,7 +136,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     )
     patterns = "|".join(f"(?:{pattern})" for pattern in config.candidates.catalogue_patterns) or "^$."
     connection.execute(
-        f"""
+        rf"""
         CREATE TEMP TABLE judged AS
         WITH resolved AS (
             SELECT subject, property, coalesce(target, object) AS object, rank, truthy, ended

@@ -15,6 +15,7 @@ import pyarrow as pa
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.ambiguous_names import never_distractors
+from polyfact_dataset.items.distractors import NoDrawingError
 from polyfact_dataset.items.splits import Fact, Selection, select
 from polyfact_dataset.items.strata import Pool
 from polyfact_dataset.pipeline.context import Context, Report, Tally
@@ -22,7 +23,7 @@ from polyfact_dataset.pipeline.stages import CANDIDATES
 from polyfact_dataset.schema import REJECTS, SAMPLED, SPLITS
 
 _ROUNDS = 40
-Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]] | int]
+Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]]
 """What was drawn in earlier rounds, by stratum and its facts."""
 
 
@@ -54,12 +55,12 @@ def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | No
             stratum = f"{relation}/{split}/{number}"
             key = (stratum, tuple(fact.id for fact in members))
             if key not in known:
-                known[key] = pool.draw(members, f"{config.seed}/{stratum}")
-            result = known[key]
-            if isinstance(result, int):
-                drawn.unserved.append(members[result].id)
-                continue
-            for fact, distractors in zip(members, result):
+                try:
+                    known[key] = pool.draw(members, f"{config.seed}/{stratum}")
+                except NoDrawingError as error:
+                    drawn.unserved.append(members[error.row].id)
+                    continue
+            for fact, distractors in zip(members, known[key]):
                 drawn.rows.append(
                     {
                         "fact_id": fact.id,
@@ -125,12 +126,13 @@ def sampled_subjects(
     true_objects: pa.Table,
     config: Config,
     previous: Mapping[str, str] | None = None,
+    features: pa.Table | None = None,
 ) -> dict[str, set[str]]:
     """Relation -> subjects of the facts that the sampler would take from these tables; empty where it could draw none.
 
     The generation of questions asks this after each round, to know of which relations more facts are needed.
     """
-    pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages)
+    pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages, features)
     found: dict[str, set[str]] = defaultdict(set)
     try:
         chosen, _ = choose(pool, config, previous)
@@ -156,6 +158,7 @@ def run(context: Context) -> Report:
         context.read("questions"),
         never_distractors(context.read("resolved_true_objects"), context.read("disambiguations")),
         config.languages,
+        context.read("features"),
     )
     if not pool.facts:
         raise DataError("no fact survived validation; see the rejects of the earlier stages for the reasons")

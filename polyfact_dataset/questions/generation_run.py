@@ -48,6 +48,7 @@ class Writing:
         self._context, self._asking, self._connection = context, asking, connection
         self._sampled_subjects = sampled_subjects
         self._config, self._languages = context.config, context.config.languages
+        self._features = context.read("features")
         self._true_objects = never_distractors(context.read("resolved_true_objects"), context.read("disambiguations"))
         self._answer_aliases = context.read("answer_aliases")
         # Candidate rows (fact, subject, property, object, priority) in the order of the pool.
@@ -202,6 +203,7 @@ class Writing:
             self._true_objects,
             self._config,
             self._context.previous,
+            self._features,
         )
 
 
