@@ -16,6 +16,7 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.items.distractors import NoDrawingError
+from polyfact_dataset.items.small_relations import as_sentence, choose_whole
 from polyfact_dataset.items.splits import Fact, Selection, select
 from polyfact_dataset.items.strata import Pool
 from polyfact_dataset.pipeline.context import Context, Report, Tally
@@ -97,7 +98,9 @@ def choose(
     )
 
 
-def _tally(pool: Pool, rows: list[dict[str, object]], unserved: Collection[str]) -> tuple[Tally, list[dict[str, str]]]:
+def _tally(
+    pool: Pool, rows: list[dict[str, object]], unserved: Collection[str], left_out: Collection[str]
+) -> tuple[Tally, list[dict[str, str]]]:
     tally, rejects = Tally(), []
     chosen = {row["fact_id"]: row for row in rows}
     asked = {(row["subject_id"], row["property_id"]) for row in rows}
@@ -109,6 +112,8 @@ def _tally(pool: Pool, rows: list[dict[str, object]], unserved: Collection[str])
                 continue
             if fact.id in unserved:
                 reason = "no_distractors"
+            elif relation in left_out:
+                reason = "relation_too_small"
             elif (fact.subject, relation) in asked:
                 reason = "subject_already_asked"
             else:
@@ -135,7 +140,7 @@ def sampled_subjects(
     pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages, features)
     found: dict[str, set[str]] = defaultdict(set)
     try:
-        chosen, _ = choose(pool, config, previous)
+        chosen, _, _ = choose_whole(pool, config, previous, choose)
     except DataError:
         # Too few for any drawing: more are asked, and the sample stage reports it if there are no more.
         return found
@@ -162,15 +167,17 @@ def run(context: Context) -> Report:
     )
     if not pool.facts:
         raise DataError("no fact survived validation; see the rejects of the earlier stages for the reasons")
-    rows, unserved = choose(pool, config, context.previous)
+    rows, unserved, left_out = choose_whole(pool, config, context.previous, choose)
     if not rows:
         raise DataError(
             "no relation has four answers that can be told apart in every language; "
             "see the rejects of the earlier stages, or lower candidates.min_languages"
         )
-    tally, rejects = _tally(pool, rows, unserved)
+    tally, rejects = _tally(pool, rows, unserved, left_out)
     context.write("sampled", pa.Table.from_pylist(rows, schema=SAMPLED.schema))
     context.write("rejects", pa.Table.from_pylist(rejects, schema=REJECTS.schema))
+    for relation, sizes in left_out.items():
+        context.log.line(as_sentence(relation, sizes, config.sample))
     splits = Counter(str(row["split"]) for row in rows)
     if len(rows) < config.facts:
         pools = context.entry(CANDIDATES)["tally"]
@@ -183,4 +190,5 @@ def run(context: Context) -> Report:
         context.log.line(f"sample: {len(rows):,} facts of the {config.facts:,} asked for; {why}")
     if set(splits) != set(SPLITS):
         context.log.line("sample: too few facts for validation and test; a relation needs at least 12")
-    return Report({"facts": len(rows), "splits": dict(sorted(splits.items()))}, tally)
+    counts = {"facts": len(rows), "splits": dict(sorted(splits.items())), "small_relations": left_out}
+    return Report(counts, tally)

@@ -15,6 +15,7 @@ from polyfact_dataset.audit.release import Items, Release, relation_order
 from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.audit.stats import corrected, uniform_p
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.schema import SPLITS
 
 # What the report tells its reader.
 SUMMARY = (
@@ -68,6 +69,17 @@ def _relations(release: Release, section: Section) -> None:
             span=(0, None),
         )
     )
+
+
+def _empty_splits(release: Release, section: Section) -> None:
+    """Relations that lack facts in some split; one in train alone is no part of the evaluation, and lacks nothing."""
+    counts = Counter(zip(release.column("property_id"), release.column("split")))
+    for relation in sorted(set(release.column("property_id")), key=relation_order):
+        sizes = {split: counts[relation, split] for split in SPLITS}
+        held_out = sizes["validation"] + sizes["test"]
+        short = [f"{split} holds {size}" for split, size in sizes.items() if size < 4]
+        if short and held_out:
+            section.find("relation_splits", [relation], "", [f"{', '.join(short)} of at least 4 facts"])
 
 
 def _answers(release: Release, section: Section) -> float:
@@ -176,6 +188,8 @@ def audit(release: Release, config: AuditConfig) -> Section:
     _subjects(release, section)
     section.gate_count("split_subjects")
     _relations(release, section)
+    _empty_splits(release, section)
+    section.gate_count("relation_splits")
     section.gate("answer_share", _answers(release, section))
     share = _multiplicity(release, section)
     section.gate(
