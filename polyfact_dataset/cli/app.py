@@ -13,6 +13,7 @@ from polyfact_dataset import __version__
 from polyfact_dataset.cli.options import (
     Budget,
     ConfigFile,
+    Exclude,
     ModelCache,
     Objections,
     Out,
@@ -96,6 +97,7 @@ def _command(until: Stage) -> Callable[..., None]:
         price_out: PriceOut = None,
         budget: Budget = None,
         objections: Objections = None,
+        exclude: Exclude = None,
         verification: Verification = None,
         overwrite: Overwrite = False,
         quiet: Quiet = False,
@@ -113,6 +115,7 @@ def _command(until: Stage) -> Callable[..., None]:
             config_file=config,
             previous=previous,
             objections=objections,
+            exclude=exclude,
             verification=verification,
             overwrite=overwrite,
             quiet=quiet,

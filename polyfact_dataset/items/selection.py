@@ -7,7 +7,7 @@ of its pool, until every chosen fact has three exchangeable distractors.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -99,13 +99,20 @@ def choose(
 
 
 def _tally(
-    pool: Pool, rows: list[dict[str, object]], unserved: Collection[str], left_out: Collection[str]
+    pool: Pool,
+    rows: list[dict[str, object]],
+    unserved: Collection[str],
+    left_out: Collection[str],
+    excluded: Sequence[Fact] = (),
 ) -> tuple[Tally, list[dict[str, str]]]:
     tally, rejects = Tally(), []
+    for fact in sorted(excluded, key=_by_id):
+        tally.count(fact.relation, "excluded")
+        rejects.append({"fact_id": fact.id, "property_id": fact.relation, "reason": "excluded"})
     chosen = {row["fact_id"]: row for row in rows}
     asked = {(row["subject_id"], row["property_id"]) for row in rows}
     for relation, facts in sorted(pool.facts.items()):
-        tally.input[relation] = len(facts)
+        tally.input[relation] += len(facts)
         for fact in sorted(facts, key=_by_id):
             if fact.id in chosen:
                 tally.kept[relation] += 1
@@ -123,6 +130,18 @@ def _tally(
     return tally, rejects
 
 
+def withdraw(pool: Pool, excluded: Container[str]) -> list[Fact]:
+    """Takes the excluded facts out of a pool and returns them: others are drawn in their place."""
+    gone = [fact for facts in pool.facts.values() for fact in facts if fact.id in excluded]
+    if gone:
+        pool.facts = {
+            relation: kept
+            for relation, facts in pool.facts.items()
+            if (kept := [fact for fact in facts if fact.id not in excluded])
+        }
+    return gone
+
+
 def sampled_subjects(
     valid: pa.Table,
     labels: pa.Table,
@@ -132,12 +151,14 @@ def sampled_subjects(
     config: Config,
     previous: Mapping[str, str] | None = None,
     features: pa.Table | None = None,
+    excluded: Container[str] = (),
 ) -> dict[str, set[str]]:
     """Relation -> subjects of the facts that the sampler would take from these tables; empty where it could draw none.
 
     The generation of questions asks this after each round, to know of which relations more facts are needed.
     """
     pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages, features)
+    withdraw(pool, excluded)
     found: dict[str, set[str]] = defaultdict(set)
     try:
         chosen, _, _ = choose_whole(pool, config, previous, choose)
@@ -165,6 +186,7 @@ def run(context: Context) -> Report:
         config.languages,
         context.read("features"),
     )
+    excluded = withdraw(pool, context.excluded)
     if not pool.facts:
         raise DataError("no fact survived validation; see the rejects of the earlier stages for the reasons")
     rows, unserved, left_out = choose_whole(pool, config, context.previous, choose)
@@ -173,7 +195,7 @@ def run(context: Context) -> Report:
             "no relation has four answers that can be told apart in every language; "
             "see the rejects of the earlier stages, or lower candidates.min_languages"
         )
-    tally, rejects = _tally(pool, rows, unserved, left_out)
+    tally, rejects = _tally(pool, rows, unserved, left_out, excluded)
     context.write("sampled", pa.Table.from_pylist(rows, schema=SAMPLED.schema))
     context.write("rejects", pa.Table.from_pylist(rejects, schema=REJECTS.schema))
     for relation, sizes in left_out.items():

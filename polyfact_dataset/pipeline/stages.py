@@ -114,7 +114,7 @@ QUESTIONS = Stage(
         "features",
     ),
     writes=("questions", "question_labels"),
-    inputs=("previous", "objections"),
+    inputs=("previous", "objections", "excluded"),
     uses=("items.selection:sampled_subjects",),
 )
 VALIDATE = Stage(
@@ -138,7 +138,7 @@ SAMPLE = Stage(
         "valid_candidates",
     ),
     writes=("sampled",),
-    inputs=("previous",),
+    inputs=("previous", "excluded"),
 )
 ITEMS = Stage(
     "items",

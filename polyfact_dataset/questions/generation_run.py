@@ -204,6 +204,7 @@ class Writing:
             self._config,
             self._context.previous,
             self._features,
+            self._context.excluded,
         )
 
 

@@ -74,12 +74,15 @@ def _relations(release: Release, section: Section) -> None:
 def _empty_splits(release: Release, section: Section) -> None:
     """Relations that lack facts in some split; one in train alone is no part of the evaluation, and lacks nothing."""
     counts = Counter(zip(release.column("property_id"), release.column("split")))
-    for relation in sorted(set(release.column("property_id")), key=relation_order):
+    facts_of, relations = release.column("fact_id"), release.column("property_id")
+    for relation in sorted(set(relations), key=relation_order):
         sizes = {split: counts[relation, split] for split in SPLITS}
         held_out = sizes["validation"] + sizes["test"]
         short = [f"{split} holds {size}" for split, size in sizes.items() if size < 4]
         if short and held_out:
-            section.find("relation_splits", [relation], "", [f"{', '.join(short)} of at least 4 facts"])
+            facts = [fact for fact, own in zip(facts_of, relations) if own == relation]
+            detail = f"{relation}: {', '.join(short)} of at least 4 facts"
+            section.find("relation_splits", facts, "", [detail] * len(facts))
 
 
 def _answers(release: Release, section: Section) -> float:
