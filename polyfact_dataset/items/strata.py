@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.catalog.relation import widest_kind
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
@@ -90,7 +90,7 @@ class Pool:
         """Subject -> its kind (relations.toml), "" for none: a film's genres are no options for a band."""
         rows = labels.filter(pc.is_in(labels.column("entity_id"), pc.unique(valid_candidates.column("subject_id"))))
         types = zip(rows.column("entity_id").to_pylist(), rows.column("types").to_pylist())
-        return {qid: kind_of(own) or "" for qid, own in types}
+        return {qid: widest_kind(own) or "" for qid, own in types}
 
     def _load_facts(self, valid_candidates: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
         by_relation: dict[str, list[tuple[str, str, str]]] = defaultdict(list)

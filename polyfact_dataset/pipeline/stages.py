@@ -109,6 +109,7 @@ QUESTIONS = Stage(
         "resolved_true_objects",
         "fetched",
         "labels",
+        "features",
         "answer_aliases",
         "disambiguations",
         "features",
