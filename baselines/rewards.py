@@ -230,7 +230,7 @@ def rollout_rewards(
 
 def language_checker(codes: Sequence[str]) -> Callable[[str, str], bool]:
     """(answer, code) -> whether lingua takes the answer for that language; short names make it unsure."""
-    from polyfact_dataset.audit.checks.language_id import identifier_of
+    from polyfact_dataset.common.text.language_id import identifier_of
 
     identifier = identifier_of(tuple(codes))
     missing = [code for code in codes if code not in identifier.codes]

@@ -22,6 +22,10 @@ Objections = Annotated[
     Optional[Path],
     typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
 ]
+Exclude = Annotated[
+    Optional[Path],
+    typer.Option("--exclude", help="Facts to leave out: ids, one a line, or a table such as the audit's findings."),
+]
 ModelCache = Annotated[
     Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --out.")
 ]

@@ -264,6 +264,8 @@ class SampleConfig(Section):
     # A relation with at least `min_relation_facts` facts has at least `min_split_facts` in validation and in test.
     min_split_facts: int = Field(default=8, ge=4)
     min_relation_facts: int = Field(default=40, ge=12)
+    # A relation that cannot have its minimum in every split is left out as a whole, or stays in train alone.
+    small_relations: Literal["leave_out", "train"] = "leave_out"
     # No answer holds more of a relation's facts in a split: exchangeable distractors exist up to 25 %.
     answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
 

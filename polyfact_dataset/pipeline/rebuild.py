@@ -87,7 +87,9 @@ def rebuild(
     inputs = resolve_inputs(_answered(config, answers), dump, out, previous)
     if objections is not None:
         inputs = replace(inputs, objections=read_objections(objections))
-    made_from, found = manifest["build"], inputs.identity()
+    made_from = manifest["build"]
+    inputs = replace(inputs, excluded=made_from.get("excluded", {}))
+    found = inputs.identity()
     if found["dump"] != made_from["dump"]:
         raise ConfigError(
             f"{dump or 'the sample dump'} is {found['dump'][:16]}, the release was built from "

@@ -116,9 +116,10 @@ QUESTIONS = Stage(
         "features",
         "answer_aliases",
         "disambiguations",
+        "features",
     ),
     writes=("questions", "question_labels"),
-    inputs=("previous", "objections"),
+    inputs=("previous", "objections", "excluded"),
     uses=("items.selection:sampled_subjects",),
 )
 VALIDATE = Stage(
@@ -136,12 +137,13 @@ SAMPLE = Stage(
         "resolved_true_objects",
         "answer_aliases",
         "disambiguations",
+        "features",
         "questions",
         "question_labels",
         "valid_candidates",
     ),
     writes=("sampled",),
-    inputs=("previous",),
+    inputs=("previous", "excluded"),
 )
 ITEMS = Stage(
     "items",

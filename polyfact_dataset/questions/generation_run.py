@@ -47,6 +47,7 @@ class GenerationRun:
         self._context, self._generator, self._connection = context, generator, connection
         self._sampled_subjects = sampled_subjects
         self._config, self._languages = context.config, context.config.languages
+        self._features = context.read("features")
         self._true_objects = never_distractors(context.read("resolved_true_objects"), context.read("disambiguations"))
         self._answer_aliases = context.read("answer_aliases")
         # Candidate rows (fact, subject, property, object, priority) by relation and priority.
@@ -203,6 +204,8 @@ class GenerationRun:
             self._true_objects,
             self._config,
             self._context.previous,
+            self._features,
+            self._context.excluded,
         )
 
 

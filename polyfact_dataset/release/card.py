@@ -21,6 +21,7 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, STAGES, TIER, VALIDATE
+from polyfact_dataset.release.audit_report import AuditReport, Floor
 from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.reader import Release, config_files
 from polyfact_dataset.release.stats import file_list
@@ -219,18 +220,12 @@ def _relations(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> li
     return rows
 
 
-def _shortcuts(audit: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+def _floors(audit: AuditReport, split: str) -> list[Floor]:
     """The audit's rules on a split (or `all`), over all languages together."""
-    tables = [table for entry in audit["audits"] if entry["name"] == "shortcuts" for table in entry["tables"]]
-    found = []
-    for table in (table for table in tables if "what it takes" in table["columns"]):
-        for row in (dict(zip(table["columns"], cells)) for cells in table["rows"]):
-            if row["split"] == split:
-                keys = {"accuracy": "accuracy", "expected": "expected", "error": "standard_error"}
-                found.append({"what": row["what it takes"], **{key: row[name] for key, name in keys.items()}})
-    if not found:
-        raise DataError(f"the audit has no shortcut rules for split {split}; run `polyfact audit` again")
-    return found
+    floors = audit.pooled(split)
+    if not floors:
+        raise DataError(f"the audit has no rules for split {split}; run `polyfact audit` again")
+    return floors
 
 
 def _attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -358,8 +353,8 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "relation_rows": _relations(statistics, manifest),
         "relations": statistics["relations"],
         "repository": about["release"]["repository"],
-        "shortcuts": _shortcuts(release.audit, measured),
-        "shortcut_split": "the test split" if measured == "test" else "all splits",
+        "floors": _floors(release.audit, measured),
+        "floor_split": "the test split" if measured == "test" else "all splits",
         "sizes": manifest["sizes"],
         "split_sizes": _listed(statistics["splits"], SPLITS),
         "splits": SPLITS,

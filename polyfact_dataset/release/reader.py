@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import read_json, readable
+from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.release.content import content_of, data_files
 from polyfact_dataset.schema import SPLITS
 
+REPORT = "audit/report.json"
 Split = Literal["train", "validation", "test"]
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
 # Of plain parts alone: what a manifest names stays inside the release (the Hub's cache has links, which is fine).
@@ -179,7 +181,7 @@ class Release:
     folder: Path
     manifest: dict[str, Any]
     about: dict[str, Any]
-    audit: dict[str, Any]
+    audit: AuditReport
     changes: str
 
     @property
@@ -206,12 +208,17 @@ def read_release(folder: Path) -> Release:
     return Release(folder, read_manifest(folder), read_about(folder), read_audit(folder), text)
 
 
-def read_audit(folder: Path) -> dict[str, Any]:
-    """The report of a release's audit. Raises `DataError` when there is none."""
-    path = folder / "audit" / "report.json"
+def read_audit(folder: Path) -> AuditReport:
+    """The report of a release's audit. Raises `DataError` when there is none, or when it cannot be read."""
+    path = folder / REPORT
     if not path.is_file():
         raise DataError(f"{folder} has no audit; run `polyfact audit {folder}`")
-    return _object(path)
+    try:
+        return AuditReport.model_validate(_object(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {where}: {first['msg']}; run `polyfact audit {folder}` again") from error
 
 
 def _object(path: Path) -> dict[str, Any]:
