@@ -1,14 +1,13 @@
 """Rows of a release for training and evaluation: from a folder or the Hub, for any of its languages.
 
 `load` reads multiple-choice facts (configs `parallel` and `clean`), `load_open` questions without options (config
-`open`). Rows stay in Arrow, memory-mapped by `datasets`; a row is decoded when it is asked for.
+`open`). Rows stay in Arrow; a row is decoded when it is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +15,12 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from polyfact_dataset.common.errors import ConfigError, DataError, PolyFactError, RetryableError
-from polyfact_dataset.common.files import digest_json, read_json
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest_json, readable
+from polyfact_dataset.release.layout import read_splits
+from polyfact_dataset.release.reader import commit_of, files_of_config, locate, read_manifest
 from polyfact_dataset.schema import OPTIONS
 
 
@@ -167,8 +169,7 @@ def load(
     rows and for a dataset without `option_ids`, whose options cannot be aligned across languages.
     """
     needed = ("question", *OPTIONS, "option_ids", "answer_index")
-    builder = _open(str(source), config, revision)
-    return Rows(*_table(builder, str(source), split, languages, revision, needed), decode=_fact)
+    return Rows(*_table(str(source), config, split, languages, revision, needed), decode=_fact)
 
 
 def load_open(
@@ -180,8 +181,7 @@ def load_open(
 ) -> Rows[OpenFact]:
     """Questions with their accepted answers; raises as `load` does."""
     needed = ("question", "answer", "accepted_answers")
-    builder = _open(str(source), config, revision)
-    return Rows(*_table(builder, str(source), split, languages, revision, needed), decode=_open_fact)
+    return Rows(*_table(str(source), config, split, languages, revision, needed), decode=_open_fact)
 
 
 def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -199,9 +199,9 @@ def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]
 def load_answers(source: str | Path, languages: Sequence[str], revision: str | None = None) -> dict[str, list[str]]:
     """Language code -> every accepted name of every answer of a release, over all splits of config `open`."""
     names: dict[str, list[str]] = {code: [] for code in languages}
-    builder = _open(str(source), "open", revision)
-    for split in _splits(builder):
-        table, _, _ = _table(builder, str(source), split, languages, revision, ("accepted_answers",))
+    folder = _locate(str(source), "open", revision)
+    for split in files_of_config(folder, "open"):
+        table, _, _ = _table(str(folder), "open", split, languages, None, ("accepted_answers",))
         answers = table.group_by("object_id", use_threads=False).aggregate([([], "count_all")])
         first = pc.index_in(answers["object_id"], value_set=table["object_id"].combine_chunks())
         chosen = table.take(first)["translations"].combine_chunks()
@@ -215,40 +215,42 @@ def load_labels(
 ) -> dict[str, list[tuple[str, str, str]]]:
     """Language code -> (relation, subject, answer) of every fact in the language's words, for those it has."""
     needed = ("subject_label", "answer_text")
-    builder = _open(str(source), config, revision)
-    table, _, there = _table(builder, str(source), split, None, revision, needed)
+    table, _, available = _table(str(source), config, split, None, revision, needed)
     column, relations = table["translations"].combine_chunks(), table["property_id"].to_pylist()
     return {
         code: list(zip(relations, *(column.field(code).field(name).to_pylist() for name in needed)))
-        for code in there
+        for code in available
         if code in languages
     }
 
 
 def _table(
-    builder: Any, source: str, split: str, languages: Sequence[str] | None, revision: str | None, needed: Sequence[str]
+    source: str, config: str, split: str, languages: Sequence[str] | None, revision: str | None, needed: Sequence[str]
 ) -> tuple[pa.Table, Origin, tuple[str, ...]]:
-    """The ids and, of each language, the needed fields, after checking that all of them are there."""
-    dataset, found_revision = _read(builder, source, split)
-    config = builder.config.name
-    table: pa.Table = dataset.with_format("arrow")[:]
+    """The ids and, of each language, the needed fields; nothing else is read from the files."""
+    folder = _locate(source, config, revision)
+    splits = files_of_config(folder, config)
     where = f"config {config!r} of {source}"
-    if "translations" not in table.column_names or "fact_id" not in table.column_names:
+    if split not in splits:
+        raise ConfigError(f"{where} has no split {split!r}; it has {', '.join(splits)}")
+    with readable(splits[split][0]):
+        schema = pq.read_schema(splits[split][0])
+    if "translations" not in schema.names or "fact_id" not in schema.names:
         raise ConfigError(f"{where} holds no parallel rows; use config clean, parallel or open, with --languages")
-    kind = table.schema.field("translations").type
-    there = tuple(field.name for field in kind)
-    unknown = [code for code in languages or () if code not in there]
+    available = {field.name: {part.name for part in field.type} for field in schema.field("translations").type}
+    unknown = [code for code in languages or () if code not in available]
     if unknown:
-        raise ConfigError(f"{where} has no language {', '.join(unknown)}; it has {', '.join(there)}")
-    chosen = tuple(languages or there)
+        raise ConfigError(f"{where} has no language {', '.join(unknown)}; it has {', '.join(available)}")
+    chosen = tuple(languages or available)
     for code in chosen:
-        fields = {field.name for field in kind.field(code).type}
-        lacking = [name for name in needed if name not in fields]
-        if lacking:
+        missing = [name for name in needed if name not in available[code]]
+        if missing:
             raise DataError(
-                f"{where}: translations.{code} lacks {', '.join(lacking)}; "
+                f"{where}: translations.{code} lacks {', '.join(missing)}; "
                 "choose another --config, or a release that this project built"
             )
+    fields = [f"translations.{code}.{name}" for code in chosen for name in needed]
+    table = read_splits({split: splits[split]}, (*_IDS, *fields), with_split=False)
     if not len(table):
         raise DataError(f"split {split!r} of {where} is empty")
     column = table.column("translations").combine_chunks()
@@ -257,84 +259,16 @@ def _table(
         for code in chosen
     ]
     translations = pa.StructArray.from_arrays(structs, names=list(chosen))
-    kept = pa.table({**{name: table.column(name) for name in _IDS}, "translations": translations})
-    return kept, Origin(source, config, split, found_revision, _content(source, found_revision)), chosen
+    rows = pa.table({**{name: table.column(name) for name in _IDS}, "translations": translations})
+    return rows, Origin(source, config, split, commit_of(folder), _content(folder)), chosen
 
 
-@contextmanager
-def _reading(source: str) -> Iterator[None]:
-    """Turns what `datasets` and the Hub raise into our errors."""
-    from datasets.exceptions import DatasetGenerationError
-    from datasets.utils.logging import disable_progress_bar
-    from huggingface_hub.errors import HfHubHTTPError
-
-    disable_progress_bar()
-    try:
-        yield
-    except PolyFactError:
-        raise
-    except DatasetGenerationError as error:
-        cause = error.__cause__ or error
-        raise DataError(f"dataset {source} has a file that is damaged or holds no rows: {cause}") from error
-    except (FileNotFoundError, ValueError) as error:
-        raise ConfigError(f"dataset {source} cannot be read: {error}") from error
-    except (ConnectionError, HfHubHTTPError) as error:
-        raise RetryableError(f"dataset {source} is no folder, and cannot be fetched now: {error}") from error
-
-
-def _open(source: str, config: str, revision: str | None) -> Any:
-    """The builder of `datasets` for a config. Raises `ConfigError` when there is no such source or config.
-
-    Opened once for all that is asked of it: to read a release's card again takes longer than to read a split.
-    """
-    from datasets import get_dataset_config_names, load_dataset_builder
-
+def _locate(source: str, config: str, revision: str | None) -> Path:
     if not source:
         raise ConfigError("the name of the dataset is empty; give a release folder or an id on the Hub")
-    with _reading(source):
-        try:
-            builder = load_dataset_builder(source, config, revision=revision)
-            if builder.builder_configs:
-                return builder
-        except ValueError as error:
-            builder, reason = None, error
-        # Among files without configs `datasets` takes any name; among configs it does not tell theirs.
-        configs = get_dataset_config_names(source, revision=revision)
-        if config not in configs:
-            raise ConfigError(f"{source} has no config {config!r}; it has {', '.join(configs)}")
-        if builder is None:
-            raise reason
-        return builder
+    return locate(source if revision is None or Path(source).is_dir() else f"{source}@{revision}", (config,))
 
 
-def _splits(builder: Any) -> list[str]:
-    """The splits of a config, before any of its files is fetched."""
-    return [str(name) for name in builder.info.splits or builder.config.data_files or ()]
-
-
-def _read(builder: Any, source: str, split: str) -> tuple[Any, str | None]:
-    """The split through `datasets`, and the Hub's commit when it is from there."""
-    splits = _splits(builder)
-    if split not in splits:
-        name = builder.config.name
-        raise ConfigError(f"config {name!r} of {source} has no split {split!r}; it has {', '.join(splits)}")
-    with _reading(source):
-        builder.download_and_prepare()
-        dataset = builder.as_dataset(split=split)
-    checksums = [name for name in dataset.info.download_checksums or {} if name.startswith("hf://") and "@" in name]
-    return dataset, checksums[0].partition("@")[2].partition("/")[0] if checksums else None
-
-
-def _content(source: str, revision: str | None) -> str | None:
-    """The digest that the release's manifest names, or None where there is no manifest."""
-    if Path(source).is_dir():
-        path = Path(source) / "manifest.json"
-    else:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
-
-        try:
-            path = Path(hf_hub_download(source, "manifest.json", repo_type="dataset", revision=revision))
-        except EntryNotFoundError:
-            return None
-    return str(read_json(path)["content"]) if path.is_file() else None
+def _content(folder: Path) -> str | None:
+    """The digest in the release's manifest, or None for a dataset without a manifest."""
+    return str(read_manifest(folder)["content"]) if (folder / "manifest.json").is_file() else None

@@ -22,7 +22,7 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.audit import GATES, AuditConfig
-from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.release.layout import content_of, data_files
 
 _SIGNS = {"most": "≤", "least": "≥"}
 

@@ -227,10 +227,9 @@ def card_command(
 def stats_command(release: Release = "build/release", as_json: AsJson = False) -> None:
     """Show the figures of a release: relations, configs, tiers, labels, popularity."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.release import browse
-    from polyfact_dataset.release import reader as source
+    from polyfact_dataset.release.stats import read_statistics
 
-    figures = browse.read_statistics(source.locate(release))
+    figures = read_statistics(release)
     show.as_json(figures) if as_json else show.stats(figures)
 
 
@@ -243,10 +242,10 @@ def show_command(
 ) -> None:
     """Show one fact in every language, or in those named."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.release import browse
-    from polyfact_dataset.release import reader as source
+    from polyfact_dataset.release.query import fact
+    from polyfact_dataset.release.reader import locate
 
-    row = browse.fact(source.locate(release), fact_id, lang or [])
+    row = fact(locate(release), fact_id, lang or [])
     show.as_json(row) if as_json else show.fact(row)
 
 
@@ -260,10 +259,10 @@ def search_command(
 ) -> None:
     """Find items by their text, whatever its case; exit code 1 when there is none."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.release import browse
-    from polyfact_dataset.release import reader as source
+    from polyfact_dataset.release.query import search
+    from polyfact_dataset.release.reader import locate
 
-    found, total = browse.search(source.locate(release), text, lang or [], limit)
+    found, total = search(locate(release), text, lang or [], limit)
     show.as_json(found) if as_json else show.hits(found, total)
     if not total:
         raise typer.Exit(1)
@@ -309,19 +308,26 @@ def rebuild_command(
 @app.command("push", rich_help_panel=PANEL)
 def push_command(
     release: Folder,
-    repo: Annotated[str, typer.Option("--repo", help="owner/name on the Hub; made when it is not there.")],
+    repo: Annotated[str, typer.Option("--repo", help="owner/name on the Hub.")],
     tag: Annotated[
         Optional[str], typer.Option("--tag", help="Must be v and the version, which is the default.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show each file and its size; send nothing.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Create the repository if it does not exist.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete and overwrite files that others committed to the repository.")
+    ] = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead; no tag.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Allow a release made from the bundled sample, not a dump.")
+    ] = False,
 ) -> None:
-    """Push a release to the Hub in one commit, tag it, and load it back; refuses what does not prove itself."""
+    """Push a release to the Hub in one commit, tag it, and load it back to verify it. It can be repeated."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.hub.push import push
+    from polyfact_dataset.hub.push import Options, push
 
-    show.pushed(push(release, repo, tag, dry_run=dry_run, create_pr=create_pr, private=private), repo)
+    show.pushed(push(release, repo, tag, Options(dry_run, create, replace, create_pr, private, sample)), repo)
 
 
 def _register_stages() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -81,7 +81,8 @@ class Inputs:
     `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump is
     extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections` maps
     facts to the languages in which the question of a model was objected to (an empty set: in all). `verification`
-    holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`).
+    holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`). `source` is `sample` for the
+    bundled sample, whose releases must not pass for Wikidata.
     """
 
     config: Config
@@ -92,11 +93,13 @@ class Inputs:
     verification: pa.Table | None = None
     part: tuple[int, int] | None = None
     previous_release: Path | None = None
+    source: Literal["sample", "dump"] = "dump"
 
     def identity(self) -> dict[str, Any]:
         """What makes two builds the same: contents and configuration, without what changes no result."""
         return {
             "dump": self.dump_identity,
+            "source": self.source,
             "config": self.config.identity(),
             **self.digests(),
             "verification": digest_json(self.verification.to_pylist()) if self.verification is not None else None,

@@ -1,4 +1,4 @@
-"""From items to the rows of a release, column by column."""
+"""The rows of a release, column by column, from items, labels and tiers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.items.columns import Labels, item_columns
@@ -17,16 +18,16 @@ def shared_columns(items: pa.Table, tiers: Mapping[str, pa.Array], labels: Label
     """The columns that all languages of a fact share. `tiers` is aligned with `items`."""
     subjects, objects = (items.column(name).combine_chunks() for name in ("subject_id", "object_id"))
     relations = items.column("property_id").to_pylist()
-    known = all_relations()
+    catalog = all_relations()
     return {
         "fact_id": items.column("fact_id").combine_chunks(),
         "subject_id": subjects,
         "property_id": items.column("property_id").combine_chunks(),
         "object_id": objects,
         "subject": labels.of(subjects, "en", "text"),
-        "relation": pa.array([known[relation].label for relation in relations], pa.string()),
+        "relation": pa.array([catalog[relation].label for relation in relations], pa.string()),
         "object": labels.of(objects, "en", "text"),
-        "domain": pa.array([known[relation].domain for relation in relations], pa.string()),
+        "domain": pa.array([catalog[relation].domain for relation in relations], pa.string()),
         **tiers,
         "popularity": labels.column(subjects, "sitelinks"),
         "subject_articles": labels.column(subjects, "articles"),
@@ -41,18 +42,18 @@ def accepted_answers(names: Sequence[str], answer: str) -> list[str]:
 
 
 def open_table(
-    items: pa.Table, shared: Mapping[str, pa.Array], labels: Labels, accepted: pa.Table, languages: Sequence[str]
+    items: pa.Table, shared: Mapping[str, pa.Array], labels: Labels, aliases: pa.Table, languages: Sequence[str]
 ) -> pa.Table:
-    """The rows of config `open`. `accepted` has a row for every answer."""
+    """The rows of config `open`. `aliases` has a row with all names of every answer."""
     schema = open_rows(languages).schema
     answers = shared["object_id"]
-    known = accepted.filter(pc.is_in(accepted.column("entity_id"), answers.unique())).combine_chunks()
-    ids = known.column("entity_id").combine_chunks()
+    needed = aliases.filter(pc.is_in(aliases.column("entity_id"), answers.unique())).combine_chunks()
+    ids = needed.column("entity_id").combine_chunks()
     rows = pc.index_in(answers, value_set=ids)
     translated, structs = schema.field("translations").type, []
     for code in languages:
         shown = labels.of(ids, code, "text").to_pylist()
-        names = [accepted_answers(*pair) for pair in zip(known.column(code).to_pylist(), shown)]
+        names = [accepted_answers(*pair) for pair in zip(needed.column(code).to_pylist(), shown)]
         columns = [
             items.column(code).combine_chunks().field("question"),
             labels.of(answers, code, "text"),
@@ -64,10 +65,10 @@ def open_table(
 
 
 def tables(
-    items: pa.Table, tiers: Mapping[str, pa.Array], localised: pa.Table, accepted: pa.Table, languages: Sequence[str]
+    items: pa.Table, tiers: Mapping[str, pa.Array], label_table: pa.Table, aliases: pa.Table, languages: Sequence[str]
 ) -> Iterator[tuple[str, pa.Table]]:
     """`parallel`, `open`, then each language: the whole table of shipped rows, aligned with `items`."""
-    labels = Labels(localised)
+    labels = Labels(label_table)
     shared = shared_columns(items, tiers, labels)
     by_language = {
         code: item_columns(items.column(code).combine_chunks(), shared["subject_id"], labels, code)
@@ -80,8 +81,10 @@ def tables(
     schema = parallel_rows(languages).schema
     translations = pa.StructArray.from_arrays(list(structs.values()), fields=list(schema.field("translations").type))
     yield "parallel", pa.table([*(shared[name] for name in schema.names[:-1]), translations], schema=schema)
-    yield "open", open_table(items, shared, labels, accepted, languages)
-    flat = FLAT_ROWS.schema
+    yield "open", open_table(items, shared, labels, aliases, languages)
+    flat, split = FLAT_ROWS.schema, items.column("split").combine_chunks()
     for code, columns in by_language.items():
-        everything = {**shared, "language": pa.array([code] * len(items), pa.string()), **columns}
-        yield code, pa.table([everything[name] for name in flat.names], schema=flat)
+        constant = {"language": code, "language_script": language(code).scripts[0]}
+        repeated = {name: pa.array([value] * len(items), pa.string()) for name, value in constant.items()}
+        values = {**shared, **repeated, "split": split, **columns}
+        yield code, pa.table([values[name] for name in flat.names], schema=flat)

@@ -40,8 +40,10 @@ def test_a_line_of_200_mb_is_quarantined_in_bounded_memory(tmp_path: Path) -> No
         file.write(b",\n" + sound[1] + b"\n]\n")
     script = (
         "import sys; from pathlib import Path\n"
-        "from polyfact_dataset.pipeline import runner as pipeline; from polyfact_dataset.config.build import load_config\n"
-        "from polyfact_dataset.pipeline.inputs import resolve_inputs; from polyfact_dataset.pipeline.stages import EXTRACT\n"
+        "from polyfact_dataset.pipeline import runner as pipeline\n"
+        "from polyfact_dataset.config.build import load_config\n"
+        "from polyfact_dataset.pipeline.inputs import resolve_inputs\n"
+        "from polyfact_dataset.pipeline.stages import EXTRACT\n"
         "from polyfact_dataset.common.progress import Log\n"
         "config = load_config(extract__workers=1, extract__max_line_bytes=1 << 20)\n"
         "inputs = resolve_inputs(config, Path(sys.argv[1]), Path(sys.argv[2]))\n"

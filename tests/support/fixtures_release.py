@@ -19,7 +19,6 @@ relations = ["P36", "P17", "P50", "P19"]
 [candidates]
 min_languages = 2
 [release]
-dump_date = 2026-01-05
 contact = "maintainer@example.org"
 """
 
@@ -32,10 +31,18 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, small_config: Path) -> Path:
+def small_dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The entities of the sample as the dump of a day, since releases of the bundled sample are not published."""
+    path = tmp_path_factory.mktemp("dump") / "wikidata-20260105-all.json"
+    path.write_bytes(bz2.decompress(SAMPLE_DUMP.read_bytes()))
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, small_config: Path, small_dump: Path) -> Path:
     """The release folder of a small build."""
     out = tmp_path_factory.mktemp("small") / "build"
-    polyfact("build", "--out", out, "--config", small_config, "--quiet")
+    polyfact("build", "--out", out, "--config", small_config, "--dump", small_dump, "--quiet")
     return out / "release"
 
 

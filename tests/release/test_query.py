@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
-from polyfact_dataset.release.browse import fact, read_statistics, search
-from polyfact_dataset.release.stats import POPULARITY_EDGES, popularity_names, statistics
+from polyfact_dataset.release.query import fact, search
+from polyfact_dataset.release.stats import POPULARITY_EDGES, popularity_names, read_statistics, statistics
 from tests.support.command import polyfact
 from tests.support.released import copy_of, edited, parallel_rows_of
 
@@ -62,9 +63,9 @@ def test_shipped_statistics_are_used_only_for_their_content(small: Path, tmp_pat
     copy = copy_of(small, tmp_path / "copy")
     shipped = read_json(copy / "statistics.json")
     (copy / "statistics.json").write_text(json.dumps({**shipped, "facts": 7}))
-    assert read_statistics(copy)["facts"] == 7
+    assert read_statistics(str(copy))["facts"] == 7
     (copy / "statistics.json").write_text(json.dumps({**shipped, "facts": 7, "content": "0"}))
-    assert read_statistics(copy)["facts"] == shipped["facts"]
+    assert read_statistics(str(copy))["facts"] == shipped["facts"]
 
 
 def test_stats_show_relations_configs_and_labels(small: Path) -> None:
@@ -118,8 +119,26 @@ def test_search_from_the_command_line(small: Path) -> None:
     assert row["fact_id"] in printed and "1 items" in printed
     result = polyfact("search", "'; DROP TABLE facts; --", "--release", small, check=False)
     assert result.returncode == 1 and "0 items" in result.stdout
-    with pytest.raises(ConfigError, match="empty"):
+    with pytest.raises(ConfigError, match="must not be empty"):
         search(small, "  ", [], 5)
+
+
+def test_search_knows_ids_relations_and_accents(small: Path) -> None:
+    rows = parallel_rows_of(small)
+    row = rows[0]
+    by_fact, total = search(small, row["fact_id"], [], 1000)
+    assert {(hit["fact_id"], hit["language"]) for hit in by_fact} == {(row["fact_id"], "en"), (row["fact_id"], "sw")}
+    assert total == 2
+    entity = row["object_id"]
+    wanted = {r["fact_id"] for r in rows if entity in (r["subject_id"], *r["translations"]["sw"]["option_ids"])}
+    assert {hit["fact_id"] for hit in search(small, entity.lower(), ["sw"], 1000)[0]} == wanted
+    births = [r["fact_id"] for r in rows if r["property_id"] == "P19"]
+    for text in ("P19", "place of birth"):
+        assert sorted(hit["fact_id"] for hit in search(small, text, ["en"], 1000)[0]) == sorted(births)
+    accented = next(r for r in rows if not r["translations"]["en"]["question"].isascii() and "\u00e9" in str(r))
+    question = accented["translations"]["en"]["question"]
+    plain = "".join(c for c in unicodedata.normalize("NFD", question) if not unicodedata.combining(c))
+    assert accented["fact_id"] in {hit["fact_id"] for hit in search(small, plain.upper(), ["en"], 1000)[0]}
 
 
 @pytest.mark.parametrize(
