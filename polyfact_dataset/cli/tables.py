@@ -48,6 +48,11 @@ def as_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=1))
 
 
+def printed(text: str) -> None:
+    """A line of text from a release, with no command to the terminal in it."""
+    _Plain().print(text)
+
+
 def stats(figures: Mapping[str, Any]) -> None:
     """The figures of a release."""
     console, facts = _Plain(), figures["facts"]

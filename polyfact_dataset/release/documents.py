@@ -24,6 +24,7 @@ from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
 from polyfact_dataset.release import card, errata, figures
 from polyfact_dataset.release.card_tables import LEADERBOARD_FILE
 from polyfact_dataset.release.croissant import croissant
+from polyfact_dataset.release.explorer import page as explorer
 from polyfact_dataset.release.reader import (
     Release,
     check_content,
@@ -107,6 +108,7 @@ def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
         "croissant.json": croissant(release, named),
         "statistics.json": json.dumps(counted, ensure_ascii=False, indent=1) + "\n",
         SCRIPT: loading_script(release),
+        explorer.FILE: explorer.page(release, counted),
         **listed,
     }
 
@@ -155,6 +157,8 @@ def check(folder: Path) -> dict[str, Any]:
     for name, text in rendered.items():
         path = folder / name
         present = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if name == explorer.FILE and present:
+            present, text = explorer.plain(present), explorer.plain(text)
         if present != text:
             raise DataError(_difference(path, present, text))
     for name in figures.FIGURES:

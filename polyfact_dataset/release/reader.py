@@ -27,7 +27,7 @@ _DATA_FILE = re.compile(r"data/\w[\w\-]*/\w[\w\-]*\.parquet", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # What is fetched from the Hub in addition to data files.
-_DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet")
+_DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet", "leaderboard.parquet")
 # The config of files that are in no folder of their own.
 DEFAULT = "default"
 # The config with a row for every clean item in every language.

@@ -109,7 +109,13 @@ def _findings(release: Release, facts: Iterable[str]) -> tuple[dict[str, int], d
 def _languages(release: Release) -> list[dict[str, str]]:
     known = (language(code) for code in release.languages)
     return [
-        {"code": entry.code, "name": entry.name, "autonym": entry.autonym, "direction": entry.direction, "wiki": entry.wiki}
+        {
+            "code": entry.code,
+            "name": entry.name,
+            "autonym": entry.autonym,
+            "direction": entry.direction,
+            "wiki": entry.wiki,
+        }
         for entry in known
     ]
 
@@ -128,7 +134,9 @@ def _about(release: Release, statistics: Mapping[str, Any], facts: list[str], ba
     errata: dict[str, list[dict[str, Any]]] = {}
     for row in read_errata(release.folder):
         errata.setdefault(row["fact_id"], []).append({name: row[name] for name in ("language", "reason")})
-    gates = [{name: gate[name] for name in ("gate", "status", "reason", "value", "at", "limit")} for gate in audit["gates"]]
+    gates = [
+        {name: gate[name] for name in ("gate", "status", "reason", "value", "at", "limit")} for gate in audit["gates"]
+    ]
     return {
         "version": release.about["version"],
         "base": base,
