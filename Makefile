@@ -3,17 +3,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EVAL := $(VENV)/.installed-eval
+# The tests of a file run in one process; tiny models are faster on one thread each.
+PARALLEL := -n auto --dist loadfile
+export OMP_NUM_THREADS ?= 1
 
-.PHONY: build test test-baselines coverage lint vulnerabilities sample clean
+.PHONY: build quick test test-baselines coverage lint vulnerabilities sample clean
 
 build: $(STAMP)  ## set up and build a release from the bundled sample dump into build/release
 	$(BIN)/polyfact build --out build --facts 2000
 
 test: $(STAMP)  ## set up and pass the tests; those of the baselines skip where the extras `eval` and `train` are not installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+quick: $(STAMP)  ## the tests that need no whole build and take little time, of every room: about a minute
+	$(BIN)/python -m pytest $(PARALLEL) --quick
 
 test-baselines: $(EVAL)  ## set up the extras `eval` and `train` and pass the tests of the baselines
-	$(BIN)/python -m pytest tests/baselines
+	$(BIN)/python -m pytest $(PARALLEL) tests/baselines
 
 coverage: $(STAMP)  ## the tests of the factory, and which lines and branches of it they reach; fails below what pyproject.toml asks
 	$(BIN)/python -m pytest --ignore tests/baselines --cov --cov-report=term

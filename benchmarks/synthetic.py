@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from polyfact_dataset import schema
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.items.distractors import Drawing, draw
 from polyfact_dataset.items.layout import order_of
 from polyfact_dataset.release.rows import tables
-from polyfact_dataset.schema import LOCALISED_TEXT, SPLITS, accepted, items, localised
+from polyfact_dataset.schema import LOCALISED_TEXT, SPLITS, answer_aliases, items
 
 DRAWINGS = ("exchangeable", "co-occurring", "proportional")
 LETTERS = {
@@ -147,7 +148,7 @@ def release(
     ]
     links = pa.array(rng.lognormal(2.2, 1.1, len(entities)).astype(np.int32))
     types = pa.array([[]] * len(entities), pa.list_(pa.string()))
-    known = pa.table([pa.array(entities), types, links, types, *labels], schema=localised(languages).schema)
+    known = pa.table([pa.array(entities), types, links, types, *labels], schema=schema.labels(languages).schema)
     full = pa.array([len(languages)] * len(rows), pa.int32())
     tiers = {
         "quality_tier": pa.array(["gold"] * len(rows)),
@@ -158,7 +159,7 @@ def release(
     splits = np.array([row["split"] for row in rows])
     laid = pa.Table.from_pylist(rows, schema=items(languages).schema)
     answers = pa.table(
-        [entities, *([[text] for text in texts[code]] for code in languages)], accepted(languages).schema
+        [entities, *([[text] for text in texts[code]] for code in languages)], answer_aliases(languages).schema
     )
     return {name: (table, splits) for name, table in tables(laid, tiers, known, answers, languages)}
 

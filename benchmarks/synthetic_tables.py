@@ -86,7 +86,7 @@ class Shape:
             _texts(codes, [self.words[_script(code)].take(rng.integers(0, 2000, size)) for code in codes], described),
             _texts(wikis, [names[_script(wiki.removesuffix("wiki"))] for wiki in wikis], titled),
         ]
-        return pa.table(columns, schema=ENTITIES.schema)
+        return pa.table([*columns, *_features(size, rng)], schema=ENTITIES.schema)
 
     def _names(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, pa.Array]:
         """Two or three words; the same entity has words of the same rank in every script. One in 100 is shared."""
@@ -120,6 +120,22 @@ class Shape:
             pa.array(rng.random(len(subjects)) < 0.05),
         ]
         return pa.table(columns, schema=STATEMENTS.schema)
+
+
+def _features(size: int, rng: np.random.Generator) -> list[pa.Array]:
+    """The columns of `ENTITIES` behind the titles: few entities have each, as in Wikidata."""
+    columns = []
+    for field in list(ENTITIES.schema)[9:]:
+        held = rng.random(size) < 0.2
+        if pa.types.is_list(field.type):
+            ends = np.concatenate([[0], np.cumsum(held)])
+            values = _ids(rng.integers(0, 5000, int(held.sum())))
+            columns.append(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values))
+        elif pa.types.is_boolean(field.type):
+            columns.append(pa.array(held))
+        else:
+            columns.append(pa.array(rng.integers(1400, 2025, size).astype(np.int32), mask=~held))
+    return columns
 
 
 def _vocabulary(letters: str, rng: np.random.Generator) -> pa.Array:

@@ -57,6 +57,21 @@ ENTITIES = Table(
         Column("aliases", TEXTS, "aliases in the same codes"),
         Column("descriptions", TEXTS, "short descriptions in the same codes"),
         Column("titles", TEXTS, "Wikipedia titles; `code` is the wiki, such as `enwiki`"),
+        # Current values of best rank, in statement order, as for `types`.
+        Column("sexes", STRINGS, "P21 values: sex or gender"),
+        Column("occupations", STRINGS, "P106 values"),
+        Column("located_in", STRINGS, "P131 values: administrative territories"),
+        Column("subclass_of", STRINGS, "P279 values"),
+        Column("part_of", STRINGS, "P361 values"),
+        Column("countries", STRINGS, "P17 values"),
+        Column("continents", STRINGS, "P30 values"),
+        Column("citizenships", STRINGS, "P27 values: countries of citizenship"),
+        # The earliest of the current values of best rank that are known to the year; negative before year 1.
+        Column("birth_year", pa.int32(), "P569", nullable=True),
+        Column("death_year", pa.int32(), "P570", nullable=True),
+        Column("inception_year", pa.int32(), "P571", nullable=True),
+        Column("publication_year", pa.int32(), "P577", nullable=True),
+        Column("is_dead", pa.bool_(), "has a date of death (P570), be the date known or not"),
     ),
 )
 
@@ -94,6 +109,15 @@ ANSWERS = Table(
 # What the API gave, in the columns of the dump.
 FETCHED = Table("fetched", ENTITIES.columns)
 
+# ---------------------------------------------------------------- labels that people wrote
+WRITTEN_LABELS = Table(
+    "written_labels",
+    (
+        Column("entity_id", STRING, "Wikidata id"),
+        Column("labels", TEXTS, "label by language code; used after Wikidata's, never attested"),
+    ),
+)
+
 # ---------------------------------------------------------------- facts
 REJECTS = Table(
     "rejects",
@@ -129,13 +153,16 @@ TRUE_OBJECTS = Table(
 )
 
 # `model` is followed by the model's name after a colon. Any but `model` may be followed by `CONVERTED`.
-PROVENANCES = ("label", "variant", "title", "mul", "api", "model")
+WRITTEN = "written"
+PROVENANCES = ("label", "variant", "title", "mul", "api", WRITTEN, "model")
+# Labels that do not come from Wikidata.
+UNATTESTED = (WRITTEN, "model")
 # Traditional Chinese characters were converted to Simplified ones by OpenCC.
 CONVERTED = "+opencc"
 PROVENANCE_DOC = (
     "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
-    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump) or `model:<name>`; `+opencc` after it "
-    "where Traditional Chinese was converted to Simplified"
+    "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of "
+    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified"
 )
 LOCALISED_TEXT = pa.struct(
     [
@@ -146,10 +173,10 @@ LOCALISED_TEXT = pa.struct(
 )
 
 
-def localised(languages: Sequence[str]) -> Table:
+def labels(languages: Sequence[str]) -> Table:
     """One row per entity of a candidate; a language's struct is null where no label could be resolved."""
     return Table(
-        "localised",
+        "labels",
         (
             # Not `id`: that is Indonesian.
             Column("entity_id", STRING, "Wikidata id"),
@@ -161,10 +188,10 @@ def localised(languages: Sequence[str]) -> Table:
     )
 
 
-def accepted(languages: Sequence[str]) -> Table:
+def answer_aliases(languages: Sequence[str]) -> Table:
     """One row per answer of a candidate: all its names in each language, the resolved label first."""
     return Table(
-        "accepted",
+        "answer_aliases",
         (
             Column("entity_id", STRING, "Wikidata id"),
             *(Column(code, STRINGS, f"names in {code}, distinct after normalisation") for code in languages),
@@ -172,10 +199,10 @@ def accepted(languages: Sequence[str]) -> Table:
     )
 
 
-def described(languages: Sequence[str]) -> Table:
+def disambiguations(languages: Sequence[str]) -> Table:
     """One row per subject and relation whose label is also that of another subject of the relation."""
     return Table(
-        "described",
+        "disambiguations",
         (
             Column("subject_id", STRING, "Wikidata id of the subject"),
             Column("property_id", STRING, "relation"),
@@ -199,7 +226,27 @@ def questions(languages: Sequence[str]) -> Table:
     )
 
 
-SURVIVORS = Table("survivors", CANDIDATES.columns)
+FEATURES = Table(
+    "features",
+    (
+        Column("entity_id", STRING, "subject or object of a candidate"),
+        Column("kind", STRING, "the kind of its types (`catalog.relation.kind_of`)", nullable=True),
+        Column("types", STRINGS, "P31 values"),
+        Column("sex", STRING, "`male` or `female`; null where unknown, another, or not one", nullable=True),
+        Column("birth_year", pa.int32(), "P569; negative before year 1", nullable=True),
+        Column("death_year", pa.int32(), "P570", nullable=True),
+        Column("is_living", pa.bool_(), "of persons whose year of birth is known; false where P570 says so", True),
+        Column("inception_year", pa.int32(), "P571", nullable=True),
+        Column("publication_year", pa.int32(), "P577", nullable=True),
+        Column("occupations", STRINGS, "P106 values"),
+        Column("country", STRING, "P17, P27 or P495; else that of the territory (P131) it lies in", nullable=True),
+        Column("continent", STRING, "P30, else that of the country", nullable=True),
+        Column("containers", STRINGS, "all that it lies in or is part of (P131, P361, P17, P30), directly or not"),
+        Column("sitelinks", pa.int32(), "number of sitelinks"),
+    ),
+)
+
+VALID_CANDIDATES = Table("valid_candidates", CANDIDATES.columns)
 
 SAMPLED = Table(
     "sampled",

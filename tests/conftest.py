@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.command import polyfact
 from tests.support.hub import TOKEN, Hub, running
+from tests.support.sharing import made_once
 
 pytest_plugins = ("tests.support.fixtures_release", "tests.support.fixtures_wikidata")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -28,9 +29,7 @@ def real_dump() -> Path:
 @pytest.fixture(scope="session")
 def sample_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole build of the bundled sample dump."""
-    out = tmp_path_factory.mktemp("sample") / "build"
-    polyfact("build", "--out", out, "--facts", 2000)
-    return out
+    return made_once(tmp_path_factory, "sample", lambda out: polyfact("build", "--out", out, "--facts", 2000))
 
 
 _HUB = pytest.StashKey[tuple[Hub, ExitStack]]()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import bz2
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from polyfact_dataset.sample import make
-from polyfact_dataset.sample.check import Report, check_form, check_reference
-from polyfact_dataset.sample.tables import Entity, Statement, load_entities, load_statements
+from polyfact_dataset.sample.check import Report, check_form, check_people, check_reference
+from polyfact_dataset.sample.tables import Entity, Person, Statement, load_entities, load_labels, load_statements
 from tests.conftest import SHARED
 
 
 def test_the_tables_have_no_error() -> None:
     report = Report()
-    check_form(load_entities(), load_statements(), report)
+    check_form(load_entities(), load_statements(), report, load_labels())
     assert report.errors == []
-    assert not [line for line in report.differences if "stands" in line]
+    assert not [line for line in report.differences if "already" in line or "repeated" in line]
 
 
 def test_the_dump_is_made_from_the_tables(tmp_path: Path, monkeypatch) -> None:
@@ -70,10 +71,32 @@ def test_planted_errors_are_found() -> None:
         assert len(report.errors) == count, statement
 
 
-def test_differences_from_real_entities_are_found(real_dump: Path) -> None:
+def test_planted_errors_about_people_are_found() -> None:
+    good = Person("Q937", "male", "1879", "1955", "Albert Einstein", "people.tsv:2")
+    planted = [
+        (good, 0),
+        (replace(good, note="Niels Bohr"), 1),
+        (replace(good, sex="m"), 1),
+        (replace(good, born="long ago"), 1),
+        (replace(good, died="1789"), 1),
+        (replace(good, born="-70", died="-19"), 0),
+    ]
+    for person, count in planted:
+        report = Report()
+        check_people([person], {"Q937": "Albert Einstein"}, report)
+        assert len(report.errors) == count, person
+
+
+def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Path) -> None:
     report = Report()
     wrong = _entity(labels={**_entity().labels, "de": "Gallien"})
     false = Statement("Q142", "P36", "Q64", "", "", "France | Berlin", "x:1")
-    check_reference([wrong, _entity()], [false], SHARED, report)
-    assert report.counts["labels that differ"] == 1 and report.counts["statements that differ"] == 1
-    assert report.counts["ids checked"] == 2
+    check_reference([wrong, _entity()], {}, [false], SHARED, report)
+    assert report.errors == [f"{wrong.where}: Q142 de 'Gallien' stands in no reference"]
+    assert report.counts["statements with another value"] == 1 and report.counts["ids in the reference"] == 2
+
+
+def test_no_label_of_the_dump_lacks_a_source(real_dump: Path) -> None:
+    report = Report()
+    check_reference(load_entities(), load_labels(), load_statements(), SHARED, report)
+    assert report.errors == []

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from polyfact_dataset import __version__
+from polyfact_dataset.cli import explore, leaderboard
 from polyfact_dataset.cli.options import (
     Budget,
     ConfigFile,
@@ -201,7 +202,7 @@ def audit_command(
     build.audit(release, output, config, quiet)
 
 
-Release = Annotated[str, typer.Argument(help="Release folder, or owner/name[@revision] on the Hub.")]
+Release = Annotated[str, typer.Argument(help="Release folder, or owner/name\\[@revision] on the Hub.")]
 Folder = Annotated[Path, typer.Argument(help="Release folder.")]
 Languages = Annotated[
     Optional[list[str]], typer.Option("--lang", help="Language code; may be repeated. Default: all languages.")
@@ -214,13 +215,18 @@ PANEL = "Releases"
 def card_command(
     release: Folder = Path("build/release"),
     check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 when one differs.")] = False,
+    results: Annotated[
+        Optional[list[str]], typer.Option("--results", help="Result file (or NAME=FILE) for the card's table.")
+    ] = None,
 ) -> None:
     """Render card, datasheet, Croissant metadata and figures of a release anew, or check them against the data."""
     from polyfact_dataset.release import documents
 
+    if results:
+        leaderboard.add_results(release, results)
     manifest = documents.check(release) if check else documents.render_again(release)
-    said = "every document matches" if check else "documents rendered from"
-    typer.echo(f"{release}: {said} content {manifest['content'][:16]}")
+    state = "every document matches" if check else "documents rendered from"
+    typer.echo(f"{release}: {state} content {manifest['content'][:16]}")
 
 
 @app.command("stats", rich_help_panel=PANEL)
@@ -236,7 +242,7 @@ def stats_command(release: Release = "build/release", as_json: AsJson = False) -
 @app.command("show", rich_help_panel=PANEL)
 def show_command(
     fact_id: Annotated[str, typer.Argument(help="Such as 'Q480|P50|Q5682' (in quotes).")],
-    release: Annotated[str, typer.Option("--release", help="Folder, or owner/name[@revision].")] = "build/release",
+    release: Annotated[str, typer.Option("--release", help="Folder, or owner/name\\[@revision].")] = "build/release",
     lang: Languages = None,
     as_json: AsJson = False,
 ) -> None:
@@ -252,7 +258,7 @@ def show_command(
 @app.command("search", rich_help_panel=PANEL)
 def search_command(
     text: Annotated[str, typer.Argument(help="Part of a question or an option, in any language.")],
-    release: Annotated[str, typer.Option("--release", help="Folder, or owner/name[@revision].")] = "build/release",
+    release: Annotated[str, typer.Option("--release", help="Folder, or owner/name\\[@revision].")] = "build/release",
     lang: Languages = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Items shown at most.")] = 20,
     as_json: AsJson = False,
@@ -385,6 +391,8 @@ def main() -> None:
 
 _register_stages()
 _register_verify()
+explore.register(app)
+leaderboard.register(app)
 
 if __name__ == "__main__":
     main()

@@ -51,7 +51,9 @@ def errata_add_command(
     release: Annotated[Path, typer.Argument(help="Release folder.")],
     fact_id: Annotated[str, typer.Argument(help="Such as 'Q480|P50|Q5682' (in quotes).")],
     reason: Annotated[str, typer.Option("--reason", help="What is wrong, in a sentence.")],
-    lang: Annotated[Optional[str], typer.Option("--lang", help="Language of the item. Default: the whole fact.")] = None,
+    lang: Annotated[
+        Optional[str], typer.Option("--lang", help="Language of the item. Default: the whole fact.")
+    ] = None,
     link: Annotated[str, typer.Option("--link", help="Address of the report.")] = "",
 ) -> None:
     """Add an item to the errata of a release, and render its documents again."""

@@ -125,6 +125,22 @@ class BackfillConfig(Section):
         return self
 
 
+class FeaturesConfig(Section):
+    """What wording and matching go by."""
+
+    # Who was born more than 110 years before it is taken to be dead. By default the latest year of births and
+    # publications in the dump, without the last thousandth, which holds announcements and errors.
+    reference_year: int | None = Field(default=None, ge=1, le=9999)
+
+
+class LabelsConfig(Section):
+    """Where labels come from besides Wikidata."""
+
+    # Tables of labels that people wrote (tab separated: qid, then a column per language), the first one winning. They
+    # are used after Wikidata's, and never count as attested. Their content is part of a build's identity.
+    written: tuple[Path, ...] = ()
+
+
 class NamesakesConfig(Section):
     """Subjects of one relation that share a label."""
 
@@ -308,6 +324,8 @@ class Config(Section):
     extract: ExtractConfig = ExtractConfig()
     candidates: CandidatesConfig = CandidatesConfig()
     backfill: BackfillConfig = BackfillConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    labels: LabelsConfig = LabelsConfig()
     namesakes: NamesakesConfig = NamesakesConfig()
     questions: QuestionsConfig = QuestionsConfig()
     llm: LlmConfig = LlmConfig()
@@ -325,6 +343,7 @@ class Config(Section):
         unheard: Any = {
             "extract": {"workers", "memory_mb", "max_expansion", "max_window_bytes"},
             "backfill": backfill,
+            "labels": {"written"},
             "llm": True,
             "verification": True,
             "audit": True,

@@ -21,7 +21,7 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.labels import usable
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.schema import described
+from polyfact_dataset.schema import disambiguations
 
 # The form in which DuckDB compares names; `text.normalise` folds more, but only in Python.
 _KEY = "lower(nfc_normalize({}))"
@@ -60,7 +60,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         f"""
         CREATE TEMP TABLE shown AS
         WITH own AS (
-            SELECT * FROM read_parquet($localised) WHERE entity_id IN (SELECT subject_id FROM asked)
+            SELECT * FROM read_parquet($labels) WHERE entity_id IN (SELECT subject_id FROM asked)
         ), held AS (
             SELECT id, unnest(labels) AS label FROM read_parquet($entities)
             WHERE kind = 'item' AND id IN (SELECT subject_id FROM asked)
@@ -71,7 +71,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         SELECT DISTINCT id, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL
         """,
         {
-            "localised": str(context.path("labels")),
+            "labels": str(context.path("labels")),
             "entities": str(context.path("entities")),
         },
     )
@@ -84,7 +84,7 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """
     tables = {
         "entities": str(context.path("entities")),
-        "localised": str(context.path("labels")),
+        "labels": str(context.path("labels")),
         "statements": str(context.path("statements")),
     }
     connection.execute(
@@ -108,14 +108,14 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM (SELECT id, sitelinks, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL)
         SEMI JOIN shown USING (language, key)
         UNION ALL SELECT shown.id, language, key, sitelinks FROM shown
-        JOIN read_parquet($localised) ON entity_id = shown.id
+        JOIN read_parquet($labels) ON entity_id = shown.id
         """,
-        {"entities": tables["entities"], "localised": tables["localised"]},
+        {"entities": tables["entities"], "labels": tables["labels"]},
     )
     connection.execute(
         """
         CREATE TEMP TABLE pair AS
-        WITH known AS (SELECT entity_id AS id, sitelinks FROM read_parquet($localised))
+        WITH known AS (SELECT entity_id AS id, sitelinks FROM read_parquet($labels))
         SELECT DISTINCT subject_id, property_id, language, n.id AS other
         FROM asked
         JOIN shown ON shown.id = subject_id
@@ -124,7 +124,7 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         JOIN subject s ON s.id = n.id AND s.property = property_id
         WHERE n.id <> subject_id AND n.sitelinks >= $share * known.sitelinks
         """,
-        {"localised": tables["localised"], "share": context.config.namesakes.min_sitelinks_share},
+        {"labels": tables["labels"], "share": context.config.namesakes.min_sitelinks_share},
     )
 
 
@@ -157,7 +157,7 @@ _DESCRIPTIONS = """
 def tell_apart(
     shared: Mapping[str, Sequence[str]], own: Mapping[str, str], languages: Sequence[str]
 ) -> dict[str, str | None]:
-    """One row of `records.described`, but for the ids.
+    """One row of `schema.disambiguations`, but for the ids.
 
     `shared` maps a language in which the name is shared to the namesakes' descriptions, `own` a language to the
     subject's description. A namesake without a description is told apart by the subject's.
@@ -176,8 +176,8 @@ def tell_apart(
 
 
 def run(context: Context) -> Report:
-    """Writes `described`, by subject and relation."""
-    languages, table = context.config.languages, described(context.config.languages)
+    """Writes `disambiguations`, by subject and relation."""
+    languages, table = context.config.languages, disambiguations(context.config.languages)
     counts: Counter[str] = Counter()
     with (
         connect(context.folder) as connection,

@@ -18,6 +18,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, one_row_per_id, write_query
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.written_labels import register_written_labels
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.schema import CANDIDATES, REJECTS, TRUE_OBJECTS
@@ -81,15 +82,20 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Temporary tables: `entity` (coverage and English label), `redirect`, and `judged` of `_judge`."""
     pages = ", ".join(f"'{qid}'" for qid in _NOT_A_SUBJECT)
     english = ", ".join(f"'{code}'" for code in (*language("en").labels, "mul"))
+    register_written_labels(connection, context)
     connection.execute(
         f"""
         CREATE TEMP TABLE entity AS
-        WITH raw AS (
-            SELECT id, types, labels, sitelinks,
+        WITH named AS (
+            SELECT id, types, sitelinks, titles, e.labels AS own_labels,
+                   list_concat(e.labels, coalesce(w.labels, [])) AS labels
+            FROM read_parquet($entities) e LEFT JOIN written_label w ON w.entity_id = id WHERE kind = 'item'
+        ), raw AS (
+            SELECT id, types, own_labels AS labels, sitelinks,
                    list_transform(labels, lambda x: x.code) AS codes,
                    list_transform(titles, lambda x: x.code) AS wikis,
                    list_filter(labels, lambda x: list_contains([{english}], x.code)) AS english
-            FROM read_parquet($entities) WHERE kind = 'item'
+            FROM named
         )
         SELECT id, {_coverage(context.config.languages)} AS coverage,
                list_has_any(types, [{pages}]) AS page,

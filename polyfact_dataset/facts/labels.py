@@ -24,10 +24,11 @@ from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.written_labels import register_written_labels
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.schema import CONVERTED, accepted, localised
+from polyfact_dataset.schema import CONVERTED, WRITTEN, answer_aliases, labels
 
-_DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
+DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 _MAX_CHARACTERS = 120
 
 
@@ -92,7 +93,7 @@ class Texts:
             if code in self.labels:
                 yield "label" if code == entry.code else "variant", self.labels[code]
         if entry.wiki in self.titles:
-            yield "title", _DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
+            yield "title", DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
         if entry.mul and "mul" in self.labels:
             yield "mul", self.labels["mul"]
 
@@ -126,16 +127,23 @@ def is_attested(text: str, entry: Language, *sources: Texts) -> bool:
     return any(normalise(name) == form for name in names(entry, *sources))
 
 
-def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING) -> dict[str, Any] | None:
-    """The label of one entity in one language with its provenance, and whether Wikidata attests it; or None."""
-    for provenance, offered in chain(dump.offers(entry), (("api", text) for _, text in api.offers(entry))):
+def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING, written: Texts = _NOTHING) -> dict[str, Any] | None:
+    """The label of one entity in one language with its provenance, and whether Wikidata attests it; or None.
+
+    A written label is used only where dump and API offer none that is usable.
+    """
+    for provenance, offered in chain(
+        dump.offers(entry),
+        (("api", text) for _, text in api.offers(entry)),
+        ((WRITTEN, text) for _, text in written.offers(entry)),
+    ):
         text = usable(offered, entry)
         if text is not None:
             converted = "Hans" in entry.scripts and text != clean(offered)
             return {
                 "text": text,
                 "provenance": provenance + (CONVERTED if converted else ""),
-                "attested": is_attested(text, entry, dump, api),
+                "attested": provenance != WRITTEN and is_attested(text, entry, dump, api),
             }
     return None
 
@@ -146,13 +154,14 @@ def localise_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.T
 
 
 def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-    """Joined rows of dump and API to rows of `records.localised`, and of `records.accepted` for the objects."""
+    """Joined rows of dump and API to rows of `schema.labels`, and of `schema.answer_aliases` for the objects."""
     entries = [language(code) for code in languages]
     shown, answers = [], []
     for row in rows:
         dump, api = Texts.of(row), Texts.of(row, "api_")
+        written = Texts({entry["code"]: entry["text"] for entry in row["written_labels"] or ()})
         wikis = dump.titles.keys() | api.titles.keys()
-        resolved = {entry.code: resolve(entry, dump, api) for entry in entries}
+        resolved = {entry.code: resolve(entry, dump, api, written) for entry in entries}
         shown.append(
             {
                 "entity_id": row["id"],
@@ -163,10 +172,10 @@ def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -
             }
         )
         if row["is_object"]:
-            answers.append({"entity_id": row["id"], **{e.code: list(names(e, dump, api)) for e in entries}})
+            answers.append({"entity_id": row["id"], **{e.code: list(names(e, dump, api, written)) for e in entries}})
     return (
-        pa.Table.from_pylist(shown, schema=localised(languages).schema),
-        pa.Table.from_pylist(answers, schema=accepted(languages).schema),
+        pa.Table.from_pylist(shown, schema=labels(languages).schema),
+        pa.Table.from_pylist(answers, schema=answer_aliases(languages).schema),
     )
 
 
@@ -187,14 +196,14 @@ _QUERY = f"""
     )
     SELECT id, is_object, coalesce(dump.types, api.types, []) AS types,
            coalesce(dump.sitelinks, api.sitelinks, 0) AS sitelinks,
-           labels, aliases, titles, api_labels, api_aliases, api_titles
-    FROM wanted LEFT JOIN dump USING (id) LEFT JOIN api USING (id)
+           dump.labels, aliases, titles, api_labels, api_aliases, api_titles, w.labels AS written_labels
+    FROM wanted LEFT JOIN dump USING (id) LEFT JOIN api USING (id) LEFT JOIN written_label w ON w.entity_id = id
     ORDER BY id
 """
 
 
 def run(context: Context) -> Report:
-    """Writes `localised` for the subjects and objects of all candidates, and `accepted` for objects, both by id."""
+    """Writes `labels` for the subjects and objects of all candidates, and `answer_aliases` for objects, both by id."""
     languages = context.config.languages
     counts: dict[str, Counter[str]] = {code: Counter() for code in languages}
     rows_written = 0
@@ -203,12 +212,13 @@ def run(context: Context) -> Report:
         "entities": str(context.path("entities")),
         "fetched": str(context.path("fetched")),
     }
-    tables = localised(languages), accepted(languages)
+    tables = labels(languages), answer_aliases(languages)
     with (
         connect(context.folder) as connection,
         table_writer(context.target("labels"), tables[0].schema) as write_labels,
         table_writer(context.target("answer_aliases"), tables[1].schema) as write_answers,
     ):
+        register_written_labels(connection, context)
         rows = stream(connection, _QUERY, parameters)
         for shown, accept in context.workers.map(localise_batch, rows, languages):
             rows_written += shown.num_rows

@@ -12,8 +12,8 @@ from polyfact_dataset.schema import OPTIONS
 class Labels:
     """Resolved labels of all entities by language, looked up for whole columns of ids."""
 
-    def __init__(self, localised: pa.Table) -> None:
-        self._table = localised.combine_chunks()
+    def __init__(self, labels: pa.Table) -> None:
+        self._table = labels.combine_chunks()
         self._ids = self._table.column("entity_id").combine_chunks()
 
     def of(self, ids: pa.Array, code: str, field: str) -> pa.Array:

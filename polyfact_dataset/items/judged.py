@@ -59,9 +59,9 @@ class Judged:
         }
 
 
-def _digests(items: pa.Table, localised: pa.Table, languages: Sequence[str]) -> dict[tuple[str, str], str]:
+def _digests(items: pa.Table, question_labels: pa.Table, languages: Sequence[str]) -> dict[tuple[str, str], str]:
     """(fact, language) -> digest of the item, of all `items`."""
-    labels, found = Labels(localised), {}
+    labels, found = Labels(question_labels), {}
     facts, subjects = items.column("fact_id").to_pylist(), items.column("subject_id").combine_chunks()
     for code in languages:
         shown = item_columns(items.column(code).combine_chunks(), subjects, labels, code)
@@ -71,13 +71,13 @@ def _digests(items: pa.Table, localised: pa.Table, languages: Sequence[str]) -> 
     return found
 
 
-def judged(table: pa.Table | None, items: pa.Table, localised: pa.Table, config: Config) -> Judged:
+def judged(table: pa.Table | None, items: pa.Table, question_labels: pa.Table, config: Config) -> Judged:
     """What a verification table says of `items` (all their columns)."""
     relations = config.relations
     if table is None:
         return Judged((), 0, relation_evidence((), relations, config.tiers), {})
     mine = items.filter(pc.is_in(items.column("fact_id"), table.column("fact_id").combine_chunks()))
-    digests = _digests(mine, localised, config.languages)
+    digests = _digests(mine, question_labels, config.languages)
     splits = dict(zip(mine.column("fact_id").to_pylist(), mine.column("split").to_pylist()))
     given = table.to_pylist()
     rows = [

@@ -72,15 +72,15 @@ def lay_out_batch(rows: pa.RecordBatch, seed: int, languages: Sequence[str]) -> 
     return pa.Table.from_pylist(laid, schema=items(languages).schema)
 
 
-def with_options(rows: pa.RecordBatch, localised: pa.Table, languages: Sequence[str]) -> pa.RecordBatch:
+def with_options(rows: pa.RecordBatch, labels: pa.Table, languages: Sequence[str]) -> pa.RecordBatch:
     """Sampled rows with the texts of their options in each language, gold first, as `options:<code>`."""
-    ids = localised.column("entity_id").combine_chunks()
+    ids = labels.column("entity_id").combine_chunks()
     golds = pc.index_in(rows.column("object_id"), value_set=ids).to_numpy()
     others = pc.index_in(rows.column("distractor_ids").flatten(), value_set=ids).to_numpy()
     places = pa.array(np.column_stack([golds, others.reshape(-1, 3)]).ravel())
     ends = pa.array(np.arange(len(golds) + 1) * 4, pa.int32())
     for code in languages:
-        texts = pc.struct_field(localised.column(code).combine_chunks(), "text").take(places)
+        texts = pc.struct_field(labels.column(code).combine_chunks(), "text").take(places)
         rows = rows.append_column(f"options:{code}", pa.ListArray.from_arrays(ends, texts))
     return rows
 
@@ -89,8 +89,8 @@ def run(context: Context) -> Report:
     """Writes `items`."""
     languages, table = context.config.languages, items(context.config.languages)
     answers = context.read("sampled", ["object_id"]).column("object_id").unique()
-    localised = context.read("question_labels")
-    localised = localised.filter(pc.is_in(localised.column("entity_id"), answers))
+    labels = context.read("question_labels")
+    labels = labels.filter(pc.is_in(labels.column("entity_id"), answers))
     rows = 0
     with connect(context.folder) as connection, table_writer(context.target("items"), table.schema) as write:
         columns = ", ".join(f'q."{code}"' for code in languages)
@@ -103,7 +103,7 @@ def run(context: Context) -> Report:
             "sampled": str(context.path("sampled")),
             "questions": str(context.path("questions")),
         }
-        batches = (with_options(batch, localised, languages) for batch in stream(connection, query, parameters))
+        batches = (with_options(batch, labels, languages) for batch in stream(connection, query, parameters))
         for laid in context.workers.map(lay_out_batch, batches, context.config.seed, languages):
             rows += len(laid)
             write(laid)

@@ -248,8 +248,8 @@ def select(
 ) -> Selection:
     """Chooses up to `total` facts, balanced over relations and split by subject.
 
-    `pools` holds each relation's survivors in their shuffled order; `previous` the split of subjects in an earlier
-    release, which they keep. One fact per subject and relation: two would share one question with two golds.
+    `pools` holds each relation's valid candidates in their shuffled order; `previous` the split of subjects in an
+    earlier release, which they keep. One fact per subject and relation: two would share one question with two golds.
     """
     capacity = {relation: len({fact.subject for fact in facts}) for relation, facts in pools.items()}
     best = Selection()

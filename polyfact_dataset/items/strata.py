@@ -1,4 +1,4 @@
-"""What sampling and drawing need to know about survivors and entities, loaded once and asked by id."""
+"""What sampling and drawing need to know about valid candidates and entities, loaded once and asked by id."""
 
 from __future__ import annotations
 
@@ -42,23 +42,24 @@ def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequenc
 
 
 class Pool:
-    """Survivors with their questions and the entities that may be options.
+    """Valid candidates with their questions and the entities that may be options.
 
-    Built from Arrow tables: `survivors` (candidates' columns), `localised`, `accepted`, `questions`, `true_objects`.
+    Built from Arrow tables: `valid_candidates` (candidates' columns), `labels`, `answer_aliases`, `questions` and
+    `true_objects`.
     """
 
     def __init__(
         self,
-        survivors: pa.Table,
-        localised: pa.Table,
-        accepted: pa.Table,
+        valid_candidates: pa.Table,
+        labels: pa.Table,
+        answer_aliases: pa.Table,
         questions: pa.Table,
         true_objects: pa.Table,
         languages: Sequence[str],
     ) -> None:
         self.languages = tuple(languages)
         self._entries = [language(code) for code in languages]
-        self.entities = self._load_entities(localised, survivors)
+        self.entities = self._load_entities(labels, valid_candidates)
         self._questions = questions.combine_chunks()
         self._row = {fact: row for row, fact in enumerate(questions.column("fact_id").to_pylist())}
         self._true: dict[tuple[str, str], frozenset[str]] = {
@@ -67,12 +68,12 @@ class Pool:
                 *(true_objects.column(name).to_pylist() for name in ("subject_id", "property_id", "objects"))
             )
         }
-        self._same_text = self._shared_texts(accepted)
-        self.facts = self._load_facts(survivors, self._load_kinds(localised, survivors))
+        self._same_text = self._shared_texts(answer_aliases)
+        self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates))
 
-    def _load_entities(self, localised: pa.Table, survivors: pa.Table) -> dict[str, Entity]:
-        ids = pc.unique(survivors.column("object_id"))
-        rows = localised.filter(pc.is_in(localised.column("entity_id"), ids))
+    def _load_entities(self, labels: pa.Table, valid_candidates: pa.Table) -> dict[str, Entity]:
+        ids = pc.unique(valid_candidates.column("object_id"))
+        rows = labels.filter(pc.is_in(labels.column("entity_id"), ids))
         texts = [pc.struct_field(rows.column(code), "text").to_pylist() for code in self.languages]
         types = rows.column("types").to_pylist()
         return {
@@ -81,16 +82,16 @@ class Pool:
             if None not in shown
         }
 
-    def _load_kinds(self, localised: pa.Table, survivors: pa.Table) -> dict[str, str]:
+    def _load_kinds(self, labels: pa.Table, valid_candidates: pa.Table) -> dict[str, str]:
         """Subject -> its kind (relations.toml), "" for none: a film's genres are no options for a band."""
-        rows = localised.filter(pc.is_in(localised.column("entity_id"), pc.unique(survivors.column("subject_id"))))
+        rows = labels.filter(pc.is_in(labels.column("entity_id"), pc.unique(valid_candidates.column("subject_id"))))
         types = zip(rows.column("entity_id").to_pylist(), rows.column("types").to_pylist())
         return {qid: kind_of(own) or "" for qid, own in types}
 
-    def _load_facts(self, survivors: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
+    def _load_facts(self, valid_candidates: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
         by_relation: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
         names = ("fact_id", "subject_id", "property_id", "object_id")
-        for fact, subject, relation, answer in zip(*(survivors.column(name).to_pylist() for name in names)):
+        for fact, subject, relation, answer in zip(*(valid_candidates.column(name).to_pylist() for name in names)):
             by_relation[relation].append((fact, subject, answer))
         types = {qid: entity.types for qid, entity in self.entities.items()}
         pools = {}
@@ -109,7 +110,7 @@ class Pool:
             ]
         return pools
 
-    def _shared_texts(self, accepted: pa.Table) -> dict[str, frozenset[str]]:
+    def _shared_texts(self, answer_aliases: pa.Table) -> dict[str, frozenset[str]]:
         """Entity -> the others that look the same in some language, or that are called as it is."""
         groups: dict[tuple[int, str], list[str]] = defaultdict(list)
         for qid, entity in self.entities.items():
@@ -120,7 +121,9 @@ class Pool:
             if len(members) > 1:
                 for qid in members:
                     shared[qid].update(members)
-        rows = accepted.filter(pc.is_in(accepted.column("entity_id"), pa.array(list(self.entities), pa.string())))
+        rows = answer_aliases.filter(
+            pc.is_in(answer_aliases.column("entity_id"), pa.array(list(self.entities), pa.string()))
+        )
         ids = rows.column("entity_id").to_pylist()
         for position, code in enumerate(self.languages):
             for qid, names in zip(ids, rows.column(code).to_pylist()):

@@ -36,11 +36,11 @@ def tier_of(evidence: Evidence, max_ambiguity: float, all_attested: bool, doubte
     return "silver", "clean relation, a label not attested"
 
 
-def attested_languages(localised: pa.Table, languages: Sequence[str]) -> dict[str, int]:
+def attested_languages(labels: pa.Table, languages: Sequence[str]) -> dict[str, int]:
     """Entity -> bit mask of the languages in which its label is attested, in the order of `languages`."""
-    masks = dict.fromkeys(localised.column("entity_id").to_pylist(), 0)
+    masks = dict.fromkeys(labels.column("entity_id").to_pylist(), 0)
     for position, code in enumerate(languages):
-        for qid, attested in zip(masks, pc.struct_field(localised.column(code), "attested").to_pylist()):
+        for qid, attested in zip(masks, pc.struct_field(labels.column(code), "attested").to_pylist()):
             masks[qid] |= bool(attested) << position
     return masks
 
@@ -111,11 +111,11 @@ def _tally(kept: Sequence[Mapping[str, object]], withdrawn: Sequence[Mapping[str
 def run(context: Context) -> Report:
     """Writes `tiers`, in the order of the items, `rejects` (withdrawn facts) and `verification` (judged items)."""
     config = context.config
-    items, localised = context.read("items"), context.read("question_labels")
-    said = judged(context.verification, items, localised, config)
+    items, labels = context.read("items"), context.read("question_labels")
+    said = judged(context.verification, items, labels, config)
     columns = ["fact_id", "subject_id", "property_id", "object_id", "distractor_ids"]
     facts = items.select(columns).to_pylist()
-    masks = attested_languages(localised, config.languages)
+    masks = attested_languages(labels, config.languages)
     found, withdrawn = rows(facts, masks, said, config)
     context.write("tiers", pa.Table.from_pylist(found, schema=TIERED.schema))
     context.write("rejects", pa.Table.from_pylist(withdrawn, schema=REJECTS.schema))

@@ -81,8 +81,9 @@ class Inputs:
     `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump is
     extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections` maps
     facts to the languages in which the question of a model was objected to (an empty set: in all). `verification`
-    holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`). `source` is `sample` for the
-    bundled sample, whose releases must not pass for Wikidata.
+    holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`), `written_labels` labels that
+    people wrote for entities (`schema.WRITTEN_LABELS`). `source` is `sample` for the bundled sample, whose releases
+    must not pass for Wikidata.
     """
 
     config: Config
@@ -91,6 +92,7 @@ class Inputs:
     previous: Mapping[str, str] = field(default_factory=dict)
     objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
     verification: pa.Table | None = None
+    written_labels: pa.Table | None = None
     part: tuple[int, int] | None = None
     previous_release: Path | None = None
     source: Literal["sample", "dump"] = "dump"
@@ -103,6 +105,7 @@ class Inputs:
             "config": self.config.identity(),
             **self.digests(),
             "verification": digest_json(self.verification.to_pylist()) if self.verification is not None else None,
+            "written_labels": digest_json(self.written_labels.to_pylist()) if self.written_labels else None,
             "previous_release": _version_and_content(self.previous_release) if self.previous_release else None,
             **({"part": list(self.part)} if self.part else {}),
         }
@@ -130,6 +133,7 @@ class Context:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
         self.objections = inputs.objections
         self.previous_release, self.verification = inputs.previous_release, inputs.verification
+        self.written_labels = inputs.written_labels
         self.out, self.log, self._target = out, log, target
         self.workers = workers
         # The entries of the finished stages, for those that report on the build.

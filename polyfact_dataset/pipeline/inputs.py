@@ -13,6 +13,7 @@ import pyarrow as pa
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.written_labels import read_written_labels
 from polyfact_dataset.pipeline.build_dir import read_manifest
 from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.stages import EXTRACT
@@ -22,6 +23,7 @@ from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.wikidata.dump import identify
 
 SAMPLE_DUMP = Path(__file__).parents[1] / "sample" / "dump.json.bz2"
+SAMPLE_LABELS = SAMPLE_DUMP.with_name("written_labels.tsv")
 
 
 def previous_splits(release: Path) -> dict[str, str]:
@@ -133,7 +135,8 @@ def resolve_inputs(
     if source == "sample" or (config.release.dump_date is None and path is not None):
         day = None if source == "sample" or path is None else dump_date(path)
         config = config.model_copy(update={"release": config.release.model_copy(update={"dump_date": day})})
-    inputs = Inputs(config, path, identity, part=_part(part), source=source)
+    written = read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
+    inputs = Inputs(config, path, identity, part=_part(part), source=source, written_labels=written)
     if previous is None:
         return inputs
     folder = locate(str(previous))

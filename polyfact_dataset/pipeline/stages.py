@@ -68,6 +68,7 @@ CANDIDATES = Stage(
     "choose the statements that may become questions",
     reads=("entities", "statements"),
     writes=("candidates", "true_objects"),
+    inputs=("written_labels",),
 )
 BACKFILL = Stage(
     "backfill",
@@ -82,6 +83,14 @@ LOCALISE = Stage(
     "resolve labels with their provenance",
     reads=("entities", "resolved_candidates", "fetched"),
     writes=("labels", "answer_aliases"),
+    inputs=("written_labels",),
+)
+FEATURES = Stage(
+    "features",
+    "facts.features",
+    "gather what wording and matching go by: kind, sex, years, places",
+    reads=("entities", "statements", "resolved_candidates", "fetched"),
+    writes=("features",),
 )
 NAMESAKES = Stage(
     "namesakes",
@@ -168,6 +177,7 @@ STAGES: tuple[Stage, ...] = (
     CANDIDATES,
     BACKFILL,
     LOCALISE,
+    FEATURES,
     NAMESAKES,
     QUESTIONS,
     VALIDATE,

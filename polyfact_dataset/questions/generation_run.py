@@ -111,7 +111,7 @@ class Writing:
             CREATE TEMP TABLE note AS
             WITH fact AS (SELECT subject_id, object_id FROM read_parquet($candidates)),
             own AS (
-                SELECT entity_id AS id, types FROM read_parquet($localised)
+                SELECT entity_id AS id, types FROM read_parquet($labels)
                 WHERE entity_id IN (SELECT subject_id FROM fact UNION SELECT object_id FROM fact)
             ), wanted AS (SELECT id FROM own UNION SELECT types[1] FROM own WHERE len(types) > 0),
             held AS (
@@ -123,7 +123,7 @@ class Writing:
             """,
             {
                 "candidates": str(path("resolved_candidates")),
-                "localised": str(path("labels")),
+                "labels": str(path("labels")),
                 "entities": str(path("entities")),
                 "fetched": str(path("fetched")),
             },

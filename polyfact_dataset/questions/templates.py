@@ -18,16 +18,16 @@ from polyfact_dataset.common.database import connect, stream, write_query
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report, Tally
-from polyfact_dataset.schema import REJECTS, localised, questions
+from polyfact_dataset.schema import REJECTS, labels, questions
 
 SOURCE = "template"
 
 # The candidates `c` with the labels of their ends `s` and `o`, and what tells a subject apart from namesakes, `d`.
 FACTS = """
     FROM read_parquet($facts) c
-    JOIN read_parquet($localised) s ON s.entity_id = c.subject_id
-    JOIN read_parquet($localised) o ON o.entity_id = c.object_id
-    LEFT JOIN read_parquet($described) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
+    JOIN read_parquet($labels) s ON s.entity_id = c.subject_id
+    JOIN read_parquet($labels) o ON o.entity_id = c.object_id
+    LEFT JOIN read_parquet($disambiguations) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
 """
 
 
@@ -35,8 +35,8 @@ def inputs(context: Context) -> dict[str, str]:
     """The parameters of `FACTS`."""
     return {
         "facts": str(context.path("resolved_candidates")),
-        "described": str(context.path("disambiguations")),
-        "localised": str(context.path("labels")),
+        "disambiguations": str(context.path("disambiguations")),
+        "labels": str(context.path("labels")),
     }
 
 
@@ -89,7 +89,7 @@ def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table,
 
 
 def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) -> Report:
-    """Writes `questions`, `localised` (the labels of their ends, also those that a model gave) and `rejects`."""
+    """Writes `questions`, `question_labels` (the labels of their ends, also those that a model gave) and `rejects`."""
     if context.config.questions.source == "model":
         from polyfact_dataset.questions.online_runner import write
 
@@ -116,9 +116,9 @@ def _write_templates(context: Context) -> Report:
         ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
         write_query(
             connection,
-            f"SELECT * FROM read_parquet($localised) WHERE entity_id IN ({ends}) ORDER BY entity_id",
-            localised(languages),
+            f"SELECT * FROM read_parquet($labels) WHERE entity_id IN ({ends}) ORDER BY entity_id",
+            labels(languages),
             context.target("question_labels"),
-            {"localised": inputs(context)["localised"], "questions": str(context.target("questions"))},
+            {"labels": inputs(context)["labels"], "questions": str(context.target("questions"))},
         )
     return Report({"questions": sum(tally.kept.values())}, tally)

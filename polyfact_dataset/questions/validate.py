@@ -22,7 +22,7 @@ from polyfact_dataset.common.text.scripts import half_transliterated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.questions.templates import both_ends
-from polyfact_dataset.schema import REJECTS, SURVIVORS
+from polyfact_dataset.schema import REJECTS, VALID_CANDIDATES
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -91,7 +91,7 @@ def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
 
 
 def judge_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
-    """Joined rows to rows of `records.SURVIVORS` and of `records.REJECTS`."""
+    """Joined rows to rows of `schema.VALID_CANDIDATES` and of `schema.REJECTS`."""
     good, bad, tally = [], [], Tally()
     for row in rows.to_pylist():
         reason = verdict(row, languages)
@@ -101,18 +101,18 @@ def judge_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Tabl
         else:
             bad.append({**row, "reason": reason})
     return (
-        pa.Table.from_pylist(good, schema=SURVIVORS.schema),
+        pa.Table.from_pylist(good, schema=VALID_CANDIDATES.schema),
         pa.Table.from_pylist(bad, schema=REJECTS.schema),
         tally,
     )
 
 
 def run(context: Context) -> Report:
-    """Writes `survivors` and `rejects`."""
+    """Writes `valid_candidates` and `rejects`."""
     languages, tally = context.config.languages, Tally()
     with (
         connect(context.folder) as connection,
-        table_writer(context.target("valid_candidates"), SURVIVORS.schema) as keep,
+        table_writer(context.target("valid_candidates"), VALID_CANDIDATES.schema) as keep,
         table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
         mark_ambiguous(connection, str(context.path("questions")), languages)
@@ -120,20 +120,20 @@ def run(context: Context) -> Report:
         query = f"""
             SELECT q.*, a.code AS ambiguous, {both_ends(languages)}, {names}
             FROM read_parquet($questions) q
-            JOIN read_parquet($localised) s ON s.entity_id = q.subject_id
-            JOIN read_parquet($localised) o ON o.entity_id = q.object_id
-            LEFT JOIN read_parquet($accepted) n ON n.entity_id = q.object_id
+            JOIN read_parquet($labels) s ON s.entity_id = q.subject_id
+            JOIN read_parquet($labels) o ON o.entity_id = q.object_id
+            LEFT JOIN read_parquet($answer_aliases) n ON n.entity_id = q.object_id
             LEFT JOIN ambiguous a USING (fact_id)
             ORDER BY q.property_id, q.priority
         """
         parameters = {
             "questions": str(context.path("questions")),
-            "localised": str(context.path("question_labels")),
-            "accepted": str(context.path("answer_aliases")),
+            "labels": str(context.path("question_labels")),
+            "answer_aliases": str(context.path("answer_aliases")),
         }
         rows = stream(connection, query, parameters)
         for good, bad, counts in context.workers.map(judge_batch, rows, languages):
             keep(good)
             reject(bad)
             tally.add(counts)
-    return Report({"survivors": sum(tally.kept.values())}, tally)
+    return Report({"valid_candidates": sum(tally.kept.values())}, tally)

@@ -202,7 +202,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         counts = {
             "statements": stages[EXTRACT.name]["counts"]["statements"],
             "candidates": stages[CANDIDATES.name]["counts"]["candidates"],
-            "survivors": stages[VALIDATE.name]["counts"]["survivors"],
+            "valid_candidates": stages[VALIDATE.name]["counts"]["valid_candidates"],
             "not_asked": sum(e["rejected"].get("not_asked", 0) for e in stages[QUESTIONS.name]["tally"].values()),
         }
     except KeyError as error:

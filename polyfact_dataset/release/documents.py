@@ -21,8 +21,7 @@ from polyfact_dataset.common.files import atomic, write_json, write_text
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
-from polyfact_dataset.release import card, errata, figures
-from polyfact_dataset.release.card_tables import LEADERBOARD_FILE
+from polyfact_dataset.release import card, errata, figures, leaderboard
 from polyfact_dataset.release.croissant import croissant
 from polyfact_dataset.release.explorer import page as explorer
 from polyfact_dataset.release.reader import (
@@ -37,7 +36,14 @@ from polyfact_dataset.release.stats import statistics
 from polyfact_dataset.release.versions import about, version_and_changes
 
 # Files of a release that are not rendered.
-_WRITTEN = ("manifest.json", "splits.parquet", "release.json", "CHANGELOG.md", errata.FILE, LEADERBOARD_FILE)
+_WRITTEN = (
+    "manifest.json",
+    "splits.parquet",
+    "release.json",
+    "CHANGELOG.md",
+    errata.FILE,
+    leaderboard.FILE,
+)
 SCRIPT = "loading_script/PolyFact.py"
 
 
@@ -100,6 +106,8 @@ def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     """Path in the release -> text, of every document that is rendered."""
     named = card.values(release, counted)
     listed = {errata.PAGE: errata.page(release.folder)} if named["errata"] else {}
+    if board := leaderboard.read(release.folder):
+        listed[leaderboard.PAGE] = leaderboard.page(board, release.about["version"], named["floors"])
     return {
         "README.md": card.card(release, named),
         "DATASHEET.md": card.render("datasheet.md.j2", named),

@@ -148,8 +148,8 @@ def run(context: Context) -> Report:
     partitions = _partitions(items, tiers)
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
-    labels, aliases = context.read("question_labels"), context.read("answer_aliases")
-    for table, content in tables(items, _aligned(items, tiers), labels, aliases, languages):
+    labels, answer_aliases = context.read("question_labels"), context.read("answer_aliases")
+    for table, content in tables(items, _aligned(items, tiers), labels, answer_aliases, languages):
         for (split, tier), numbers in partitions.items():
             part = content.take(numbers)
             written = write_partition(folder, f"{table}/{split}-{tier}", part, config)

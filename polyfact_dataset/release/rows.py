@@ -42,18 +42,18 @@ def accepted_answers(names: Sequence[str], answer: str) -> list[str]:
 
 
 def open_table(
-    items: pa.Table, shared: Mapping[str, pa.Array], labels: Labels, aliases: pa.Table, languages: Sequence[str]
+    items: pa.Table, shared: Mapping[str, pa.Array], labels: Labels, answer_aliases: pa.Table, languages: Sequence[str]
 ) -> pa.Table:
-    """The rows of config `open`. `aliases` has a row with all names of every answer."""
+    """The rows of config `open`. `answer_aliases` has a row for every answer."""
     schema = open_rows(languages).schema
     answers = shared["object_id"]
-    needed = aliases.filter(pc.is_in(aliases.column("entity_id"), answers.unique())).combine_chunks()
-    ids = needed.column("entity_id").combine_chunks()
+    known = answer_aliases.filter(pc.is_in(answer_aliases.column("entity_id"), answers.unique())).combine_chunks()
+    ids = known.column("entity_id").combine_chunks()
     rows = pc.index_in(answers, value_set=ids)
     translated, structs = schema.field("translations").type, []
     for code in languages:
         shown = labels.of(ids, code, "text").to_pylist()
-        names = [accepted_answers(*pair) for pair in zip(needed.column(code).to_pylist(), shown)]
+        names = [accepted_answers(*pair) for pair in zip(known.column(code).to_pylist(), shown)]
         columns = [
             items.column(code).combine_chunks().field("question"),
             labels.of(answers, code, "text"),
@@ -65,10 +65,14 @@ def open_table(
 
 
 def tables(
-    items: pa.Table, tiers: Mapping[str, pa.Array], label_table: pa.Table, aliases: pa.Table, languages: Sequence[str]
+    items: pa.Table,
+    tiers: Mapping[str, pa.Array],
+    question_labels: pa.Table,
+    answer_aliases: pa.Table,
+    languages: Sequence[str],
 ) -> Iterator[tuple[str, pa.Table]]:
     """`parallel`, `open`, then each language: the whole table of shipped rows, aligned with `items`."""
-    labels = Labels(label_table)
+    labels = Labels(question_labels)
     shared = shared_columns(items, tiers, labels)
     by_language = {
         code: item_columns(items.column(code).combine_chunks(), shared["subject_id"], labels, code)
@@ -81,7 +85,7 @@ def tables(
     schema = parallel_rows(languages).schema
     translations = pa.StructArray.from_arrays(list(structs.values()), fields=list(schema.field("translations").type))
     yield "parallel", pa.table([*(shared[name] for name in schema.names[:-1]), translations], schema=schema)
-    yield "open", open_table(items, shared, labels, aliases, languages)
+    yield "open", open_table(items, shared, labels, answer_aliases, languages)
     flat, split = FLAT_ROWS.schema, items.column("split").combine_chunks()
     for code, columns in by_language.items():
         constant = {"language": code, "language_script": language(code).scripts[0]}

@@ -1,9 +1,10 @@
-"""Checks the sample tables: in themselves, and against real Wikidata entities.
+"""Checks the sample tables: in themselves, and against public data made from Wikidata.
 
     python -m polyfact_dataset.sample.check --reference ../shared/data
 
-`--reference` is a folder with `wikidata_entities.json.bz2` (dump layout) and `wikidata_labels.jsonl.bz2`
-(`{"id", "labels"}` per line). Differences are printed, and settled by hand in favour of Wikidata.
+`--reference` is a folder with `wikidata_entities.json.bz2` and `real_world.json.bz2` (dump layout),
+`wikidata_labels.jsonl.bz2` and `sample_reference.jsonl.bz2` (a JSON object with id, labels, aliases, statements per
+line). Needs `babel` for the names of countries, languages and currencies in CLDR.
 """
 
 from __future__ import annotations
@@ -13,29 +14,32 @@ import bz2
 import json
 import re
 import sys
-import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.errors import PolyFactError
-from polyfact_dataset.common.text.normalise import clean
+from polyfact_dataset.common.text.normalise import clean, normalise
 from polyfact_dataset.common.text.scripts import in_scripts, mixes_scripts, scripts_of
-from polyfact_dataset.facts.labels import simplified
+from polyfact_dataset.facts.labels import DISAMBIGUATION
 from polyfact_dataset.sample.tables import (
     LANGUAGES,
     Entity,
+    Person,
     Statement,
     load_entities,
+    load_labels,
+    load_people,
     load_statements,
 )
 
 RELATIONS = tuple(all_relations())
 SINGLE = frozenset(relation.id for relation in all_relations().values() if relation.values == "single")
-CHAINS = {"zh": ("zh-hans", "zh-cn", "zh"), "pt": ("pt", "pt-br")}
 
 
 @dataclass
@@ -47,26 +51,59 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def check_form(entities: list[Entity], statements: list[Statement], report: Report) -> None:
+def check_form(
+    entities: list[Entity],
+    statements: list[Statement],
+    report: Report,
+    written: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
     """Every rule the tables must obey without looking anywhere else."""
     first: dict[str, Entity] = {}
     for entity in entities:
         if not re.fullmatch(r"Q[1-9]\d*", entity.qid):
             report.errors.append(f"{entity.where}: {entity.qid!r} is no item id")
         if entity.qid in first:
-            report.differences.append(f"{entity.where}: {entity.qid} stands already in {first[entity.qid].where}")
+            report.differences.append(f"{entity.where}: {entity.qid} is already in {first[entity.qid].where}")
         first.setdefault(entity.qid, entity)
         if not entity.types or not all(re.fullmatch(r"Q[1-9]\d*", kind) for kind in entity.types):
             report.errors.append(f"{entity.where}: p31 {entity.types} must be item ids")
         for code in LANGUAGES:
-            _check_label(entity, code, report)
+            _check_label(entity, code, (written or {}).get(entity.qid, {}), report)
+    names = {
+        qid: entity.labels.get("en") or (written or {}).get(qid, {}).get("en", "") for qid, entity in first.items()
+    }
     seen: set[tuple[str, str, str, str]] = set()
     for statement in statements:
-        _check_statement(statement, first, seen, report)
+        _check_statement(statement, names, seen, report)
 
 
-def _check_label(entity: Entity, code: str, report: Report) -> None:
-    text = entity.labels.get(code, "")
+def check_people(people: list[Person], names: Mapping[str, str], report: Report) -> None:
+    """Every rule that the table of persons must obey; `names` are the English labels by id."""
+    for person in people:
+        where = f"{person.where}: {person.qid}"
+        if person.note != names.get(person.qid):
+            report.errors.append(f"{where}: the note says {person.note!r}, the id says {names.get(person.qid)!r}")
+        if person.sex not in ("male", "female"):
+            report.errors.append(f"{where}: sex {person.sex!r}")
+        years = [int(year) for year in (person.born, person.died) if re.fullmatch(r"-?[1-9]\d{0,3}", year)]
+        if len(years) != sum(map(bool, (person.born, person.died))):
+            report.errors.append(f"{where}: {person.born!r} and {person.died!r} must be years")
+        elif len(years) == 2 and not 8 < years[1] - years[0] < 120:
+            report.errors.append(f"{where}: born {years[0]}, died {years[1]}")
+
+
+def english_names(entities: Iterable[Entity], written: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Id -> English label, attested or written."""
+    names: dict[str, str] = {}
+    for entity in entities:
+        names.setdefault(entity.qid, entity.labels.get("en") or written.get(entity.qid, {}).get("en", ""))
+    return names
+
+
+def _check_label(entity: Entity, code: str, written: Mapping[str, str], report: Report) -> None:
+    text = entity.labels.get(code, "") or written.get(code, "")
+    if code in entity.labels and code in written:
+        report.errors.append(f"{entity.where}: {entity.qid} {code} is attested, and in the table of written labels")
     where = f"{entity.where}: {entity.qid} {code} {text!r}"
     if not text:
         report.errors.append(f"{where}: no label")
@@ -80,7 +117,7 @@ def _check_label(entity: Entity, code: str, report: Report) -> None:
 
 
 def _check_statement(
-    statement: Statement, known: dict[str, Entity], seen: set[tuple[str, str, str, str]], report: Report
+    statement: Statement, names: dict[str, str], seen: set[tuple[str, str, str, str]], report: Report
 ) -> None:
     where = f"{statement.where}: {statement.subject} {statement.property} {statement.object}"
     if statement.property not in RELATIONS:
@@ -91,51 +128,104 @@ def _check_statement(
         report.errors.append(f"{where}: end {statement.end!r} is no year")
     key = (statement.subject, statement.property, statement.object, statement.end)
     if key in seen:
-        report.differences.append(f"{where}: stands twice")
+        report.differences.append(f"{where}: is repeated")
     seen.add(key)
-    ends = [known.get(statement.subject), known.get(statement.object)]
+    ends = [names.get(statement.subject), names.get(statement.object)]
     missing = [qid for qid, end in zip((statement.subject, statement.object), ends) if end is None]
     if missing:
         report.errors.append(f"{where}: no entity row for {missing} ({statement.note})")
         return
-    note = " | ".join(end.labels.get("en", "") for end in ends if end)
+    note = " | ".join(end for end in ends if end is not None)
     if note != statement.note:
         report.errors.append(f"{where}: the note says {statement.note!r}, the ids say {note!r}")
 
 
-def load_reference(
-    folder: Path,
-) -> tuple[dict[str, dict[str, list[str]]], dict[str, dict[str, set[str]]], dict[str, set[str]]]:
-    """Labels (id -> language -> accepted texts), statements (id -> property -> objects), types (id -> P31)."""
-    labels: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    claims: dict[str, dict[str, set[str]]] = {}
-    types: dict[str, set[str]] = {}
-    with bz2.open(folder / "wikidata_labels.jsonl.bz2", "rt", encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            for code, text in row["labels"].items():
-                labels[row["id"]][code].append(text)
-    with bz2.open(folder / "wikidata_entities.json.bz2", "rt", encoding="utf-8") as lines:
-        for line in lines:
-            line = line.strip().rstrip(",")
-            if line in "[]":
-                continue
-            item = json.loads(line)
-            if item.get("type") != "item":
-                continue
-            for code in LANGUAGES:
-                for chain in CHAINS.get(code, (code,)):
-                    if chain in (item.get("labels") or {}):
-                        labels[item["id"]][code].append(item["labels"][chain]["value"])
-                names = (item.get("aliases") or {}).get(code, [])
-                labels[item["id"]][code + ":alias"] += [name["value"] for name in names]
-            found = {p: _objects(item, p) for p in (*RELATIONS, "P31")}
-            types[item["id"]] = found.pop("P31")
-            claims[item["id"]] = {p: objects for p, objects in found.items() if objects}
-    return labels, claims, types
+# Which names of the reference attest a label of the tables: those that `facts.labels` would accept, and CLDR's.
+_CLDR_LOCALES = {"zh": "zh_Hans"}
 
 
-def _objects(item: dict[str, Any], property_id: str) -> set[str]:
+@dataclass
+class Reference:
+    """What public data made from Wikidata state of an item: names by language, statements, types."""
+
+    names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    statements: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add_name(self, code: str, text: str) -> None:
+        """Adds a name under the languages whose label chain holds `code`."""
+        for language_code in LANGUAGES:
+            entry = language(language_code)
+            if code in entry.labels or (code == "mul" and entry.mul) or code == entry.wiki:
+                self.names[language_code].add(normalise(DISAMBIGUATION.sub("", text)))
+                self.names[language_code].add(normalise(text))
+
+
+def load_reference(folder: Path, wanted: Collection[str]) -> dict[str, Reference]:
+    """Id -> what the reference states, for the ids of `wanted` that it knows."""
+    known: dict[str, Reference] = defaultdict(Reference)
+    for name in ("wikidata_labels.jsonl.bz2", "sample_reference.jsonl.bz2"):
+        with bz2.open(folder / name, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                if row["id"] in wanted:
+                    _add_row(known[row["id"]], row)
+    for name in ("wikidata_entities.json.bz2", "real_world.json.bz2"):
+        with bz2.open(folder / name, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                line = line.strip().rstrip(",")
+                found = re.search(r'"id":"(Q\d+)"', line)
+                if found is None or not wanted:
+                    continue
+                item = json.loads(line)
+                if item.get("id") in wanted:
+                    _add_item(known[item["id"]], item)
+    return known
+
+
+def _add_row(reference: Reference, row: Mapping[str, Any]) -> None:
+    for code, text in row["labels"].items():
+        reference.add_name(code, text)
+    for code, names in row.get("aliases", {}).items():
+        for text in names:
+            reference.add_name(code, text)
+    for relation, objects in row.get("statements", {}).items():
+        reference.statements[relation].update(objects)
+
+
+def _add_item(reference: Reference, item: Mapping[str, Any]) -> None:
+    for code, label in (item.get("labels") or {}).items():
+        reference.add_name(code, label["value"])
+    for code, aliases in (item.get("aliases") or {}).items():
+        for alias in aliases:
+            reference.add_name(code, alias["value"])
+    for wiki, link in (item.get("sitelinks") or {}).items():
+        reference.add_name(wiki, link["title"])
+    for relation in (*RELATIONS, "P31"):
+        reference.statements[relation].update(_objects(item, relation))
+
+
+@cache
+def _cldr_codes() -> dict[str, list[tuple[str, str]]]:
+    """English name -> (kind, code) of territories, languages and currencies in CLDR."""
+    from babel import Locale
+
+    codes: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for kind in ("territories", "languages", "currencies"):
+        for code, name in getattr(Locale.parse("en"), kind).items():
+            codes[normalise(name)].append((kind, code))
+    return codes
+
+
+def in_cldr(english: str, code: str, text: str) -> bool:
+    """Whether CLDR gives `text` in a language to the territory, language or currency that is `english` in English."""
+    from babel import Locale
+
+    locale = Locale.parse(_CLDR_LOCALES.get(code, code))
+    names = (getattr(locale, kind).get(key, "") for kind, key in _cldr_codes().get(normalise(english), ()))
+    return any(normalise(name) == normalise(text) for name in names if name)
+
+
+def _objects(item: Mapping[str, Any], property_id: str) -> set[str]:
     out = set()
     for statement in (item.get("claims") or {}).get(property_id, []) if item.get("claims") else []:
         value = statement["mainsnak"].get("datavalue", {}).get("value")
@@ -144,54 +234,52 @@ def _objects(item: dict[str, Any], property_id: str) -> set[str]:
     return out
 
 
-def _normal(text: str, code: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold().replace("・", "·").replace("’", "'")
-    if code == "zh":
-        text = simplified(text)
-    return re.sub(r"[\s·=＝-]+", " ", text).strip()
+def check_reference(
+    entities: list[Entity],
+    written: Mapping[str, Mapping[str, str]],
+    statements: list[Statement],
+    folder: Path,
+    report: Report,
+) -> None:
+    """Compares labels, types and statements with the reference.
 
-
-def check_reference(entities: list[Entity], statements: list[Statement], folder: Path, report: Report) -> None:
-    """Compares ids, labels, types and statements with the real data wherever both speak of the same item."""
-    labels, claims, types = load_reference(folder)
+    A label of the tables that neither the reference nor CLDR has is an error: in the dump it would count as attested.
+    """
+    known = load_reference(folder, {entity.qid for entity in entities})
     for entity in entities:
-        real = labels.get(entity.qid)
+        reference = known.get(entity.qid)
+        english = entity.labels.get("en", "") or written.get(entity.qid, {}).get("en", "")
         report.counts["ids"] += 1
-        if real is None:
-            report.counts["ids not in the reference"] += 1
-            continue
-        report.counts["ids checked"] += 1
-        for code in LANGUAGES:
-            if real.get(code):
-                report.counts["labels checked"] += 1
-                mine = _normal(entity.labels.get(code, ""), code)
-                if mine not in {_normal(text, code) for text in real[code] + real.get(code + ":alias", [])}:
-                    report.counts["labels that differ"] += 1
-                    report.differences.append(
-                        f"{entity.where}: {entity.qid} {code} {entity.labels.get(code)!r}, Wikidata {real[code]}"
-                    )
-        if types.get(entity.qid):
-            report.counts["types checked"] += 1
-            if not types[entity.qid] & set(entity.types):
-                report.differences.append(
-                    f"{entity.where}: {entity.qid} is {entity.types}, Wikidata {sorted(types[entity.qid])}"
-                )
+        report.counts["ids in the reference"] += reference is not None
+        for code, text in entity.labels.items():
+            if reference is not None and normalise(text) in reference.names[code]:
+                report.counts[f"{code} in the reference"] += 1
+            elif in_cldr(english, code, text):
+                report.counts[f"{code} in CLDR"] += 1
+            else:
+                report.counts["labels that nothing attests"] += 1
+                report.errors.append(f"{entity.where}: {entity.qid} {code} {text!r} stands in no reference")
+        for code in written.get(entity.qid, {}):
+            report.counts[f"{code} written"] += 1
+        types = reference.statements["P31"] if reference is not None else set()
+        if types and not types & set(entity.types):
+            report.differences.append(f"{entity.where}: {entity.qid} is {entity.types}, Wikidata {sorted(types)}")
     for statement in statements:
-        real_objects = claims.get(statement.subject, {}).get(statement.property)
-        if real_objects:
-            report.counts["statements checked"] += 1
-            if statement.object not in real_objects and statement.rank != "deprecated":
-                report.counts["statements that differ"] += 1
+        objects = known[statement.subject].statements[statement.property] if statement.subject in known else set()
+        if objects:
+            report.counts["statements compared"] += 1
+            if statement.object not in objects and statement.rank != "deprecated":
+                report.counts["statements with another value"] += 1
                 report.differences.append(
                     f"{statement.where}: {statement.note} ({statement.property} {statement.object}), "
-                    f"Wikidata {sorted(real_objects)[:8]}"
+                    f"Wikidata {sorted(objects)[:8]}"
                 )
 
 
-def summary(entities: list[Entity], statements: list[Statement]) -> str:
+def summary(entities: list[Entity], statements: list[Statement], written: Mapping[str, Mapping[str, str]]) -> str:
     """Per relation: statements, subjects that can be asked about, distinct answers, the largest share of one answer."""
     lines = [f"{len({e.qid for e in entities})} entities, {len(statements)} statements"]
-    complete = {e.qid for e in entities if len(e.labels) == len(LANGUAGES)}
+    complete = {e.qid for e in entities if len(e.labels.keys() | written.get(e.qid, {}).keys()) == len(LANGUAGES)}
     for relation in RELATIONS:
         rows = [s for s in statements if s.property == relation and not s.end and s.rank != "deprecated"]
         if relation in SINGLE:
@@ -212,18 +300,20 @@ def main() -> int:
     arguments = parser.parse_args()
     report = Report()
     try:
-        entities, statements = load_entities(), load_statements()
+        entities, people = load_entities(), load_people()
+        statements, written = load_statements(), load_labels()
     except PolyFactError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    check_form(entities, statements, report)
+    check_form(entities, statements, report, written)
+    check_people(people, english_names(entities, written), report)
     if arguments.reference:
-        check_reference(entities, statements, arguments.reference, report)
+        check_reference(entities, written, statements, arguments.reference, report)
     for title, lines in (("error", report.errors), ("look at", report.differences)):
         for line in lines:
             if arguments.only in line:
                 print(f"{title}: {line}")
-    print(summary(entities, statements))
+    print(summary(entities, statements, written))
     print(", ".join(f"{key} {value}" for key, value in sorted(report.counts.items())))
     print(f"{len(report.errors)} errors, {len(report.differences)} to look at")
     return 1 if report.errors else 0

@@ -17,9 +17,10 @@ from typing import Any
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.files import atomic
-from polyfact_dataset.sample.tables import Entity, Statement, load_entities, load_statements
+from polyfact_dataset.sample.tables import Entity, Person, Statement, load_entities, load_people, load_statements
 
 PATH = Path(__file__).parent / "dump.json.bz2"
+_SEXES = {"male": "Q6581097", "female": "Q6581072"}
 
 
 def _value(qid: str) -> dict[str, Any]:
@@ -27,6 +28,26 @@ def _value(qid: str) -> dict[str, Any]:
         "value": {"entity-type": "item", "numeric-id": int(qid[1:]), "id": qid},
         "type": "wikibase-entityid",
     }
+
+
+def _year(year: str) -> dict[str, Any]:
+    number = int(year)
+    time = {
+        "time": f"{'-' if number < 0 else '+'}{abs(number):04}-00-00T00:00:00Z",
+        "timezone": 0,
+        "before": 0,
+        "after": 0,
+        "precision": 9,
+        "calendarmodel": "http://www.wikidata.org/entity/Q1985727",
+    }
+    return {"value": time, "type": "time"}
+
+
+def year_claim(subject: str, number: int, property_id: str, year: str) -> dict[str, Any]:
+    """A statement whose value is a year."""
+    statement = claim(subject, number, property_id, "Q0")
+    statement["mainsnak"] |= {"datavalue": _year(year), "datatype": "time"}
+    return statement
 
 
 def claim(
@@ -45,18 +66,10 @@ def claim(
         "rank": rank or "normal",
     }
     if end:
-        time = {
-            "time": f"+{int(end):04}-00-00T00:00:00Z",
-            "timezone": 0,
-            "before": 0,
-            "after": 0,
-            "precision": 9,
-            "calendarmodel": "http://www.wikidata.org/entity/Q1985727",
-        }
         snak = {
             "snaktype": "value",
             "property": "P582",
-            "datavalue": {"value": time, "type": "time"},
+            "datavalue": _year(end),
             "datatype": "time",
         }
         statement["qualifiers"] = {"P582": [snak]}
@@ -68,13 +81,18 @@ def _labels(labels: dict[str, str]) -> dict[str, Any]:
     return {code: {"language": code, "value": text} for code, text in labels.items()}
 
 
-def item(entity: Entity, statements: list[Statement]) -> dict[str, Any]:
+def item(entity: Entity, statements: list[Statement], person: Person | None = None) -> dict[str, Any]:
     """One item of the tables as an entity of the dump. Empty maps are `[]`, as PHP writes them."""
     claims: dict[str, list[dict[str, Any]]] = defaultdict(list)
     number = 0
     for kind in entity.types:
         number += 1
         claims["P31"].append(claim(entity.qid, number, "P31", kind))
+    if person is not None:
+        claims["P21"].append(claim(entity.qid, number := number + 1, "P21", _SEXES[person.sex]))
+        for property_id, year in (("P569", person.born), ("P570", person.died)):
+            if year:
+                claims[property_id].append(year_claim(entity.qid, number := number + 1, property_id, year))
     for statement in statements:
         number += 1
         claims[statement.property].append(
@@ -174,7 +192,8 @@ def main() -> None:
     for statement in load_statements():
         if statement not in by_subject[statement.subject]:
             by_subject[statement.subject].append(statement)
-    lines = [encode(item(entity, by_subject[entity.qid])) for entity in entities]
+    people = {person.qid: person for person in load_people()}
+    lines = [encode(item(entity, by_subject[entity.qid], people.get(entity.qid))) for entity in entities]
     lines += [encode(entity) for entity in (*properties(), *awkward())]
     content = "[\n" + ",\n".join(lines) + "\n]\n"
     with atomic(PATH) as temporary:

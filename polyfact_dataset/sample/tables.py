@@ -14,8 +14,10 @@ from pathlib import Path
 from polyfact_dataset.common.errors import DataError
 
 TABLES = Path(__file__).parent / "tables"
+WRITTEN = TABLES.with_name("written_labels.tsv")
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
 ENTITY_COLUMNS = ("qid", "p31", *LANGUAGES, "enwiki", "aliases")
+PERSON_COLUMNS = ("qid", "sex", "born", "died", "note")
 STATEMENT_COLUMNS = ("subject", "property", "object", "rank", "end", "note")
 
 
@@ -28,6 +30,18 @@ class Entity:
     labels: dict[str, str]
     enwiki: str
     aliases: dict[str, tuple[str, ...]]
+    where: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """Sex and years of a person; a year is empty where it is unknown or only estimated, negative before year 1."""
+
+    qid: str
+    sex: str
+    born: str
+    died: str
+    note: str
     where: str
 
 
@@ -86,6 +100,18 @@ def load_entities(folder: Path = TABLES) -> list[Entity]:
         for path in sorted(folder.glob("entities_*.tsv"))
         for where, row in _rows(path, ENTITY_COLUMNS)
     ]
+
+
+def load_labels(path: Path = WRITTEN) -> dict[str, dict[str, str]]:
+    """Id -> language -> label that we wrote, of `written_labels.tsv`."""
+    return {
+        row["qid"]: {code: row[code] for code in LANGUAGES if row[code]} for _, row in _rows(path, ("qid", *LANGUAGES))
+    }
+
+
+def load_people(folder: Path = TABLES) -> list[Person]:
+    """The persons of `people.tsv`."""
+    return [Person(**row, where=where) for where, row in _rows(folder / "people.tsv", PERSON_COLUMNS)]
 
 
 def load_statements(folder: Path = TABLES) -> list[Statement]:

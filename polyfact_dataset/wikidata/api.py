@@ -22,7 +22,7 @@ from polyfact_dataset.common.progress import Log, Task
 from polyfact_dataset.common.retry_after import retry_after_s
 from polyfact_dataset.config.build import BackfillConfig
 from polyfact_dataset.wikidata.cache import Cache
-from polyfact_dataset.wikidata.entities import Reader, Rows
+from polyfact_dataset.wikidata.entities import PROPERTIES, Reader, Rows
 
 # Codes of API errors that pass by themselves.
 _PASSING = ("maxlag", "ratelimited", "readonly")
@@ -107,7 +107,7 @@ class Client:
         )
 
     def scope(self, claims: bool) -> dict[str, str]:
-        """The parameters of a request, without ids. `claims` asks for the types (P31) as well."""
+        """The parameters of a request, without ids. `claims` asks for statements (`PROPERTIES`) as well."""
         props = ["info", *_MAPS, "sitelinks", *(["claims"] if claims else [])]
         codes = self._reader.wanted.codes
         # Above the API's limit on values all languages are read.
@@ -122,7 +122,8 @@ class Client:
 
     def key(self, claims: bool) -> str:
         """The scope under which answers are cached."""
-        return "&".join(f"{name}={value}" for name, value in self.scope(claims).items())
+        scope = self.scope(claims) | ({"kept": "|".join(PROPERTIES)} if claims else {})
+        return "&".join(f"{name}={value}" for name, value in scope.items())
 
     def fetch(self, ids: Sequence[str], claims: bool) -> Outcome:
         """Asks for those of `ids` that the cache lacks. What got no answer is in `failed`, and nowhere else.
@@ -262,7 +263,7 @@ def _trimmed(entity: dict[str, Any], asked: str) -> bytes:
         "lastrevid": entity.get("lastrevid"),
         **({"redirects": {"from": asked, "to": entity.get("id")}} if entity.get("id") != asked else {}),
         **{name: entity.get(name) or {} for name in _MAPS},
-        "claims": {"P31": claims.get("P31", [])} if isinstance(claims, dict) else {},
+        "claims": {name: claims[name] for name in PROPERTIES if name in claims} if isinstance(claims, dict) else {},
         "sitelinks": entity.get("sitelinks") or {},
     }
     return msgspec.json.encode(kept)

@@ -7,11 +7,12 @@ skipped by the parser. The rules are those of `reference/definitions.md`, Truthy
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from msgspec.structs import astuple
 
@@ -21,6 +22,26 @@ _ITEM_ID = re.compile(r"Q[1-9]\d{0,11}")
 _ENTITY_ID = re.compile(r"[QP][1-9]\d{0,11}")
 _EXCERPT_CHARACTERS = 200
 _COMMA, _BRACE = b",}"
+# Columns of `ENTITIES` from statements: lists of items, and years.
+ITEM_LISTS = {
+    "sexes": "P21",
+    "occupations": "P106",
+    "located_in": "P131",
+    "subclass_of": "P279",
+    "part_of": "P361",
+    "countries": "P17",
+    "continents": "P30",
+    "citizenships": "P27",
+}
+YEARS = {"birth_year": "P569", "death_year": "P570", "inception_year": "P571", "publication_year": "P577"}
+# All properties that become columns of entities.
+PROPERTIES = ("P31", *ITEM_LISTS.values(), *YEARS.values())
+_DEATH_PLACE = list(YEARS).index("death_year")
+# Old dumps write eleven digits of a year; Wikidata's own limit is sixteen.
+_TIME = re.compile(r"([+-]?\d{1,16})-\d\d-\d\dT", re.ASCII)
+_CURRENT_RANKS = ("preferred", "normal")
+_PRECISION_YEAR = 9
+_MAX_YEAR = 2**31 - 1
 
 
 class _Text(msgspec.Struct, gc=False):
@@ -57,6 +78,27 @@ class _Statement(msgspec.Struct, gc=False):
     qualifiers: _Qualifiers | list[Any] | None = None
 
 
+class _Time(msgspec.Struct, gc=False):
+    # Checked when read: an odd time must not cost the entity.
+    time: Any = None
+    precision: Any = None
+
+
+class _TimeValue(msgspec.Struct, gc=False):
+    value: _Time | str | int | float | bool | list[Any] | None = None
+
+
+class _TimeSnak(msgspec.Struct, gc=False):
+    snaktype: str = "value"
+    datavalue: _TimeValue | None = None
+
+
+class _TimeStatement(msgspec.Struct, gc=False):
+    mainsnak: _TimeSnak
+    rank: str = "normal"
+    qualifiers: _Qualifiers | list[Any] | None = None
+
+
 class _Redirect(msgspec.Struct, gc=False, rename={"source": "from"}):
     source: str | None = None
 
@@ -66,10 +108,10 @@ def _attribute(name: str) -> str:
     return "c_" + name.replace("-", "_")
 
 
-def _chosen(name: str, keys: Iterable[str], kind: Any) -> Any:
-    """A Struct that decodes only `keys` of a JSON object, each optional."""
-    fields = [(_attribute(key), kind | None, None) for key in keys]
-    return msgspec.defstruct(name, fields, rename={_attribute(key): key for key in keys}, gc=False)
+def _chosen(name: str, kinds: Mapping[str, Any]) -> Any:
+    """A Struct that decodes only the keys of `kinds` of a JSON object, each optional and of its type."""
+    fields = [(_attribute(key), kind | None, None) for key, kind in kinds.items()]
+    return msgspec.defstruct(name, fields, rename={_attribute(key): key for key in kinds}, gc=False)
 
 
 @dataclass(frozen=True)
@@ -99,6 +141,26 @@ class _Texts:
         return pa.ListArray.from_arrays(pa.array(self.ends, pa.int32()), structs)
 
 
+class _Sparse:
+    """A column that most entities lack: values, and the rows that they belong to."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.values: list[Any] = []
+
+    def lists(self, rows: int) -> pa.ListArray:
+        """Per row the list of its values. Values are sorted by row."""
+        ends = np.zeros(rows + 1, np.int32)
+        np.cumsum(np.bincount(np.array(self.rows, np.int64), minlength=rows), out=ends[1:])
+        return pa.ListArray.from_arrays(pa.array(ends), pa.array(self.values, pa.string()))
+
+    def years(self, rows: int) -> pa.Array:
+        """Per row its value, or null."""
+        years, known = np.zeros(rows, np.int32), np.zeros(rows, bool)
+        years[self.rows], known[self.rows] = self.values, True
+        return pa.array(years, mask=~known)
+
+
 class Rows:
     """Column buffers of the three tables, filled line by line, in the order of the dump.
 
@@ -112,6 +174,9 @@ class Rows:
         self.type_ends: list[int] = [0]
         self.sitelinks: list[int] = []
         self.labels, self.aliases, self.descriptions, self.titles = _Texts(), _Texts(), _Texts(), _Texts()
+        self.lists = [_Sparse() for _ in ITEM_LISTS]
+        self.years = [_Sparse() for _ in YEARS]
+        self.dead: list[int] = []
         self.statements: list[list[Any]] = [[] for _ in STATEMENTS.columns]
         self.quarantine: list[list[Any]] = [[] for _ in QUARANTINE.columns]
         self.lines = 0
@@ -130,6 +195,8 @@ class Rows:
     def tables(self) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Entities, statements and quarantine as Arrow."""
         kinds = ["property" if qid[0] == "P" else "item" for qid in self.ids]
+        dead = np.zeros(len(self.ids), bool)
+        dead[self.dead] = True
         types = pa.ListArray.from_arrays(pa.array(self.type_ends, pa.int32()), pa.array(self.types, pa.string()))
         columns = [
             pa.array(self.ids, pa.string()),
@@ -138,6 +205,9 @@ class Rows:
             types,
             pa.array(self.sitelinks, pa.int32()),
             *(texts.array() for texts in (self.labels, self.aliases, self.descriptions, self.titles)),
+            *(column.lists(len(self.ids)) for column in self.lists),
+            *(column.years(len(self.ids)) for column in self.years),
+            pa.array(dead),
         ]
         statements, quarantine = (
             pa.table([pa.array(column, f.type) for column, f in zip(columns, table.schema)], schema=table.schema)
@@ -157,9 +227,14 @@ class Reader:
 
     def __init__(self, wanted: Wanted, max_line_bytes: int = 1 << 27) -> None:
         self.wanted, self._max_line_bytes = wanted, max_line_bytes
-        texts = _chosen("Texts", wanted.codes, _Text)
-        aliases = _chosen("Aliases", wanted.codes, list[_Text])
-        claims = _chosen("Claims", ("P31", *wanted.relations), list[_Statement])
+        texts = _chosen("Texts", dict.fromkeys(wanted.codes, _Text))
+        aliases = _chosen("Aliases", dict.fromkeys(wanted.codes, list[_Text]))
+        item_claims = tuple(dict.fromkeys(("P31", *wanted.relations, *ITEM_LISTS.values())))
+        claims = _chosen(
+            "Claims",
+            dict.fromkeys(item_claims, list[_Statement]) | dict.fromkeys(YEARS.values(), list[_TimeStatement]),
+        )
+        self._lists = tuple(item_claims.index(relation) for relation in ITEM_LISTS.values())
         anything = list[Any] | None
         entity = msgspec.defstruct(
             "Entity",
@@ -238,14 +313,33 @@ class Reader:
         self._add_titles(entity.sitelinks, rows)
         claims = entity.claims
         if claims is not None and claims.__class__ is not list:
-            types, *relations = astuple(claims)
-            if types:
-                rows.types += _types(types)
+            values = astuple(claims)
+            if values[0]:
+                rows.types += _current(values[0])
             if qid[0] == "Q":
-                for relation, found in zip(self.wanted.relations, relations):
+                # `values` goes on behind the relations: with the other lists, and the years.
+                for relation, found in zip(self.wanted.relations, values[1:]):
                     if found:
                         rows.without_item += _add_statements(qid, relation, found, rows.statements)
+            self._add_features(values, rows)
         rows.type_ends.append(len(rows.types))
+
+    def _add_features(self, values: tuple[Any, ...], rows: Rows) -> None:
+        row = len(rows.ids) - 1
+        for place, column in zip(self._lists, rows.lists):
+            if values[place]:
+                found = _current(values[place])
+                column.values += found
+                column.rows += [row] * len(found)
+        for statements, column in zip(values[-len(YEARS) :], rows.years):
+            if statements:
+                year = _year(statements)
+                if year is not None:
+                    column.values.append(year)
+                    column.rows.append(row)
+        deaths = values[_DEATH_PLACE - len(YEARS)]
+        if deaths and _has_value(deaths):
+            rows.dead.append(row)
 
     def _add_titles(self, sitelinks: Any, rows: Rows) -> None:
         rows.sitelinks.append(len(sitelinks) if sitelinks else 0)
@@ -297,18 +391,53 @@ def _object(snak: _Snak) -> str | None:
     return None
 
 
-def _best_rank(statements: Sequence[_Statement]) -> str:
+def _best_rank(statements: Sequence[_Statement | _TimeStatement]) -> str:
     return "preferred" if any(statement.rank == "preferred" for statement in statements) else "normal"
 
 
-def _types(statements: Sequence[_Statement]) -> list[str]:
-    """The current P31 values."""
+def _current(statements: Sequence[_Statement]) -> list[str]:
+    """The current values of best rank that are items, each once."""
+    if len(statements) == 1:
+        only = statements[0]
+        if only.rank not in _CURRENT_RANKS or _ended(only):
+            return []
+        qid = _object(only.mainsnak)
+        return [] if qid is None else [qid]
     best = _best_rank(statements)
     found = (_object(s.mainsnak) for s in statements if s.rank == best and not _ended(s))
     return list(dict.fromkeys(qid for qid in found if qid))
 
 
-def _ended(statement: _Statement) -> bool:
+def _year(statements: Sequence[_TimeStatement]) -> int | None:
+    """The earliest year among the current values of best rank that are known to the year or better."""
+    best = _best_rank(statements)
+    years = []
+    for statement in statements:
+        if statement.rank == best and not _ended(statement) and statement.mainsnak.datavalue is not None:
+            value = statement.mainsnak.datavalue.value
+            if value.__class__ is _Time and statement.mainsnak.snaktype == "value":
+                year = _year_of(value.time, value.precision)
+                if year is not None:
+                    years.append(year)
+    return min(years, default=None)
+
+
+def _year_of(time: object, precision: object) -> int | None:
+    """The year of a time such as `+1952-03-11T00:00:00Z`; None where it is vaguer, malformed, or no year at all."""
+    if not isinstance(time, str) or not isinstance(precision, int) or precision < _PRECISION_YEAR:
+        return None
+    found = _TIME.match(time)
+    year = int(found[1]) if found else 0
+    return year if 0 < abs(year) <= _MAX_YEAR else None
+
+
+def _has_value(statements: Sequence[_TimeStatement]) -> bool:
+    """Whether a current statement of best rank says that there is a value, known or not."""
+    best = _best_rank(statements)
+    return any(s.rank == best and s.mainsnak.snaktype != "novalue" and not _ended(s) for s in statements)
+
+
+def _ended(statement: _Statement | _TimeStatement) -> bool:
     """Has an end time; `novalue` says that there is none."""
     qualifiers = statement.qualifiers
     if qualifiers is None or isinstance(qualifiers, list):

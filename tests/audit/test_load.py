@@ -133,7 +133,7 @@ def test_broken_items_are_findings_and_the_rest_is_read(published: Path) -> None
 def test_what_is_no_release_is_said_so(published: Path, tmp_path: Path, spoil: str) -> None:
     folder, error, words = published, DataError, ""
     if spoil == "nothing":
-        folder, error, words = tmp_path / "nowhere", ConfigError, "is no folder"
+        folder, error, words = tmp_path / "nowhere", ConfigError, "is not a folder"
     elif spoil == "no parquet":
         folder, error, words = tmp_path / "empty", ConfigError, "holds no Parquet file"
         folder.mkdir()
@@ -152,7 +152,7 @@ def test_what_is_no_release_is_said_so(published: Path, tmp_path: Path, spoil: s
         for split in ("train", "validation", "test"):
             edit(
                 first(published, "en", split),
-                lambda t: t.drop_columns(["subject_id"]).set_column(0, "fact_id", pa.array(["x"] * len(t))),
+                lambda t: t.drop_columns(["subject_id", "fact_id"]).append_column("fact_id", pa.array(["x"] * len(t))),
             )
         words = "is not subject|property|object"
     elif spoil == "columns":

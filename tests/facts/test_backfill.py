@@ -72,10 +72,10 @@ def test_a_build_gets_what_the_dump_lacks_and_asks_for_nothing_else(
         ("deleted", None),
         ("found", "Q1"),
     )
-    localised = {row["entity_id"]: row for row in table(out, "labels")}
-    assert localised["Q1"]["sw"] == {"text": "Land 1", "provenance": "api", "attested": True}
-    assert localised["Q1"]["en"]["provenance"] == "label"
-    assert localised["Q1045"]["en"]["provenance"] == "api" and localised["Q1045"]["types"] == ["Q515"]
+    labels = {row["entity_id"]: row for row in table(out, "labels")}
+    assert labels["Q1"]["sw"] == {"text": "Land 1", "provenance": "api", "attested": True}
+    assert labels["Q1"]["en"]["provenance"] == "label"
+    assert labels["Q1045"]["en"]["provenance"] == "api" and labels["Q1045"]["types"] == ["Q515"]
     rows = [
         row for path in sorted((out / "release/data/parallel").glob("*")) for row in pq.read_table(path).to_pylist()
     ]

@@ -103,7 +103,7 @@ def test_rows_say_where_there_are_articles_and_what_is_accepted() -> None:
         titles=[{"code": "swwiki", "text": "Paris"}, {"code": "enwiki", "text": "Paris"}],
         api_titles=[{"code": "zhwiki", "text": "巴黎"}],
     )
-    shown, accepted = localise_rows([known, row(id="Q91", is_object=False)], PAPER_LANGUAGES)
+    shown, answers = localise_rows([known, row(id="Q91", is_object=False)], PAPER_LANGUAGES)
     first, second = shown.to_pylist()
     assert first["articles"] == ["en", "sw", "zh"]
     assert (first["en"]["provenance"], first["sw"]["provenance"], first["zh"]["provenance"]) == (
@@ -112,9 +112,9 @@ def test_rows_say_where_there_are_articles_and_what_is_accepted() -> None:
         "api",
     )
     assert first["de"] is None and second["articles"] == [] and second["en"] is None
-    assert [r["entity_id"] for r in accepted.to_pylist()] == ["Q90"]
-    assert accepted.to_pylist()[0]["en"] == ["Paris", "City of Light"]
-    assert accepted.to_pylist()[0]["de"] == []
+    assert [r["entity_id"] for r in answers.to_pylist()] == ["Q90"]
+    assert answers.to_pylist()[0]["en"] == ["Paris", "City of Light"]
+    assert answers.to_pylist()[0]["de"] == []
 
 
 @given(st.sampled_from(PAPER_LANGUAGES), st.text(max_size=12))

@@ -16,9 +16,9 @@ from tests.support.synthetic import pool
 
 @pytest.fixture(scope="module")
 def drawn():
-    survivors = pool(140_000, PAPER_LANGUAGES)
-    rows, _ = choose(survivors, Config(facts=100_000))
-    return survivors, rows
+    valid = pool(140_000, PAPER_LANGUAGES)
+    rows, _ = choose(valid, Config(facts=100_000))
+    return valid, rows
 
 
 def test_sizes_are_exact(drawn):
@@ -42,9 +42,9 @@ def test_every_entity_is_four_times_as_often_an_option_as_a_gold(drawn):
 
 
 def test_shortcuts_are_at_chance_on_the_test_split_in_every_language(drawn):
-    survivors, rows = drawn
+    valid, rows = drawn
     texts = {
-        code: {qid: entity.texts[position] for qid, entity in survivors.entities.items()}
+        code: {qid: entity.texts[position] for qid, entity in valid.entities.items()}
         for position, code in enumerate(PAPER_LANGUAGES)
     }
     assert outside(rows, texts) == {}
@@ -52,9 +52,9 @@ def test_shortcuts_are_at_chance_on_the_test_split_in_every_language(drawn):
 
 def test_the_published_way_of_drawing_fails_the_same_test(drawn):
     """Objects that co-occur with the relation, whatever their frequency as golds: what the first release did."""
-    survivors, rows = drawn
+    valid, rows = drawn
     rng = random.Random(1)
-    answers = {relation: sorted({f.answer for f in facts}) for relation, facts in survivors.facts.items()}
+    answers = {relation: sorted({f.answer for f in facts}) for relation, facts in valid.facts.items()}
     published = []
     for row in rows:
         others = [e for e in rng.sample(answers[row["property_id"]], 4) if e != row["object_id"]]

@@ -109,8 +109,8 @@ def test_options_are_exchangeable_in_every_stratum(sample_build: Path) -> None:
 
 def test_shortcuts_are_at_chance_on_the_test_split_in_every_language(sample_build: Path) -> None:
     sampled = pq.read_table(table_path(sample_build, "sampled")).to_pylist()
-    localised = pq.read_table(table_path(sample_build, "labels")).to_pylist()
-    texts = {code: {row["entity_id"]: row[code]["text"] for row in localised if row[code]} for code in PAPER_LANGUAGES}
+    labels = pq.read_table(table_path(sample_build, "labels")).to_pylist()
+    texts = {code: {row["entity_id"]: row[code]["text"] for row in labels if row[code]} for code in PAPER_LANGUAGES}
     assert outside(sampled, texts) == {}
 
 

@@ -286,7 +286,7 @@ def test_a_number_that_the_manifest_lacks_is_an_error(path: str, small: Path) ->
 
 
 @pytest.mark.parametrize(
-    "gone", [("stats", "facts"), ("audit", "gates"), ("about", "version"), ("counts", "survivors")]
+    "gone", [("stats", "facts"), ("audit", "gates"), ("about", "version"), ("counts", "valid_candidates")]
 )
 def test_a_number_that_the_card_lacks_is_an_error(gone: tuple[str, str], small: Path) -> None:
     named = card.values(read_release(small), statistics(small))

@@ -92,8 +92,8 @@ def test_accepted_answers_begin_with_the_answer_and_repeat_nothing() -> None:
 
 def test_articles_name_the_wikipedias(sample_build: Path) -> None:
     facts = {row["fact_id"]: row for row in parallel(sample_build)}
-    localised = pq.read_table(table_path(sample_build, "labels")).to_pylist()
-    articles = {row["entity_id"]: row["articles"] for row in localised}
+    labels = pq.read_table(table_path(sample_build, "labels")).to_pylist()
+    articles = {row["entity_id"]: row["articles"] for row in labels}
     assert any(articles.values())
     for row in facts.values():
         assert row["subject_articles"] == articles[row["subject_id"]]

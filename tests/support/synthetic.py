@@ -1,4 +1,4 @@
-"""Synthetic survivors of any size with Zipf-shaped answers, as the tables that `facts.pool.Pool` reads."""
+"""Synthetic valid candidates of any size with Zipf-shaped answers, as the tables that `items.strata.Pool` reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.items.strata import Pool
-from polyfact_dataset.schema import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, accepted, localised, questions
+from polyfact_dataset.schema import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, answer_aliases, questions
 
 LETTERS = {
     "ar": "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
@@ -28,7 +28,7 @@ def names(count: int, code: str, rng: np.random.Generator) -> list[str]:
 
 
 def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int = 7) -> Pool:
-    """`facts` survivors, shared evenly over the 22 relations; each relation has `answers` answers of its own."""
+    """`facts` valid candidates, shared evenly over the 22 relations; each relation has `answers` answers of its own."""
     rng = np.random.default_rng(seed)
     relations = list(all_relations())
     weights = 1 / np.arange(1, answers + 1)
@@ -61,9 +61,9 @@ def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int =
                 pa.array([[]] * len(entities), pa.list_(pa.string())),
                 *labels,
             ],
-            schema=localised(languages).schema,
+            schema=labels(languages).schema,
         ),
-        accepted(languages).schema.empty_table(),
+        answer_aliases(languages).schema.empty_table(),
         table(questions(languages).schema, asked),
         table(TRUE_OBJECTS.schema, true),
         languages,

@@ -17,7 +17,7 @@ from polyfact_dataset.audit.release import Release
 from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.schema import TIERS
+from polyfact_dataset.schema import TIERS, UNATTESTED
 
 Found = Iterator[tuple[int, str]]
 _FACT = re.compile(r"Q[1-9]\d*\|P[1-9]\d*\|Q[1-9]\d*")
@@ -72,7 +72,7 @@ def _relations(release: Release) -> Found:
 
 
 def _attested(release: Release) -> Found:
-    """Facts whose number of attested languages contradicts the provenance of the labels: a model's is not attested."""
+    """Facts whose number of attested languages contradicts the provenance of the labels."""
     for name, column in (("n_langs_attested", "option_provenance"), ("n_langs_subject_attested", "subject_provenance")):
         if name not in release.facts.column_names or not all(items.has(column) for items in release.items.values()):
             continue
@@ -82,11 +82,11 @@ def _attested(release: Release) -> Found:
             sources: Sequence[Any] = items.table.column(column).to_pylist()
             for place, row in enumerate(items.rows.tolist()):
                 source = sources[place][items.gold[place]] if column == "option_provenance" else sources[place]
-                counts[row] += kind_of(source) != "model"
+                counts[row] += kind_of(source) not in UNATTESTED
                 held[row] += 1
         for row, said in enumerate(release.facts.column(name).to_pylist()):
             if held[row] == len(release.items) and said != counts[row]:
-                yield row, f"{name} is {said}, but {counts[row]} languages have a label that no model made"
+                yield row, f"{name} is {said}, but {counts[row]} languages have a label from Wikidata"
 
 
 def _ranges(release: Release) -> Found:
