@@ -218,12 +218,18 @@ def card_command(
     results: Annotated[
         Optional[list[str]], typer.Option("--results", help="Result file (or NAME=FILE) for the card's table.")
     ] = None,
+    patch: Annotated[
+        Optional[str],
+        typer.Option("--patch", metavar="NOTE", help="Make the next patch version: other documents, equal data."),
+    ] = None,
 ) -> None:
     """Render card, datasheet, Croissant metadata and figures of a release anew, or check them against the data."""
     from polyfact_dataset.release import documents
 
     if results:
         leaderboard.add_results(release, results)
+    if patch is not None:
+        documents.patch(release, patch)
     manifest = documents.check(release) if check else documents.render_again(release)
     state = "every document matches" if check else "documents rendered from"
     typer.echo(f"{release}: {state} content {manifest['content'][:16]}")

@@ -69,8 +69,7 @@ def errata_add_command(
 def errata_list_command(release: Release = "build/release") -> None:
     """List the errata of a release."""
     from polyfact_dataset.cli.tables import printed
-    from polyfact_dataset.release.errata import read_errata
-    from polyfact_dataset.release.reader import locate
+    from polyfact_dataset.release.reader import locate, read_errata
 
     for row in read_errata(locate(release, ())):
         link = f"  {row['link']}" if row["link"] else ""

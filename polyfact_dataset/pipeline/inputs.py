@@ -18,7 +18,7 @@ from polyfact_dataset.pipeline.build_dir import read_manifest
 from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.release.layout import read_splits
-from polyfact_dataset.release.reader import files_of_config, locate, read_about
+from polyfact_dataset.release.reader import files_of_config, locate, read_about, read_errata
 from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.wikidata.dump import identify
 
@@ -142,5 +142,6 @@ def resolve_inputs(
     folder = locate(str(previous))
     if (folder / "manifest.json").is_file():
         read_about(folder)
-        inputs = replace(inputs, previous_release=folder)
+        wrong = frozenset(row["fact_id"] for row in read_errata(folder))
+        inputs = replace(inputs, previous_release=folder, errata=wrong)
     return replace(inputs, previous=previous_splits(folder))

@@ -20,7 +20,7 @@ from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, TIER, VALIDATE
 from polyfact_dataset.release import card_tables
-from polyfact_dataset.release.errata import read_errata, report_url
+from polyfact_dataset.release.errata import present, report_url
 from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.query import file_list
 from polyfact_dataset.release.reader import Release, config_files
@@ -223,7 +223,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "code": about["release"].get("code", ""),
         "code_language": next((c for c in (*_CODE_LANGUAGES, *release.languages) if c in release.languages), "en"),
         "config_rows": card_tables.config_rows(release),
-        "errata": read_errata(release.folder),
+        "errata": present(release.folder, release.errata),
         "example": _example(release),
         "report_url": report_url(about["release"]["repository"]),
         "results": card_tables.results(release.folder),

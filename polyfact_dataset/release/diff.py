@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import readable
 from polyfact_dataset.release.query import file_list, select_rows
-from polyfact_dataset.release.reader import config_files, read_manifest
+from polyfact_dataset.release.reader import config_files, read_errata, read_manifest
 from polyfact_dataset.schema import OPTIONS
 
 UNKNOWN = "reason not known"
@@ -90,6 +90,7 @@ class _Side:
         with readable(folder):
             self.schema: pa.Schema = pq.read_schema(next(iter(self.files.values()))[0])
         self.stages = folder.resolve().parent / "stages"
+        self.errata = read_errata(folder)
 
     @property
     def languages(self) -> list[str]:
@@ -155,7 +156,8 @@ def _membership(connection: duckdb.DuckDBPyConnection, diff: Diff, before: _Side
     removed = [row[0] for row in connection.execute(query.format("old", "new")).fetchall()]
     earlier, now = before.why_absent(added), after.why_absent(removed)
     diff.added = {fact: earlier.get(fact, UNKNOWN) for fact in added}
-    diff.removed = {fact: now.get(fact, UNKNOWN) for fact in removed}
+    wrong = {row["fact_id"]: f"erratum: {row['reason']}" for row in (*before.errata, *after.errata)}
+    diff.removed = {fact: wrong.get(fact) or now.get(fact, UNKNOWN) for fact in removed}
 
 
 def _moves(connection: duckdb.DuckDBPyConnection, diff: Diff) -> None:

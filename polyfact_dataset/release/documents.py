@@ -25,15 +25,17 @@ from polyfact_dataset.release import card, errata, figures, leaderboard
 from polyfact_dataset.release.croissant import croissant
 from polyfact_dataset.release.explorer import page as explorer
 from polyfact_dataset.release.reader import (
+    ERRATA_FILE,
     Release,
     check_content,
     default_config,
     read_audit,
+    read_errata,
     read_manifest,
     read_release,
 )
 from polyfact_dataset.release.stats import statistics
-from polyfact_dataset.release.versions import about, version_and_changes
+from polyfact_dataset.release.versions import about, documents_patch, version_and_changes
 
 # Files of a release that are not rendered.
 _WRITTEN = (
@@ -41,7 +43,7 @@ _WRITTEN = (
     "splits.parquet",
     "release.json",
     "CHANGELOG.md",
-    errata.FILE,
+    ERRATA_FILE,
     leaderboard.FILE,
 )
 SCRIPT = "loading_script/PolyFact.py"
@@ -105,9 +107,10 @@ def loading_script(release: Release) -> str:
 def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     """Path in the release -> text, of every document that is rendered."""
     named = card.values(release, counted)
-    listed = {errata.PAGE: errata.page(release.folder)} if named["errata"] else {}
+    rows, version = release.errata, release.about["version"]
+    listed = {errata.PAGE: errata.page(release.folder, rows, version)} if rows else {}
     if board := leaderboard.read(release.folder):
-        listed[leaderboard.PAGE] = leaderboard.page(board, release.about["version"], named["floors"])
+        listed[leaderboard.PAGE] = leaderboard.page(board, version, named["floors"])
     return {
         "README.md": card.card(release, named),
         "DATASHEET.md": card.render("datasheet.md.j2", named),
@@ -138,15 +141,28 @@ def render_again(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def patch(folder: Path, note: str) -> dict[str, Any]:
+    """Makes the next patch version of a finished release, with other documents and equal data; returns its manifest."""
+    check_content(folder)
+    described, changes = documents_patch(folder, note)
+    write_json(folder / "release.json", described)
+    write_text(folder / "CHANGELOG.md", changes)
+    return render_again(folder)
+
+
 def run(context: Context) -> Report:
     """Writes the documents into the release folder."""
     folder, settings_of_release = stage_folder(context.out, EXPORT), context.config.release
     manifest = read_manifest(folder)
     versioned, changes = version_and_changes(folder, context.previous_release, settings_of_release)
     described = about(manifest, versioned, settings_of_release, __version__)
+    # Kept, so that a fact does not come back two versions later.
+    known = read_errata(context.previous_release) if context.previous_release else []
+    if known:
+        errata.write_errata(context.folder, known)
     write_json(context.folder / "release.json", described)
     write_text(context.folder / "CHANGELOG.md", changes)
-    write(Release(folder, manifest, described, read_audit(folder), changes), context.folder)
+    write(Release(folder, manifest, described, read_audit(folder), changes, known), context.folder)
     return Report({name: described[name] for name in ("version", "change", "content")})
 
 

@@ -1,7 +1,7 @@
 """Errata of a release: items that are known to be wrong, with reason, version and a link to the report.
 
 They are a table next to the data, `errata.parquet`; the data of a released version never change. A build with
-`--previous` leaves the facts out.
+`--previous` leaves the facts out and keeps the table.
 """
 
 from __future__ import annotations
@@ -12,31 +12,24 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.escaping import markdown
-from polyfact_dataset.common.files import read_parquet, write_parquet
+from polyfact_dataset.common.files import write_parquet
+from polyfact_dataset.release.layout import read_splits
 from polyfact_dataset.release.query import fact
-from polyfact_dataset.release.reader import read_about
+from polyfact_dataset.release.reader import ERRATA_FILE, config_files, read_about, read_errata
 from polyfact_dataset.schema import ERRATA
 
-FILE, PAGE = "errata.parquet", "ERRATA.md"
+PAGE = "ERRATA.md"
 Erratum = Mapping[str, Any]
-
-
-def read_errata(folder: Path) -> list[dict[str, Any]]:
-    """The errata of a release, by fact and language; [] without any. Raises `DataError` for another table."""
-    path = folder / FILE
-    if not path.is_file():
-        return []
-    rows: list[dict[str, Any]] = read_parquet(path, ERRATA.schema.names).to_pylist()
-    return sorted(rows, key=lambda row: (row["fact_id"], row["language"] or ""))
 
 
 def write_errata(folder: Path, rows: Sequence[Erratum]) -> None:
     """Writes the errata of a release, sorted."""
     ordered = sorted(rows, key=lambda row: (row["fact_id"], row["language"] or ""))
-    write_parquet(folder / FILE, pa.Table.from_pylist([dict(row) for row in ordered], schema=ERRATA.schema))
+    write_parquet(folder / ERRATA_FILE, pa.Table.from_pylist([dict(row) for row in ordered], schema=ERRATA.schema))
 
 
 def add_erratum(folder: Path, fact_id: str, reason: str, language: str | None, link: str) -> dict[str, Any]:
@@ -71,10 +64,16 @@ def report_url(repository: str, fact_id: str | None = None) -> str:
     )
 
 
-def page(folder: Path) -> str:
+def present(folder: Path, rows: Sequence[Erratum]) -> set[str]:
+    """The facts of the errata that the release holds; others were left out of it."""
+    wrong = pa.array([row["fact_id"] for row in rows], pa.string())
+    ids = read_splits(config_files(folder, "parallel"), ["fact_id"]).column("fact_id")
+    return set(ids.filter(pc.is_in(ids, wrong)).to_pylist())
+
+
+def page(folder: Path, rows: Sequence[Erratum], version: str) -> str:
     """The errata of a release as a Markdown page."""
-    rows = read_errata(folder)
-    version = read_about(folder)["version"]
+    held = present(folder, rows)
     lines = [
         f"# Errata of PolyFact {version}",
         "",
@@ -84,15 +83,16 @@ def page(folder: Path) -> str:
         "```python",
         "import pandas as pd",
         "",
-        f'wrong = set(pd.read_parquet("{FILE}").fact_id)',
+        f'wrong = set(pd.read_parquet("{ERRATA_FILE}").fact_id)',
         'clean = clean.filter(lambda row: row["fact_id"] not in wrong)',
         "```",
         "",
-        "| fact | language | reason | found in | report |",
-        "|---|---|---|---|---|",
+        "| fact | language | reason | found in | in this version | report |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         link = f"[report](<{quote(row['link'], safe=':/?&=#%+,;@')}>)" if row["link"] else "–"
         cells = (f"`{row['fact_id']}`".replace("|", "\\|"), row["language"] or "all", markdown(row["reason"]))
-        lines.append(f"| {' | '.join(cells)} | {row['version']} | {link} |")
+        state = "yes" if row["fact_id"] in held else "left out"
+        lines.append(f"| {' | '.join(cells)} | {row['version']} | {state} | {link} |")
     return "\n".join((*lines, ""))

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.common.files import read_json, readable
+from polyfact_dataset.common.files import read_json, read_parquet, readable
 from polyfact_dataset.release.layout import configs_by_folder, content_of, data_files, folder_of, is_data_file
-from polyfact_dataset.schema import SPLITS
+from polyfact_dataset.schema import ERRATA, SPLITS
 
 Split = Literal["train", "validation", "test"]
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
@@ -32,6 +32,7 @@ _DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet", 
 DEFAULT = "default"
 # The config with a row for every clean item in every language.
 ITEMS = "clean_items"
+ERRATA_FILE = "errata.parquet"
 
 
 def is_repository(name: str) -> bool:
@@ -247,13 +248,17 @@ def check_content(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Release:
-    """A release read from its folder. `audit` is its report, `changes` its change log in Markdown."""
+    """A release read from its folder. `audit` is its report, `changes` its change log in Markdown.
+
+    `errata` are rows of `schema.ERRATA`.
+    """
 
     folder: Path
     manifest: dict[str, Any]
     about: dict[str, Any]
     audit: dict[str, Any]
     changes: str
+    errata: Sequence[Mapping[str, Any]] = ()
 
     @property
     def languages(self) -> list[str]:
@@ -276,7 +281,17 @@ def read_release(folder: Path) -> Release:
         raise DataError(f"{changes} is missing; finish the release with `polyfact build`")
     with readable(changes):
         text = changes.read_text(encoding="utf-8")
-    return Release(folder, read_manifest(folder), read_about(folder), read_audit(folder), text)
+    parts = read_manifest(folder), read_about(folder), read_audit(folder)
+    return Release(folder, *parts, text, read_errata(folder))
+
+
+def read_errata(folder: Path) -> list[dict[str, Any]]:
+    """The errata of a release, by fact and language; [] without any. Raises `DataError` for another table."""
+    path = folder / ERRATA_FILE
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = read_parquet(path, ERRATA.schema.names).to_pylist()
+    return sorted(rows, key=lambda row: (row["fact_id"], row["language"] or ""))
 
 
 def read_audit(folder: Path) -> dict[str, Any]:

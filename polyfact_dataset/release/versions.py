@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.build import ReleaseConfig
 from polyfact_dataset.release.diff import changelog, compare, next_version, require_no_leak, semantic
 from polyfact_dataset.release.reader import read_about, read_manifest, source_of
@@ -80,6 +81,23 @@ def version_and_changes(folder: Path, previous: Path | None, settings: ReleaseCo
     lines = [f"- Documents only: {', '.join(documents)}."] if diff.level == "none" else changelog(diff)
     latest = entry(version, settings, content, lines)
     return {"version": version, "change": level, "previous": named}, f"{TITLE}\n{latest}\n{earlier}\n"
+
+
+def documents_patch(folder: Path, note: str) -> tuple[dict[str, Any], str]:
+    """`release.json` and change log of a finished release whose documents change and whose data do not.
+
+    `note` says what changes. Raises `ConfigError` for an empty note.
+    """
+    if not note.strip():
+        raise ConfigError("--patch must say what changes in the documents")
+    before = read_about(folder)
+    version = next_version(before["version"], "patch")
+    settings = ReleaseConfig.model_validate(before["release"])
+    lines = [f"- Documents only: {markdown(note)}."]
+    earlier = _earlier((folder / "CHANGELOG.md").read_text(encoding="utf-8"))
+    named = {name: before[name] for name in ("version", "content")}
+    latest = entry(version, settings, before["content"], lines)
+    return {**before, "version": version, "change": "patch", "previous": named}, f"{TITLE}\n{latest}\n{earlier}\n"
 
 
 def about(

@@ -40,7 +40,7 @@ def small_dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     written: dict[str, dict[str, str]] = {}
     for row in csv.DictReader(SAMPLE_LABELS.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
-        written.setdefault(row["entity_id"], {})[row["language"]] = row["text"]
+        written[row.pop("qid")] = {code: text for code, text in row.items() if text}
     lines = []
     for line in bz2.decompress(SAMPLE_DUMP.read_bytes()).decode().splitlines():
         entity = json.loads(line.rstrip(",")) if line.startswith("{") else {}

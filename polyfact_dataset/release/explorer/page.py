@@ -24,7 +24,7 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.release import card_tables
-from polyfact_dataset.release.errata import read_errata, report_url
+from polyfact_dataset.release.errata import report_url
 from polyfact_dataset.release.layout import read_splits
 from polyfact_dataset.release.reader import Release, config_files
 from polyfact_dataset.schema import OPTIONS, SPLITS, TIERS
@@ -132,7 +132,7 @@ def _about(release: Release, statistics: Mapping[str, Any], facts: list[str], ba
     audit = release.audit
     checks, findings = _findings(release, facts)
     errata: dict[str, list[dict[str, Any]]] = {}
-    for row in read_errata(release.folder):
+    for row in release.errata:
         errata.setdefault(row["fact_id"], []).append({name: row[name] for name in ("language", "reason")})
     gates = [
         {name: gate[name] for name in ("gate", "status", "reason", "value", "at", "limit")} for gate in audit["gates"]
