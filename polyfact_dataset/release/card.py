@@ -100,6 +100,7 @@ def _environment() -> Environment:
         escape=markdown,
         code=_code,
         cell=_cell,
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
         of=lambda key, counts: counts.get(key, 0),
     )
     return environment
