@@ -22,9 +22,9 @@ from typing import Any, Literal, Protocol, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from baselines.data import Fact, OpenFact, Rows
-from baselines.evaluate.matching import fold
 from baselines.prompts import LETTERS
 from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.text.answers import fold
 from polyfact_dataset.common.text.normalise import clean, normalise
 
 Outcome = Literal["correct", "incorrect", "wrong_language", "empty", "invalid"]
@@ -72,7 +72,7 @@ def answer_of(completion: str) -> str:
 def _forms(text: str) -> tuple[str, str, str]:
     """The text in NFC without idle invisible characters; its width and case folded; its punctuation too."""
     folded = normalise(text)
-    return clean(text) or text.strip(), folded, fold(folded)
+    return clean(text) or text.strip(), folded, fold(text)
 
 
 def resolve(answer: str, options: Sequence[str]) -> int | None:
@@ -92,7 +92,7 @@ def resolve(answer: str, options: Sequence[str]) -> int | None:
 
 def _missed(answer: str, elsewhere: bool) -> Verdict:
     """The verdict on an answer that names nothing in its own language."""
-    if not fold(normalise(answer)):
+    if not fold(answer):
         return Verdict("empty")
     return Verdict("wrong_language" if elsewhere else "invalid")
 

@@ -152,17 +152,20 @@ TRUE_OBJECTS = Table(
     ),
 )
 
-# `model` is followed by the model's name after a colon. Any but `model` may be followed by `CONVERTED`.
+# `model` is followed by the model's name after a colon. Any but `model` may be followed by `REORDERED` and `CONVERTED`.
 WRITTEN = "written"
 PROVENANCES = ("label", "variant", "title", "mul", "api", WRITTEN, "model")
 # Labels that do not come from Wikidata.
 UNATTESTED = (WRITTEN, "model")
 # Traditional Chinese characters were converted to Simplified ones by OpenCC.
 CONVERTED = "+opencc"
+# "Family name, given names" of a person was put into the order of speech.
+REORDERED = "+reordered"
 PROVENANCE_DOC = (
     "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
     "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of "
-    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified"
+    "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified, "
+    "`+reordered` where a person listed by the family name has the given names first"
 )
 LOCALISED_TEXT = pa.struct(
     [
@@ -200,13 +203,20 @@ def answer_aliases(languages: Sequence[str]) -> Table:
 
 
 def disambiguations(languages: Sequence[str]) -> Table:
-    """One row per subject and relation whose label is also that of another subject of the relation."""
+    """One row per subject and relation whose label is also that of another subject of the relation.
+
+    Fault and descriptions concern the facts whose object is not among `shared_answers`.
+    """
     return Table(
         "disambiguations",
         (
             Column("subject_id", STRING, "Wikidata id of the subject"),
             Column("property_id", STRING, "relation"),
-            Column("code", STRING, "first language in which the label is shared"),
+            Column("shared_answers", STRINGS, "objects that every namesake known well enough has as well"),
+            Column("excluded_answers", STRINGS, "objects of any namesake: never a distractor"),
+            Column(
+                "code", STRING, "first language in which a description is needed; null where none is", nullable=True
+            ),
             Column("fault", STRING, "why descriptions cannot tell the subject apart, with the language", nullable=True),
             *(Column(code, STRING, f"short description in {code}", nullable=True) for code in languages),
         ),

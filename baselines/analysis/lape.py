@@ -33,10 +33,10 @@ def padded(rows: Sequence[list[int]], special: int, device: Any) -> tuple[torch.
     """Token ids, attention mask and text mask, (B, T) each, padded on the right; the first `special` are no text."""
     width = max(map(len, rows))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-    there = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-    text = there.bool()
+    attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    text = attention.bool()
     text[:, :special] = False
-    return ids.to(device), there.to(device), text.to(device)
+    return ids.to(device), attention.to(device), text.to(device)
 
 
 def count_activations(
@@ -49,14 +49,14 @@ def count_activations(
     tokens = np.zeros(len(languages), np.int64)
     for group in grouped(samples, batch):
         for number, code in enumerate(languages):
-            ids, there, text = padded([sample.ids[code] for sample in group], group[0].special, device)
+            ids, attention, text = padded([sample.ids[code] for sample in group], group[0].special, device)
 
-            def see(layer: int, values: torch.Tensor, place: int = number, mask: torch.Tensor = text) -> None:
+            def see(layer: int, values: torch.Tensor, index: int = number, mask: torch.Tensor = text) -> None:
                 active = (values > 0) & mask.to(values.device)[..., None]
-                counts[place, layer] += active.sum(dim=(0, 1)).to(device)
+                counts[index, layer] += active.sum(dim=(0, 1)).to(device)
 
             with torch.inference_mode(), gate_activations(parts, see):
-                parts.backbone(input_ids=ids, attention_mask=there, use_cache=False)
+                parts.backbone(input_ids=ids, attention_mask=attention, use_cache=False)
             tokens[number] += int(text.sum())
     return counts.cpu().numpy(), tokens
 
@@ -69,27 +69,27 @@ def summarise(
     metrics: dict[str, Any] = {"tokens": tokens.tolist()}
     arrays: dict[str, NDArray[Any]] = {"counts": counts, "tokens": tokens}
     for rule in neurons.RULES:
-        found = neurons.specialised(p, rule, share, quantile)
-        late = neurons.last_share(found.per_layer, last)
-        metrics["bar"] = found.bar
-        metrics["neurons"] = int(found.mask.sum())
+        chosen = neurons.specialised(p, rule, share, quantile)
+        late = neurons.last_share(chosen.per_layer, last)
+        metrics["bar"] = chosen.bar
+        metrics["neurons"] = int(chosen.mask.sum())
         metrics[rule] = {
-            "per_language": found.per_language.tolist(),
-            "assignments": int(found.assigned.sum()),
+            "per_language": chosen.per_language.tolist(),
+            "assignments": int(chosen.assigned.sum()),
             "last_layers": files.plain(late),
         }
-        arrays |= {f"per_layer_{rule}": found.per_layer, "entropy": found.entropy, "mask": found.mask}
+        arrays |= {f"per_layer_{rule}": chosen.per_layer, "entropy": chosen.entropy, "mask": chosen.mask}
     return metrics, arrays
 
 
 def draw(loaded: Sequence[Loaded], rule: neurons.Rule = "highest") -> list[Figure]:
-    """Figures 5, 6, 14 and 15 of the paper, the models beside each other, the first as the base."""
+    """Figures 5, 6, 14 and 15 of the paper, all models in each; the first model is the base."""
     codes = loaded[0][0].languages
     with figures.style():
         sheet, axes = figures.canvas(width=7)
         totals = {result.label: result.metrics[rule]["per_language"] for result, _ in loaded}
         figures.grouped_bars(axes[0, 0], codes, totals, "language-specific neurons")
-        found = [Figure("lape_languages", "Language-specific neurons by language (paper, figure 5).", sheet)]
+        drawn = [Figure("lape_languages", "Language-specific neurons by language (paper, figure 5).", sheet)]
 
         last = loaded[0][0].settings["last_layers"]
         sheet, axes = figures.canvas(width=7)
@@ -98,25 +98,25 @@ def draw(loaded: Sequence[Loaded], rule: neurons.Rule = "highest") -> list[Figur
             for result, _ in loaded
         }
         figures.grouped_bars(axes[0, 0], codes, late, f"% in the last {last} layers")
-        found.append(Figure("lape_last_layers", f"Share in the last {last} layers (paper, figure 6).", sheet))
+        drawn.append(Figure("lape_last_layers", f"Share in the last {last} layers (paper, figure 6).", sheet))
 
         columns = min(4, len(codes))
         sheet, axes = figures.canvas(columns, -(-len(codes) // columns), 2.6, 2.0)
         for axis in axes.ravel()[len(codes) :]:
             axis.set_visible(False)
-        for place, code in enumerate(codes):
+        for index, code in enumerate(codes):
             for number, (result, arrays) in enumerate(loaded):
-                values = arrays[f"per_layer_{rule}"][place]
-                axis = axes.ravel()[place]
+                values = arrays[f"per_layer_{rule}"][index]
+                axis = axes.ravel()[index]
                 axis.plot(range(1, len(values) + 1), values, label=result.label, **figures.look(number))
                 axis.set_title(code, fontsize=9)
                 figures.layer_axis(axis)
         axes[0, 0].legend(frameon=False, fontsize=7)
         sheet.supxlabel("layer")
         sheet.supylabel("neurons")
-        found.append(Figure("lape_layers", "Language-specific neurons by layer (paper, figure 14).", sheet))
-        found.append(_draw_ecdf(loaded, rule))
-    return found
+        drawn.append(Figure("lape_layers", "Language-specific neurons by layer (paper, figure 14).", sheet))
+        drawn.append(_draw_ecdf(loaded, rule))
+    return drawn
 
 
 def _draw_ecdf(loaded: Sequence[Loaded], rule: neurons.Rule) -> Figure:
@@ -124,9 +124,9 @@ def _draw_ecdf(loaded: Sequence[Loaded], rule: neurons.Rule) -> Figure:
     axis = axes[0, 0]
     base = loaded[0][1][f"per_layer_{rule}"].sum(axis=0)
     for number, (result, arrays) in enumerate(loaded):
-        own = arrays[f"per_layer_{rule}"].sum(axis=0)
-        label = f"{result.label}, D = {neurons.ks_distance(base, own):.3f}" if number else result.label
-        axis.step(range(1, len(own) + 1), neurons.ecdf(own), where="post", label=label, **figures.look(number))
+        layers = arrays[f"per_layer_{rule}"].sum(axis=0)
+        label = f"{result.label}, D = {neurons.ks_distance(base, layers):.3f}" if number else result.label
+        axis.step(range(1, len(layers) + 1), neurons.ecdf(layers), where="post", label=label, **figures.look(number))
     axis.set(xlabel="layer", ylabel="share of neurons up to the layer", ylim=(0, 1.02))
     axis.legend(frameon=False)
     figures.layer_axis(axis)
@@ -175,8 +175,8 @@ def main(
     loaded = load_model(model, revision, dtype, device, device_map)
     clock = common.Clock()
     sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
-    found = sampler.run(source.rows(), samples)
-    counts, tokens = count_activations(loaded.network, found, source.languages, batch)
+    selected = sampler.run(source.rows(), samples)
+    counts, tokens = count_activations(loaded.network, selected, source.languages, batch)
     metrics, arrays = summarise(counts, tokens, share, bar, last_layers)
     common.finish(
         output,

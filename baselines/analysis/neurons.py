@@ -26,10 +26,10 @@ SHARE = 0.01
 def frequencies(counts: ArrayLike, tokens: ArrayLike) -> Floats:
     """Activation counts (K, J, W) over tokens (K,) -> p. Raises `DataError` for a language without tokens."""
     total = np.asarray(tokens, np.int64)
-    found = np.asarray(counts, np.int64)
-    if (total <= 0).any() or (found > total[:, None, None]).any() or (found < 0).any():
+    active = np.asarray(counts, np.int64)
+    if (total <= 0).any() or (active > total[:, None, None]).any() or (active < 0).any():
         raise DataError("activation counts must lie between 0 and the tokens of their language, which must have some")
-    return np.asarray(found / total[:, None, None].astype(np.float64))
+    return np.asarray(active / total[:, None, None].astype(np.float64))
 
 
 def entropy(p: Floats) -> Floats:

@@ -3,8 +3,8 @@
     python -m baselines.evaluate.global_mmlu --model M --backend vllm --output g.json
 
 The tasks are lm_eval's `global_mmlu_full_<lang>` (paper, appendix A). With `--lite` they are `global_mmlu_<lang>`,
-which is Global-MMLU-Lite whatever its name says; such results are named Lite and never compared with full ones.
-Languages are evaluated one after the other; a killed run goes on with the next one.
+which in spite of its name is Global-MMLU-Lite; such results are named Lite and never compared with full ones.
+Languages are evaluated one after the other; the same command resumes a killed run at the next one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import typer
 
 from baselines.cli import need
 from baselines.evaluate import common, results
+from baselines.evaluate.attributes import ItemAttributes, append
 from baselines.evaluate.common import Run
 from baselines.models import Model, identify, label_of, load_model, loading
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
@@ -40,8 +41,8 @@ def task_manager(include_path: Path | None = None) -> Any:
     """lm_eval's Global-MMLU tasks alone (to read all of lm_eval's takes long), and those of a folder, which win."""
     from lm_eval import tasks
 
-    own = Path(tasks.__file__).parent / "global_mmlu"
-    paths = [str(path) for path in (own, include_path) if path]
+    bundled = Path(tasks.__file__).parent / "global_mmlu"
+    paths = [str(path) for path in (bundled, include_path) if path]
     return tasks.TaskManager(include_defaults=False, include_path=paths)
 
 
@@ -57,8 +58,8 @@ def vllm_arguments(model: str, revision: str | None, dtype: str, extra: str | No
     """What lm_eval's vLLM backend is started with; `extra` is `key=value,...` and wins."""
     from lm_eval.utils import simple_parse_args_string
 
-    given = {"pretrained": model, "revision": revision, "dtype": dtype, "gpu_memory_utilization": GPU_MEMORY}
-    return {**given, **simple_parse_args_string(extra)}
+    arguments = {"pretrained": model, "revision": revision, "dtype": dtype, "gpu_memory_utilization": GPU_MEMORY}
+    return {**arguments, **simple_parse_args_string(extra)}
 
 
 def start(
@@ -96,18 +97,8 @@ def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Tab
             items.append([fact, sample["doc_hash"]])
             for option, (logprob, _) in enumerate(sample["filtered_resps"]):
                 letter = LETTERS[option]
-                row = (
-                    fact,
-                    str(doc.get("subject", name)),
-                    code,
-                    option,
-                    letter,
-                    letter,
-                    option == gold,
-                    float(logprob),
-                )
-                for column, value in zip(columns.values(), (*row, None, 1, 1)):
-                    column.append(value)
+                row = (fact, str(doc.get("subject", name)), code, option, letter, letter, option == gold)
+                append(columns, (*row, float(logprob), None, 1, 1, *ItemAttributes().row(fact, code, None, None)))
     table = results.table_of("global_mmlu", columns)
     return table.replace_schema_metadata({b"items": digest_json(items).encode()})
 
@@ -121,14 +112,14 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
 
     name = "global_mmlu_lite" if lite else "global_mmlu_full"
     about: dict[str, Any] = {"source": name, "config": name, "split": "test", "revision": None, "content": None}
-    asked = results.Data(**about, facts=0, languages=tuple(languages), digests={})
+    planned = results.Data(**about, facts=0, languages=tuple(languages), digests={})
     prompt = results.Prompt(style="global_mmlu", sha256=digest_json([task_name(code, lite) for code in languages]))
     settings = {
         "tasks": [task_name(code, lite) for code in languages],
         "limit": limit,
         "backend": type(harness).__name__,
     }
-    work = run.shards("global_mmlu", asked, prompt, settings)
+    work = run.shards("global_mmlu", planned, prompt, settings)
     if work.processes > 1:
         raise ConfigError(
             "global_mmlu runs in one process; for several GPUs use --backend vllm with tensor_parallel_size"
@@ -138,10 +129,12 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
         code = languages[number]
         task = task_name(code, lite)
         try:
-            found = simple_evaluate(model=harness, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0)
+            evaluated = simple_evaluate(
+                model=harness, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0
+            )
         except (ConnectionError, HfHubHTTPError) as error:
             raise RetryableError(f"the data of lm_eval's {task} cannot be fetched now: {error}") from error
-        return choices_table(code, found["samples"])
+        return choices_table(code, evaluated["samples"])
 
     work.run(len(languages), compute, "languages", run.quiet)
     tables, seconds = work.tables(len(languages))

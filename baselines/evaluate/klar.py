@@ -4,8 +4,9 @@
 
 `--data` is a folder, or the id of a dataset on the Hub, with one JSON file per language and relation
 (`<language>/<relation>.json`). Prompts have 3 shots of the same relation and language; the first line of at most 10
-greedy tokens is the answer. Reported: the paper's lenient match and the exact one, over trained and held-out
-languages, by proper- and common-noun relation, and, with `--train-data`, apart for facts of that training split.
+greedy tokens is the answer. Reported: `lenient` (the paper's match), `folded` (the same rule with our folding) and
+`exact`, over trained and held-out languages, by proper- and common-noun relation, and, with `--train-data`, separately
+for facts of that training split. `--rank` scores all objects of a relation instead, for RankC (kind `klar_ranked`).
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from baselines.evaluate import common, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names
-from baselines.evaluate.summary import KLAR_TRAINED
+from baselines.metrics import KLAR_TRAINED
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import digest_json
 from polyfact_dataset.common.text.normalise import normalise
 
 LANGUAGES = (*KLAR_TRAINED, "ca", "el", "fa", "he", "hu", "ko", "nl", "tr", "uk", "vi")
 SHOTS = 3
-# KLAR's relations that are relations of PolyFact; True where subject and object change places.
+# KLAR's relations that are relations of PolyFact; True where subject and object are exchanged.
 PROPERTIES = {
     "capital": ("P36", False),
     "capital_of": ("P36", True),
@@ -98,7 +99,7 @@ class Klar:
 
 
 def load_klar(source: str, languages: Sequence[str] | None = None, revision: str | None = None) -> Klar:
-    """Reads `<language>/<relation>.json` below a folder or of a dataset on the Hub; all 17 languages unless told.
+    """Reads `<language>/<relation>.json` below a folder or of a dataset on the Hub; by default all 17 languages.
 
     Raises `ConfigError` for a source or language that is not there, `DataError` for a broken file.
     """
@@ -109,15 +110,17 @@ def load_klar(source: str, languages: Sequence[str] | None = None, revision: str
     unknown = [code for code in wanted if code not in LANGUAGES]
     if unknown:
         raise ConfigError(f"KLAR is not in {', '.join(unknown)}; choose from {', '.join(LANGUAGES)}")
-    found: dict[str, dict[str, RelationFile]] = {}
+    files: dict[str, dict[str, RelationFile]] = {}
     for path in sorted(folder.rglob("*.json")):
         if path.parent.name in wanted:
-            found.setdefault(path.parent.name, {})[path.stem] = _read(path)
-    missing = [code for code in wanted if code not in found]
+            files.setdefault(path.parent.name, {})[path.stem] = _read(path)
+    missing = [code for code in wanted if code not in files]
     if missing:
-        there = ", ".join(sorted({p.parent.name for p in folder.rglob("*.json")})) or "none"
-        raise ConfigError(f"KLAR in {source} has no <language>/<relation>.json for {', '.join(missing)}; has {there}")
-    return Klar(source, commit, found)
+        available = ", ".join(sorted({p.parent.name for p in folder.rglob("*.json")})) or "none"
+        raise ConfigError(
+            f"KLAR in {source} has no <language>/<relation>.json for {', '.join(missing)}; has {available}"
+        )
+    return Klar(source, commit, files)
 
 
 def _download(source: str, revision: str | None) -> tuple[Path, str | None]:
@@ -145,27 +148,27 @@ def _read(path: Path) -> RelationFile:
 
 
 def fill(template: str, subject: str) -> str:
-    """The template with its subject, without `<mask>`, right-stripped."""
-    return template.replace("<subject>", subject).replace("<mask>", "").rstrip()
+    """The template with its subject, without `<mask>` and the blank before it, right-stripped."""
+    return template.replace("<subject>", subject).replace(" <mask>", "").replace("<mask>", "").rstrip()
 
 
 def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, seed: int) -> str:
     """Three lines `input object` and a last `input `. The shots depend on seed, relation and fact, not on the language.
 
-    Raises `DataError` when the file has too few samples or templates.
+    The template is that of number `template` modulo their number: some files have one instead of five (definitions).
+    Raises `DataError` when the file has too few samples or no template.
     """
-    if not 0 <= template < len(file.prompt_templates):
-        count = len(file.prompt_templates)
-        raise DataError(f"KLAR {relation}: there is no template {template}, only {count} from 0; choose by --template")
+    if not file.prompt_templates:
+        raise DataError(f"KLAR {relation}: the file has no template")
     indexes, samples = file.ordered
-    # The others are those before `begin` and from `end` on; they are drawn by their places, not listed.
+    # The others are those before `begin` and from `end` on; they are drawn by number, not listed.
     begin, end = bisect_left(indexes, sample.index), bisect_right(indexes, sample.index)
     others = range(len(samples) - (end - begin))
     if len(others) < SHOTS:
         raise DataError(f"KLAR {relation}: {len(file.samples)} samples are too few for {SHOTS} shots")
-    places = random.Random(f"{seed}|klar|{relation}|{sample.index}").sample(others, SHOTS)
-    shots = [samples[place if place < begin else place + end - begin] for place in places]
-    wording = file.prompt_templates[template]
+    drawn = random.Random(f"{seed}|klar|{relation}|{sample.index}").sample(others, SHOTS)
+    shots = [samples[number if number < begin else number + end - begin] for number in drawn]
+    wording = file.prompt_templates[template % len(file.prompt_templates)]
     lines = [f"{fill(wording, shot.subject)} {shot.object}" for shot in shots]
     return "\n".join([*lines, f"{fill(wording, sample.subject)} "])
 
@@ -173,9 +176,9 @@ def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, 
 def contaminated(klar: Klar, labels: Mapping[str, Iterable[tuple[str, str, str]]]) -> set[tuple[str, int]]:
     """(relation, index) of the facts whose triple is among `labels`: language -> (property, subject, object) labels.
 
-    A fact counts when its labels are found in any language; capital_of is looked up as capital, turned round.
+    A fact counts when its labels are found in any language; capital_of is looked up as capital with its ends exchanged.
     """
-    known = {code: {(p, normalise(s), normalise(o)) for p, s, o in found} for code, found in labels.items()}
+    known = {code: {(p, normalise(s), normalise(o)) for p, s, o in triples} for code, triples in labels.items()}
     result = set()
     for code in set(klar.files) & set(known):
         for relation, file in klar.files[code].items():

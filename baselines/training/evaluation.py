@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from baselines.data import Fact, Rows
 from baselines.evaluate import common, mcq, results
-from baselines.evaluate.summary import Choices, choice_metrics
+from baselines.evaluate.choices import Choices
+from baselines.evaluate.summary import choice_metrics
 from baselines.models import Model, identify, processes
 
 if TYPE_CHECKING:
@@ -63,5 +64,5 @@ def summary(path: Path, languages: Sequence[str]) -> dict[str, float]:
     chosen = scores.filter(pc.is_in(scores["language"], value_set=pc.cast(list(languages), scores["language"].type)))
     figures = choice_metrics(Choices.of(chosen, list(languages)), "byte")
     names = ("mean_accuracy", "total_consistency", "agreement", "rankc")
-    found = {name: float(figures[name]) for name in names if figures[name] is not None}
+    found = {name: float(figures[name]) for name in names if figures.get(name) is not None}
     return found | {f"accuracy_{code}": float(value) for code, value in figures["accuracy"].items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -31,32 +32,52 @@ class Relation(BaseModel):
     symmetric: bool = False
     # Asked about the past as well ("has employed"): a statement that has ended is still an answer.
     past: bool = False
+    # The classes of its answers (`answer_classes`).
+    answers: tuple[str, ...] = ()
+    # Whether a short description may tell two subjects apart: not where it says what the relation asks for.
+    descriptions: bool = True
     # Which end of a fact is a person, as a rule.
     people: Literal["subjects", "answers"] | None = None
 
 
+@dataclass(frozen=True)
+class _File:
+    relations: dict[str, Relation]
+    kinds: dict[str, tuple[str, ...]]
+    answer_classes: dict[str, tuple[str, ...]]
+
+
 @cache
-def _file() -> tuple[dict[str, Relation], dict[str, tuple[str, ...]]]:
+def _file() -> _File:
     try:
         data = tomllib.loads(PATH.read_text(encoding="utf-8"))
         relations = {key: Relation(id=key, **entry) for key, entry in data["relations"].items()}
         kinds = {kind: tuple(types) for kind, types in data["kinds"].items()}
+        classes = {name: tuple(types) for name, types in data["answer_classes"].items()}
     except (tomllib.TOMLDecodeError, ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{PATH.name}: {error}") from error
-    return relations, kinds
+    for relation in relations.values():
+        if unknown := [name for name in relation.answers if name not in classes]:
+            raise ConfigError(f"{PATH.name}: {relation.id}: answers: [answer_classes] lacks {', '.join(unknown)}")
+    return _File(relations, kinds, classes)
 
 
 def all_relations() -> dict[str, Relation]:
     """Property id -> relation, in the order of the file."""
-    return _file()[0]
+    return _file().relations
 
 
 def kind_names() -> tuple[str, ...]:
     """The kinds of subject that a language file may word a question for."""
-    return tuple(_file()[1])
+    return tuple(_file().kinds)
 
 
 def kind_of(types: Iterable[str]) -> str | None:
     """The first kind of the file that one of the subject's P31 types belongs to, or None."""
     own = set(types)
-    return next((kind for kind, members in _file()[1].items() if own.intersection(members)), None)
+    return next((kind for kind, members in _file().kinds.items() if own.intersection(members)), None)
+
+
+def answer_classes() -> dict[str, tuple[str, ...]]:
+    """Class of answers -> the types (P31) that belong to it."""
+    return _file().answer_classes

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.items.splits import Fact, Selection, select
 from polyfact_dataset.items.strata import Pool
 from polyfact_dataset.pipeline.context import Context, Report, Tally
@@ -153,7 +154,7 @@ def run(context: Context) -> Report:
         context.read("question_labels"),
         context.read("answer_aliases"),
         context.read("questions"),
-        context.read("resolved_true_objects"),
+        never_distractors(context.read("resolved_true_objects"), context.read("disambiguations")),
         config.languages,
     )
     if not pool.facts:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import kind_of
-from polyfact_dataset.common.text.mentions import mentions
+from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
 from polyfact_dataset.items.distractors import draw, feasible
@@ -58,7 +58,7 @@ class Pool:
         languages: Sequence[str],
     ) -> None:
         self.languages = tuple(languages)
-        self._entries = [language(code) for code in languages]
+        self._rules = [language(code).mention_rule for code in languages]
         self.entities = self._load_entities(labels, valid_candidates)
         self._questions = questions.combine_chunks()
         self._row = {fact: row for row, fact in enumerate(questions.column("fact_id").to_pylist())}
@@ -146,10 +146,8 @@ class Pool:
         true = self._true[fact.subject, fact.relation]
         if entity in true or entity == fact.subject or not true.isdisjoint(self._same_text.get(entity, ())):
             return True
-        for question, name, entry in zip(questions, self.entities[entity].normal, self._entries):
-            if name in question and mentions(question, name, spaced=entry.spaced, glue=entry.glue):
-                return True
-        return False
+        names = self.entities[entity].normal
+        return any(mention(question, name, rule) for question, name, rule in zip(questions, names, self._rules))
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
         """Cuts the facts of one relation and split: kind and class, English length, then length in all languages.

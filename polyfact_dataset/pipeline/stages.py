@@ -96,7 +96,7 @@ NAMESAKES = Stage(
     "namesakes",
     "facts.ambiguous_names",
     "find subjects that share a name, and what tells them apart",
-    reads=("entities", "statements", "resolved_candidates", "fetched", "labels"),
+    reads=("entities", "statements", "resolved_candidates", "fetched", "labels", "answer_aliases"),
     writes=("disambiguations",),
 )
 QUESTIONS = Stage(
@@ -128,7 +128,14 @@ SAMPLE = Stage(
     "sample",
     "items.selection",
     "balance relations, split by subject, draw exchangeable distractors",
-    reads=("resolved_true_objects", "answer_aliases", "questions", "question_labels", "valid_candidates"),
+    reads=(
+        "resolved_true_objects",
+        "answer_aliases",
+        "disambiguations",
+        "questions",
+        "question_labels",
+        "valid_candidates",
+    ),
     writes=("sampled",),
     inputs=("previous",),
 )

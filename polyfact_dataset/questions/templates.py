@@ -56,6 +56,13 @@ def both_ends(languages: Sequence[str]) -> str:
     return ", ".join(f's."{code}".text AS "subject:{code}", o."{code}".text AS "object:{code}"' for code in languages)
 
 
+def disambiguation(languages: Sequence[str]) -> str:
+    """SQL columns of `FACTS`: `fault` and the descriptions, as `description:<code>`; null where all have the answer."""
+    columns = [("fault", "fault"), *((code, f"description:{code}") for code in languages)]
+    told = "d.subject_id IS NOT NULL AND NOT list_contains(d.shared_answers, c.object_id)"
+    return ", ".join(f'CASE WHEN {told} THEN d."{column}" END AS "{name}"' for column, name in columns)
+
+
 def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
     """The questions of one joined row by language, or the reason why it has none."""
     for end in ("subject", "object"):
@@ -72,7 +79,7 @@ def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
 
 
 def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
-    """Joined rows to rows of `records.questions` and of `records.REJECTS`."""
+    """Joined rows to rows of `schema.questions` and of `schema.REJECTS`."""
     good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
     for row in rows.to_pylist():
         asked = ask(row, languages)
@@ -91,7 +98,7 @@ def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table,
 def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) -> Report:
     """Writes `questions`, `question_labels` (the labels of their ends, also those that a model gave) and `rejects`."""
     if context.config.questions.source == "model":
-        from polyfact_dataset.questions.online_runner import write
+        from polyfact_dataset.questions.model_questions import write
 
         return write(context, sampled_subjects)
     return _write_templates(context)
@@ -106,8 +113,7 @@ def _write_templates(context: Context) -> Report:
             table_writer(context.target("questions"), table.schema) as keep,
             table_writer(context.target("rejects"), REJECTS.schema) as reject,
         ):
-            descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
-            columns = f"c.*, s.types AS subject_types, {both_ends(languages)}, d.fault, {descriptions}"
+            columns = f"c.*, s.types AS subject_types, {both_ends(languages)}, {disambiguation(languages)}"
             rows = stream(connection, f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority", inputs(context))
             for good, bad, counts in context.workers.map(ask_batch, rows, languages):
                 keep(good)

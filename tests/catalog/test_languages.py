@@ -11,7 +11,7 @@ from polyfact_dataset.catalog import language as languages
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known, language
 from polyfact_dataset.catalog.relation import all_relations, kind_of
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.text.mentions import mentions
+from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import in_scripts, scripts_of
 from polyfact_dataset.sample.tables import load_entities, load_statements
@@ -85,7 +85,7 @@ def test_no_template_names_an_answer(code: str) -> None:
     for key, text in entry.questions.items():
         asked = normalise(text.replace("{subject}", ""))
         for name in answers.get(key.partition(".")[0], ()):
-            assert not mentions(asked, name, spaced=entry.spaced, glue=entry.glue), (key, name)
+            assert mention(asked, name, entry.mention_rule) is None, (key, name)
 
 
 def test_templates_differ_between_languages_and_relations() -> None:
@@ -126,6 +126,7 @@ def test_a_question_for_a_kind_falls_back_to_the_default() -> None:
         (("direction", "direktion"), "direction"),
         (('code = "sw"', 'code = "xx"'), "named"),
         (("[questions]", "[questions"), "sw.toml"),
+        (('"Latn"', '"Latin"'), "'Latin' is no script; ISO 15924 has Adlm"),
     ],
 )
 def test_a_broken_language_file_is_named(

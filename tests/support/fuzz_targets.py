@@ -32,8 +32,8 @@ from polyfact_dataset.llm.batch import read_answers
 from polyfact_dataset.llm.cache import Cache, Sent
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request
-from polyfact_dataset.llm.response_text import Unusable
-from polyfact_dataset.questions.parse_response import name_of, question_of
+from polyfact_dataset.llm.response_text import InvalidResponse
+from polyfact_dataset.questions.parse_response import parse_name, parse_question
 from polyfact_dataset.release import diff, query
 from polyfact_dataset.release import reader as source
 from polyfact_dataset.release.stats import read_statistics, statistics
@@ -286,10 +286,10 @@ def _use(answer: Answer) -> None:
     """Takes an answer for a question and for a name."""
     asked = {"subject": "Land", "named": "Land", "gold": "Town", "code": "en", "languages": PAPER_LANGUAGES}
     found = []
-    with contextlib.suppress(Unusable):
-        found += question_of(answer, **asked)
-    with contextlib.suppress(Unusable):
-        found.append(name_of(answer, language("en")))
+    with contextlib.suppress(InvalidResponse):
+        found += parse_question(answer, **asked)
+    with contextlib.suppress(InvalidResponse):
+        found.append(parse_name(answer, language("en")))
     pa.array(found, pa.string())
 
 

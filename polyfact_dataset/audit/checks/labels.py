@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from polyfact_dataset.audit.release import Items, Release, relation_order
 from polyfact_dataset.audit.result import Section
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.schema import CONVERTED, PROVENANCES
+from polyfact_dataset.schema import PROVENANCES
 
 
 def kind_of(provenance: str) -> str:
-    """The kind of a provenance: without the model's name, and whether or not its characters were converted."""
-    return provenance.removesuffix(CONVERTED).partition(":")[0]
+    """The kind of a provenance: without the model's name, and without what was changed (`+opencc`, `+reordered`)."""
+    return provenance.partition(":")[0].partition("+")[0]
 
 
 def _shares(items: Items) -> dict[str, float]:

@@ -28,7 +28,7 @@ from polyfact_dataset.common.text.scripts import (
     scripts_of,
 )
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.facts.labels import simplified
+from polyfact_dataset.facts.chinese import simplified
 
 _WORD = re.compile(r"[^\W\d_]+(?:[̀-ͯ][^\W\d_]*)*")
 # Letters of these stand side by side in one word of Chinese and Japanese, and many look alike.
@@ -144,8 +144,7 @@ def _faulty(
 
 def traditional(texts: Sequence[str]) -> dict[int, str]:
     """Number of a Chinese text that is not in Simplified characters -> what it would be."""
-    found = zip(texts, simplified("\n".join(texts)).split("\n"))
-    return {number: other for number, (text, other) in enumerate(found) if text != other}
+    return {number: other for number, text in enumerate(texts) if (other := simplified(text)) != text}
 
 
 def _in_traditional(items: Items, ids: Sequence[str], section: Section) -> None:
