@@ -8,13 +8,14 @@ a finding and left out; what makes a release unreadable is a `DataError`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from polyfact_dataset.audit.build_tables import Making
 from polyfact_dataset.audit.configs import contradictions, keys_of, read_open
@@ -92,9 +93,22 @@ def items_of_parallel(table: pa.Table, ids: Sequence[str]) -> tuple[dict[str, It
     return items, malformed
 
 
-def _from_languages(files: Files, codes: Sequence[str]) -> tuple[pa.Table, dict[str, Items], list[Any]]:
+def _language_tables(files: Files) -> dict[str, pa.Table]:
+    """Language -> its rows: from configs of languages, or from one of items, with the language in a column."""
+    columns = (*_SHARED, "language", *_REQUIRED, *_OPTIONAL)
+    codes = [code for code in known() if code in files.configs]
+    if codes:
+        return {code: read_splits(files.configs[code], columns) for code in codes}
+    for splits in files.configs.values():
+        table = read_splits(splits, columns)
+        if "language" in table.column_names and "question" in table.column_names:
+            held = set(table.column("language").to_pylist())
+            return {code: table.filter(pc.equal(table.column("language"), code)) for code in known() if code in held}
+    return {}
+
+
+def _from_languages(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, dict[str, Items], list[Any]]:
     """Facts and items where each language has its own rows: the facts of all of them, in the order first met."""
-    tables = {code: read_splits(files.configs[code], (*_SHARED, *_REQUIRED, *_OPTIONAL)) for code in codes}
     place: dict[str, int] = {}
     fresh = []
     own: dict[str, list[int]] = {}
@@ -147,19 +161,20 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
     Raises `ConfigError` for no release, `DataError` for one that cannot be read.
     """
     files = find_files(folder)
-    codes = [code for code in known() if code in files.configs]
     differing: list[tuple[str, str, str]] = []
-    if "parallel" in files.configs:
-        table = read_splits(files.configs["parallel"])
+    # A published repository of the clean part alone names its rows after it.
+    parallel = files.configs.get("parallel") or files.configs.get("clean")
+    if parallel and "translations" in pq.read_schema(next(iter(parallel.values()))[0]).names:
+        table = read_splits(parallel)
         facts = _facts(table, str(folder))
         ids = facts.column("fact_id").to_pylist()
         items, malformed = items_of_parallel(table, ids)
         keys = keys_of(facts)
-        for code in (code for code in codes if code in items):
+        for code in (code for code in known() if code in files.configs and code in items):
             flat = read_splits(files.configs[code], (*_SHARED, "language", *_REQUIRED, *_OPTIONAL))
             differing += contradictions(items[code], facts, keys, flat)
-    elif codes:
-        facts, items, malformed = _from_languages(files, codes)
+    elif tables := _language_tables(files):
+        facts, items, malformed = _from_languages(tables)
         ids = facts.column("fact_id").to_pylist()
     else:
         raise DataError(

@@ -31,7 +31,6 @@ app = typer.Typer(
     name="polyfact",
     help="Builds parallel multilingual multiple-choice facts from a Wikidata JSON dump.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

@@ -120,7 +120,7 @@ def diff(found: Diff, versions: tuple[str, str], needed: str) -> None:
     listed = {"added": found.added, "removed": found.removed}
     for kind, facts in listed.items():
         for name, reason in list(facts.items())[:20]:
-            console.print(f"  {kind}: {name}  {reason}")
+            console.print(f"  {kind}: {found.names.get(name, name)} ({name})  {reason}")
     for kind, examples in found.examples.items():
         for example in examples:
             console.print(f"  {kind}: {example}")

@@ -54,6 +54,8 @@ class Diff:
     languages: dict[str, str] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    # Fact -> its labels in English, of the facts that are shown.
+    names: dict[str, str] = field(default_factory=dict, compare=False)
     content_changed: bool = False
 
     @property
@@ -156,6 +158,13 @@ def _membership(connection: duckdb.DuckDBPyConnection, diff: Diff, before: _Side
     removed = [row[0] for row in connection.execute(query.format("old", "new")).fetchall()]
     earlier, now = before.why_absent(added), after.why_absent(removed)
     diff.added = {fact: earlier.get(fact, UNKNOWN) for fact in added}
+    for side, facts in (("old", removed), ("new", added)):
+        shown = connection.execute(
+            f"SELECT fact_id, subject || ' – ' || relation || ' – ' || object FROM {side} "
+            "WHERE list_contains($facts, fact_id)",
+            {"facts": facts[:_EXAMPLES]},
+        )
+        diff.names |= dict(shown.fetchall())
     wrong = {row["fact_id"]: f"erratum: {row['reason']}" for row in (*before.errata, *after.errata)}
     diff.removed = {fact: wrong.get(fact) or now.get(fact, UNKNOWN) for fact in removed}
 
@@ -195,14 +204,16 @@ def _items(connection: duckdb.DuckDBPyConnection, diff: Diff, code: str, parts: 
         "labels": f"{was}.option_ids = {now}.option_ids AND ({texts})",
     }
     for name, condition in tests.items():
-        shown = "question" if name == "questions" else "answer_text" if name == "labels" else "option_ids"
+        texts_of = {"questions": "{}.question", "labels": "{}.answer_text"}
+        options = "concat_ws(' · ', " + ", ".join("{0}." + option for option in OPTIONS) + ")"
+        shown = texts_of.get(name, options)
         query = f"FROM old o JOIN new n USING (fact_id) WHERE {condition}"
         (number,) = connection.execute(f"SELECT count(*) {query}").fetchone() or (0,)
         examples = diff.examples.setdefault(name, [])
         if number:
             getattr(diff, name)[code] = number
             rows = connection.execute(
-                f"SELECT fact_id, {was}.{shown}, {now}.{shown} {query} ORDER BY fact_id LIMIT {_EXAMPLES}"
+                f"SELECT fact_id, {shown.format(was)}, {shown.format(now)} {query} ORDER BY fact_id LIMIT {_EXAMPLES}"
             ).fetchall()
             examples += [f"{fact} {code}: {a} -> {b}" for fact, a, b in rows][: _EXAMPLES - len(examples)]
         if not examples:

@@ -55,9 +55,10 @@ def folder_of(name: str) -> str:
 
 
 def _config_by_columns(path: Path) -> str:
-    """The config of a file without a folder of its own: parallel rows have `translations`."""
+    """The config of a file without a folder of its own: by `translations` or `language`, else English items."""
     try:
-        return "parallel" if "translations" in pq.read_schema(path).names else "en"
+        names = pq.read_schema(path).names
+        return "parallel" if "translations" in names else "clean_items" if "language" in names else "en"
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 

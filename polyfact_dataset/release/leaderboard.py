@@ -21,6 +21,8 @@ from polyfact_dataset.schema import LEADERBOARD
 
 FILE, PAGE = card_tables.LEADERBOARD_FILE, "leaderboard.html"
 EVERY = "all"
+# Measures that are not shares.
+_NUMBERS = ("kappa_p",)
 Row = Mapping[str, Any]
 
 
@@ -40,16 +42,15 @@ def write(folder: Path, rows: Sequence[Row]) -> None:
     write_parquet(folder / FILE, pa.Table.from_pylist([dict(row) for row in rows], LEADERBOARD.schema))
 
 
-def _cell(row: Row | None) -> dict[str, Any]:
-    """A measure as the page shows it; `value` sorts."""
+def _cell(row: Row | None) -> dict[str, str]:
+    """A measure as the page shows it."""
     if row is None:
-        return {"value": None, "text": "–", "interval": ""}
+        return {"text": "–", "interval": ""}
     ends = (row["low"], row["high"])
-    return {
-        "value": row["value"],
-        "text": percent(row["value"]),
-        "interval": "" if None in ends else interval(*ends),
-    }
+    if row["measure"] in _NUMBERS:
+        shown = ["" if value is None else f"{value:.3f}" for value in (row["value"], *ends)]
+        return {"text": shown[0], "interval": " to ".join(filter(None, shown[1:]))}
+    return {"text": percent(row["value"]), "interval": "" if None in ends else interval(*ends)}
 
 
 def page(rows: Sequence[Row], version: str, floors: Sequence[Row] = ()) -> str:

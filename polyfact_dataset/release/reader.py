@@ -30,6 +30,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet", "leaderboard.parquet")
 # The config of files that are in no folder of their own.
 DEFAULT = "default"
+# Where `polyfact build` writes a release unless told otherwise.
+DEFAULT_RELEASE = "build/release"
 # The config with a row for every clean item in every language.
 ITEMS = "clean_items"
 ERRATA_FILE = "errata.parquet"
@@ -80,6 +82,8 @@ def locate(release: str, configs: Sequence[str] = ("parallel",)) -> Path:
     folder = Path(release)
     if folder.is_dir():
         return folder
+    if release == DEFAULT_RELEASE:
+        raise ConfigError(f"{release} does not exist; build a release with `polyfact build`, or name one")
     match = _REPOSITORY.fullmatch(release)
     if match is None or folder.exists() or not is_repository(match["repo"]):
         raise ConfigError(f"{release}: neither a folder nor owner/name[@revision] on the Hub")
