@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -424,4 +426,18 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         source = f"configuration {path}" if path else "configuration"
-        raise ConfigError(f"{source}: {where}: {first['msg']}") from error
+        message = first["msg"]
+        if first["type"] == "extra_forbidden":
+            message = f"unknown setting{_suggestion(first['loc'])}"
+        raise ConfigError(f"{source}: {where}: {message}") from error
+
+
+def _suggestion(location: Sequence[int | str]) -> str:
+    """The setting that an unknown one is close to, to follow the message; empty if there is none."""
+    model: Any = Config
+    for part in location[:-1]:
+        model = model.model_fields[str(part)].annotation
+        if not (isinstance(model, type) and issubclass(model, Section)):
+            return ""
+    close = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

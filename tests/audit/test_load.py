@@ -64,6 +64,28 @@ def test_data_folder_and_files_beside_each_other_are_read(published: Path, tmp_p
     assert len(load.read(flat, Config())) == 160
 
 
+@pytest.mark.parametrize("form", ["clean", "data", "items"])
+def test_published_forms_of_the_clean_part_are_read(published: Path, tmp_path: Path, form: str) -> None:
+    """Parallel rows in a folder `clean`, or items of all languages in one file with a column `language`."""
+    folder = tmp_path / "form"
+    whole = load.read(published, Config())
+    if form == "clean":
+        shutil.copytree(published / "parallel", folder / "clean")
+    else:
+        codes = [path.name for path in published.iterdir() if path.is_dir() and path.name != "parallel"]
+        target = folder / ("data" if form == "data" else "clean")
+        target.mkdir(parents=True)
+        for split in ("train", "validation", "test"):
+            parts = [pq.read_table(first(published, code, split)) for code in sorted(codes)]
+            pq.write_table(pa.concat_tables(parts), target / f"{split}-00000-of-00001.parquet")
+    release = load.read(folder, Config())
+    assert len(release) == 160 and set(release.items) == set(whole.items) and release.malformed == ()
+    rows = dict(zip(whole.column("fact_id"), whole.items["sw"].table.column("question").to_pylist()))
+    facts = release.column("fact_id")
+    questions = release.items["sw"].table.column("question").to_pylist()
+    assert {facts[row]: text for row, text in zip(release.items["sw"].rows, questions)} == rows
+
+
 def test_the_content_is_named_by_the_data_alone(published: Path) -> None:
     before = load.read(published, Config()).content
     (published / "audit").mkdir()
