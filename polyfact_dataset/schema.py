@@ -356,7 +356,26 @@ def parallel_rows(languages: Sequence[str]) -> Table:
     return Table("parallel", (*_SHARED, Column("translations", translations, "language code -> item in that language")))
 
 
-FLAT_ROWS = Table("flat", (*_SHARED, Column("language", STRING, "language code of the item"), *_ITEM))
+_FLAT_ONLY = (
+    Column("language", STRING, "language code of the item"),
+    Column("language_script", STRING, "script of the item (ISO 15924), such as `Latn` or `Arab`"),
+    Column("split", STRING, "`train`, `validation` or `test`"),
+)
+# What a reader of a row looks for comes first, identifiers and lists last.
+_FLAT_FIRST = ("language", "language_script", "question", *OPTIONS, "answer_text", "answer_index")
+_FLAT_LAST = ("fact_id", "subject_id", "property_id", "object_id", "option_ids", "option_provenance")
+
+
+def _flat_columns() -> tuple[Column, ...]:
+    columns = {column.name: column for column in (*_SHARED, *_FLAT_ONLY, *_ITEM)}
+    lists = tuple(name for name, column in columns.items() if column.type == STRINGS and name not in _FLAT_LAST)
+    ends = (*_FLAT_FIRST, *_FLAT_LAST, *lists)
+    middle = (name for name in columns if name not in ends)
+    return tuple(columns[name] for name in (*_FLAT_FIRST, *middle, *_FLAT_LAST, *lists))
+
+
+# The shipped flat row: one per fact and language.
+FLAT_ROWS = Table("flat", _flat_columns())
 
 # ---------------------------------------------------------------- verification
 LABELS = ("correct", "ambiguous", "incorrect")
@@ -450,6 +469,36 @@ VERIFICATION = Table(
 
 # Those of a build, with their split.
 JUDGED_ITEMS = Table("verification", (*VERIFICATION.columns, Column("split", STRING, "split of the fact")))
+
+# ---------------------------------------------------------------- next to the data of a release
+ERRATA = Table(
+    "errata",
+    (
+        Column("fact_id", STRING, "fact with an item that is known to be wrong"),
+        Column("language", STRING, "language of the item; null where the whole fact is wrong", nullable=True),
+        Column("reason", STRING, "what is wrong"),
+        Column("version", STRING, "version of the release in which it was found"),
+        Column("link", STRING, "address of the report", nullable=True),
+    ),
+)
+
+LEADERBOARD = Table(
+    "leaderboard",
+    (
+        Column("model", STRING, "label of the result"),
+        Column("measure", STRING, "such as `accuracy`, `total_consistency` or `kappa_p`"),
+        Column("language", STRING, "language code, or `all`"),
+        Column("value", pa.float64(), "value of the measure"),
+        Column("low", pa.float64(), "lower end of the 95 % bootstrap interval over facts", nullable=True),
+        Column("high", pa.float64(), "upper end of that interval", nullable=True),
+        Column("facts", pa.int32(), "facts that were scored"),
+        Column("config", STRING, "config of the release"),
+        Column("split", STRING, "split of the release"),
+        Column("content", STRING, "content digest of the release that was scored", nullable=True),
+        Column("command", STRING, "command that made the result"),
+        Column("digest", STRING, "SHA-256 of the result file"),
+    ),
+)
 
 # ---------------------------------------------------------------- audit
 FINDINGS = Table(

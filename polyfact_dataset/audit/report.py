@@ -22,7 +22,7 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.audit import GATES, AuditConfig
 from polyfact_dataset.release.audit_report import AuditReport, GateResult
-from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.release.layout import content_of, data_files
 from polyfact_dataset.release.reader import REPORT, read_audit
 
 _SIGNS = {"most": "≤", "least": "≥"}

@@ -22,6 +22,7 @@ from polyfact_dataset.pipeline.inputs import (
     read_objections,
     read_verification,
     resolve_inputs,
+    source_of,
 )
 from polyfact_dataset.pipeline.stages import AUDIT, EXTRACT, LAST, Stage, stage_folder
 
@@ -122,7 +123,8 @@ def merge(
     from polyfact_dataset.wikidata.merge import merged, open_sources
 
     sources, identity = open_sources(parts)
-    inputs = Inputs(config=load_config(config_file, **overrides), dump=None, dump_identity=identity)
+    config = load_config(config_file, **overrides)
+    inputs = Inputs(config=config, dump=None, dump_identity=identity, source=source_of(identity))
     log = Log(quiet=quiet)
     pipeline.run(
         inputs, out, log, until=EXTRACT, overwrite=overwrite, override=lambda context: merged(context, sources)

@@ -317,6 +317,8 @@ class ReleaseConfig(Section):
     version: str | None = Field(default=None, pattern=VERSION)
     # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
     dump_date: datetime.date | None = None
+    # URL of the source code, linked from the card.
+    code: str = Field(default="", pattern=r"^(https://\S+)?$")
     # Day of publication, if it shall be told.
     published: datetime.date | None = None
     # An e-mail address or URL for questions; by default the discussions of the repository.

@@ -6,6 +6,7 @@ import datetime
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
@@ -16,7 +17,8 @@ from polyfact_dataset.facts.written_labels import read_written_labels
 from polyfact_dataset.pipeline.build_dir import read_manifest
 from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.stages import EXTRACT
-from polyfact_dataset.release.reader import locate, read_about
+from polyfact_dataset.release.layout import read_splits
+from polyfact_dataset.release.reader import files_of_config, locate, read_about, read_errata
 from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.wikidata.dump import identify
 
@@ -35,16 +37,15 @@ def previous_splits(release: Path) -> dict[str, str]:
     if table.is_file():
         rows = read_parquet(table)
         return dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
-    files = sorted((release / "data" / "parallel").glob("*.parquet"))
-    if not files:
+    try:
+        files = files_of_config(release, "parallel")
+    except ConfigError as error:
         raise ConfigError(
-            f"--previous {release}: neither splits.parquet nor data/parallel there; give a release folder"
-        )
-    splits: dict[str, str] = {}
-    # Held-out splits come last and win.
-    for path in sorted(files, key=lambda path: path.name.startswith("train-"), reverse=True):
-        subjects = read_parquet(path, ["subject_id"]).column("subject_id").to_pylist()
-        splits.update(dict.fromkeys(subjects, path.name.partition("-")[0]))
+            f"--previous {release}: neither splits.parquet nor parallel rows there; give a release folder"
+        ) from error
+    rows = read_splits(files, ["subject_id"])
+    # Train comes first, so that held-out splits win.
+    splits = dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
     return dict(sorted(splits.items()))
 
 
@@ -57,6 +58,11 @@ def _dump(given: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, 
             return None, manifest["build"]["dump"]
     dump = given or SAMPLE_DUMP
     return dump, identify(dump)
+
+
+def source_of(identity: str) -> Literal["sample", "dump"]:
+    """Whether a dump is the bundled sample, by its identity."""
+    return "sample" if identity == identify(SAMPLE_DUMP) else "dump"
 
 
 def _part(text: str | None) -> tuple[int, int] | None:
@@ -180,16 +186,18 @@ def resolve_inputs(
     One in the published layout has no version to follow. Raises `ConfigError` for one of ours that is unfinished.
     """
     path, identity = _dump(dump, out, overwrite)
-    if config.release.dump_date is None and path is not None:
-        dated = config.release.model_copy(update={"dump_date": dump_date(path)})
-        config = config.model_copy(update={"release": dated})
-    is_sample = identity == identify(SAMPLE_DUMP)
-    written = (*config.labels.written, *([SAMPLE_LABELS] if is_sample else []))
-    inputs = Inputs(config, path, identity, part=_part(part), written_labels=read_written_labels(written))
+    source = source_of(identity)
+    # The sample is no dump of a day, whatever the configuration says.
+    if source == "sample" or (config.release.dump_date is None and path is not None):
+        day = None if source == "sample" or path is None else dump_date(path)
+        config = config.model_copy(update={"release": config.release.model_copy(update={"dump_date": day})})
+    written = read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
+    inputs = Inputs(config, path, identity, part=_part(part), source=source, written_labels=written)
     if previous is None:
         return inputs
     folder = locate(str(previous))
     if (folder / "manifest.json").is_file():
         read_about(folder)
-        inputs = replace(inputs, previous_release=folder)
+        wrong = frozenset(row["fact_id"] for row in read_errata(folder))
+        inputs = replace(inputs, previous_release=folder, errata=wrong)
     return replace(inputs, previous=previous_splits(folder))

@@ -128,6 +128,7 @@ VALIDATE = Stage(
     "keep facts sound in all languages",
     reads=("answer_aliases", "questions", "question_labels"),
     writes=("valid_candidates",),
+    inputs=("errata",),
 )
 SAMPLE = Stage(
     "sample",

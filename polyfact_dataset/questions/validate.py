@@ -106,7 +106,9 @@ def mark_ambiguous(
 
 
 def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
-    """The reason code of the first language in which the fact is unsound, or None."""
+    """The reason code: a known error, or the first language in which the fact is unsound; None for neither."""
+    if row["erratum"]:
+        return "erratum"
     if row["ambiguous"] is not None:
         return str(row["ambiguous"])
     people = all_relations()[row["property_id"]].people
@@ -147,7 +149,8 @@ def run(context: Context) -> Report:
         mark_ambiguous(connection, str(context.path("questions")), str(context.path("question_labels")), languages)
         names = ", ".join(f'n."{code}" AS "names:{code}"' for code in languages)
         query = f"""
-            SELECT q.*, a.reason AS ambiguous, {both_ends(languages)}, {names}
+            SELECT q.*, a.reason AS ambiguous, list_contains($errata, q.fact_id) AS erratum,
+                {both_ends(languages)}, {names}
             FROM read_parquet($questions) q
             JOIN read_parquet($labels) s ON s.entity_id = q.subject_id
             JOIN read_parquet($labels) o ON o.entity_id = q.object_id
@@ -159,6 +162,7 @@ def run(context: Context) -> Report:
             "questions": str(context.path("questions")),
             "labels": str(context.path("question_labels")),
             "answer_aliases": str(context.path("answer_aliases")),
+            "errata": sorted(context.errata),
         }
         rows = stream(connection, query, parameters)
         for good, bad, counts in context.workers.map(judge_batch, rows, languages):
