@@ -96,9 +96,11 @@ def _batch(options: argparse.Namespace) -> float:
 def _account(options: argparse.Namespace, took_s: float) -> None:
     counts = read_json(options.out / "build" / "manifest.json")["stages"]["questions"]["counts"]
     used, failed = sum(counts["used"].values()), Counter(counts["failed"])
-    posts = (options.out / "vllm.log").read_text(errors="replace").count("POST /v1/chat/completions")
+    log = options.log or options.out / "vllm.log"
+    # A batch has no requests over HTTP; a request that the killed client no longer waits for has no line.
+    posts = log.read_text(errors="replace").count('POST /v1/chat/completions HTTP/1.1" 200') if log.is_file() else 0
     print(f"facts {counts['questions']}, asked {counts['asked']}, sources {counts['sources']}")
-    print(f"answers used {used} = in the cache {_answers(options)}; requests that the server logged {posts}")
+    print(f"answers used {used} = in the cache {_answers(options)}; responses that the server logged {posts}")
     print(f"invalid {failed.total()}: {dict(failed.most_common())}")
     print(f"{took_s:.0f} s, {used / took_s:.2f} answers/s")
     if used != _answers(options):
@@ -113,6 +115,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="longest answer")
     parser.add_argument("--in-flight", type=int, default=32)
     parser.add_argument("--url", help="a server that runs already, in place of a new one")
+    parser.add_argument("--log", type=Path, help="the log of that server")
     parser.add_argument("--out", type=Path, default=Path("vllm-run"))
     options = parser.parse_args()
     options.out.mkdir(parents=True)

@@ -34,7 +34,7 @@ MaxMb = Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes 
 Again = Annotated[bool, typer.Option("--again", help="Also what stands in earlier files and has no answer yet.")]
 BatchFiles = Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")]
 # What the options of that name are without.
-MAX_REQUESTS, MAX_MB = 20_000, 100
+MAX_REQUESTS, MAX_MB = 2_000, 100
 
 
 def limits(max_requests: int, max_mb: int) -> tuple[int, int]:

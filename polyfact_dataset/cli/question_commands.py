@@ -26,7 +26,7 @@ from polyfact_dataset.common.processes import Workers
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.selection import sampled_subjects
-from polyfact_dataset.llm.batch import MAX_BYTES, MAX_REQUESTS, Shards, import_batches, next_folder
+from polyfact_dataset.llm.batch import MAX_BYTES, Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
 from polyfact_dataset.llm.cluster import ClusterRun, Executor, latest_run, load_cluster_config
 from polyfact_dataset.llm.protocol import Request
@@ -164,7 +164,7 @@ def run_cluster(
                 read_batches(run.answers, out, model_cache)
             write_text(run.folder / "imported", "")
         folder = next_folder(parent)
-        write_batches(out, folder / "requests", MAX_REQUESTS, MAX_BYTES, True, previous, objections, model_cache)
+        write_batches(out, folder / "requests", 50_000, MAX_BYTES, True, previous, objections, model_cache)
         files = sorted((folder / "requests").glob("*.jsonl"))
         if not files:
             return
