@@ -85,7 +85,7 @@ IncludePending = Annotated[
 ]
 BatchFiles = Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")]
 # Defaults of these options.
-MAX_REQUESTS, MAX_MB = 20_000, 100
+MAX_REQUESTS, MAX_MB = 2_000, 100
 
 
 def limits(max_requests: int, max_mb: int) -> tuple[int, int]:

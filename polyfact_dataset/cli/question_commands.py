@@ -21,13 +21,14 @@ from rich.table import Table
 
 from polyfact_dataset.common.database import connect
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json
+from polyfact_dataset.common.files import read_json, write_text
 from polyfact_dataset.common.processes import Workers
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.selection import sampled_subjects
-from polyfact_dataset.llm.batch import Shards, import_batches, next_folder
+from polyfact_dataset.llm.batch import MAX_BYTES, Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
+from polyfact_dataset.llm.cluster import ClusterRun, Executor, latest_run, load_cluster_config
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.llm.session import new_requests
 from polyfact_dataset.pipeline.build_dir import locked
@@ -131,6 +132,43 @@ def read_batches(files: Sequence[Path], out: Path, model_cache: Path | None) -> 
     intake = import_batches(files, model_cache or out / CACHE_NAME)
     if intake.counts["unknown"]:
         print("unknown lines answer requests that were not written with this --out", file=sys.stderr)
+
+
+def run_cluster(
+    out: Path,
+    executor: Executor,
+    tasks: int,
+    config: Path,
+    previous: Path | None,
+    objections: Path | None,
+    model_cache: Path | None,
+) -> None:
+    """Answers what is left to ask by datatrove, round by round; an unfinished run is resumed first.
+
+    On SLURM one round is submitted; the command is repeated when its jobs have ended.
+    """
+    settings, parent = load_cluster_config(config), out / "cluster"
+    while True:
+        run = latest_run(parent)
+        if run is not None and not (run.folder / "imported").is_file():
+            if run.finished_tasks < run.tasks:
+                try:
+                    run.execute(executor, settings)
+                finally:
+                    if run.answers:
+                        read_batches(run.answers, out, model_cache)
+                if run.finished_tasks < run.tasks:
+                    print(f"submitted; when the jobs have ended, rerun the same command ({run.folder})")
+                    return
+            else:
+                read_batches(run.answers, out, model_cache)
+            write_text(run.folder / "imported", "")
+        folder = next_folder(parent)
+        write_batches(out, folder / "requests", 50_000, MAX_BYTES, True, previous, objections, model_cache)
+        files = sorted((folder / "requests").glob("*.jsonl"))
+        if not files:
+            return
+        ClusterRun.begin(folder, files, tasks)
 
 
 def status(out: Path, previous: Path | None, objections: Path | None, model_cache: Path | None) -> None:
