@@ -64,9 +64,7 @@ def rank_all(
         table,
         metrics=summarise_choices(table, data.languages, normalisations_of(table)),
         counts=job.counts,
-        speed=common.speed(
-            len(pools), seconds + job.seconds, work.processes, common.latency(job.alone, range(len(pools)))
-        ),
+        speed=common.speed(len(pools), seconds + job.seconds, work.processes, latency),
     )
 
 
