@@ -68,7 +68,10 @@ STRATIFICATIONS = (
 
 
 def strata_of(scores: AlignedScores, name: str) -> dict[str, AlignedScores]:
-    """Name -> the scores of each stratum that has items, in the languages that have them. Raises `ConfigError` for an unknown or impossible split."""
+    """Name -> the scores of each stratum that has items, in the languages that have them.
+
+    Raises `ConfigError` for an unknown split, and for one by an attribute that the result lacks.
+    """
     known = {one.name: one for one in STRATIFICATIONS}
     if name not in known:
         raise ConfigError(f"--by {name!r} is unknown; known are {', '.join(known)}")

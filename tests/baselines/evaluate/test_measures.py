@@ -99,9 +99,7 @@ def test_the_variance_share() -> None:
     same = (rng.random((4000, 3, 8)) < 0.5).astype(float)  # languages differ by chance alone
     found = aligned(facts=4000, samples=same, correct=same.mean(axis=2), declined=np.zeros((4000, 3)))
     assert values_of(found)["variance_share"] == pytest.approx(1, abs=0.02)
-    fixed = np.repeat(
-        rng.integers(0, 2, (4000, 3, 1)).astype(float), 8, axis=2
-    )
+    fixed = np.repeat(rng.integers(0, 2, (4000, 3, 1)).astype(float), 8, axis=2)
     found = replace(found, samples=fixed, correct=fixed.mean(axis=2))
     assert values_of(found)["variance_share"] == pytest.approx(0)
     # (p_l - p_m)^2 without bias: p = 1/2 and 1, two samples each.
