@@ -57,6 +57,7 @@ def rank_all(
     if not work.main:
         return None
     scored, seconds = work.collect(len(shards))
+    latency = common.latency(job.alone, range(len(pools)))
     table = ranked_table(kind, pools, scored, job.prompt_tokens)
     return run.finish(
         work,
