@@ -57,15 +57,14 @@ def rank_all(
     if not work.main:
         return None
     scored, seconds = work.collect(len(shards))
+    latency = common.latency(job.alone, range(len(pools)))
     table = ranked_table(kind, pools, scored, job.prompt_tokens)
     return run.finish(
         work,
         table,
         metrics=summarise_choices(table, data.languages, normalisations_of(table)),
         counts=job.counts,
-        speed=common.speed(
-            len(pools), seconds + job.seconds, work.processes, common.latency(job.alone, range(len(pools)))
-        ),
+        speed=common.speed(len(pools), seconds + job.seconds, work.processes, latency),
     )
 
 
