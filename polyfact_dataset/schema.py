@@ -225,12 +225,13 @@ def disambiguations(languages: Sequence[str]) -> Table:
 
 def questions(languages: Sequence[str]) -> Table:
     """One row per candidate that has a question in all languages."""
-    sources = pa.struct([pa.field(code, STRING, nullable=False) for code in languages])
+    per_language = pa.struct([pa.field(code, STRING, nullable=False) for code in languages])
     return Table(
         "questions",
         (
             *CANDIDATES.columns,
-            Column("sources", sources, "language code -> `template` or `model:<name>`"),
+            Column("sources", per_language, "language code -> `template` or `model:<name>`"),
+            Column("templates", per_language, "language code -> key of the wording; empty where a model wrote it"),
             *(Column(code, STRING, f"question in {code}") for code in languages),
         ),
     )
@@ -274,6 +275,7 @@ def items(languages: Sequence[str]) -> Table:
     fields = [
         pa.field("question", STRING, nullable=False),
         pa.field("question_source", STRING, nullable=False),
+        pa.field("template", STRING, nullable=False),
         pa.field("option_ids", STRINGS, nullable=False),
         pa.field("answer_index", pa.int32(), nullable=False),
     ]
@@ -339,6 +341,7 @@ _ITEM = (
     Column("subject_label", STRING, "label of the subject in the language"),
     Column("subject_provenance", STRING, "where the subject's label is from"),
     Column("question_source", STRING, "`template` or `model:<name>`"),
+    Column("template", STRING, "relation and condition of the wording, such as `P19/female/dead`; empty for a model's"),
 )
 
 

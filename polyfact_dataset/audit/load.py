@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.configs import contradictions, keys_of, read_open
 from polyfact_dataset.audit.release import Items, Release
 from polyfact_dataset.catalog.language import known
@@ -139,7 +139,7 @@ def missing_items(items: dict[str, Items], ids: Sequence[str], expected: Sequenc
 
 
 def _languages(manifest: dict[str, Any], config: Config) -> tuple[str, ...]:
-    """The languages that the release must have: those of its own making, else the configured ones."""
+    """The languages that the release must have: those of its build, else the configured ones."""
     own = manifest.get("build", {}).get("config", {}).get("languages", ())
     return tuple(own) or config.languages
 
@@ -155,8 +155,8 @@ def _withdrawn(files: Files, released: Sequence[str]) -> pa.Table:
     return gone.group_by(columns, use_threads=False).aggregate([])
 
 
-def read(folder: Path, config: Config, making: Making | None = None) -> Release:
-    """The release in `folder`. `making` is what is known about how it was built.
+def read(folder: Path, config: Config, build_tables: BuildTables | None = None) -> Release:
+    """The release in `folder`. `build_tables` are those of the build that made it, if they are at hand.
 
     Raises `ConfigError` for no release, `DataError` for one that cannot be read.
     """
@@ -183,7 +183,7 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
     expected = _languages(files.manifest, config)
     broken = {(fact, code) for fact, code, _ in malformed}
     malformed += [gap for gap in missing_items(items, ids, expected) if gap[:2] not in broken]
-    making = making or Making()
+    build_tables = build_tables or BuildTables()
     opened = None
     if "open" in files.configs:
         opened = read_open(lambda names: read_splits(files.configs["open"], names), facts, keys_of(facts), items)
@@ -192,12 +192,12 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
         content=content_of(files.digests),
         facts=facts,
         items={code: items[code] for code in dict.fromkeys((*expected, *items)) if code in items},
-        strata=making.strata(facts),
-        statements=making.statements(facts),
-        aliases=making.aliases(facts),
+        strata=build_tables.strata(facts),
+        statements=build_tables.statements(facts),
+        aliases=build_tables.aliases(facts),
         malformed=tuple(malformed),
         files=files.differences(),
         contradictions=tuple(differing),
-        withdrawn=Counter(making.strata(_withdrawn(files, ids)).to_pylist()),
+        withdrawn=Counter(build_tables.strata(_withdrawn(files, ids)).to_pylist()),
         opened=opened,
     )

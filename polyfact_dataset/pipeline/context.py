@@ -80,7 +80,8 @@ class Inputs:
     `dump` is None where it is no longer at hand: its extraction is in the build folder, or is merged from others.
     `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump is
     extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections` maps
-    facts to the languages in which the question of a model was objected to (an empty set: in all). `verification`
+    facts to the languages in which the question of a model was objected to (an empty set: in all). `excluded` maps
+    facts that shall not be released to the reason; they may become more in a build folder. `verification`
     holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`), `written_labels` labels that
     people wrote for entities (`schema.WRITTEN_LABELS`). `source` is `sample` for the bundled sample, whose releases
     must not pass for Wikidata. `errata` are facts of earlier releases that are known to be wrong.
@@ -91,6 +92,7 @@ class Inputs:
     dump_identity: str
     previous: Mapping[str, str] = field(default_factory=dict)
     objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    excluded: Mapping[str, str] = field(default_factory=dict)
     verification: pa.Table | None = None
     written_labels: pa.Table | None = None
     part: tuple[int, int] | None = None
@@ -109,6 +111,7 @@ class Inputs:
             "written_labels": digest_json(self.written_labels.to_pylist()) if self.written_labels else None,
             "previous_release": _version_and_content(self.previous_release) if self.previous_release else None,
             **({"part": list(self.part)} if self.part else {}),
+            **({"excluded": dict(sorted(self.excluded.items()))} if self.excluded else {}),
         }
 
     def digests(self) -> dict[str, str | None]:
@@ -133,7 +136,7 @@ class Context:
         self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any], workers: Workers
     ) -> None:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
-        self.objections, self.errata = inputs.objections, inputs.errata
+        self.objections, self.excluded, self.errata = inputs.objections, inputs.excluded, inputs.errata
         self.previous_release, self.verification = inputs.previous_release, inputs.verification
         self.written_labels = inputs.written_labels
         self.out, self.log, self._target = out, log, target

@@ -22,6 +22,7 @@ from polyfact_dataset.release.reader import files_of_config, locate, read_about,
 from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.wikidata.dump import identify
 
+_FACT_ID = re.compile(r"Q[1-9]\d*\|P[1-9]\d*\|Q[1-9]\d*")
 SAMPLE_DUMP = Path(__file__).parents[1] / "sample" / "dump.json.bz2"
 SAMPLE_LABELS = SAMPLE_DUMP.with_name("written_labels.tsv")
 
@@ -93,6 +94,61 @@ def read_objections(path: Path) -> dict[str, frozenset[str]]:
         known = found.setdefault(fact, codes)
         found[fact] = known | codes if known and codes else frozenset()
     return dict(sorted(found.items()))
+
+
+def read_excluded(path: Path) -> dict[str, str]:
+    """Fact -> why it is excluded. The file is a list of fact ids, one a line, or Parquet or CSV with `fact_id`.
+
+    The reason is in column `reason` or, of the audit's findings, `check` with the language. Of a table of
+    `polyfact verify report` the facts with an item judged incorrect are taken. Lines that name no fact are errors;
+    findings about files and strata are passed over. Raises `ConfigError` naming the file and the line.
+    """
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix not in (".csv", ".parquet"):
+            return _listed_facts(path)
+        table = pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        rows = table.to_pylist()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--exclude {path}: {error}; give fact ids, one a line, or a table with fact_id") from error
+    if "fact_id" not in table.column_names:
+        raise ConfigError(f"--exclude {path}: no column fact_id; it has {', '.join(table.column_names)}")
+    found: dict[str, str] = {}
+    for row in rows:
+        if "judge_label" in row and row.get("label") != "incorrect":
+            continue
+        reason = row.get("reason") or row.get("check") or ("judged_incorrect" if "judge_label" in row else "excluded")
+        code = row.get("language")
+        if _FACT_ID.fullmatch(str(row["fact_id"])):
+            found.setdefault(str(row["fact_id"]), f"{reason}:{code}" if code and ":" not in reason else str(reason))
+    if not found:
+        raise ConfigError(f"--exclude {path}: no row of it names a fact such as Q90|P17|Q142")
+    return dict(sorted(found.items()))
+
+
+def _listed_facts(path: Path) -> dict[str, str]:
+    """The fact ids of a text file, one a line; after a space or tab the reason. Lines that begin with # are notes."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        fact, _, reason = line.strip().replace("\t", " ").partition(" ")
+        if not fact or fact.startswith("#"):
+            continue
+        if not _FACT_ID.fullmatch(fact):
+            raise ConfigError(f"--exclude {path}, line {number}: {fact[:60]!r} is no fact id such as Q90|P17|Q142")
+        found[fact] = reason.strip() or "excluded"
+    if not found:
+        raise ConfigError(f"--exclude {path}: it names no fact")
+    return dict(sorted(found.items()))
+
+
+def excluded_before(out: Path, overwrite: bool) -> dict[str, str]:
+    """The facts that are excluded from the build in a folder so far: they stay so."""
+    if overwrite or not (out / "manifest.json").exists():
+        return {}
+    excluded: dict[str, str] = read_manifest(out).get("build", {}).get("excluded", {})
+    return excluded
 
 
 def dump_date(dump: Path) -> datetime.date | None:

@@ -6,12 +6,13 @@ What depends on the distractors (four distinct options, none in the question) is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, stream
@@ -37,17 +38,24 @@ def settings(config: Config) -> dict[str, object]:
 
 
 def fault(
-    question: str, subject: str, gold: str, code: str, people: str | None = None, names: Collection[str] = ()
+    question: str,
+    subject: str,
+    gold: str,
+    code: str,
+    people: str | None = None,
+    names: Collection[str] = (),
+    written: Iterable[str] = (),
 ) -> str | None:
     """The reason why one language's question is unsound, or None. Texts are as shown to the reader.
 
-    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold.
+    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold, `written` forms
+    of the subject's name that may take its place ("das Vereinigte Königreich").
     """
     rule = language(code).mention_rule
     asked, named, answer = normalise(question), normalise(subject), normalise(gold)
     if not asked:
         return "empty_question"
-    if named not in asked:
+    if named not in asked and not any(normalise(form) in asked for form in written):
         return "subject_not_named"
     if named == answer:
         return "subject_is_gold"
@@ -106,7 +114,8 @@ def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
     people = all_relations()[row["property_id"]].people
     for code in languages:
         ends = row[f"subject:{code}"], row[f"object:{code}"]
-        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or ())
+        written = forms(code).written(row["subject_id"], ends[0])
+        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or (), written)
         if reason is not None:
             return f"{reason}:{code}"
     return None

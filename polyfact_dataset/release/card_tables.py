@@ -12,6 +12,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.pipeline.stages import STAGES, TIER
+from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.release.reader import ITEMS, Release, default_config
 from polyfact_dataset.schema import LABELS, LEADERBOARD, SPLITS, VERIFICATION
 
@@ -126,29 +127,23 @@ def relations(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
     return rows
 
 
-def floors(audit: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
-    """The audit's rules that know no fact, on a split (or `all`), over all languages together.
+def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
+    """The rules and classifiers that know no fact, on a split (or `all`), over all languages together.
 
-    Raises `DataError` when the audit has none.
+    Those scored on PolyFact-Clean come after those of all tiers. Raises `DataError` when the audit has none.
     """
-    tables = [table for entry in audit["audits"] if entry["name"] == "shortcuts" for table in entry["tables"]]
-    rows = []
-    for table in (table for table in tables if "what it takes" in table["columns"]):
-        for row in (dict(zip(table["columns"], cells)) for cells in table["rows"]):
-            if row["split"] == split:
-                accuracy, margin = row["accuracy"], 1.96 * row["standard_error"]
-                ends = interval(max(accuracy - margin, 0), min(accuracy + margin, 1))
-                rows.append(
-                    {
-                        "takes": row["what it takes"],
-                        "accuracy": accuracy,
-                        "expected": row["expected"],
-                        "interval": ends,
-                    }
-                )
-    if not rows:
+    listed = [*audit.pooled(split), *audit.pooled(split, "clean")]
+    if not listed:
         raise DataError(f"the audit has no rules for split {split}; run `polyfact audit` again")
-    return rows
+    return [
+        {
+            "takes": floor.takes + (" (clean)" if floor.config == "clean" else ""),
+            "accuracy": floor.accuracy,
+            "expected": floor.expected,
+            "interval": interval(floor.low, floor.high),
+        }
+        for floor in listed
+    ]
 
 
 def attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:

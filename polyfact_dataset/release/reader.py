@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import read_json, read_parquet, readable
+from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.release.layout import configs_by_folder, content_of, data_files, folder_of, is_data_file
 from polyfact_dataset.schema import ERRATA, SPLITS
 
+REPORT = "audit/report.json"
 Split = Literal["train", "validation", "test"]
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
 # Path components are plain names, so that a manifest cannot lead out of the release.
@@ -260,7 +262,7 @@ class Release:
     folder: Path
     manifest: dict[str, Any]
     about: dict[str, Any]
-    audit: dict[str, Any]
+    audit: AuditReport
     changes: str
     errata: Sequence[Mapping[str, Any]] = ()
 
@@ -298,12 +300,17 @@ def read_errata(folder: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["fact_id"], row["language"] or ""))
 
 
-def read_audit(folder: Path) -> dict[str, Any]:
-    """The report of a release's audit. Raises `DataError` when there is none."""
-    path = folder / "audit" / "report.json"
+def read_audit(folder: Path) -> AuditReport:
+    """The report of a release's audit. Raises `DataError` when there is none, or when it cannot be read."""
+    path = folder / REPORT
     if not path.is_file():
         raise DataError(f"{folder} has no audit; run `polyfact audit {folder}`")
-    return _object(path)
+    try:
+        return AuditReport.model_validate(_object(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {where}: {first['msg']}; run `polyfact audit {folder}` again") from error
 
 
 def _object(path: Path) -> dict[str, Any]:

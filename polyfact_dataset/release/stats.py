@@ -34,6 +34,7 @@ _ITEM_COLUMNS = (
     "option_provenance",
     "subject_provenance",
     "question_source",
+    "template",
 )
 PERCENTILES = (5, 25, 50, 75, 95)
 # Bins of popularity: from one edge up to the next, the last one open.
@@ -104,6 +105,7 @@ def _language(folder: Path, code: str) -> dict[str, Any]:
             "answer_provenance": _counts(connection, "option_provenance[answer_index + 1]"),
             "option_provenance": dict(options),
             "question_source": _counts(connection, "question_source"),
+            "template": _counts(connection, "template"),
             "answer_index": [positions.get(position, 0) for position in range(4)],
             "questions": row[0] if row else 0,
             "question_characters": row[1] if row else 0,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.audit import load
-from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import integrity
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
@@ -198,9 +198,9 @@ def test_ids_are_taken_from_the_fact_where_they_do_not_stand_apart(published: Pa
 
 def test_a_build_knows_statements_aliases_and_strata(sample_build: Path) -> None:
     folder = sample_build / "release"
-    making = Making.of(folder)
-    assert making.build == sample_build.resolve()
-    release = load.read(folder, Config(), making)
+    build_tables = BuildTables.of(folder)
+    assert build_tables.build == sample_build.resolve()
+    release = load.read(folder, Config(), build_tables)
     assert release.statements is not None and release.aliases is not None
     pairs = set(zip(release.column("subject_id"), release.column("property_id")))
     stated = set(zip(*(release.statements.column(name).to_pylist() for name in ("subject", "property"))))
@@ -212,8 +212,8 @@ def test_a_build_knows_statements_aliases_and_strata(sample_build: Path) -> None
 
 def test_a_release_apart_from_its_build_is_read_without_it(sample_build: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(sample_build / "release", tmp_path / "copy"))
-    assert Making.of(copy).build is None
-    release = load.read(copy, Config(), Making.of(copy))
+    assert BuildTables.of(copy).build is None
+    release = load.read(copy, Config(), BuildTables.of(copy))
     assert release.statements is None and release.strata[0].as_py().count("/") == 1
     victim = next(copy.glob("data/fr/train-*.parquet"))
     edit(victim, lambda table: table.slice(1))

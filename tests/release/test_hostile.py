@@ -137,7 +137,7 @@ def test_a_rebuild_asks_no_stranger_and_writes_no_strangers_file(small: Path, tm
     )
     assert config.extract.workers != 200 and config.extract.max_expansion == 1000
     # Wikidata may answer otherwise by now: its answers are needed.
-    with pytest.raises(ConfigError, match=r"wikidata-cache\.sqlite\) by --answers"):
+    with pytest.raises(ConfigError, match=r"wikidata-cache\.sqlite\) by --cache-from"):
         _answered(config, None)
     (tmp_path / "wikidata-cache.sqlite").touch()
     assert _answered(config, tmp_path).backfill.cache == tmp_path / "wikidata-cache.sqlite"

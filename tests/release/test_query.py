@@ -77,7 +77,7 @@ def test_stats_show_relations_configs_and_labels(small: Path) -> None:
 def test_show_one_fact(small: Path) -> None:
     row = parallel_rows_of(small)[0]
     item = row["translations"]["sw"]
-    printed = polyfact("show", row["fact_id"], "--release", small, "--lang", "sw").stdout
+    printed = polyfact("show", row["fact_id"], "--release", small, "--language", "sw").stdout
     assert f"split: {row['split']}" in printed and item["question"] in printed
     marked = [line for line in printed.splitlines() if line.startswith("  * ")]
     assert len(marked) == 1 and item["answer_text"] in marked[0] and row["object_id"] in marked[0]

@@ -34,6 +34,7 @@ EMBEDDED = ("validation", "test")
 _MOST_FINDINGS = 5_000
 _PAYLOAD = re.compile(r'(<script type="application/octet-stream" id="facts">\n)([^<]*)(\n</script>)')
 _LEVEL = 9
+_GATE = {"gate", "status", "reason", "value", "at", "limit"}
 
 
 class _Texts:
@@ -134,9 +135,7 @@ def _about(release: Release, statistics: Mapping[str, Any], facts: list[str], ba
     errata: dict[str, list[dict[str, Any]]] = {}
     for row in release.errata:
         errata.setdefault(row["fact_id"], []).append({name: row[name] for name in ("language", "reason")})
-    gates = [
-        {name: gate[name] for name in ("gate", "status", "reason", "value", "at", "limit")} for gate in audit["gates"]
-    ]
+    gates = [gate.model_dump(include=_GATE) for gate in audit.gates]
     return {
         "version": release.about["version"],
         "base": base,
@@ -149,7 +148,7 @@ def _about(release: Release, statistics: Mapping[str, Any], facts: list[str], ba
         "checks": checks,
         "findings": findings,
         "errata": errata,
-        "passed": audit["passed"] is True,
+        "passed": audit.passed,
         "gates": gates,
         "floors": card_tables.floors(audit, "test" if statistics["splits"]["test"] else "all"),
         "leaderboard": card_tables.results(release.folder),
@@ -160,8 +159,8 @@ def _notices(release: Release) -> list[str]:
     notices = []
     if release.about.get("source") == "sample":
         notices.append("Bundled sample, not a Wikidata dump.")
-    if release.audit["passed"] is not True:
-        notices.append("The audit refuses this release: " + "; ".join(release.audit["broken"]))
+    if not release.audit.passed:
+        notices.append("The audit refuses this release: " + "; ".join(release.audit.broken))
     return notices
 
 
