@@ -127,7 +127,7 @@ def test_croissant_is_valid_and_reads_the_rows(small: Path) -> None:
         "dataPreprocessingProtocol",
         "dataCollectionMissingData",
         "dataCollectionRawData",
-        "dataCollectionTimeframe",
+        "dataCollectionTimeFrame",
         "dataImputationProtocol",
         "dataManipulationProtocol",
         "dataAnnotationPlatform",
