@@ -87,7 +87,7 @@ def _split_field(config: str, files: str) -> Any:
         source=mlc.Source(
             file_set=files,
             extract=mlc.Extract(file_property=mlc.FileProperty.fullpath),
-            transforms=[mlc.Transform(regex=f".*/({'|'.join(SPLITS)})(?:-[^/]*)?\\.parquet$")],
+            transforms=[mlc.Transform(regex=f"(?:.*/)?({'|'.join(SPLITS)})(?:-[^/]*)?(?:\\.parquet)?$")],
         ),
     )
 
