@@ -7,7 +7,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from polyfact_dataset.cli import leaderboard
 from polyfact_dataset.cli.options import (
     AsJson,
     ConfigFile,
@@ -50,10 +49,11 @@ def card_command(
     ] = None,
 ) -> None:
     """Render card, datasheet, Croissant metadata and figures of a release, or check them against the data."""
+    from polyfact_dataset.cli.leaderboard import add_results
     from polyfact_dataset.release import documents
 
     if results:
-        leaderboard.add_results(release, results)
+        add_results(release, results)
     if patch is not None:
         documents.patch(release, patch)
     manifest = documents.check(release) if check else documents.render_again(release)

@@ -192,11 +192,28 @@ def _listed(counts: Mapping[str, int], order: Sequence[str]) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in order)
 
 
+def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the card's first part: example, configs, results and how to report an error."""
+    about, measured = release.about, "test" if statistics["splits"]["test"] else "all"
+    return {
+        "sample": about.get("source") == "sample",
+        "made_from": _made_from(about),
+        "code": about["release"].get("code", ""),
+        "code_language": next((c for c in (*_CODE_LANGUAGES, *release.languages) if c in release.languages), "en"),
+        "config_rows": card_tables.config_rows(release),
+        "errata": present(release.folder, release.errata),
+        "example": _example(release),
+        "report_url": report_url(about["release"]["repository"]),
+        "results": card_tables.results(release.folder),
+        "floors": card_tables.floors(release.audit, measured),
+        "floor_split": "the test split" if measured == "test" else "all splits",
+    }
+
+
 def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """All that the templates name. Raises `DataError` when the release lacks a number."""
     manifest, about = release.manifest, release.about
     config, stages = manifest["build"]["config"], manifest["stages"]
-    measured = "test" if statistics["splits"]["test"] else "all"
     limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
     try:
         provenances, attestation = card_tables.attestation(release, statistics)
@@ -208,7 +225,8 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         }
     except KeyError as error:
         raise DataError(f"{release.folder / 'manifest.json'} lacks {error}, which the card states") from error
-    found = {
+    named = {
+        **_first_screen(release, statistics),
         "about": about,
         "audit": release.audit,
         "attestation": attestation,
@@ -219,15 +237,6 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "config": config,
         "contact": contact(release),
         "counts": counts,
-        "sample": about.get("source") == "sample",
-        "made_from": _made_from(about),
-        "code": about["release"].get("code", ""),
-        "code_language": next((c for c in (*_CODE_LANGUAGES, *release.languages) if c in release.languages), "en"),
-        "config_rows": card_tables.config_rows(release),
-        "errata": present(release.folder, release.errata),
-        "example": _example(release),
-        "report_url": report_url(about["release"]["repository"]),
-        "results": card_tables.results(release.folder),
         "funnel": card_tables.funnel(stages, counts["statements"]),
         "judged": card_tables.judged(stages[TIER.name]["counts"]["verification"], release.languages),
         "languages": release.languages,
@@ -241,8 +250,6 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "relation_rows": card_tables.relations(statistics, manifest),
         "relations": statistics["relations"],
         "repository": about["release"]["repository"],
-        "floors": card_tables.floors(release.audit, measured),
-        "floor_split": "the test split" if measured == "test" else "all splits",
         "sizes": manifest["sizes"],
         "split_sizes": _listed(statistics["splits"], SPLITS),
         "splits": SPLITS,
@@ -252,7 +259,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "tiers": {tier: meaning.format(limit=limit) for tier, meaning in _TIERS.items()},
         "verification": card_tables.verification(statistics["verification"]),
     }
-    return {**found, "statements": tomllib.loads(render("statements.toml.j2", found))}
+    return {**named, "statements": tomllib.loads(render("statements.toml.j2", named))}
 
 
 def card(release: Release, named: Mapping[str, Any]) -> str:

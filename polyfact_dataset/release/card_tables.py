@@ -128,21 +128,21 @@ def relations(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
 
 
 def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
-    """The audit's rules that know no fact, on a split (or `all`), over all languages together.
+    """The rules and classifiers that know no fact, on a split (or `all`), over all languages together.
 
-    Raises `DataError` when the audit has none.
+    Those scored on PolyFact-Clean come after those of all tiers. Raises `DataError` when the audit has none.
     """
-    pooled = audit.pooled(split)
-    if not pooled:
+    listed = [*audit.pooled(split), *audit.pooled(split, "clean")]
+    if not listed:
         raise DataError(f"the audit has no rules for split {split}; run `polyfact audit` again")
     return [
         {
-            "takes": floor.takes,
+            "takes": floor.takes + (" (clean)" if floor.config == "clean" else ""),
             "accuracy": floor.accuracy,
             "expected": floor.expected,
             "interval": interval(floor.low, floor.high),
         }
-        for floor in pooled
+        for floor in listed
     ]
 
 

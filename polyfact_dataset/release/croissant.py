@@ -87,7 +87,7 @@ def _split_field(config: str, files: str) -> Any:
         source=mlc.Source(
             file_set=files,
             extract=mlc.Extract(file_property=mlc.FileProperty.fullpath),
-            transforms=[mlc.Transform(regex=f"({'|'.join(SPLITS)})(?:-[^/]*)?\\.parquet$")],
+            transforms=[mlc.Transform(regex=f"(?:.*/)?({'|'.join(SPLITS)})(?:-[^/]*)?(?:\\.parquet)?$")],
         ),
     )
 
@@ -185,7 +185,11 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
             personal_sensitive_information=[_plain(statements["personal"])],
             data_release_maintenance_plan=_plain(statements["maintenance"]),
         )
-        return json.dumps(metadata.to_json(), ensure_ascii=False, indent=1) + "\n"
+        content = metadata.to_json()
+        # The library misspells this field of the vocabulary.
+        if misspelt := content.pop("rai:dataDataManipulationProtocol", None):
+            content["rai:dataManipulationProtocol"] = misspelt
+        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     except mlc.ValidationError as error:
         raise DataError(f"the Croissant metadata of {release.folder} is not valid: {error}") from error
 

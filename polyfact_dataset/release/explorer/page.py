@@ -34,6 +34,7 @@ EMBEDDED = ("validation", "test")
 _MOST_FINDINGS = 5_000
 _PAYLOAD = re.compile(r'(<script type="application/octet-stream" id="facts">\n)([^<]*)(\n</script>)')
 _LEVEL = 9
+_GATE = {"gate", "status", "reason", "value", "at", "limit"}
 
 
 class _Texts:
@@ -134,7 +135,7 @@ def _about(release: Release, statistics: Mapping[str, Any], facts: list[str], ba
     errata: dict[str, list[dict[str, Any]]] = {}
     for row in release.errata:
         errata.setdefault(row["fact_id"], []).append({name: row[name] for name in ("language", "reason")})
-    gates = [gate.model_dump(include={"gate", "status", "reason", "value", "at", "limit"}) for gate in audit.gates]
+    gates = [gate.model_dump(include=_GATE) for gate in audit.gates]
     return {
         "version": release.about["version"],
         "base": base,
