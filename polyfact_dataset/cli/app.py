@@ -14,6 +14,7 @@ from polyfact_dataset.cli.options import (
     Budget,
     ConfigFile,
     Exclude,
+    Force,
     ModelCache,
     Objections,
     Out,
@@ -100,6 +101,7 @@ def _command(until: Stage) -> Callable[..., None]:
         exclude: Exclude = None,
         verification: Verification = None,
         overwrite: Overwrite = False,
+        force: Force = False,
         quiet: Quiet = False,
     ) -> None:
         if context.invoked_subcommand is not None:
@@ -118,6 +120,7 @@ def _command(until: Stage) -> Callable[..., None]:
             exclude=exclude,
             verification=verification,
             overwrite=overwrite,
+            force=force,
             quiet=quiet,
             facts=facts,
             seed=seed,
