@@ -7,6 +7,7 @@ many are never an answer; `proportional`, as its repair did, in proportion to ho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def facts(
 def _vocabulary(code: str) -> list[str]:
     """Words of the language file's templates; in languages without spaces, short pieces of them."""
     entry = language(code)
-    texts = [text.replace("{subject}", " ") for text in entry.questions.values()]
+    wordings = (text for by_condition in entry.questions.values() for text in by_condition.values())
+    texts = [re.sub(r"\{[^{}]*\}", " ", text) for text in wordings]
     if entry.spaced:
         return sorted({word for text in texts for word in text.split() if word[-1:].isalpha()})
     pieces = {text[start : start + 3] for text in texts for start in range(len(text) - 3)}

@@ -128,6 +128,41 @@ REJECTS = Table(
     ),
 )
 
+# Every reason code of a rejected fact, without the language that follows a colon; `model_` begins those of a model.
+REASONS = (
+    *(
+        "repeated",
+        "deprecated",
+        "not_best_rank",
+        "ended",
+        "self_reference",
+        "subject_not_a_thing",
+        "object_not_in_dump",
+    ),
+    *("subject_unlabelled", "object_unlabelled", "unexpected_type", "catalogue_designation", "not_unique"),
+    *("beyond_pool", "subject_deleted", "object_deleted"),
+    *("namesake_no_description", "namesake_same_description", "namesake_description_answers", "namesake_not_described"),
+    *("subject_is_gold", "gold_in_question", "gold_inflected", "surname_in_question", "alias_in_question"),
+    *("subject_not_named", "empty_question", "half_transliterated", "ambiguous_subject", "same_question"),
+    *(
+        "erratum",
+        "excluded",
+        "subject_already_asked",
+        "relation_too_small",
+        "not_sampled",
+        "no_distractors",
+        "judged_incorrect",
+    ),
+    *("subject_untranslated", "object_untranslated", "not_asked"),
+)
+
+
+def is_reason(reason: str) -> bool:
+    """Whether a reason, with or without its language, is one of the documented codes."""
+    code = reason.partition(":")[0]
+    return code in REASONS or code.startswith("model_")
+
+
 _FACT = (
     Column("fact_id", STRING, "`subject|property|object`, stable across versions"),
     Column("subject_id", STRING, "Wikidata id of the subject"),

@@ -40,11 +40,19 @@ def run(
     exclude: Path | None = None,
     verification: Path | None = None,
     part: str | None = None,
+    force: bool = False,
     **overrides: Any,
 ) -> None:
     """Runs the stages up to `until` and prints the closing table of a whole build."""
     log = Log(quiet=quiet)
-    inputs = resolve_inputs(load_config(config_file, **overrides), dump, out, previous, part, overwrite)
+    config = load_config(config_file, **overrides)
+    lenient = config.min_languages < len(config.languages)
+    if lenient and config.questions.source == "template" and not config.backfill.enabled and until != EXTRACT:
+        log.line(
+            f"candidates.min_languages is {config.min_languages}, which has no effect: without a model or a backfill a "
+            f"fact needs labels in all {len(config.languages)} languages"
+        )
+    inputs = resolve_inputs(config, dump, out, previous, part, overwrite, force)
     if verification is not None:
         inputs = replace(inputs, verification=read_verification(verification))
     if objections is not None:

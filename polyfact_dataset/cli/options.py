@@ -22,6 +22,7 @@ Objections = Annotated[
     Optional[Path],
     typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Follow a --previous release that its own audit refused.")]
 Exclude = Annotated[
     Optional[Path],
     typer.Option("--exclude", help="Facts to leave out: ids, one a line, or a table such as the audit's findings."),

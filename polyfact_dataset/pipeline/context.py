@@ -15,6 +15,7 @@ from polyfact_dataset.common.processes import Workers
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.stages import Stage, table_path
+from polyfact_dataset.schema import is_reason
 
 
 @dataclass
@@ -26,7 +27,10 @@ class Tally:
     rejected: dict[str, Counter[str]] = field(default_factory=dict)
 
     def check(self, stage: str) -> None:
-        """Raises when kept + rejected is not the input, for any relation."""
+        """Raises when kept + rejected is not the input, for any relation, or for a reason that is not documented."""
+        unknown = {reason for reasons in self.rejected.values() for reason in reasons if not is_reason(reason)}
+        if unknown:
+            raise AssertionError(f"{stage}: schema.REASONS lacks {', '.join(sorted(unknown))}")
         for relation in self.input.keys() | self.kept.keys() | self.rejected.keys():
             dropped = sum(self.rejected.get(relation, Counter()).values())
             if self.kept[relation] + dropped != self.input[relation]:

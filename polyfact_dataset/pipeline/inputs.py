@@ -11,7 +11,7 @@ from typing import Literal
 import pyarrow as pa
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_parquet
+from polyfact_dataset.common.files import read_json, read_parquet
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.written_labels import read_written_labels
 from polyfact_dataset.pipeline.build_dir import read_manifest
@@ -173,6 +173,16 @@ def read_verification(path: Path) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in ("fact_id", "language", "item")])
 
 
+def require_passed(release: Path) -> None:
+    """Raises `ConfigError` when a release's own audit refused it: what follows it would keep its splits."""
+    report = release / "audit" / "report.json"
+    if report.is_file() and not read_json(report).get("passed", True):
+        raise ConfigError(
+            f"--previous {release}: its own audit refused it (see {report.parent / 'report.html'}); give a release "
+            "that passed, or --force to keep the splits of this one"
+        )
+
+
 def resolve_inputs(
     config: Config,
     dump: Path | None,
@@ -180,6 +190,7 @@ def resolve_inputs(
     previous: Path | None = None,
     part: str | None = None,
     overwrite: bool = False,
+    force: bool = False,
 ) -> Inputs:
     """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
 
@@ -198,6 +209,8 @@ def resolve_inputs(
     folder = locate(str(previous))
     if (folder / "manifest.json").is_file():
         read_about(folder)
+        if not force:
+            require_passed(folder)
         wrong = frozenset(row["fact_id"] for row in read_errata(folder))
         inputs = replace(inputs, previous_release=folder, errata=wrong)
     return replace(inputs, previous=previous_splits(folder))

@@ -57,15 +57,18 @@ class Diff:
     # Fact -> its labels in English, of the facts that are shown.
     names: dict[str, str] = field(default_factory=dict, compare=False)
     content_changed: bool = False
+    facts_before: int = 0
 
     @property
     def level(self) -> str:
         """`major`: a user's code or comparison breaks: a column, language or config is gone or of another type, a fact
-        moved between splits. `minor`: facts, options, their order or tiers change, or something is added. `patch`:
-        wordings, labels and other values. `none`: the same content to the byte.
+        moved between splits, or most facts are gone. `minor`: facts, options, their order or tiers change, or something
+        is added. `patch`: wordings, labels and other values. `none`: the same content to the byte.
         """
         schema = [*self.columns.values(), *self.languages.values(), *self.configs.values()]
         if any(not change.startswith("added") for change in schema) or self.leaked or self.splits:
+            return "major"
+        if 2 * len(self.removed) > self.facts_before > 0:
             return "major"
         if self.added or self.removed or self.options or self.orders or self.tiers or schema:
             return "minor"
@@ -157,6 +160,7 @@ def _membership(connection: duckdb.DuckDBPyConnection, diff: Diff, before: _Side
     added = [row[0] for row in connection.execute(query.format("new", "old")).fetchall()]
     removed = [row[0] for row in connection.execute(query.format("old", "new")).fetchall()]
     earlier, now = before.why_absent(added), after.why_absent(removed)
+    (diff.facts_before,) = connection.execute("SELECT count(*) FROM old").fetchone() or (0,)
     diff.added = {fact: earlier.get(fact, UNKNOWN) for fact in added}
     for side, facts in (("old", removed), ("new", added)):
         shown = connection.execute(
