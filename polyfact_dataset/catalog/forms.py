@@ -123,7 +123,11 @@ class Forms(BaseModel):
 
     def quoted(self, name: str) -> str:
         """The name as it is written inside quotation marks."""
-        return name.translate(str.maketrans(self.nested_quotes)) if self.nested_quotes else name
+        return (
+            name.translate(str.maketrans(dict[str, str | int | None](self.nested_quotes)))
+            if self.nested_quotes
+            else name
+        )
 
     def written(self, entity_id: str, label: str) -> Iterator[str]:
         """All that may be written for a name in some question: the label, its phrases, its forms by rules."""

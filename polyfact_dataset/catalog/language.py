@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import Asked, Wordings
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.text.mentions import MentionRule, Replacements
+from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.common.text.scripts import SCRIPT_CODES
 
 FOLDER = Path(__file__).parent / "languages"
 # The order of the paper's Figure 2 is not stated; this one (of the issue and the published configs) is ours.
@@ -48,12 +52,33 @@ class Cues(BaseModel):
     articles: tuple[str, ...] = ()
 
 
+class Glue(BaseModel):
+    """What is written onto a name without a space: prepositions and articles before it, particles and suffixes after.
+
+    They may follow each other, so that each is listed once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefixes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+
+
+class Declines(BaseModel):
+    """How an answer declines to name anything: `phrases`, such as "I don't know". Case and punctuation do not count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phrases: tuple[str, ...] = ()
+
+
 class Language(BaseModel):
     """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia.
 
     `described` is what follows the name of a subject that needs its short description to be told apart. `endings` are
-    those of a noun's or adjective's nominative, each with what takes its place in other cases. `questions` maps a
-    relation to its wordings (see `wordings`), condition -> text.
+    those of a noun's or adjective's nominative, each with what takes its place in other cases and genders; `initials`
+    the same for the beginning of a name (the Arabic article after a preposition). `questions` maps a relation to its
+    wordings (see `wordings`), condition -> text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,12 +92,24 @@ class Language(BaseModel):
     wiki: str = Field(pattern=r"^[a-z_]+wiki$")
     mul: bool
     spaced: bool
-    glue: Literal["none", "prefix", "suffix"] = "none"
+    glue: Glue = Glue()
+    # Labels of persons may be "family name, given names", as the titles of its Wikipedia are.
+    inverted_names: bool = False
     described: str = Field(default=" ({description})", pattern=r"\{description\}")
     prompt: PromptLiterals
     cues: Cues = Cues()
+    declines: Declines = Declines()
     endings: dict[str, tuple[str, ...]] = {}
+    initials: dict[str, tuple[str, ...]] = {}
     questions: dict[str, dict[str, str]]
+
+    @field_validator("scripts")
+    @classmethod
+    def _known_scripts(cls, scripts: tuple[str, ...]) -> tuple[str, ...]:
+        for script in scripts:
+            if script not in SCRIPT_CODES:
+                raise ValueError(f"{script!r} is no script; ISO 15924 has {', '.join(SCRIPT_CODES)}")
+        return scripts
 
     @model_validator(mode="after")
     def _complete(self) -> Language:
@@ -89,9 +126,16 @@ class Language(BaseModel):
         return self
 
     @cached_property
-    def cases(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The `endings` as `text.mentions_inflected` takes them."""
-        return tuple(self.endings.items())
+    def mention_rule(self) -> MentionRule:
+        """How names are written into sentences of the language, for `common.text.mentions`."""
+        return MentionRule(
+            scripts=self.scripts,
+            spaced=self.spaced,
+            prefixes=tuple(map(normalise, self.glue.prefixes)),
+            suffixes=tuple(map(normalise, self.glue.suffixes)),
+            initials=_normalised(self.initials),
+            endings=_normalised(self.endings),
+        )
 
     @cached_property
     def wordings(self) -> dict[str, Wordings]:
@@ -107,6 +151,16 @@ class Language(BaseModel):
     def question(self, relation: str, kind: str | None, name: str, description: str | None = None) -> str:
         """The question about a subject of which no more than the name and the kind is known."""
         return self.ask(relation, Subject(name, kind=kind), description).text
+
+
+def _normalised(replacements: Mapping[str, Sequence[str]]) -> Replacements:
+    """Endings or beginnings in the form in which texts are compared."""
+    return tuple((normalise(one), tuple(map(normalise, others))) for one, others in replacements.items())
+
+
+def mention_rule(code: str) -> MentionRule:
+    """The rule of a language; without a file for it, that of words between spaces in any script."""
+    return language(code).mention_rule if code in known() else MentionRule()
 
 
 @cache

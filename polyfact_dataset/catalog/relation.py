@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,10 @@ class Relation(BaseModel):
     symmetric: bool = False
     # Asked about the past as well ("has employed"): a statement that has ended is still an answer.
     past: bool = False
+    # The classes of its answers (`answer_classes`).
+    answers: tuple[str, ...] = ()
+    # Whether a short description may tell two subjects apart: not where it says what the relation asks for.
+    descriptions: bool = True
     # The end of a fact that is usually a person.
     people: Literal["subjects", "answers"] | None = None
     # The kind of every subject, where its types tell no kind that the relation has a wording for.
@@ -49,12 +54,20 @@ class Kind(BaseModel):
     occupations: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class _File:
+    relations: dict[str, Relation]
+    kinds: dict[str, Kind]
+    answer_classes: dict[str, tuple[str, ...]]
+
+
 @cache
-def _file() -> tuple[dict[str, Relation], dict[str, Kind]]:
+def _file() -> _File:
     try:
         data = tomllib.loads(PATH.read_text(encoding="utf-8"))
         relations = {key: Relation(id=key, **entry) for key, entry in data["relations"].items()}
         kinds = {key: Kind(**entry) for key, entry in data["kinds"].items()}
+        classes = {name: tuple(types) for name, types in data["answer_classes"].items()}
     except (tomllib.TOMLDecodeError, ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{PATH.name}: {error}") from error
     order = {name: position for position, name in enumerate(kinds)}
@@ -64,23 +77,30 @@ def _file() -> tuple[dict[str, Relation], dict[str, Kind]]:
     for relation in relations.values():
         if relation.subjects is not None and relation.subjects not in kinds:
             raise ConfigError(f"{PATH.name}: relations.{relation.id}: subjects {relation.subjects!r} is no kind")
-    return relations, kinds
+        if unknown := [name for name in relation.answers if name not in classes]:
+            raise ConfigError(f"{PATH.name}: {relation.id}: answers: [answer_classes] lacks {', '.join(unknown)}")
+    return _File(relations, kinds, classes)
 
 
 def all_relations() -> dict[str, Relation]:
     """Property id -> relation, in the order of the file."""
-    return _file()[0]
+    return _file().relations
 
 
 def kind_names() -> tuple[str, ...]:
     """The kinds of subject that a language file may word a question for."""
-    return tuple(_file()[1])
+    return tuple(_file().kinds)
+
+
+def answer_classes() -> dict[str, tuple[str, ...]]:
+    """Class of answers -> the types (P31) that belong to it."""
+    return _file().answer_classes
 
 
 @cache
 def kind_chain(kind: str | None) -> tuple[str, ...]:
     """A kind and its wider kinds, the widest last; empty for None."""
-    kinds, chain = _file()[1], []
+    kinds, chain = _file().kinds, []
     while kind is not None:
         chain.append(kind)
         kind = kinds[kind].within
@@ -91,7 +111,7 @@ def kind_chain(kind: str | None) -> tuple[str, ...]:
 def _kinds_by_type() -> dict[str, tuple[str, ...]]:
     """P31 type -> the kinds that list it, in the order of the file."""
     by_type: dict[str, tuple[str, ...]] = {}
-    for name, kind in _file()[1].items():
+    for name, kind in _file().kinds.items():
         for type_id in kind.types:
             by_type[type_id] = (*by_type.get(type_id, ()), name)
     return by_type
@@ -102,7 +122,7 @@ def kind_of(types: Iterable[str], occupations: Iterable[str] = ()) -> str | None
 
     A kind with occupations needs one of the subject's `occupations` (P106) as well.
     """
-    kinds, by_type, held = _file()[1], _kinds_by_type(), set(occupations)
+    kinds, by_type, held = _file().kinds, _kinds_by_type(), set(occupations)
     matching = {name for type_id in types for name in by_type.get(type_id, ())}
     return next(
         (

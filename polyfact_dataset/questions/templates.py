@@ -63,6 +63,13 @@ def both_ends(languages: Sequence[str]) -> str:
     return ", ".join(f's."{code}".text AS "subject:{code}", o."{code}".text AS "object:{code}"' for code in languages)
 
 
+def disambiguation(languages: Sequence[str]) -> str:
+    """SQL columns of `FACTS`: `fault` and the descriptions, as `description:<code>`; null where all have the answer."""
+    columns = [("fault", "fault"), *((code, f"description:{code}") for code in languages)]
+    told = "d.subject_id IS NOT NULL AND NOT list_contains(d.shared_answers, c.object_id)"
+    return ", ".join(f'CASE WHEN {told} THEN d."{column}" END AS "{name}"' for column, name in columns)
+
+
 def subject_of(row: Mapping[str, Any], code: str) -> Subject:
     """The subject of a joined row as the templates of a language take it."""
     features = row["subject_kind"], row["subject_sex"], row["subject_is_living"]
@@ -116,7 +123,7 @@ def ask_batch(
 def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) -> Report:
     """Writes `questions`, `question_labels` (the labels of their ends, also those that a model gave) and `rejects`."""
     if context.config.questions.source == "model":
-        from polyfact_dataset.questions.online_runner import write
+        from polyfact_dataset.questions.model_questions import write
 
         return write(context, sampled_subjects)
     return _write_templates(context)
@@ -131,8 +138,7 @@ def _write_templates(context: Context) -> Report:
             table_writer(context.target("questions"), table.schema) as keep,
             table_writer(context.target("rejects"), REJECTS.schema) as reject,
         ):
-            descriptions = ", ".join(f'd."{code}" AS "description:{code}"' for code in languages)
-            columns = f"c.*, {SUBJECT}, {both_ends(languages)}, d.fault, {descriptions}"
+            columns = f"c.*, {SUBJECT}, {both_ends(languages)}, {disambiguation(languages)}"
             rows = stream(connection, f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority", inputs(context))
             for good, bad, counts, reasons in context.workers.map(ask_batch, rows, languages):
                 keep(good)

@@ -16,7 +16,7 @@ from polyfact_dataset.catalog.relation import all_relations, kind_chain, kind_of
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import SAFE, Asked, Wordings
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.text.mentions import mentions
+from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import in_scripts, scripts_of
 from polyfact_dataset.sample.tables import load_entities, load_statements
@@ -95,7 +95,7 @@ def test_no_template_names_an_answer(code: str) -> None:
     for key, text in _texts(entry):
         asked = normalise(PLACE.sub("", text))
         for name in answers.get(key.partition("/")[0], ()):
-            assert not mentions(asked, name, spaced=entry.spaced, glue=entry.glue), (key, name)
+            assert mention(asked, name, entry.mention_rule) is None, (key, name)
 
 
 def test_templates_differ_between_languages_and_relations() -> None:
@@ -249,6 +249,7 @@ def test_quotation_marks_inside_quotation_marks_change() -> None:
         (("direction", "direktion"), "direction"),
         (('code = "sw"', 'code = "xx"'), "named"),
         (("[prompt]", "[prompt"), "sw.toml"),
+        (('"Latn"', '"Latin"'), "'Latin' is no script; ISO 15924 has Adlm"),
     ],
 )
 def test_a_broken_language_file_is_named(

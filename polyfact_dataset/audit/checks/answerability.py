@@ -17,6 +17,14 @@ from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 
+# What the report tells its reader.
+SUMMARY = (
+    "A question names its subject, no other fact has the same question with another gold, the wording asks for the "
+    "fact's relation, no fact is listed twice, and no option is another true answer by the extracted statements. "
+    "These are current (best rank, not ended), past (ended, or a better-ranked one exists) or deprecated; only "
+    "current ones break the gate."
+)
+
 _Pair = tuple[str, str]
 
 
@@ -127,7 +135,7 @@ def _second_answers(release: Release, section: Section) -> None:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures answerability; see the module."""
-    section = Section("answerability", "Answerability", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("answerability", "Answerability", SUMMARY, config)
     for items in release.items.values():
         _unnamed(items, release, section)
         _shared_questions(items, release, section)
