@@ -155,13 +155,11 @@ class Wordings:
     def why_safe(self, subject: Subject) -> str | None:
         """Why a subject is asked about in the safe wording; None where it is not.
 
-        `label_differs`: the forms have another label for its id; `no_form`: a wording would fit if its name had a form;
-        `no_kind`: none of its types is of a kind; `no_wording`: its kind has no wording.
+        `no_form`: a wording would fit if its name had a form; `no_kind`: none of its types is of a kind; `no_wording`:
+        its kind has no wording.
         """
         if self.choose(subject) != SAFE:
             return None
-        if self.forms.differs(subject):
-            return "label_differs"
         chains = kind_chain(subject.kind), kind_chain(all_relations()[self.relation].subjects)
         formless = [replace(condition, slot=None) for condition in self.conditions if condition.slot]
         if any(condition.fits(chain, subject, self.forms) for condition in formless for chain in chains):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import Asked
@@ -93,12 +94,13 @@ def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked] | 
 def ask_batch(
     rows: pa.RecordBatch, languages: Sequence[str]
 ) -> tuple[pa.Table, pa.Table, Tally, Counter[tuple[str, str]]]:
-    """Joined rows to rows of `schema.questions` and of `schema.REJECTS`, and why safe wordings are used.
+    """Joined rows to rows of `schema.questions` and of `schema.REJECTS`, and counts of wordings.
 
-    The last counts questions by language and reason (`Wordings.why_safe`).
+    The last counts by language: safe wordings by reason (`Wordings.why_safe`), and `label_differs`, the questions about
+    subjects for whose id the forms have another label.
     """
     good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
-    safe: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for row in rows.to_pylist():
         asked = ask(row, languages)
         if isinstance(asked, str):
@@ -108,15 +110,18 @@ def ask_batch(
             templates = {code: question.template for code, question in asked.items()}
             good.append({**row, **texts, "sources": sources, "templates": templates})
             for code in languages:
-                why = language(code).wordings[row["property_id"]].why_safe(subject_of(row, code))
+                subject = subject_of(row, code)
+                why = language(code).wordings[row["property_id"]].why_safe(subject)
                 if why is not None:
-                    safe[code, why] += 1
+                    counts[code, why] += 1
+                if forms(code).differs(subject):
+                    counts[code, "label_differs"] += 1
         tally.count(row["property_id"], asked if isinstance(asked, str) else None)
     return (
         pa.Table.from_pylist(good, schema=questions(languages).schema),
         pa.Table.from_pylist(bad, schema=REJECTS.schema),
         tally,
-        safe,
+        counts,
     )
 
 
@@ -132,7 +137,7 @@ def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) 
 def _write_templates(context: Context) -> Report:
     """Questions of all candidates that are labelled in all languages."""
     languages = context.config.languages
-    table, tally, safe = questions(languages), Tally(), Counter[tuple[str, str]]()
+    table, tally, wordings = questions(languages), Tally(), Counter[tuple[str, str]]()
     with connect(context.folder) as connection:
         with (
             table_writer(context.target("questions"), table.schema) as keep,
@@ -140,11 +145,11 @@ def _write_templates(context: Context) -> Report:
         ):
             columns = f"c.*, {SUBJECT}, {both_ends(languages)}, {disambiguation(languages)}"
             rows = stream(connection, f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority", inputs(context))
-            for good, bad, counts, reasons in context.workers.map(ask_batch, rows, languages):
+            for good, bad, counts, worded in context.workers.map(ask_batch, rows, languages):
                 keep(good)
                 reject(bad)
                 tally.add(counts)
-                safe.update(reasons)
+                wordings.update(worded)
         ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
         write_query(
             connection,
@@ -153,5 +158,5 @@ def _write_templates(context: Context) -> Report:
             context.target("question_labels"),
             {"labels": inputs(context)["labels"], "questions": str(context.target("questions"))},
         )
-    by_language = {code: {why: n for (own, why), n in sorted(safe.items()) if own == code} for code in languages}
-    return Report({"questions": sum(tally.kept.values()), "safe_wordings": by_language}, tally)
+    by_language = {code: {what: n for (own, what), n in sorted(wordings.items()) if own == code} for code in languages}
+    return Report({"questions": sum(tally.kept.values()), "wordings": by_language}, tally)

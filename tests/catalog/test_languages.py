@@ -107,6 +107,16 @@ def test_templates_differ_between_languages_and_relations() -> None:
 
 
 @pytest.mark.parametrize("code", known())
+def test_a_text_asks_for_one_relation(code: str) -> None:
+    """A question in the words of two relations may have two answers."""
+    relations: dict[str, set[str]] = {}
+    for key, text in _texts(language(code)):
+        bare = re.sub(r"\W", "", normalise(PLACE.sub("", text)))
+        relations.setdefault(bare, set()).add(key.partition("/")[0])
+    assert not {text: shared for text, shared in relations.items() if len(shared) > 1}
+
+
+@pytest.mark.parametrize("code", known())
 def test_golden_wordings(code: str, pytestconfig: pytest.Config) -> None:
     """Every wording of a language with examples, as a native speaker reviews them."""
     lines = list(show.lines(code))
@@ -145,6 +155,15 @@ def test_the_narrowest_kind_then_the_most_parts_decide() -> None:
     assert wordings.ask(Subject("Way", "Q1", "river")).text == "Place Way?"
     assert wordings.ask(Subject("Ways", "Q1", "museum")).text == "Museum Ways?"
     assert wordings.ask(Subject("Ways", "Q1", "river"), " (x)").text == "Places the Ways (x)?"
+
+
+def test_why_a_safe_wording_is_used() -> None:
+    forms = Forms(slots=("the",), names={"Q1": ("Ways", "the Ways")})
+    wordings = Wordings("P17", {"safe": "{subject}?", "place/the": "{subject:the}?"}, forms)
+    assert wordings.why_safe(Subject("Ways", "Q1", "river")) is None
+    assert wordings.why_safe(Subject("Way", "Q1", "river")) == "no_form" and forms.differs(Subject("Way", "Q1"))
+    assert wordings.why_safe(Subject("Ways", "Q1")) == "no_kind"
+    assert wordings.why_safe(Subject("Ways", "Q1", "film")) == "no_wording"
 
 
 def test_sex_and_life_decide_only_where_they_are_known() -> None:

