@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from baselines.data import Fact, Rows
-from baselines.evaluate.matching import fold
 from baselines.models import loading, processes
 from baselines.prompts import Prompt, item_prompt
 from baselines.training.arguments import training_arguments
@@ -35,6 +34,7 @@ from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json
+from polyfact_dataset.common.text.answers import fold
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 SCHEMA = pa.schema([(name, pa.string()) for name in ("fact_id", "language", "pivot", "chosen", "rejected")])

@@ -92,7 +92,7 @@ class Collator:
         self.wrap = wrap
 
     def _requests(self, fact: Fact) -> Any:
-        from baselines.evaluate.scoring import Request
+        from baselines.evaluate.engines import Request
 
         languages, entities = draw(fact, self.languages, self.seed)
         for code in languages:

@@ -28,10 +28,10 @@ from pydantic import Field
 
 from baselines.answer_lines import answer_line
 from baselines.data import Fact, OpenFact, Rows
-from baselines.evaluate.matching import fold
 from baselines.prompts import LETTERS
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.text.answers import fold
 from polyfact_dataset.common.text.normalise import clean, normalise
 from polyfact_dataset.config.base import Section
 
@@ -87,7 +87,7 @@ def _announced(code: str) -> re.Pattern[str]:
 def _forms(text: str) -> tuple[str, str, str]:
     """The text in NFC without superfluous invisible characters; its width and case folded; its punctuation too."""
     folded = normalise(text)
-    return clean(text) or text.strip(), folded, fold(folded)
+    return clean(text) or text.strip(), folded, fold(text)
 
 
 def unannounced(answer: str, code: str) -> str:
@@ -127,7 +127,7 @@ def _match(answer: str, options: Sequence[str]) -> int | None:
 
 def _missed(answer: str, elsewhere: bool) -> Verdict:
     """The verdict on an answer that names nothing in the target language."""
-    if not fold(normalise(answer)):
+    if not fold(answer):
         return Verdict("empty")
     return Verdict("wrong_language" if elsewhere else "invalid")
 
@@ -230,7 +230,7 @@ def rollout_rewards(
 
 def language_checker(codes: Sequence[str]) -> Callable[[str, str], bool]:
     """(answer, code) -> whether lingua takes the answer for that language; short names make it unsure."""
-    from polyfact_dataset.audit.checks.language_id import identifier_of
+    from polyfact_dataset.common.text.language_id import identifier_of
 
     identifier = identifier_of(tuple(codes))
     missing = [code for code in codes if code not in identifier.codes]

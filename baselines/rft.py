@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from baselines.data import Fact, Rows
-from baselines.evaluate.matching import matches
 from baselines.prompts import Prompt, item_prompt
 from baselines.training.answer_tokens import labelled
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
@@ -29,6 +28,7 @@ from baselines.training.loop import fit
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
 from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.text.answers import same_answer
 
 
 class RftConfig(TrainingConfig):
@@ -49,7 +49,7 @@ def correct_answers(facts: Rows[Fact], samples: pa.Table) -> Iterator[tuple[Fact
     for fact in facts:
         for code, item in fact.items.items():
             gold = item.options[item.answer]
-            if any(matches(text, gold)[0] for text in answers.get((fact.fact_id, code), ())):
+            if any(same_answer(text, gold) for text in answers.get((fact.fact_id, code), ())):
                 yield fact, code
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from baselines import metrics
+from baselines import metrics, resampling
 from baselines.evaluate import results
+from baselines.evaluate.choices import Choices
 from baselines.evaluate.common import percent
-from baselines.evaluate.summary import Choices
 from baselines.evaluate.tables import SIGNIFICANT, markdown
 from baselines.metrics import Floats
 from polyfact_dataset.common.files import read_json
@@ -85,10 +85,10 @@ class ComparisonReport:
 
     def _cell(self, own: Floats, start: Floats | None) -> str:
         """Mean of (N,) values with its interval, and a star where it differs from the start's."""
-        low, high = metrics.interval(metrics.bootstrap(own, self.resamples))
+        low, high = resampling.interval(resampling.bootstrap(own, self.resamples))
         star = ""
         if start is not None:
-            p = metrics.permutation_test(own[:, None], start[:, None], self.resamples)[1]
+            p = resampling.permutation_test(own[:, None], start[:, None], self.resamples)[1]
             star = "*" if p < SIGNIFICANT else ""
         return f"{percent(float(own.mean()))}{star} [{percent(low)}, {percent(high)}]"
 
@@ -122,7 +122,7 @@ class ComparisonReport:
         for model in self.results:
             scored = self._scored(model, self.trained)
             correct = scored.correct("sum")
-            total = self._cell(correct.all(axis=1).astype(np.float64), None)
+            total = self._cell(np.asarray(correct.all(axis=1), np.float64), None)
             spread = transfer(correct, self.trained.index("en"))
             rows.append([model, total, f"{scored.kappa():.3f}", percent(spread)])
         header = ["Method", "total consistency", "kappa_p", "right elsewhere, given right in English"]

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from baselines import metrics
+from baselines import metrics, resampling
 from baselines.data import Fact, Rows
-from baselines.evaluate import common, mcq, results, series
+from baselines.evaluate import aligned, common, mcq, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import percent
 from baselines.evaluate.tables import SIGNIFICANT, markdown
@@ -55,7 +55,7 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
             else:
                 mcq.evaluate(run, asked, prompt)  # type: ignore[arg-type]
         codes = (*world.languages, *world.held_out)
-        found[facts, prompt] = series.read(path, label, "byte", codes, recompute=False).correct
+        found[facts, prompt] = aligned.read(path, label, "byte", codes).correct
     return found
 
 
@@ -114,12 +114,12 @@ class Report:
     def cell(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> str:
         """Mean, its interval, and a star where it differs from the base."""
         own = self.values(model, measure, codes, consistent)
-        low, high = metrics.interval(metrics.bootstrap(own, self.resamples))
+        low, high = resampling.interval(resampling.bootstrap(own, self.resamples))
         base = next(iter(self.correct))
         star = ""
         if model != base:
             other = self.values(base, measure, codes, consistent)
-            p = metrics.permutation_test(own[:, None], other[:, None], self.resamples)[1]
+            p = resampling.permutation_test(own[:, None], other[:, None], self.resamples)[1]
             star = "*" if p < SIGNIFICANT else ""
         return f"{percent(float(own.mean()))}{star} [{percent(low)}, {percent(high)}]"
 

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from baselines.data import Fact, Rows, load_answers, load_open
 from baselines.evaluate import common, mcq, results
 from baselines.evaluate.answers import Task, answer_all
+from baselines.evaluate.choices import Choices
 from baselines.evaluate.matching import Names
 from baselines.evaluate.open import questions_of
-from baselines.evaluate.summary import Choices, choice_metrics
+from baselines.evaluate.summary import choice_metrics
 from baselines.models import Model, identify, processes
 from baselines.prompts import prompt_hash
 from baselines.training.run import Run
@@ -106,7 +107,7 @@ def summary(path: Path, languages: Sequence[str]) -> dict[str, float]:
     choices = Choices.of(chosen, list(languages))
     byte, summed = choice_metrics(choices, "byte"), choice_metrics(choices, "sum")
     names = ("mean_accuracy", "total_consistency", "agreement", "rankc")
-    figures = {name: float(byte[name]) for name in names if byte[name] is not None}
+    figures = {name: float(byte[name]) for name in names if byte.get(name) is not None}
     figures |= {f"sum_{name}": float(summed[name]) for name in ("mean_accuracy", "total_consistency")}
     for prefix, metrics in (("", byte), ("sum_", summed)):
         figures |= {f"{prefix}accuracy_{code}": float(value) for code, value in metrics["accuracy"].items()}

@@ -10,10 +10,10 @@ import typer
 from polyfact_dataset.cli.options import (
     MAX_MB,
     MAX_REQUESTS,
-    Again,
     BatchFiles,
     Budget,
     ConfigFile,
+    IncludePending,
     MaxMb,
     MaxRequests,
     PriceIn,
@@ -119,11 +119,12 @@ def judge_command(
         llm__price_search_usd=price_search,
         llm__budget_usd=budget,
     )
-    judge.run(judge.Order(folder, parallel, self_test, items), judge.reached(settings, cached), Log(quiet=quiet))
+    options = judge.JudgeOptions(folder, parallel, self_test, items)
+    judge.run(options, judge.with_endpoint(settings, cached), Log(quiet=quiet))
 
 
-@app.command("write-batches")
-def write_batches_command(
+@app.command("export-batches")
+def export_batches_command(
     folder: Folder = _HERE,
     model: Model = None,
     parallel: Parallel = False,
@@ -136,7 +137,7 @@ def write_batches_command(
     ] = None,
     max_requests: MaxRequests = MAX_REQUESTS,
     max_mb: MaxMb = MAX_MB,
-    again: Again = False,
+    include_pending: IncludePending = False,
     model_cache: ModelCache = None,
     config: ConfigFile = None,
 ) -> None:
@@ -144,12 +145,12 @@ def write_batches_command(
     from polyfact_dataset.verification import judge
 
     settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
-    order = judge.Order(folder, parallel, self_test, items)
-    judge.write_batches(order, settings, to, limits(max_requests, max_mb), again)
+    options = judge.JudgeOptions(folder, parallel, self_test, items)
+    judge.write_batches(options, settings, to, limits(max_requests, max_mb), include_pending)
 
 
-@app.command("read-batches")
-def read_batches_command(
+@app.command("import-batches")
+def import_batches_command(
     files: BatchFiles,
     folder: Folder = _HERE,
     model_cache: ModelCache = None,

@@ -2,26 +2,36 @@
 
 Two subjects of one relation with the same label in a language make its question unanswerable. The other subject need
 not be a candidate: every item of the dump with a statement of the relation counts, unless the statement is
-deprecated. Such a subject is named with its short description, in all languages alike, so that every language says
-as much; without a description in all of them, or when a namesake has the same one, its facts are rejected.
+deprecated. Three rules keep a fact:
+
+1. The other subject is much less known (`namesakes.min_sitelinks_share`): the name is understood as the known one.
+2. Every other subject has the same answer: the question has one answer all the same.
+3. Short descriptions tell them apart: in all languages, differing from those of the others, and naming neither an
+   answer of the relation nor, for relations that ask for what descriptions say, anything at all.
+
+What else an other subject has as its answer is no distractor (`excluded_answers`), whichever rule holds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from polyfact_dataset.catalog.language import Language, language
+from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, stream
 from polyfact_dataset.common.files import parquet_writer
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.answer_names import AnswerNames
 from polyfact_dataset.facts.labels import usable
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.schema import disambiguations
+from polyfact_dataset.schema import TRUE_OBJECTS, disambiguations
 
 # The form in which DuckDB compares names; `text.normalise` folds more, but only in Python.
 _KEY = "lower(nfc_normalize({}))"
@@ -40,10 +50,10 @@ def _codes(entry: Language) -> tuple[str, ...]:
 def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Temporary tables: `chain` (code, language, codes tried before it), `asked` (subjects) and `shown` (their names).
 
-    In languages shipped in Simplified Chinese a subject is also known by its labels as they stand.
+    In languages shipped in Simplified Chinese a subject is also known by its labels before their conversion.
     """
     languages = [language(code) for code in context.config.languages]
-    connection.execute("CREATE TEMP TABLE chain (code TEXT, language TEXT, earlier TEXT[], as_it_stands BOOL)")
+    connection.execute("CREATE TEMP TABLE chain (code TEXT, language TEXT, earlier TEXT[], unconverted BOOL)")
     for entry in languages:
         codes = _codes(entry)
         rows = [(code, entry.code, list(codes[:n]), "Hans" in entry.scripts) for n, code in enumerate(codes)]
@@ -66,7 +76,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             WHERE kind = 'item' AND id IN (SELECT subject_id FROM asked)
         ), named AS (
             {texts}
-            UNION ALL SELECT id, language, label.text FROM held JOIN chain ON code = label.code WHERE as_it_stands
+            UNION ALL SELECT id, language, label.text FROM held JOIN chain ON code = label.code WHERE unconverted
         )
         SELECT DISTINCT id, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL
         """,
@@ -96,7 +106,7 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     for entry in map(language, context.config.languages):
         first = ", ".join(f"labels['{code}']" for code in _codes(entry))
         named.append(f"{{'language': '{entry.code}', 'text': coalesce({first})}}")
-    # Rows may stand twice: telling them apart would take more memory than all else, and `pair` does so.
+    # Rows may be repeated: `pair` removes the copies, which here would take more memory than all else.
     connection.execute(
         f"""
         CREATE TEMP TABLE namesake AS
@@ -116,20 +126,50 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         """
         CREATE TEMP TABLE pair AS
         WITH known AS (SELECT entity_id AS id, sitelinks FROM read_parquet($labels))
-        SELECT DISTINCT subject_id, property_id, language, n.id AS other
+        SELECT subject_id, property_id, language, n.id AS other,
+               bool_or(n.sitelinks >= $share * known.sitelinks) AS close
         FROM asked
         JOIN shown ON shown.id = subject_id
         JOIN known ON known.id = subject_id
         JOIN namesake n USING (language, key)
         JOIN subject s ON s.id = n.id AND s.property = property_id
-        WHERE n.id <> subject_id AND n.sitelinks >= $share * known.sitelinks
+        WHERE n.id <> subject_id GROUP BY ALL
         """,
         {"labels": tables["labels"], "share": context.config.namesakes.min_sitelinks_share},
     )
 
 
+def _answers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Temporary table `answer`: (subject_id, property_id, shared_answers, excluded_answers) of those with a namesake.
+
+    `shared_answers` are objects of all close namesakes, `excluded_answers` those of any namesake.
+    """
+    connection.execute(
+        """
+        CREATE TEMP TABLE answer AS
+        WITH other AS (
+            SELECT subject_id, property_id, other, bool_or(close) AS close FROM pair GROUP BY ALL
+        ), stated AS (
+            SELECT DISTINCT subject_id, property_id, other, close, object
+            FROM other JOIN read_parquet($statements) ON subject = other AND property = property_id
+            WHERE rank <> 'deprecated'
+        ), counted AS (
+            SELECT subject_id, property_id, object, count(*) FILTER (close) AS times
+            FROM stated GROUP BY ALL
+        ), needed AS (
+            SELECT subject_id, property_id, count(*) FILTER (close) AS others FROM other GROUP BY ALL
+        )
+        SELECT subject_id, property_id,
+               coalesce(list(object ORDER BY object) FILTER (others > 0 AND times = others), []) AS shared_answers,
+               list(object ORDER BY object) AS excluded_answers
+        FROM counted JOIN needed USING (subject_id, property_id) GROUP BY ALL
+        """,
+        {"statements": str(context.path("statements"))},
+    )
+
+
 _DESCRIPTIONS = """
-    WITH wanted AS (SELECT subject_id AS id FROM pair UNION SELECT other FROM pair),
+    WITH wanted AS (SELECT subject_id AS id FROM pair WHERE close UNION SELECT other FROM pair WHERE close),
     held AS (
         SELECT id, unnest(descriptions) AS description, 0 AS place FROM read_parquet($entities) JOIN wanted USING (id)
         UNION ALL
@@ -139,62 +179,138 @@ _DESCRIPTIONS = """
         FROM held JOIN chain ON code = description.code WHERE code <> 'mul' GROUP BY ALL
     ), other AS (
         SELECT subject_id, property_id, language, list(DISTINCT text ORDER BY text) AS others
-        FROM pair LEFT JOIN resolved r USING (language) WHERE r.id = other GROUP BY ALL
+        FROM pair LEFT JOIN resolved r USING (language) WHERE r.id = other AND close GROUP BY ALL
     ), shared AS (
-        SELECT DISTINCT subject_id, property_id, language FROM pair
-    )
-    SELECT subject_id, property_id,
-           list({'language': language, 'others': coalesce(others, [])} ORDER BY language) AS shared,
-           any_value(own.texts) AS own
-    FROM shared LEFT JOIN other USING (subject_id, property_id, language)
-    LEFT JOIN (
+        SELECT subject_id, property_id, list({'language': language, 'others': coalesce(others, [])} ORDER BY language)
+               AS shared
+        FROM (SELECT DISTINCT subject_id, property_id, language FROM pair WHERE close)
+        LEFT JOIN other USING (subject_id, property_id, language) GROUP BY ALL
+    ), own AS (
         SELECT id, list({'language': language, 'text': text} ORDER BY language) AS texts FROM resolved GROUP BY id
-    ) own ON own.id = subject_id
-    GROUP BY ALL ORDER BY subject_id, property_id
+    ), stated AS (
+        SELECT subject_id, property_id, list(object_id ORDER BY object_id) AS answers
+        FROM read_parquet($candidates) GROUP BY ALL
+    )
+    SELECT a.*, coalesce(shared, []) AS shared, own.texts AS own, stated.answers, l.sitelinks, l.en.text AS name
+    FROM answer a JOIN stated USING (subject_id, property_id) LEFT JOIN shared USING (subject_id, property_id)
+    LEFT JOIN own ON own.id = subject_id JOIN read_parquet($labels) l ON l.entity_id = subject_id
+    ORDER BY subject_id, property_id
 """
+_LISTED = 100
+
+
+def answer_names(connection: duckdb.DuckDBPyConnection, context: Context, relation: str) -> AnswerNames:
+    """All names of the answers of a relation's candidates, in each language."""
+    names: dict[str, list[str]] = {}
+    for code in context.config.languages:
+        rows = connection.execute(
+            f"""
+            WITH answers AS (
+                SELECT DISTINCT object_id AS entity_id FROM read_parquet($candidates) WHERE property_id = $relation
+            )
+            SELECT "{code}".text FROM read_parquet($labels) SEMI JOIN answers USING (entity_id)
+            WHERE "{code}" IS NOT NULL
+            UNION SELECT unnest("{code}") FROM read_parquet($aliases) SEMI JOIN answers USING (entity_id)
+            """,
+            {
+                "candidates": str(context.path("resolved_candidates")),
+                "labels": str(context.path("labels")),
+                "aliases": str(context.path("answer_aliases")),
+                "relation": relation,
+            },
+        ).fetchall()
+        names[code] = [name for (name,) in rows]
+    return AnswerNames(names, people=all_relations()[relation].people == "answers")
 
 
 def tell_apart(
-    shared: Mapping[str, Sequence[str]], own: Mapping[str, str], languages: Sequence[str]
+    shared: Mapping[str, Sequence[str]],
+    own: Mapping[str, str],
+    languages: Sequence[str],
+    names: AnswerNames | None = None,
 ) -> dict[str, str | None]:
-    """One row of `schema.disambiguations`, but for the ids.
+    """The columns `code`, `fault` and the descriptions of a row of `schema.disambiguations`.
 
     `shared` maps a language in which the name is shared to the namesakes' descriptions, `own` a language to the
-    subject's description. A namesake without a description is told apart by the subject's.
+    subject's description. A namesake without a description is told apart by the subject's. No description may mention
+    one of `names`, the answers of the relation.
     """
     first = next(code for code in languages if code in shared)
     row: dict[str, str | None] = {"code": first, "fault": None}
     for code in languages:
         entry = language(code)
-        row[code] = usable(own.get(code, ""), entry)
+        row[code] = text = usable(own.get(code, ""), entry)
         others = {normalise(text) for other in shared.get(code, ()) if (text := usable(other, entry))}
-        if row["fault"] is None and row[code] is None:
+        if row["fault"] is not None:
+            continue
+        if row[code] is None:
             row["fault"] = f"namesake_no_description:{code}"
-        elif row["fault"] is None and normalise(row[code] or "") in others:
+        elif normalise(row[code] or "") in others:
             row["fault"] = f"namesake_same_description:{code}"
+        elif names is not None and names.mentioned(row[code] or "", code) is not None:
+            row["fault"] = f"namesake_description_answers:{code}"
     return row
 
 
+def _plain(languages: Sequence[str]) -> dict[str, str | None]:
+    """The columns of a row whose subject needs no description."""
+    return {"code": None, "fault": None, **dict.fromkeys(languages)}
+
+
+def _decide(row: Mapping[str, Any], languages: Sequence[str], names: AnswerNames) -> tuple[str, dict[str, str | None]]:
+    """Which rule keeps the facts of one subject in a relation (`lost`: none does), and the columns of its row."""
+    if not row["shared"]:
+        return "less_known", _plain(languages)
+    if set(row["answers"]) <= set(row["shared_answers"]):
+        return "same_answer", _plain(languages)
+    shared = {entry["language"]: entry["others"] for entry in row["shared"]}
+    own = {entry["language"]: entry["text"] for entry in row["own"] or ()}
+    columns = tell_apart(shared, own, languages, names)
+    if not all_relations()[row["property_id"]].descriptions:
+        columns["fault"] = f"namesake_not_described:{columns['code']}"
+    return "lost" if columns["fault"] else "told_apart", columns
+
+
+def never_distractors(true_objects: pa.Table, disambiguated: pa.Table) -> pa.Table:
+    """`true_objects` with the answers of namesakes: a reader may think of them, and they are right of their subject."""
+    known = {(row["subject_id"], row["property_id"]): row["objects"] for row in true_objects.to_pylist()}
+    for row in disambiguated.select(["subject_id", "property_id", "excluded_answers"]).to_pylist():
+        key = row["subject_id"], row["property_id"]
+        known[key] = sorted({*known.get(key, ()), *row["excluded_answers"]})
+    rows = [{"subject_id": key[0], "property_id": key[1], "objects": known[key]} for key in sorted(known)]
+    return pa.Table.from_pylist(rows, schema=TRUE_OBJECTS.schema)
+
+
 def run(context: Context) -> Report:
-    """Writes `disambiguations`, by subject and relation."""
+    """Writes `disambiguations`, by subject and relation; reports how many were kept by which rule, and the best known
+    of those that were lost."""
     languages, table = context.config.languages, disambiguations(context.config.languages)
     counts: Counter[str] = Counter()
+    lost: list[dict[str, Any]] = []
     with (
         connect(context.folder) as connection,
         parquet_writer(context.target("disambiguations"), table.schema) as writer,
     ):
         _prepare(connection, context)
         _find(connection, context)
+        _answers(connection, context)
+        names = cache(lambda relation: answer_names(connection.cursor(), context, relation))
         parameters = {
             "entities": str(context.path("entities")),
             "fetched": str(context.path("fetched")),
+            "labels": str(context.path("labels")),
+            "candidates": str(context.path("resolved_candidates")),
         }
         for batch in stream(connection, _DESCRIPTIONS, parameters):
             rows = []
             for row in batch.to_pylist():
-                shared = {entry["language"]: entry["others"] for entry in row["shared"]}
-                own = {entry["language"]: entry["text"] for entry in row["own"] or ()}
-                rows.append({**row, **tell_apart(shared, own, languages)})
-                counts["told_apart" if rows[-1]["fault"] is None else "not_told_apart"] += 1
+                rule, columns = _decide(row, languages, names(row["property_id"]))
+                counts[rule] += 1
+                rows.append({**row, **columns})
+                if rule == "lost":
+                    lost.append({key: row[key] for key in ("subject_id", "name", "property_id", "sitelinks")})
+                    lost[-1]["reason"] = columns["fault"]
             writer.write_table(pa.Table.from_pylist(rows, schema=table.schema))
-    return Report({"told_apart": counts["told_apart"], "not_told_apart": counts["not_told_apart"]})
+    lost.sort(key=lambda entry: (-entry["sitelinks"], entry["subject_id"], entry["property_id"]))
+    kept = {rule: counts[rule] for rule in ("less_known", "same_answer", "told_apart", "lost")}
+    return Report({**kept, "best_known_lost": lost[:_LISTED]})

@@ -18,6 +18,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, one_row_per_id, write_query
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.answer_types import UNEXPECTED, register_answer_classes, types_for_review
 from polyfact_dataset.facts.written_labels import register_written_labels
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.pipeline.stages import EXTRACT
@@ -38,6 +39,9 @@ _NOT_A_SUBJECT = (
     "Q3409032",
 )
 
+# A minor planet is named with its number, which may look like a year: 1955 McMath.
+_ASTEROID = "Q3863"
+
 # (reason, SQL condition over one row of `judged`), the first that holds decides.
 _REASONS: tuple[tuple[str, str], ...] = (
     ("repeated", "copy > 1"),
@@ -49,6 +53,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("object_not_in_dump", "object_coverage IS NULL AND NOT $backfill"),
     ("subject_unlabelled", "subject_coverage < $min_languages"),
     ("object_unlabelled", "object_coverage < $min_languages"),
+    ("unexpected_type", "unexpected"),
     ("catalogue_designation", "catalogue"),
     ("not_unique", "single AND values > 1"),
 )
@@ -98,7 +103,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             FROM named
         )
         SELECT id, {_coverage(context.config.languages)} AS coverage,
-               list_has_any(types, [{pages}]) AS page,
+               list_has_any(types, [{pages}]) AS page, list_contains(types, '{_ASTEROID}') AS asteroid,
                coalesce(english[1].text, '') AS english
         FROM raw
         QUALIFY {one_row_per_id()}
@@ -113,6 +118,12 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         """,
         {"entities": str(context.path("entities"))},
     )
+    connection.execute(
+        "CREATE TEMP TABLE judged_object AS SELECT object FROM read_parquet($statements) "
+        "UNION SELECT target FROM redirect",
+        {"statements": str(context.path("statements"))},
+    )
+    register_answer_classes(connection, str(context.path("entities")))
     _judge(connection, context)
 
 
@@ -125,7 +136,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     )
     patterns = "|".join(f"(?:{pattern})" for pattern in config.candidates.catalogue_patterns) or "^$."
     connection.execute(
-        f"""
+        rf"""
         CREATE TEMP TABLE judged AS
         WITH resolved AS (
             SELECT subject, property, coalesce(target, object) AS object, rank, truthy, ended
@@ -143,8 +154,11 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             SELECT v.*, subject || '|' || property || '|' || object AS fact_id,
                    s.coverage AS subject_coverage, o.coverage AS object_coverage,
                    s.page AS subject_page, property NOT IN ({multi}) AS single, property IN ({past}) AS past,
-                   regexp_matches(s.english, $patterns) AS catalogue
+                   regexp_matches(s.english, $patterns) OR (s.asteroid AND regexp_matches(s.english, '^\d+ '))
+                   AS catalogue,
+                   {UNEXPECTED} AS unexpected
             FROM valued v JOIN entity s ON s.id = subject LEFT JOIN entity o ON o.id = object
+            LEFT JOIN classified ON classified.id = object
         ), eligible AS (
             SELECT *, {_first_reason()} AS early FROM joined
         )
@@ -226,4 +240,5 @@ def run(context: Context) -> Report:
                 tally.kept[relation] += number
             else:
                 tally.rejected.setdefault(relation, Counter())[reason] += number
-    return Report({"candidates": kept, "pool": pool}, tally)
+        review = types_for_review(connection, str(context.path("entities")))
+    return Report({"candidates": kept, "pool": pool, "types_for_review": review}, tally)

@@ -2,7 +2,7 @@
 
 Order: the bare code, then the language file's chain of variants, then the Wikipedia title without its
 disambiguation, then `mul` for languages in Latin script, then the same four as the API gave them. Chinese is shipped
-in Simplified characters.
+in Simplified characters; names of persons that a language lists by the family name have their given names first.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from itertools import chain
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -24,30 +23,21 @@ from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.facts.chinese import SIMPLIFIED_CODES, is_traditional, simplified
 from polyfact_dataset.facts.written_labels import register_written_labels
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.schema import CONVERTED, WRITTEN, answer_aliases, labels
+from polyfact_dataset.schema import CONVERTED, REORDERED, WRITTEN, answer_aliases, labels
 
 DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
+# Family name, given names and what follows in brackets; a title or rank after a comma begins in small letters.
+_INVERTED = re.compile(r"(?P<family>[^\W\d_][^,()]*), (?P<given>[^\W\d_a-zа-яё][^,()]*?)(?P<rest>(?: \([^()]*\))?)")
+_HUMAN = "Q5"
 _MAX_CHARACTERS = 120
 
 
 def settings(config: Config) -> dict[str, object]:
     """What the result depends on besides the tables read."""
     return {"languages": config.languages}
-
-
-@cache
-def _simplifier() -> Any:
-    from opencc import OpenCC
-
-    return OpenCC("t2s")
-
-
-def simplified(text: str) -> str:
-    """Chinese text in Simplified characters."""
-    converted: str = _simplifier().convert(text)
-    return converted
 
 
 def usable(text: str, entry: Language) -> str | None:
@@ -62,12 +52,48 @@ def usable(text: str, entry: Language) -> str | None:
 # An entity's names are looked at once to choose, once to attest and once to collect, and agree between languages.
 @lru_cache(maxsize=1 << 16)
 def _usable(text: str, scripts: tuple[str, ...]) -> str | None:
+    cleaned = as_entered(text, scripts)
+    return simplified(cleaned) if cleaned is not None and "Hans" in scripts else cleaned
+
+
+@lru_cache(maxsize=1 << 16)
+def as_entered(text: str, scripts: tuple[str, ...]) -> str | None:
+    """`usable`, without the conversion to Simplified Chinese."""
     cleaned = clean(text)
     if cleaned is None or len(cleaned) > _MAX_CHARACTERS or markup(cleaned):
         return None
     if not in_scripts(cleaned, scripts) or mixes_scripts(cleaned) or half_transliterated(cleaned):
         return None
-    return simplified(cleaned) if "Hans" in scripts else cleaned
+    return cleaned
+
+
+def uninverted(name: str) -> str:
+    """A person's name with the given names first (Хаббл, Эдвин -> Эдвин Хаббл); any other text as it is."""
+    found = _INVERTED.fullmatch(name)
+    return f"{found['given']} {found['family']}{found['rest']}" if found else name
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A text that may serve as a name in a language: as Wikidata has it, with its Wikidata code and provenance."""
+
+    provenance: str
+    code: str
+    text: str
+
+    def shown(self, entry: Language, person: bool) -> tuple[str, str] | None:
+        """The text as it is shown, and what was changed (`CONVERTED`, `REORDERED`, or nothing); None if unusable."""
+        entered = as_entered(self.text, entry.scripts)
+        if entered is None:
+            return None
+        text = uninverted(entered) if person and entry.inverted_names else entered
+        change = REORDERED if text != entered else ""
+        if "Hans" not in entry.scripts:
+            return text, change
+        if self.code in SIMPLIFIED_CODES:
+            return None if is_traditional(text) else (text, change)
+        converted = simplified(text)
+        return converted, change + (CONVERTED if converted != text else "")
 
 
 @dataclass(frozen=True)
@@ -77,6 +103,8 @@ class Texts:
     labels: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
+    # Whether the entity is a person: some languages list persons by the family name.
+    person: bool = False
 
     @classmethod
     def of(cls, row: Mapping[str, Any], prefix: str = "") -> Texts:
@@ -85,46 +113,64 @@ class Texts:
         lists: dict[str, list[str]] = {}
         for entry in aliases:
             lists.setdefault(entry["code"], []).append(entry["text"])
-        return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles})
+        person = _HUMAN in (row.get("types") or ())
+        return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles}, person)
 
-    def offers(self, entry: Language) -> Iterator[tuple[str, str]]:
-        """(provenance, text) of all that may serve as the label in a language, best first."""
+    def offers(self, entry: Language) -> Iterator[Offer]:
+        """All that may serve as the label in a language, best first."""
         for code in entry.labels:
             if code in self.labels:
-                yield "label" if code == entry.code else "variant", self.labels[code]
+                yield Offer("label" if code == entry.code else "variant", code, self.labels[code])
         if entry.wiki in self.titles:
-            yield "title", DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
+            title = DISAMBIGUATION.sub("", self.titles[entry.wiki]) or self.titles[entry.wiki]
+            yield Offer("title", entry.code, title)
         if entry.mul and "mul" in self.labels:
-            yield "mul", self.labels["mul"]
+            yield Offer("mul", "mul", self.labels["mul"])
 
-    def also_known_as(self, entry: Language) -> Iterator[str]:
+    def also_known_as(self, entry: Language) -> Iterator[Offer]:
         """The aliases in a language, in its variants and, where they may be used, in `mul`."""
         for code in (*entry.labels, *(("mul",) if entry.mul else ())):
-            yield from self.aliases.get(code, ())
+            for text in self.aliases.get(code, ()):
+                yield Offer("alias", code, text)
 
 
 _NOTHING = Texts()
 
 
+def _all_offers(entry: Language, sources: Sequence[Texts]) -> Iterator[tuple[Offer, bool]]:
+    """Labels, then aliases, of all sources, each with whether it is of a person."""
+    for source in sources:
+        yield from ((offer, source.person) for offer in source.offers(entry))
+    for source in sources:
+        yield from ((offer, source.person) for offer in source.also_known_as(entry))
+
+
 def names(entry: Language, *sources: Texts) -> Iterator[str]:
-    """The names of an entity in a language that can be shown, each once (after `normalise`): labels, then aliases."""
+    """The names of an entity in a language that can be shown, each once (after `normalise`): labels, then aliases.
+
+    A name whose parts were put in another order is also known as it was entered.
+    """
     seen = set()
-    labels = (text for source in sources for _, text in source.offers(entry))
-    aliases = (text for source in sources for text in source.also_known_as(entry))
-    for name in chain(labels, aliases):
-        text = usable(name, entry)
-        if text is not None and (form := normalise(text)) not in seen:
-            seen.add(form)
-            yield text
+    for offer, person in _all_offers(entry, sources):
+        shown = offer.shown(entry, person)
+        if shown is None:
+            continue
+        text, change = shown
+        for name in (text, as_entered(offer.text, entry.scripts)) if REORDERED in change else (text,):
+            if name is not None and (form := normalise(name)) not in seen:
+                seen.add(form)
+                yield name
 
 
 def is_attested(text: str, entry: Language, *sources: Texts) -> bool:
-    """Whether a text agrees, after `normalise`, with the label, a variant, an alias or the Wikipedia title.
+    """Whether a text agrees, after `normalise`, with the label, a variant, an alias or the Wikipedia title as entered.
 
-    A `mul` label or alias counts where it may be used: Wikidata removes from a language what `mul` says.
+    A `mul` label or alias counts where it may be used: Wikidata removes from a language what `mul` says. What only
+    agrees after a conversion of characters or another order of words does not count.
     """
     form = normalise(text)
-    return any(normalise(name) == form for name in names(entry, *sources))
+    entered = (as_entered(offer.text, entry.scripts) for offer, _ in _all_offers(entry, sources))
+    return any(normalise(name) == form for name in entered if name is not None)
 
 
 def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING, written: Texts = _NOTHING) -> dict[str, Any] | None:
@@ -132,19 +178,16 @@ def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING, written: Texts 
 
     A written label is used only where dump and API offer none that is usable.
     """
-    for provenance, offered in chain(
-        dump.offers(entry),
-        (("api", text) for _, text in api.offers(entry)),
-        ((WRITTEN, text) for _, text in written.offers(entry)),
-    ):
-        text = usable(offered, entry)
-        if text is not None:
-            converted = "Hans" in entry.scripts and text != clean(offered)
-            return {
-                "text": text,
-                "provenance": provenance + (CONVERTED if converted else ""),
-                "attested": provenance != WRITTEN and is_attested(text, entry, dump, api),
-            }
+    for provenance, source in ((None, dump), ("api", api), (WRITTEN, written)):
+        for offer in source.offers(entry):
+            shown = offer.shown(entry, dump.person or api.person)
+            if shown is not None:
+                text, change = shown
+                return {
+                    "text": text,
+                    "provenance": (provenance or offer.provenance) + change,
+                    "attested": provenance != WRITTEN and is_attested(text, entry, dump, api),
+                }
     return None
 
 

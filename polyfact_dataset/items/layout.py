@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.database import connect, stream
 from polyfact_dataset.common.files import table_writer
-from polyfact_dataset.common.text.mentions import mentions
+from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
@@ -40,11 +40,11 @@ def order_of(seed: int, fact_id: str, code: str) -> tuple[int, ...]:
 
 def check(code: str, question: str, options: Sequence[str], fact_id: str) -> None:
     """Raises when an item breaks the promises of validation: the stages before this one make that impossible."""
-    entry, asked = language(code), normalise(question)
+    rule, asked = language(code).mention_rule, normalise(question)
     forms = [normalise(option) for option in options]
     if len(set(forms)) != 4 or not all(forms):
         raise AssertionError(f"{fact_id} {code}: options {options} are not four distinct texts")
-    named = [form for form in forms if mentions(asked, form, spaced=entry.spaced, glue=entry.glue)]
+    named = [form for form in forms if mention(asked, form, rule)]
     if named:
         raise AssertionError(f"{fact_id} {code}: option {named[0]!r} stands in the question {question!r}")
 
@@ -60,6 +60,7 @@ def lay_out(row: dict[str, Any], seed: int, languages: Sequence[str]) -> dict[st
         result[code] = {
             "question": row[code],
             "question_source": row["sources"][code],
+            "template": row["templates"][code],
             "option_ids": ids,
             "answer_index": order.index(0),
         }
@@ -95,7 +96,7 @@ def run(context: Context) -> Report:
     with connect(context.folder) as connection, table_writer(context.target("items"), table.schema) as write:
         columns = ", ".join(f'q."{code}"' for code in languages)
         query = f"""
-            SELECT s.*, q.sources, {columns}
+            SELECT s.*, q.sources, q.templates, {columns}
             FROM read_parquet($sampled) s JOIN read_parquet($questions) q USING (fact_id)
             ORDER BY CASE s.split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END, fact_id
         """

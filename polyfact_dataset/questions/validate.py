@@ -1,28 +1,35 @@
 """Stage `validate`: all or nothing. A fact stays only if its question and gold are sound in every language.
 
-What depends on the distractors (four distinct options, none in the question) is guaranteed where they are drawn,
-in `facts/distract.py`.
+What depends on the distractors (four distinct options, none in the question) is guaranteed where they are drawn, in
+`items.strata`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, stream
 from polyfact_dataset.common.files import table_writer
-from polyfact_dataset.common.text.mentions import mentions, mentions_inflected, mentions_surname
+from polyfact_dataset.common.text.mentions import Mention, mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import half_transliterated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.questions.templates import both_ends
 from polyfact_dataset.schema import REJECTS, VALID_CANDIDATES
+
+_MENTION_REASONS: dict[Mention, str] = {
+    "name": "gold_in_question",
+    "inflected": "gold_inflected",
+    "surname": "surname_in_question",
+}
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -31,60 +38,84 @@ def settings(config: Config) -> dict[str, object]:
 
 
 def fault(
-    question: str, subject: str, gold: str, code: str, people: str | None = None, names: Collection[str] = ()
+    question: str,
+    subject: str,
+    gold: str,
+    code: str,
+    people: str | None = None,
+    names: Collection[str] = (),
+    written: Iterable[str] = (),
 ) -> str | None:
     """The reason why one language's question is unsound, or None. Texts are as shown to the reader.
 
-    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold.
+    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold, `written` forms
+    of the subject's name that may take its place ("das Vereinigte Königreich").
     """
-    entry = language(code)
+    rule = language(code).mention_rule
     asked, named, answer = normalise(question), normalise(subject), normalise(gold)
     if not asked:
         return "empty_question"
-    if named not in asked:
+    if named not in asked and not any(normalise(form) in asked for form in written):
         return "subject_not_named"
     if named == answer:
         return "subject_is_gold"
-    if mentions(asked, answer, spaced=entry.spaced, glue=entry.glue):
-        return "gold_in_question"
-    if mentions_inflected(asked, answer, entry.cases):
-        return "gold_inflected"
-    if people == "answers" and mentions_surname(
-        asked, answer, spaced=entry.spaced, glue=entry.glue, endings=entry.cases
-    ):
-        return "surname_in_question"
-    if any(mentions(asked, name, spaced=entry.spaced, glue=entry.glue) for name in map(normalise, names)):
+    if (how := mention(asked, answer, rule, person=people == "answers")) is not None:
+        return _MENTION_REASONS[how]
+    if any(mention(asked, name, rule) for name in map(normalise, names)):
         return "alias_in_question"
     if people and half_transliterated(gold if people == "answers" else subject, person=True):
         return "half_transliterated"
     return None
 
 
-def mark_ambiguous(connection: duckdb.DuckDBPyConnection, questions: str, languages: Sequence[str]) -> None:
-    """Makes a temporary table `ambiguous`: facts whose question, in language `code`, is also asked of another subject.
+def mark_ambiguous(
+    connection: duckdb.DuckDBPyConnection, questions: str, labels: str, languages: Sequence[str]
+) -> None:
+    """Makes a temporary table `ambiguous`: facts (fact_id) whose question is also asked of another subject, and why.
 
-    `questions` is the path of a questions table.
+    `questions` and `labels` are the paths of tables. Of subjects with the same question and the same answer the best
+    known one stays, the others are rejected (`same_question:<code>`); where an answer of one is none of the other, all
+    are (`ambiguous_subject:<code>`).
     """
     parts = " UNION ALL ".join(
-        f"""SELECT fact_id, '{code}' AS code FROM read_parquet($questions)
-            WINDOW asked AS (PARTITION BY property_id, lower("{code}"))
-            QUALIFY min(subject_id) OVER asked <> max(subject_id) OVER asked"""
+        f"""SELECT fact_id, subject_id, object_id, property_id, '{code}' AS code, lower("{code}") AS question
+            FROM read_parquet($questions)"""
         for code in languages
     )
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE ambiguous AS SELECT fact_id, min(code) AS code FROM ({parts}) GROUP BY fact_id",
-        {"questions": questions},
+        f"""
+        CREATE OR REPLACE TEMP TABLE ambiguous AS
+        WITH asked AS (
+            SELECT *, min(subject_id) OVER same <> max(subject_id) OVER same AS shared FROM ({parts})
+            WINDOW same AS (PARTITION BY property_id, code, question)
+        ), ranked AS (
+            SELECT a.*, first_value(subject_id) OVER (
+                       PARTITION BY property_id, code, question ORDER BY sitelinks DESC, subject_id) AS best
+            FROM asked a JOIN read_parquet($labels) l ON l.entity_id = a.subject_id WHERE shared
+        ), judged AS (
+            SELECT *, bool_and(subject_id = best OR list_contains(answers, object_id)) OVER (
+                       PARTITION BY property_id, code, question) AS one_answer
+            FROM (SELECT *, list(object_id) FILTER (subject_id = best) OVER (
+                       PARTITION BY property_id, code, question) AS answers FROM ranked)
+        )
+        SELECT fact_id, min(CASE WHEN one_answer THEN 'same_question:' ELSE 'ambiguous_subject:' END || code) AS reason
+        FROM judged WHERE NOT (one_answer AND subject_id = best) GROUP BY fact_id
+        """,
+        {"questions": questions, "labels": labels},
     )
 
 
 def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
-    """The reason code of the first language in which the fact is unsound, or None."""
+    """The reason code: a known error, or the first language in which the fact is unsound; None for neither."""
+    if row["erratum"]:
+        return "erratum"
     if row["ambiguous"] is not None:
-        return f"ambiguous_subject:{row['ambiguous']}"
+        return str(row["ambiguous"])
     people = all_relations()[row["property_id"]].people
     for code in languages:
         ends = row[f"subject:{code}"], row[f"object:{code}"]
-        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or ())
+        written = forms(code).written(row["subject_id"], ends[0])
+        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or (), written)
         if reason is not None:
             return f"{reason}:{code}"
     return None
@@ -115,10 +146,11 @@ def run(context: Context) -> Report:
         table_writer(context.target("valid_candidates"), VALID_CANDIDATES.schema) as keep,
         table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
-        mark_ambiguous(connection, str(context.path("questions")), languages)
+        mark_ambiguous(connection, str(context.path("questions")), str(context.path("question_labels")), languages)
         names = ", ".join(f'n."{code}" AS "names:{code}"' for code in languages)
         query = f"""
-            SELECT q.*, a.code AS ambiguous, {both_ends(languages)}, {names}
+            SELECT q.*, a.reason AS ambiguous, list_contains($errata, q.fact_id) AS erratum,
+                {both_ends(languages)}, {names}
             FROM read_parquet($questions) q
             JOIN read_parquet($labels) s ON s.entity_id = q.subject_id
             JOIN read_parquet($labels) o ON o.entity_id = q.object_id
@@ -130,6 +162,7 @@ def run(context: Context) -> Report:
             "questions": str(context.path("questions")),
             "labels": str(context.path("question_labels")),
             "answer_aliases": str(context.path("answer_aliases")),
+            "errata": sorted(context.errata),
         }
         rows = stream(connection, query, parameters)
         for good, bad, counts in context.workers.map(judge_batch, rows, languages):

@@ -6,35 +6,7 @@ import pyarrow as pa
 import pytest
 
 from polyfact_dataset.audit.checks import leakage
-from polyfact_dataset.common.text.normalise import normalise
 from tests.support.audited import audited, broken, clean_rows, distractor, gold, rename
-
-
-@pytest.mark.parametrize(
-    ("question", "name", "glue", "found"),
-    [
-        ("Who manufactured the Nokia 5000?", "Nokia", "none", True),
-        ("Who manufactured the ＮＯＫＩＡ 5000?", "Nokia", "none", True),
-        ("Which country is Nigeria Airways from?", "Niger", "none", False),
-        ("In which city is the Urania?", "Ur", "none", False),
-        ("What is Ur?", "Ur", "none", False),
-        ("日本放送协会位于哪个国家？", "日本", "none", True),
-        ("日本放送協会はどの国にありますか。", "日", "none", False),
-        ("Googleの開発者は誰ですか。", "Goo", "none", False),
-        ("Goo検索の開発者は誰ですか。", "Goo", "none", True),
-        ("কোন দেশে ঢাকায় অবস্থিত?", "ঢাকা", "suffix", True),
-        ("মহাঢাকা কোথায়?", "ঢাকা", "suffix", False),
-        ("ما هي عاصمة بفرنسا؟", "فرنسا", "prefix", True),
-        ("ما هي لغة فرنساوي؟", "فرنسا", "prefix", False),
-        ("Какая столица у Мали?", "Мали", "none", True),
-        ("Где находится Сомали?", "Мали", "none", False),
-        ("Who wrote ‘1984’?", "1984", "none", True),
-        ("Who wrote ‘19841’?", "1984", "none", False),
-        ("Who made the iPhone12?", "iPhone", "none", True),
-    ],
-)
-def test_stands_in(question: str, name: str, glue: str, found: bool) -> None:
-    assert leakage.stands_in(normalise(question), normalise(name), glue) is found
 
 
 def test_each_leak_is_found_in_the_language_that_has_it() -> None:

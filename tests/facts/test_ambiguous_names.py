@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import Config, load_config
-from polyfact_dataset.facts.ambiguous_names import tell_apart
-from polyfact_dataset.pipeline.stages import table_path
+from polyfact_dataset.facts.ambiguous_names import never_distractors, tell_apart
+from polyfact_dataset.facts.answer_names import AnswerNames
+from polyfact_dataset.pipeline.stages import QUESTIONS, VALIDATE, Stage, stage_folder, table_path
 from tests.support.planted import LATIN, build, item, labels, reasons, state, world
 
 
@@ -92,15 +95,17 @@ def rows(out: Path, table: str) -> list[dict]:
     return pq.read_table(table_path(out, table)).to_pylist()
 
 
+def rejected(out: Path, stage: Stage) -> dict[str, list[str]]:
+    return reasons(pq.read_table(stage_folder(out, stage) / "rejects.parquet").to_pylist())
+
+
 @pytest.fixture(scope="module")
 def asked(built: Path) -> dict[str, dict]:
     return {row["subject_id"]: row for row in rows(built, "questions")}
 
 
 def test_namesakes_are_named_with_their_descriptions_in_every_language(asked: dict[str, dict]) -> None:
-    assert asked["Q201"]["en"] == (
-        "What is the capital of the following country or region: Guinea (realm in the west)?"
-    )
+    assert asked["Q201"]["en"] == "What is the capital of Guinea (realm in the west)?"
     assert asked["Q202"]["en"].endswith("Guinea (realm in the east)?")
     assert "（" in asked["Q201"]["zh"] and "（" in asked["Q201"]["ja"]
     assert all("in the west" in asked["Q201"][code] for code in PAPER_LANGUAGES)
@@ -120,12 +125,12 @@ def test_near_misses_keep_their_plain_name(asked: dict[str, dict], subject: str)
 
 
 def test_what_cannot_be_told_apart_is_rejected_with_the_language(built: Path) -> None:
-    found = reasons(rows(built, "rejects"))
-    assert found == {
+    assert rejected(built, QUESTIONS) == {
         "Q205|P36|Q1005": ["namesake_no_description:sw"],
         "Q207|P36|Q1007": ["namesake_same_description:de"],
+        "Q221|P36|Q1020": ["namesake_description_answers:en"],
     }
-    assert reasons(rows(built, "rejects")) == {"Q221|P36|Q1020": ["gold_in_question:en"]}
+    assert rejected(built, VALIDATE) == {}
 
 
 def test_the_table_says_in_which_language_the_name_is_shared(built: Path) -> None:
@@ -147,7 +152,13 @@ def test_an_obscure_namesake_can_be_let_pass(tmp_path: Path) -> None:
     strict = build(tmp_path, entities, "namesakes", relaxed(0.25), "strict")
     assert [row["subject_id"] for row in rows(strict, "disambiguations")] == ["Q203"]
     loose = build(tmp_path, entities, "namesakes", relaxed(0.3), "loose")
-    assert rows(loose, "disambiguations") == []
+    (row,) = rows(loose, "disambiguations")
+    # The name is understood as that of the famous one; what the other is asked about is no distractor all the same.
+    assert (row["subject_id"], row["code"], row["fault"], row["en"]) == ("Q203", None, None, None)
+    assert row["excluded_answers"] == ["Q1004"]
+    assert Config().namesakes.min_sitelinks_share == 0.25
+    counts = read_json(loose / "manifest.json")["stages"]["namesakes"]["counts"]
+    assert counts == {"less_known": 1, "same_answer": 0, "told_apart": 0, "lost": 0, "best_known_lost": []}
 
 
 def test_tell_apart() -> None:
@@ -158,3 +169,84 @@ def test_tell_apart() -> None:
     assert tell_apart({"en": ["River in  Asia"]}, own, ("en", "zh"))["fault"] == "namesake_same_description:en"
     # What cannot be shown does not count as a description.
     assert tell_apart({"en": []}, {"en": "<b>x</b>", "zh": "河"}, ("en", "zh"))["fault"] == "namesake_no_description:en"
+
+
+def located(qid: str, name: str, country: str, wikis: int = 0) -> dict:
+    """A town in a country (P17), with so many articles."""
+    titles = {f"{code}wiki": name for code in PAPER_LANGUAGES[:wikis]}
+    return state(item(qid, labels(name), titles=titles), "P17", country)
+
+
+@pytest.fixture(scope="module")
+def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    entities = [
+        *world(),
+        # The same answer: asked once, of the better known one.
+        located("Q301", "Riga", "Q1", wikis=3),
+        located("Q302", "Riga", "Q1", wikis=1),
+        # Much less known; and as well known, with another answer.
+        located("Q303", "Oslo", "Q2", wikis=9),
+        located("Q304", "Oslo", "Q3", wikis=1),
+        describing(located("Q305", "Perth", "Q4", wikis=6), "of the west"),
+        describing(located("Q306", "Perth", "Q5", wikis=5), "of the north"),
+    ]
+    return build(tmp_path_factory.mktemp("towns"), entities, "validate")
+
+
+def test_a_namesake_with_the_same_answer_makes_nothing_ambiguous(towns: Path) -> None:
+    kept = {row["fact_id"] for row in rows(towns, "valid_candidates")}
+    assert {"Q301|P17|Q1", "Q303|P17|Q2"} <= kept and "Q302|P17|Q1" not in kept
+    assert rejected(towns, VALIDATE) == {"Q302|P17|Q1": ["same_question:ar"]}
+
+
+def test_no_description_where_the_relation_asks_for_it(towns: Path) -> None:
+    assert rejected(towns, QUESTIONS) == {
+        "Q304|P17|Q3": ["namesake_not_described:en"],
+        "Q305|P17|Q4": ["namesake_not_described:en"],
+        "Q306|P17|Q5": ["namesake_not_described:en"],
+    }
+
+
+def test_the_report_counts_the_rules_and_lists_the_best_known_lost(towns: Path) -> None:
+    counts = read_json(towns / "manifest.json")["stages"]["namesakes"]["counts"]
+    listed = counts.pop("best_known_lost")
+    assert counts == {"less_known": 1, "same_answer": 2, "told_apart": 0, "lost": 3}
+    assert [entry["subject_id"] for entry in listed] == ["Q305", "Q306", "Q304"]
+    assert listed[0] == {
+        "subject_id": "Q305",
+        "name": "Perth",
+        "property_id": "P17",
+        "sitelinks": 6,
+        "reason": "namesake_not_described:en",
+    }
+
+
+def test_what_a_namesake_has_as_its_answer_is_no_distractor(towns: Path) -> None:
+    table = never_distractors(pq.read_table(table_path(towns, "resolved_true_objects")), disambiguated(towns))
+    objects = {(row["subject_id"], row["property_id"]): row["objects"] for row in table.to_pylist()}
+    assert objects["Q303", "P17"] == ["Q2", "Q3"] and objects["Q301", "P17"] == ["Q1"]
+    assert objects["Q1", "P36"] == ["Q1001"]
+
+
+def disambiguated(out: Path) -> pa.Table:
+    return pq.read_table(table_path(out, "disambiguations"))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "name"),
+    [
+        ("en", "novel by Ken Follett", "ken follett"),
+        ("en", "film by Follett", "ken follett"),
+        ("en", "French novel", "french"),
+        ("en", "novel of 1975", None),
+        ("de", "Ort in der französischen Schweiz", "französisch"),
+        ("ar", "مدينة في للمغرب", "المغرب"),
+        ("zh", "法国小说", "法国"),
+        ("zh", "小说", None),
+    ],
+)
+def test_answers_named_in_a_description(code: str, text: str, name: str | None) -> None:
+    names = AnswerNames(
+        {"en": ["Ken Follett", "French"], "de": ["Französisch"], "ar": ["المغرب"], "zh": ["法国"]}, people=True
+    )
+    assert names.mentioned(text, code) == name

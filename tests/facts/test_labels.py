@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
-from polyfact_dataset.facts.labels import Texts, is_attested, localise_rows, names, resolve, simplified, usable
+from polyfact_dataset.facts.chinese import simplified
+from polyfact_dataset.facts.labels import Texts, is_attested, localise_rows, names, resolve, uninverted, usable
 from tests.support.command import polyfact
 
 
@@ -22,9 +23,18 @@ from tests.support.command import polyfact
         ("en", {"en-gb": "Colour"}, {}, ("Colour", "variant", True)),
         ("pt", {"pt-br": "Trem"}, {}, ("Trem", "variant", True)),
         ("zh", {"zh": "臺灣", "zh-hans": "台湾"}, {}, ("台湾", "variant", True)),
-        ("zh", {"zh": "臺灣", "zh-tw": "台灣島"}, {}, ("台湾", "label+opencc", True)),
-        ("zh", {"zh-hant": "憂鬱的臺灣烏龜"}, {}, ("忧郁的台湾乌龟", "variant+opencc", True)),
-        ("zh", {"zh-hans": "約克郡"}, {}, ("约克郡", "variant+opencc", True)),
+        ("zh", {"zh": "臺灣", "zh-tw": "台灣島"}, {}, ("台湾", "label+opencc", False)),
+        ("zh", {"zh-hant": "憂鬱的臺灣烏龜"}, {}, ("忧郁的台湾乌龟", "variant+opencc", False)),
+        ("zh", {"zh-hant": "臺灣"}, {"zhwiki": "台湾"}, ("台湾", "variant+opencc", True)),
+        # What is entered as Simplified is never converted: it is shown as it is, or not at all.
+        ("zh", {"zh-hans": "約克郡"}, {}, None),
+        ("zh", {"zh-hans": "約克郡", "zh-hant": "約克郡"}, {}, ("约克郡", "variant+opencc", False)),
+        ("zh", {"zh": "洪昇"}, {}, ("洪昇", "label", True)),
+        ("zh", {"zh-cn": "乾安县"}, {}, ("乾安县", "variant", True)),
+        ("zh", {"zh": "毕昇"}, {}, ("毕昇", "label", True)),
+        ("zh", {"zh-hans": "徐乾学"}, {}, ("徐乾学", "variant", True)),
+        ("zh", {"zh": "王汎森"}, {}, ("王汎森", "label", True)),
+        ("zh", {"zh-hant": "畢昇"}, {}, ("毕昇", "variant+opencc", False)),
         ("zh", {}, {"zhwiki": "水星 (行星)"}, ("水星", "title", True)),
         ("zh", {"zh-hk": "意大利", "zh": "서울"}, {}, ("意大利", "variant", True)),
         ("en", {"en-ca": "Colour", "en-gb": "Other colour"}, {}, ("Other colour", "variant", True)),
@@ -58,16 +68,16 @@ def test_the_api_gives_only_what_the_dump_lacks() -> None:
     api = Texts(labels={"sw": "Parisi", "ru": "Париж", "zh-tw": "臺灣"})
     assert resolve(language("sw"), dump, api) == {"text": "Paris", "provenance": "mul", "attested": True}
     assert resolve(language("ru"), dump, api) == {"text": "Париж", "provenance": "api", "attested": True}
-    assert resolve(language("zh"), dump, api) == {"text": "台湾", "provenance": "api+opencc", "attested": True}
+    assert resolve(language("zh"), dump, api) == {"text": "台湾", "provenance": "api+opencc", "attested": False}
     assert resolve(language("bn"), dump, api) is None
 
 
 @pytest.mark.parametrize(
     ("code", "text", "attested"),
     [
-        ("zh", "台湾", True),  # the variant zh-hant, once Traditional characters are converted
-        ("zh", "福尔摩沙", True),  # an alias
-        ("zh", "中华民国", True),  # the Wikipedia title, without its disambiguation
+        ("zh", "台湾", False),  # the variant zh-hant, but only once Traditional characters are converted
+        ("zh", "宝岛", True),  # an alias
+        ("zh", "中国台湾省", True),  # the Wikipedia title, without its disambiguation
         ("zh", "台灣島", False),
         ("en", "TAIWAN", True),  # after normalisation
         ("en", "Formosa", True),  # an alias under `mul`
@@ -78,10 +88,44 @@ def test_the_api_gives_only_what_the_dump_lacks() -> None:
 def test_attestation_looks_at_everything_that_wikidata_calls_it(code: str, text: str, attested: bool) -> None:
     texts = Texts(
         labels={"en": "Taiwan", "zh-hant": "臺灣"},
-        aliases={"zh": ["福爾摩沙"], "mul": ["Formosa"]},
-        titles={"zhwiki": "中華民國 (臺灣)"},
+        aliases={"zh": ["宝岛", "福爾摩沙"], "mul": ["Formosa"]},
+        titles={"zhwiki": "中国台湾省 (地区)"},
     )
     assert is_attested(text, language(code), texts) is attested
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("Хаббл, Эдвин Пауэлл", "Эдвин Пауэлл Хаббл"),
+        ("Дюма, Александр (отец)", "Александр Дюма (отец)"),
+        ("Саид-Галиев, Сахиб", "Сахиб Саид-Галиев"),
+        # A title, a generation, a list, a number and a plain name are no given names.
+        ("Людовик XIV, король Франции", "Людовик XIV, король Франции"),
+        ("Дюма, мл.", "Дюма, мл."),
+        ("Иванов, Пётр, Сидоров", "Иванов, Пётр, Сидоров"),
+        ("Дом 5, Москва", "Москва Дом 5"),
+        ("Эдвин Хаббл", "Эдвин Хаббл"),
+    ],
+)
+def test_a_name_with_the_given_names_first(label: str, shown: str) -> None:
+    assert uninverted(label) == shown
+    texts = Texts(labels={"ru": label}, person=True)
+    changed = shown != label
+    assert resolve(language("ru"), texts) == {
+        "text": shown,
+        "provenance": "label+reordered" if changed else "label",
+        "attested": not changed,
+    }
+    assert list(names(language("ru"), texts)) == ([shown, label] if changed else [label])
+    # Only of persons, and only in a language that lists them so.
+    assert resolve(language("ru"), Texts(labels={"ru": label}))["text"] == label
+    assert resolve(language("bn"), Texts(labels={"bn": "হাবল, এডউইন"}, person=True))["text"] == "হাবল, এডউইন"
+
+
+def test_a_reordered_name_is_attested_by_an_alias() -> None:
+    texts = Texts(labels={"ru": "Хаббл, Эдвин"}, aliases={"ru": ["Эдвин Хаббл"]}, person=True)
+    assert resolve(language("ru"), texts)["attested"] is True
 
 
 def test_names_are_distinct_in_their_script_and_labels_come_first() -> None:
@@ -92,7 +136,7 @@ def test_names_are_distinct_in_their_script_and_labels_come_first() -> None:
 
 def row(**changes: object) -> dict:
     """A joined row of dump and API."""
-    lists = dict.fromkeys(("labels", "aliases", "titles", "api_labels", "api_aliases", "api_titles"))
+    lists = dict.fromkeys(("labels", "aliases", "titles", "api_labels", "api_aliases", "api_titles", "written_labels"))
     return {"id": "Q90", "is_object": True, "types": ["Q515"], "sitelinks": 3, **lists, **changes}
 
 

@@ -19,7 +19,7 @@ import pytest
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.llm.protocol import RESPONSES
 from polyfact_dataset.verification.selftest import SOUND, planted_facts, planted_items
-from tests.questions.test_generation_run import call, done
+from tests.support.command import call, done
 from tests.support.judged import LANGUAGES, sampled
 from tests.support.llm_server import BAD_TRANSPORT, serve, share
 from tests.support.review_server import BAD_JUDGEMENTS, JUDGE, ScriptedJudge, by_question, record_of
@@ -112,7 +112,7 @@ def test_a_slow_server_is_given_up_and_asked_by_the_next_run(folder: Path) -> No
 
     with serve(ScriptedJudge(truth=TRUTH, fault=slow_in_arabic)) as server:
         status, said = ask(folder, server, "--config", config)
-        assert status == 1 and "6 found no answer in time" in said and "run again" in said
+        assert status == 1 and "6 got no answer in time" in said and "rerun the same command" in said
         assert len(rows(folder)) == 12
         server.fault = lambda body, tries: None
         assert ask(folder, server, "--config", config)[0] == 0
@@ -205,7 +205,7 @@ def test_the_self_test_needs_no_sample(tmp_path: Path) -> None:
         status, said = ask(tmp_path / "none", server, "--self-test")
         assert status == 0 and "recall 100.0%" in said
         status, said = ask(tmp_path / "other", server)
-    assert status == 2 and "holds no sample" in said
+    assert status == 2 and "contains no sample" in said
 
 
 # ---------------------------------------------------------------- all languages at once
@@ -228,12 +228,12 @@ def test_a_fact_is_judged_in_all_languages_at_once(folder: Path) -> None:
 # ---------------------------------------------------------------- batch files
 def test_batch_files_give_the_same_judgements(folder: Path, tmp_path: Path) -> None:
     judge = ("--folder", folder, "--model", JUDGE)
-    paths = done("verify", "write-batches", *judge, "--max-requests", 10, "--self-test").split()
+    paths = done("verify", "export-batches", *judge, "--max-requests", 10, "--self-test").split()
     lines = [
         json.loads(line) for path in paths if path.endswith(".jsonl") for line in Path(path).read_text().splitlines()
     ]
     assert len(lines) == 18 + 32 and {line["url"] for line in lines} == {RESPONSES}
-    assert "50 more wait in earlier files" in done("verify", "write-batches", *judge, "--self-test")
+    assert "50 more wait in earlier files" in done("verify", "export-batches", *judge, "--self-test")
     script = ScriptedJudge(truth=TRUTH)
     out = tmp_path / "out.jsonl"
     with out.open("w") as handle:
@@ -241,10 +241,10 @@ def test_batch_files_give_the_same_judgements(folder: Path, tmp_path: Path) -> N
             body = script.response(line["body"], None, line["url"])
             answer = {"custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}}
             handle.write(json.dumps(answer) + "\n")
-    assert done("verify", "read-batches", out, "--folder", folder).startswith("answered 50")
+    assert done("verify", "import-batches", out, "--folder", folder).startswith("answered 50")
     said = done("verify", "judge", *judge, "--cached", "--self-test")
     assert "recall 100.0%" in said and all(row["label"] == expected(row) for row in rows(folder))
-    assert "Nothing is left to ask" in done("verify", "write-batches", *judge, "--self-test")
+    assert "Nothing is left to ask" in done("verify", "export-batches", *judge, "--self-test")
 
 
 def test_only_the_first_items_are_judged_when_so_asked(folder: Path) -> None:

@@ -1,72 +1,198 @@
-"""Whether a text mentions an entity by one of its names: the one rule for build, audit, rewards and evaluators."""
+"""Whether a text mentions an entity by one of its names: one rule for build, audit, rewards and evaluators.
+
+How names are written into sentences differs by language: with or without spaces, with particles or prepositions written
+onto them, in other cases. `MentionRule` holds these properties; `catalog.language` builds it from a language file.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Literal
 
 from polyfact_dataset.common.text.normalise import is_word
-from polyfact_dataset.common.text.scripts import COVERS, scripts_of
+from polyfact_dataset.common.text.scripts import COMMON, UNSPACED, covered, script_of, scripts_of
 
+Replacements = tuple[tuple[str, tuple[str, ...]], ...]
+"""An ending (or a beginning) of a name as it is listed, each with what takes its place elsewhere."""
+Mention = Literal["name", "inflected", "surname"]
+
+# A name of fewer characters tells nothing: three letters, two characters where each is a syllable or a word.
+_MIN_CHARACTERS = 3
+_MIN_OF_SYLLABLES = 2
+_SYLLABIC = frozenset({"Hani", "Hira", "Kana", "Bopo", "Hang", "Yiii"})
+# Words are inflected from this length on; this many characters of them stay.
+_MIN_INFLECTED = 4
+_MIN_STEM = 3
+# Particles follow each other: 에서 + 는, de + ki + ler + e.
+_MAX_AFFIXES = 4
 # A name parts its words by spaces or, in Chinese and Japanese, by dots.
 _BETWEEN_NAMES = re.compile(r"[\s・·＝=]+")
 _BRACKETS = re.compile(r"\s*[(（][^()（）]*[)）]")
 _GENERATION = re.compile(r"jr\.?|sr\.?|[ivx]+|младший|старший|filho|neto|júnior|hijo")
-_EPITHET = {"of", "the"}
-Endings = tuple[tuple[str, tuple[str, ...]], ...]
+_EPITHET = frozenset({"of", "the"})
 
 
-def mentions(text: str, name: str, *, spaced: bool, glue: str = "none") -> bool:
-    """Whether `text` mentions `name`; both in the form of `normalise`.
+@dataclass(frozen=True)
+class MentionRule:
+    """How a language writes a name into a sentence. All texts are in the form of `normalise`.
 
-    In languages without spaces (`spaced=False`) any occurrence of at least 2 characters counts. In the others a
-    name of at least 3 characters counts where it stands as whole words; `glue="suffix"` lets endings follow it
-    (Bengali), `glue="prefix"` lets articles and prepositions precede it (Arabic).
+    `prefixes` and `suffixes` are written onto a name without a space (Arabic prepositions, Korean particles) and may
+    follow each other. `endings` are those of a nominative with what takes their place in other cases or genders,
+    `initials` the same for the beginning of a name. `scripts` are the language's; with `spaced=False` a name in them
+    ends anywhere, as it does in the scripts that are written without spaces in any language.
     """
-    if len(name) < (3 if spaced else 2):
-        return False
+
+    scripts: tuple[str, ...] = ()
+    spaced: bool = True
+    prefixes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    initials: Replacements = ()
+    endings: Replacements = ()
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        # Rules are keys of a cache that is asked millions of times.
+        key = (self.scripts, self.spaced, self.prefixes, self.suffixes, self.initials, self.endings)
+        object.__setattr__(self, "_hash", hash(key))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def unspaced(self) -> frozenset[str]:
+        """The scripts in which a name needs no boundary."""
+        return UNSPACED if self.spaced else UNSPACED.union(*map(covered, self.scripts))
+
+    @cached_property
+    def before(self) -> re.Pattern[str]:
+        """What may be written onto the beginning of a name."""
+        return _affixes(self.prefixes)
+
+    @cached_property
+    def after(self) -> re.Pattern[str]:
+        """What may be written onto the end of a name."""
+        return _affixes(self.suffixes)
+
+
+def _affixes(affixes: Iterable[str]) -> re.Pattern[str]:
+    listed = "|".join(map(re.escape, sorted(affixes, key=lambda affix: (-len(affix), affix))))
+    return re.compile(f"(?:{listed}){{1,{_MAX_AFFIXES}}}" if listed else r"(?!)")
+
+
+def mention(text: str, name: str, rule: MentionRule, *, person: bool = False) -> Mention | None:
+    """How `text` mentions `name`: as it is, in another case, by a person's family name, or not at all (None).
+
+    Both are in the form of `normalise`. A name counts where its word ends: letters, marks or digits that go on with it
+    must be affixes of the language, while a digit after a letter, a letter of another script, and any character of a
+    script without spaces go on with nothing. Names below three characters (two in Han, kana or Hangul) are not looked
+    for. `person` has the family name looked for as well.
+    """
+    if is_named(text, name, rule):
+        return "name"
+    if _is_inflected(text, name, rule):
+        return "inflected"
+    if person and (family := surname(name)) is not None and family[:_MIN_STEM] in text:
+        return "surname" if is_named(text, family, rule) or _is_inflected(text, family, rule) else None
+    return None
+
+
+def is_named(text: str, name: str, rule: MentionRule) -> bool:
+    """Whether `text` holds `name` as it is, affixes of the language aside."""
     start = text.find(name)
+    if start < 0 or len(name) < _min_characters(name):
+        return False
     while start >= 0:
-        if not spaced:
-            return True
-        end = start + len(name)
-        free_before = start == 0 or glue == "prefix" or not is_word(text[start - 1])
-        free_after = end == len(text) or glue == "suffix" or not is_word(text[end])
-        if free_before and free_after:
+        if _begins_here(text, start, rule) and _ends_here(text, start + len(name), rule):
             return True
         start = text.find(name, start + 1)
     return False
 
 
-def _forms(word: str, endings: Endings) -> Iterable[str]:
-    """A word and its other cases. Only words of at least 4 letters, of which 3 stay, are inflected."""
-    yield word
-    for ending, others in endings if len(word) >= 4 and word.isalpha() else ():
-        stem = word.removesuffix(ending)
-        if word.endswith(ending) and len(stem) >= 3:
-            yield from (stem + other for other in others if other or len(stem) > 3)
+@lru_cache(maxsize=1 << 16)
+def _min_characters(name: str) -> int:
+    return _MIN_OF_SYLLABLES if scripts_of(name) & _SYLLABIC else _MIN_CHARACTERS
 
 
 @lru_cache(maxsize=1 << 16)
-def _cases(name: str, endings: Endings) -> re.Pattern[str]:
-    """What finds a name in any case of its words."""
-    words = ("|".join(map(re.escape, _forms(word, endings))) for word in re.split(r"[\s-]+", name))
-    return re.compile(rf"(?<!\w){'[ -]+'.join(f'(?:{forms})' for forms in words)}(?!\w)")
+def _goes_on(edge: str, neighbour: str, rule: MentionRule) -> bool:
+    """Whether `neighbour` belongs to the word that `edge` is the first or last character of."""
+    if not is_word(neighbour):
+        return False
+    if edge.isdigit() or neighbour.isdigit():
+        return edge.isdigit() and neighbour.isdigit()
+    scripts = {script_of(edge), script_of(neighbour)}
+    if scripts & rule.unspaced:
+        return False
+    return COMMON in scripts or len(scripts) == 1
 
 
-def mentions_inflected(text: str, name: str, endings: Endings) -> bool:
-    """Whether `text` holds `name` with its words in any case; both in the form of `normalise`.
+def _begins_here(text: str, start: int, rule: MentionRule) -> bool:
+    if start == 0 or not _goes_on(text[start], text[start - 1], rule):
+        return True
+    if not rule.prefixes:
+        return False
+    first = start - 1
+    while first > 0 and _goes_on(text[first], text[first - 1], rule):
+        first -= 1
+    return rule.before.fullmatch(text, first, start) is not None
 
-    `endings` are those of a language file: each of the nominative with what takes its place in other cases.
-    """
-    return bool(endings) and len(name) >= 4 and name[:3] in text and _cases(name, endings).search(text) is not None
+
+def _ends_here(text: str, end: int, rule: MentionRule) -> bool:
+    if end == len(text) or not _goes_on(text[end - 1], text[end], rule):
+        return True
+    if not rule.suffixes:
+        return False
+    last = end + 1
+    while last < len(text) and _goes_on(text[last - 1], text[last], rule):
+        last += 1
+    return rule.after.fullmatch(text, end, last) is not None
 
 
+def _forms(word: str, rule: MentionRule) -> Iterable[str]:
+    """A word and its other forms. Only words of at least 4 letters, of which 3 stay, are inflected."""
+    yield word
+    if len(word) < _MIN_INFLECTED or not all(map(is_word, word)):
+        return
+    for ending, others in rule.endings:
+        stem = word.removesuffix(ending)
+        if word.endswith(ending) and len(stem) >= _MIN_STEM:
+            yield from (stem + other for other in others if other or len(stem) > _MIN_STEM)
+
+
+@lru_cache(maxsize=1 << 16)
+def _cases(name: str, rule: MentionRule) -> re.Pattern[str]:
+    """What finds a name with its words in any form."""
+    words = [sorted(set(_forms(word, rule)), key=lambda form: (-len(form), form)) for word in re.split(r"[\s-]+", name)]
+    for beginning, others in rule.initials:
+        for form in tuple(words[0]) if words[0][0].startswith(beginning) else ():
+            words[0] += [other + form.removeprefix(beginning) for other in others]
+    return re.compile("[ -]+".join(f"(?:{'|'.join(map(re.escape, forms))})" for forms in words))
+
+
+def _is_inflected(text: str, name: str, rule: MentionRule) -> bool:
+    """Whether `text` holds `name` with its words in other forms."""
+    if not (rule.endings or rule.initials) or len(name) < _MIN_INFLECTED:
+        return False
+    stem = next((name.removeprefix(first) for first, _ in rule.initials if name.startswith(first)), name)
+    if stem[:_MIN_STEM] not in text:
+        return False
+    pattern, found = _cases(name, rule), None
+    while (found := pattern.search(text, 0 if found is None else found.start() + 1)) is not None:
+        start, end = found.span()
+        if _begins_here(text, start, rule) and _ends_here(text, end, rule):
+            return True
+    return False
+
+
+@lru_cache(maxsize=1 << 16)
 def surname(name: str) -> str | None:
-    """The family name of a person's full name in the form of `normalise`; None where it has none of its own.
+    """The family name in a person's full name in the form of `normalise`; None where it holds no separate one.
 
-    It is what stands before a comma, else the last word; epithets (William of Ockham, Pliny the Elder) are none.
+    It is what stands before a comma, else the last word; epithets (William of Ockham, Pliny the Elder) are none. A
+    family name has at least 4 letters, 3 in scripts of syllables.
     """
     head, comma, rest = _BRACKETS.sub("", name).partition(",")
     words = [word for word in _BETWEEN_NAMES.split(head) if word]
@@ -75,17 +201,4 @@ def surname(name: str) -> str | None:
     inverted = comma and not _GENERATION.fullmatch(rest.strip())
     if not words or not (len(words) > 1 or inverted) or not _EPITHET.isdisjoint(words):
         return None
-    return words[-1] if _is_long(words[-1]) else None
-
-
-def _is_long(word: str) -> bool:
-    """Whether a family name is long enough to tell anything: 4 letters, 3 in Chinese and Japanese."""
-    return len(word) >= (3 if scripts_of(word) & COVERS["Jpan"] else 4)
-
-
-def mentions_surname(text: str, name: str, *, spaced: bool, glue: str = "none", endings: Endings = ()) -> bool:
-    """Whether `text` holds a person's family name, in any case where `endings` are given; both as by `normalise`."""
-    family = surname(name)
-    if family is None or family[:3] not in text:
-        return False
-    return mentions(text, family, spaced=spaced, glue=glue) or mentions_inflected(text, family, endings)
+    return words[-1] if len(words[-1]) > _min_characters(words[-1]) else None

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from html.entities import html5
 
-from polyfact_dataset.common.text.scripts import COVERS, script_of
+from polyfact_dataset.common.text.scripts import COMMON, COVERS, script_of
 
 # Never carry meaning in a label: soft hyphen, grapheme joiner, zero-width space, direction marks, word joiner and
 # invisible operators, byte-order mark, variation selectors.
@@ -74,11 +74,11 @@ def idle_joiner(text: str) -> bool:
 def _edge(characters: Iterable[str]) -> str:
     """The script of the first letter of a word; `Zyyy` where punctuation, a space or nothing comes before one."""
     for char in characters:
-        if (script := script_of(char)) != "Zyyy":
+        if (script := script_of(char)) != COMMON:
             return "Jpan" if script in COVERS["Jpan"] else script
         if not is_word(char):
             break
-    return "Zyyy"
+    return COMMON
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str | None:
@@ -88,7 +88,7 @@ def _without(pattern: re.Pattern[str], text: str) -> str | None:
     parts = pattern.split(text)
     for position in range(1, len(parts)):
         scripts = {_edge(reversed("".join(parts[:position]))), _edge("".join(parts[position:]))}
-        if len(scripts - {"Zyyy"}) > 1:
+        if len(scripts - {COMMON}) > 1:
             return None
     return "".join(parts)
 

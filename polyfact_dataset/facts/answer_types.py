@@ -1,0 +1,97 @@
+"""Answers of the wrong type: a genre "India", an official language "Finland".
+
+`relations.toml` lists classes of types and the classes that a relation expects. An object that is only of other classes
+is unexpected. One of no class is let pass, since types are many and new ones are made daily; the rare types among them
+are reported for review.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from polyfact_dataset.catalog.relation import all_relations, answer_classes
+
+_MAX_STEPS = 10
+# A type that holds less of a relation's answers than this was not learned from many.
+_REVIEW_SHARE = 0.005
+_LISTED = 20
+
+
+def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: str) -> None:
+    """Temporary tables: `expected` (property, class) and `classified` (id, classes of its types and their ancestors).
+
+    `entities` is the path of the entities table. Entities without a type in any class are not in `classified`.
+    """
+    connection.execute("CREATE TEMP TABLE class_type (type TEXT, class TEXT)")
+    rows = [(kind, name) for name, types in answer_classes().items() for kind in dict.fromkeys(types)]
+    connection.executemany("INSERT INTO class_type VALUES (?, ?)", rows)
+    connection.execute("CREATE TEMP TABLE expected (property TEXT, class TEXT)")
+    pairs = [(relation.id, name) for relation in all_relations().values() for name in relation.answers]
+    connection.executemany("INSERT INTO expected VALUES (?, ?)", pairs)
+    # Downwards from the listed types: subclasses of a class are of the class.
+    connection.execute(
+        """
+        CREATE TEMP TABLE subclass AS
+        SELECT id AS type, unnest(subclass_of) AS parent FROM read_parquet($entities)
+        WHERE kind = 'item' AND len(subclass_of) > 0
+        """,
+        {"entities": entities},
+    )
+    connection.execute("CREATE TEMP TABLE typed AS SELECT DISTINCT type, class, 0 AS step FROM class_type")
+    for step in range(1, _MAX_STEPS + 1):
+        added = connection.execute(
+            f"""
+            INSERT INTO typed
+            SELECT DISTINCT s.type, t.class, {step}
+            FROM subclass s JOIN typed t ON t.type = s.parent AND t.step = {step} - 1
+            ANTI JOIN typed known ON known.type = s.type AND known.class = t.class
+            """
+        ).fetchone()
+        if not added or not added[0]:
+            break
+    connection.execute(
+        """
+        CREATE TEMP TABLE classified AS
+        SELECT id, list(DISTINCT class ORDER BY class) AS classes
+        FROM (SELECT id, unnest(types) AS type FROM read_parquet($entities) WHERE kind = 'item') JOIN typed USING (type)
+        WHERE id IN (SELECT object FROM judged_object) GROUP BY id
+        """,
+        {"entities": entities},
+    )
+
+
+UNEXPECTED = """
+    classes IS NOT NULL AND EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property)
+    AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property AND list_contains(classes, e.class))
+"""
+"""SQL: whether a statement `v` has an object whose `classes` are none that its relation expects."""
+
+
+def types_for_review(connection: duckdb.DuckDBPyConnection, entities: str) -> dict[str, dict[str, int]]:
+    """Relation -> types that let pass an answer of no class, with the number of its statements.
+
+    Only those below 0.5 % of the relation's statements, the most frequent first, at most 20.
+    """
+    rows = connection.execute(
+        """
+        WITH kept AS (SELECT property, object FROM decided WHERE early IS NULL),
+        total AS (SELECT property, count(*) AS number FROM kept GROUP BY ALL),
+        untold AS (
+            SELECT property, type, count(*) AS number
+            FROM (
+                SELECT property, unnest(types) AS type
+                FROM kept JOIN read_parquet($entities) e ON e.id = object
+                ANTI JOIN classified ON classified.id = object
+            ) GROUP BY ALL
+        )
+        SELECT property, type, untold.number FROM untold JOIN total USING (property)
+        WHERE untold.number < $share * total.number
+        QUALIFY row_number() OVER (PARTITION BY property ORDER BY untold.number DESC, type) <= $listed
+        ORDER BY property, untold.number DESC, type
+        """,
+        {"entities": entities, "share": _REVIEW_SHARE, "listed": _LISTED},
+    ).fetchall()
+    review: dict[str, dict[str, int]] = {}
+    for relation, kind, number in rows:
+        review.setdefault(relation, {})[kind] = number
+    return review
