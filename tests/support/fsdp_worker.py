@@ -10,6 +10,7 @@ import importlib
 import sys
 from typing import Any
 
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
@@ -25,7 +26,17 @@ def _with_fsdp(self: Any, *arguments: Any, fsdp_plugin: Any = None, **named: Any
         self.fsdp_plugin = fsdp_plugin
 
 
+_get_state_dict = Accelerator.get_state_dict
+
+
+def _gathered(self: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+    """The gathered weights: on CPUs Accelerate does not know that this is FSDP2, and leaves them in shards."""
+    state = _get_state_dict(self, *arguments, **named)
+    return {name: value.full_tensor() if hasattr(value, "full_tensor") else value for name, value in state.items()}
+
+
 if __name__ == "__main__":
+    Accelerator.get_state_dict = _gathered  # type: ignore[method-assign]
     AcceleratorState.__init__ = _with_fsdp  # type: ignore[method-assign]
     module = importlib.import_module(sys.argv.pop(1))
     if module.__name__ == "baselines.grpo":
