@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from polyfact_dataset.cli.options import accept_replaced_names
 from polyfact_dataset.common.errors import ConfigError, PolyFactError
 
 
@@ -18,7 +19,7 @@ def run(main: Callable[..., Any]) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
+    app.command(context_settings=accept_replaced_names())(main)
     try:
         app(standalone_mode=True)
     except PolyFactError as error:

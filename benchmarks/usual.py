@@ -56,21 +56,48 @@ def _texts(found: dict[str, Any]) -> list[dict[str, str]]:
     return [{"code": code, "text": found[code]["value"]} for code in CODES if code in found]
 
 
+LISTS = {
+    "types": "P31", "sexes": "P21", "occupations": "P106", "located_in": "P131", "subclass_of": "P279",
+    "part_of": "P361", "countries": "P17", "continents": "P30", "citizenships": "P27",
+}  # fmt: skip
+YEARS = {"birth_year": "P569", "death_year": "P570", "inception_year": "P571", "publication_year": "P577"}
+
+
+def _current(entity: dict[str, Any], relation: str) -> list[dict[str, Any]]:
+    """The main snaks of the statements of best rank that have not ended."""
+    statements = (entity.get("claims") or {}).get(relation, [])
+    return [s["mainsnak"] for s in statements if s["rank"] == _best(statements) and not _ended(s)]
+
+
+def _year(snak: dict[str, Any]) -> int | None:
+    """The year of a time that is known to the year; there is no year 0."""
+    if snak["snaktype"] != "value" or snak["datavalue"]["value"]["precision"] < 9:
+        return None
+    time = snak["datavalue"]["value"]["time"]
+    return int(time[0] + time[1:].partition("-")[0]) or None
+
+
 def entity_row(entity: dict[str, Any]) -> dict[str, Any]:
     """A row of the table `entities`. Empty maps may be lists."""
-    kinds = (entity.get("claims") or {}).get("P31", [])
-    current = [s for s in kinds if s["rank"] == _best(kinds) and not _ended(s)]
     sitelinks, aliases = entity.get("sitelinks") or {}, entity.get("aliases") or {}
     return {
         "id": entity["id"],
         "kind": entity["type"],
         "redirected_from": (entity.get("redirects") or {}).get("from"),
-        "types": list(dict.fromkeys(qid for s in current if (qid := _item(s["mainsnak"])))),
         "sitelinks": len(sitelinks),
         "labels": _texts(entity.get("labels") or {}),
         "aliases": [{"code": code, "text": a["value"]} for code in CODES for a in aliases.get(code, [])],
         "descriptions": _texts(entity.get("descriptions") or {}),
         "titles": [{"code": wiki, "text": sitelinks[wiki]["title"]} for wiki in WIKIS if wiki in sitelinks],
+        **{
+            name: list(dict.fromkeys(qid for snak in _current(entity, relation) if (qid := _item(snak))))
+            for name, relation in LISTS.items()
+        },
+        **{
+            name: min((year for snak in _current(entity, relation) if (year := _year(snak))), default=None)
+            for name, relation in YEARS.items()
+        },
+        "is_dead": any(snak["snaktype"] != "novalue" for snak in _current(entity, "P570")),
     }
 
 

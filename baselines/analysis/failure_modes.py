@@ -28,6 +28,7 @@ from baselines.evaluate.results import MODES
 from baselines.evaluate.summary import noun_of
 from baselines.figures import Figure
 from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.plot_style import COLOURS
 
 NOUNS = ("proper", "common")
 
@@ -74,7 +75,7 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
             for number, mode in enumerate(MODES):
                 parts = [result.metrics[code] for code in codes]
                 values = np.array([100 * part["modes"][mode] / max(part["items"], 1) for part in parts])
-                look = {"color": figures.COLOURS[number], "hatch": figures.HATCHES[number], "edgecolor": "white"}
+                look = {"color": COLOURS[number], "hatch": figures.HATCHES[number], "edgecolor": "white"}
                 axis.bar(codes, values, bottom=below, label=mode.replace("_", " "), **look)
                 below += values
             axis.set(title=result.label, ylabel="% of answers", ylim=(0, 100))

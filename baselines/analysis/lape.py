@@ -25,6 +25,7 @@ from baselines.analysis.text import ParallelText, Sample, Sampler, grouped
 from baselines.evaluate import common as options
 from baselines.figures import Figure
 from baselines.models import label_of, load_model
+from polyfact_dataset.common.errors import ConfigError
 
 Ints = NDArray[np.int64]
 
@@ -151,6 +152,17 @@ def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
     return rows
 
 
+def quantile_of(bar: str) -> float:
+    """The quantile of a bar: one of `neurons.BARS`, or a number from 0 to 1. Raises `ConfigError` for another."""
+    try:
+        value = neurons.BARS[bar] if bar in neurons.BARS else float(bar)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise ConfigError(f"--bar {bar!r} must be {', '.join(neurons.BARS)} or a quantile from 0 to below 1")
+    return value
+
+
 def main(
     model: options.ModelName,
     text: common.Text,
@@ -160,7 +172,7 @@ def main(
     sample_tokens: Annotated[int, typer.Option(min=3, help="Longest sample in tokens.")] = 512,
     batch: Annotated[int, typer.Option(min=1, help="Samples per forward pass.")] = 8,
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of all neurons to take.")] = neurons.SHARE,
-    bar: Annotated[float, typer.Option(min=0, max=1, help="Quantile of the activation bar.")] = neurons.BAR_QUANTILE,
+    bar: Annotated[str, typer.Option(help="Activation bar: paper (none), original (95 %) or a quantile.")] = "paper",
     last_layers: Annotated[int, typer.Option(min=1, help="Layers that count as the last.")] = 5,
     revision: options.Revision = None,
     dtype: options.Dtype = "auto",
@@ -171,13 +183,14 @@ def main(
 ) -> None:
     """Find the neurons that are specific to one language."""
     files.prepare(output, overwrite)
+    quantile = quantile_of(bar)
     source = ParallelText.open(text, options.split_list(languages))
     loaded = load_model(model, revision, dtype, device, device_map)
     clock = common.Clock()
     sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
     selected = sampler.run(source.rows(), samples)
     counts, tokens = count_activations(loaded.network, selected, source.languages, batch)
-    metrics, arrays = summarise(counts, tokens, share, bar, last_layers)
+    metrics, arrays = summarise(counts, tokens, share, quantile, last_layers)
     common.finish(
         output,
         arrays,
@@ -187,7 +200,7 @@ def main(
         languages=source.languages,
         models=[loaded.identity],
         inputs=common.text_inputs(source, sampler),
-        settings={"sample_tokens": sampler.max_tokens, "share": share, "bar": bar, "last_layers": last_layers},
+        settings={"sample_tokens": sampler.max_tokens, "share": share, "bar": quantile, "last_layers": last_layers},
         metrics=metrics,
         seconds=clock.seconds,
     )

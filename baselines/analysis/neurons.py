@@ -19,7 +19,10 @@ Bools = NDArray[np.bool_]
 # is active most often (the paper).
 Rule = Literal["every", "highest"]
 RULES: tuple[Rule, ...] = get_args(Rule)
-BAR_QUANTILE = 0.95
+# What a neuron must exceed in some language, as a quantile of all activation frequencies. `paper`: any activation at
+# all, as in the code behind the paper's figures; `original`: the 95 % bar of Tang et al.
+BARS = {"paper": 0.0, "original": 0.95}
+BAR_QUANTILE = BARS["paper"]
 SHARE = 0.01
 
 
@@ -41,7 +44,9 @@ def entropy(p: Floats) -> Floats:
 
 
 def bar(p: Floats, quantile: float = BAR_QUANTILE) -> float:
-    """The k-th smallest of all p, k = round(quantile * size), counted from 1."""
+    """The k-th smallest of all p, k = round(quantile * size), counted from 1; 0 for the quantile 0."""
+    if quantile == 0:
+        return 0.0
     k = max(1, round(quantile * p.size))
     return float(np.partition(p.ravel(), k - 1)[k - 1])
 

@@ -95,23 +95,28 @@ class AlignedScores:
         return metrics.choices(np.nan_to_num(self.complete_scores, nan=-np.inf))
 
     def restrict(self, kept: Bools) -> AlignedScores:
-        """The same with the items outside of `kept`, (N,) or (N, L), missing. Facts without any item are left out."""
+        """Only the items of `kept`, (N,) or (N, L); facts and languages without any of them are left out."""
         mask = np.broadcast_to(kept[:, None] if kept.ndim == 1 else kept, self.correct.shape)
-        rows = np.asarray(mask.any(axis=1))
+        mask = mask & ~np.isnan(self.correct)
+        rows, columns = np.asarray(mask.any(axis=1)), np.asarray(mask.any(axis=0))
+        cells = np.ix_(rows, columns)
 
-        def cut(values: Any) -> Any:
+        def cut(values: Any, missing: float = np.nan) -> Any:
             if values is None:
                 return None
-            shaped = mask[rows].reshape(*mask[rows].shape, *[1] * (values.ndim - 2))
-            return np.where(shaped, values[rows], np.nan)
+            shaped = mask[cells].reshape(*mask[cells].shape, *[1] * (values.ndim - 2))
+            return np.where(shaped, values[cells], missing)
 
-        gold = None if self.gold is None else np.where(mask[rows], self.gold[rows], -1)
+        gold = None if self.gold is None else cut(self.gold, -1).astype(np.int64)
         parts = ("correct", "scores", "declined", "samples", "confidence")
         return replace(
             self,
             facts=[fact for fact, keep in zip(self.facts, rows) if keep],
             gold=gold,
-            attributes={name: values[rows] for name, values in self.attributes.items()},
+            languages=[code for code, keep in zip(self.languages, columns) if keep],
+            attributes={
+                name: values[rows] if values.ndim == 1 else values[cells] for name, values in self.attributes.items()
+            },
             **{name: cut(getattr(self, name)) for name in parts},
         )
 

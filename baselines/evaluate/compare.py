@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from baselines.evaluate import results, summary, tables
+from baselines.evaluate import results, strata, summary, tables
 from baselines.evaluate.aligned import AlignedScores, read
 from baselines.evaluate.common import split_list
 from baselines.metrics import NORMALISATIONS
@@ -94,6 +94,25 @@ def load(
     return read(path, label, normalisation, languages)
 
 
+def strata_tables(benchmarks: tables.Benchmarks, unsure: tables.Uncertainty) -> list[str]:
+    """The tables of strata and tokenisation that the results allow."""
+    optional = []
+    for name, runs in benchmarks.items():
+        optional += [strata.accuracy(name, runs, unsure), strata.articles(name, runs), strata.tokenisation(name, runs)]
+    return [table for table in optional if table]
+
+
+def stratify(benchmarks: tables.Benchmarks, by: str) -> dict[str, tables.Benchmarks]:
+    """Stratum -> benchmark -> label -> scores. A stratum is there where all results of a benchmark have items in it."""
+    parts: dict[str, tables.Benchmarks] = {}
+    for name, runs in benchmarks.items():
+        split = {label: strata.strata_of(scores, by) for label, scores in runs.items()}
+        for stratum in next(iter(split.values())):
+            if all(stratum in parts_of for parts_of in split.values()):
+                parts.setdefault(stratum, {})[name] = {label: parts_of[stratum] for label, parts_of in split.items()}
+    return parts
+
+
 def main(
     files: Annotated[
         list[str], typer.Argument(help="Results, as FILE or NAME=FILE. The first one's model is the base.")
@@ -102,6 +121,9 @@ def main(
     languages: Annotated[str | None, typer.Option(help="Compare only in these languages.")] = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Verify all stored metrics from the scores.")] = False,
     figures: Annotated[Path | None, typer.Option(help="Folder to draw the figures into, PNG and SVG.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Print every table for each stratum: script, popularity, article or domain.")
+    ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples and permutations.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 42,
 ) -> None:
@@ -117,7 +139,9 @@ def main(
     if recompute:
         console.print(f"recomputed: the scores of {len(loaded)} results give every stored metric", markup=False)
     unsure = tables.Uncertainty(resamples, seed)
-    print("\n\n".join(tables.all_tables(benchmarks, unsure)))
+    print("\n\n".join(tables.all_tables(benchmarks, unsure) + strata_tables(benchmarks, unsure)))
+    for stratum, part in (stratify(benchmarks, by) if by else {}).items():
+        print("\n\n" + "\n\n".join([f"## {by}: {stratum}", *tables.all_tables(part, unsure, whole=False)]))
     if figures:
         from baselines.cli import need
         from baselines.evaluate.figures import draw_all

@@ -11,8 +11,9 @@ from baselines import metrics
 from baselines.evaluate.measures import common_measures
 from baselines.evaluate.results import GENERATED
 from baselines.evaluate.tables import GROUPS, TITLES, Benchmarks, Runs, Uncertainty
-from baselines.figures import COLOURS, Figure, canvas, style, write
+from baselines.figures import Figure, canvas, style, write
 from baselines.resampling import interval
+from polyfact_dataset.common.plot_style import COLOURS
 
 
 def accuracy_by_language(name: str, runs: Runs) -> Any:

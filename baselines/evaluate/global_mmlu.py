@@ -1,6 +1,6 @@
 """Global-MMLU through lm-evaluation-harness, with its Transformers or vLLM backend.
 
-    python -m baselines.evaluate.global_mmlu --model M --backend vllm --output g.json
+    python -m baselines.evaluate.global_mmlu --model M --engine vllm --output g.json
 
 The tasks are lm_eval's `global_mmlu_full_<lang>` (paper, appendix A). With `--lite` they are `global_mmlu_<lang>`,
 which in spite of its name is Global-MMLU-Lite; such results are named Lite and never compared with full ones.
@@ -21,13 +21,13 @@ from baselines.cli import need
 from baselines.evaluate import common, results
 from baselines.evaluate.attributes import ItemAttributes, append
 from baselines.evaluate.common import Run
+from baselines.evaluate.engines import Engine
 from baselines.models import Model, identify, label_of, load_model, loading
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import digest_json
 
 LETTERS = ("A", "B", "C", "D")
-BACKENDS = ("hf", "vllm")
 # Source: paper, appendix A.
 GPU_MEMORY = 0.85
 
@@ -63,14 +63,30 @@ def vllm_arguments(model: str, revision: str | None, dtype: str, extra: str | No
 
 
 def start(
-    output: Path, model: str, revision: str | None, backend: str, dtype: str, device: str | None, extra: str | None
-) -> tuple[Model, Any]:
-    """The model for the result, and as lm_eval runs it."""
-    if backend == "hf":
+    model: str,
+    revision: str | None,
+    engine: str,
+    dtype: str,
+    device: str | None,
+    extra: str | None,
+    base_url: str | None,
+) -> tuple[Engine, Any]:
+    """The engine for the result, and as lm_eval runs it. A server must echo log-probabilities of the prompt."""
+    if engine == "openai":
+        from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+        from baselines.evaluate.engines.api import ApiEngine
+
+        connected = ApiEngine.connect(model, base_url, chat=False)
+        server = f"{connected.url.rstrip('/')}/completions"
+        return connected, LocalCompletionsAPI(model=model, base_url=server, tokenizer_backend=None)
+    from baselines.evaluate.engines.hf import HfEngine
+
+    if engine == "hf":
         from lm_eval.models.huggingface import HFLM
 
         loaded = load_model(model, revision, dtype, device)
-        return loaded, HFLM(pretrained=loaded.network, tokenizer=loaded.tokenizer, batch_size="auto")
+        return HfEngine(loaded), HFLM(pretrained=loaded.network, tokenizer=loaded.tokenizer, batch_size="auto")
     need("vllm", "vllm")
     import torch
     from lm_eval.models.vllm_causallms import VLLM
@@ -81,7 +97,7 @@ def start(
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
     identity = identify(model, revision, config, tokenizer, dtype)
     harness = VLLM(**vllm_arguments(model, revision, dtype, extra), batch_size="auto")
-    return Model(None, tokenizer, torch.device("cuda"), identity), harness
+    return HfEngine(Model(None, tokenizer, torch.device("cuda"), identity)), harness
 
 
 def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Table:
@@ -103,7 +119,9 @@ def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Tab
     return table.replace_schema_metadata({b"items": digest_json(items).encode()})
 
 
-def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit: int | None, manager: Any) -> None:
+def evaluate(
+    run: Run, harness: Any, languages: Sequence[str], lite: bool, limit: int | None, manager: Any, chat: bool = False
+) -> None:
     """Evaluates language after language and writes the result. Raises `ConfigError` under several processes."""
     from huggingface_hub.errors import HfHubHTTPError
     from lm_eval import simple_evaluate
@@ -118,11 +136,12 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
         "tasks": [task_name(code, lite) for code in languages],
         "limit": limit,
         "backend": type(harness).__name__,
+        "chat": chat,
     }
     work = run.shards("global_mmlu", planned, prompt, settings)
     if work.processes > 1:
         raise ConfigError(
-            "global_mmlu runs in one process; for several GPUs use --backend vllm with tensor_parallel_size"
+            "global_mmlu runs in one process; for several GPUs use --engine vllm with tensor_parallel_size"
         )
 
     def compute(number: int) -> pa.Table:
@@ -130,7 +149,12 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
         task = task_name(code, lite)
         try:
             evaluated = simple_evaluate(
-                model=harness, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0
+                model=harness,
+                tasks=[task],
+                limit=limit,
+                task_manager=manager,
+                bootstrap_iters=0,
+                apply_chat_template=chat,
             )
         except (ConnectionError, HfHubHTTPError) as error:
             raise RetryableError(f"the data of lm_eval's {task} cannot be fetched now: {error}") from error
@@ -155,7 +179,9 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
 def main(
     model: common.ModelName,
     output: common.Output,
-    backend: Annotated[str, typer.Option(help="hf or vllm.")] = "hf",
+    engine: Annotated[str, typer.Option("--engine", "--backend", help="hf, vllm or openai.")] = "hf",
+    base_url: common.BaseUrl = None,
+    chat: common.Chat = False,
     lite: Annotated[bool, typer.Option("--lite", help="Global-MMLU-Lite instead of the full set.")] = False,
     languages: Annotated[str, typer.Option(help="Language codes, separated by commas.")] = ",".join(PAPER_LANGUAGES),
     limit: Annotated[int | None, typer.Option(min=1, help="So many questions per subject.")] = None,
@@ -170,16 +196,15 @@ def main(
     quiet: common.Quiet = False,
 ) -> None:
     """Evaluate Global-MMLU with lm-evaluation-harness."""
-    common.prepare(output, overwrite)
+    common.prepare(output, overwrite, engine)
     need("eval", "lm_eval")
-    if backend not in BACKENDS:
-        raise ConfigError(f"--backend {backend!r} is unknown; known are {', '.join(BACKENDS)}")
+    common.EngineOptions(engine, chat, None, base_url)
     codes = common.split_list(languages) or PAPER_LANGUAGES
     manager = task_manager(include_path)
     check_tasks(manager, codes, lite)
-    loaded, harness = start(output, model, revision, backend, dtype, device, model_args)
+    loaded, harness = start(model, revision, engine, dtype, device, model_args, base_url)
     name = label_of(model, label)
-    evaluate(Run(output, loaded, name, seed, quiet, overwrite), harness, codes, lite, limit, manager)
+    evaluate(Run(output, None, name, seed, quiet, overwrite, loaded), harness, codes, lite, limit, manager, chat)
 
 
 if __name__ == "__main__":

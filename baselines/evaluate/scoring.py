@@ -130,12 +130,13 @@ def encode(
 ) -> Encoding:
     """Tokenises all requests, each behind `start` (by default `start_tokens`).
 
-    A prompt too long for the model loses its beginning, as in lm-evaluation-harness.
+    A prompt too long for the model loses its beginning, as in lm-evaluation-harness. An empty prompt is allowed with
+    `exact`: its continuations are scored as whole texts, from the first token that has another before it.
 
     Raises `DataError` for an empty prompt, an empty continuation, or one longer than the model takes.
     """
     bare = [request.prompt.rstrip(" ") for request in requests]
-    if "" in bare:
+    if "" in bare and boundary != "exact":
         raise DataError(f"{requests[bare.index('')].name}: the prompt is empty")
     prompts = encode_texts(tokenizer, bare, start)
     wholes = encode_texts(tokenizer, [r.prompt + text for r in requests for text in r.continuations], start)
@@ -143,6 +144,12 @@ def encode(
     for index, request in enumerate(requests):
         prompt = next(prompts)
         together = [next(wholes) for _ in request.continuations]
+        if not bare[index]:
+            # Whole texts: where no special token precedes them, the first token cannot be scored.
+            prompt = together[0][: max(1, len(prompt))]
+            if any(whole[: len(prompt)] != prompt for whole in together):
+                encoding.paths += [Path(index, n, np.array(whole, np.int32), 1) for n, whole in enumerate(together)]
+                continue
         encoding.merged += sum(whole[: len(prompt)] != prompt for whole in together)
         if boundary == "exact":
             prompt = prompt[: max(1, min(_shared(prompt, whole) for whole in together))]

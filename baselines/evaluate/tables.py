@@ -37,7 +37,8 @@ class Uncertainty:
     resamples: int = 1000
     seed: int = 42
     _weights: dict[int, Floats] = field(default_factory=dict)
-    _samples: dict[tuple[int, str], Floats] = field(default_factory=dict)
+    # With the scores, so that no other object takes their id while the cache lives.
+    _samples: dict[tuple[int, str], tuple[AlignedScores, Floats]] = field(default_factory=dict)
 
     def resample(self, rows: Floats) -> Floats:
         """(N, K) numbers per fact -> (resamples, K): their means over resampled facts."""
@@ -49,8 +50,8 @@ class Uncertainty:
         """(resamples,): a measure of a result over resampled facts."""
         key = (id(scores), measure.name)
         if key not in self._samples:
-            self._samples[key] = measure.value(self.resample(measure.rows(scores)))
-        return self._samples[key]
+            self._samples[key] = (scores, measure.value(self.resample(measure.rows(scores))))
+        return self._samples[key][1]
 
     def languages(self, scores: AlignedScores) -> Floats:
         """(resamples, L): accuracies over resampled facts."""
@@ -58,8 +59,8 @@ class Uncertainty:
         if key not in self._samples:
             present = ~np.isnan(scores.correct)
             terms = np.column_stack([np.where(present, scores.correct, 0), present])
-            self._samples[key] = language_means(self.resample(terms))
-        return self._samples[key]
+            self._samples[key] = (scores, language_means(self.resample(terms)))
+        return self._samples[key][1]
 
     def interval(self, scores: AlignedScores, codes: Sequence[str]) -> tuple[float, float]:
         """Of the mean accuracy over languages."""

@@ -15,7 +15,7 @@ from baselines.evaluate import aligned, common, mcq, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import percent
 from baselines.evaluate.tables import SIGNIFICANT, markdown
-from baselines.lab.world import World
+from baselines.lab.facts_taught import World
 from baselines.metrics import Floats
 from baselines.prompts import free_prompt, item_prompt, prompt_hash
 
@@ -51,7 +51,7 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
             run = common.Run.start(path, str(model), dtype="float32", seed=world.seed, label=label, quiet=True)
             asked = world.taught if facts == "taught" else world.fresh
             if prompt in GENERATED:
-                _generate(run, world, asked, prompt == "answer", new_tokens)
+                generate(run, world, asked, prompt == "answer", new_tokens)
             else:
                 mcq.evaluate(run, asked, prompt)  # type: ignore[arg-type]
         codes = (*world.languages, *world.held_out)
@@ -59,7 +59,14 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
     return found
 
 
-def _generate(run: common.Run, world: World, facts: Rows[Fact], shown: bool, new_tokens: int) -> None:
+def generate(
+    run: common.Run,
+    world: World,
+    facts: Rows[Fact],
+    shown: bool,
+    new_tokens: int,
+    languages: Sequence[str] | None = None,
+) -> None:
     """Greedy answers to the questions, with the options shown or without; the label or an alias is right."""
     accepted = world.accepted
     questions = [
@@ -72,10 +79,13 @@ def _generate(run: common.Run, world: World, facts: Rows[Fact], shown: bool, new
         )
         for fact in facts
         for code, item in fact.items.items()
+        if languages is None or code in languages
     ]
     style: Any = "choose" if shown else "free"
-    prompt = results.Prompt(style=style, sha256=prompt_hash(style, facts.languages))
-    task = Task("open", questions, world.names, common.data_of(facts), prompt, {"names": world.names.digest})
+    codes = tuple(languages or facts.languages)
+    data = common.data_of(facts).model_copy(update={"languages": codes})
+    prompt = results.Prompt(style=style, sha256=prompt_hash(style, codes))
+    task = Task("open", questions, world.names, data, prompt, {"names": world.names.digest})
     answer_all(run, task, new_tokens)
 
 
@@ -93,7 +103,7 @@ class Report:
     resamples: int = 5000
 
     def columns(self, codes: Sequence[str]) -> list[int]:
-        """Where languages stand in the arrays."""
+        """The columns of languages in the arrays."""
         return [(*self.languages, *self.held_out).index(code) for code in codes]
 
     def values(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -22,6 +22,11 @@ Objections = Annotated[
     Optional[Path],
     typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Follow a --previous release that its own audit refused.")]
+Exclude = Annotated[
+    Optional[Path],
+    typer.Option("--exclude", help="Facts to leave out: ids, one a line, or a table such as the audit's findings."),
+]
 ModelCache = Annotated[
     Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --out.")
 ]
@@ -29,14 +34,77 @@ PriceIn = Annotated[Optional[float], typer.Option("--price-in", min=0, help="USD
 PriceOut = Annotated[Optional[float], typer.Option("--price-out", min=0, help="USD per million answered tokens.")]
 Budget = Annotated[Optional[float], typer.Option("--budget", min=0, help="USD that this run may spend at most.")]
 
+Dump = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--dump",
+        help="Wikidata JSON dump: .json, .bz2, .gz or .zst; - is standard input. Default: the bundled sample dump.",
+    ),
+]
+Facts = Annotated[
+    Optional[int], typer.Option("--facts", min=1, help="Facts to release, over all relations and splits.")
+]
+Seed = Annotated[Optional[int], typer.Option("--seed", min=0, help="Seed of every random choice.")]
+Workers = Annotated[
+    Optional[int], typer.Option("--workers", min=1, help="Worker processes. The result does not depend on it.")
+]
+Backfill = Annotated[
+    Optional[bool],
+    typer.Option("--backfill", help="Ask Wikidata's API for labels that the dump lacks; answers are cached in --out."),
+]
+Offline = Annotated[
+    Optional[bool], typer.Option("--offline", help="With --backfill: take answers from the cache, ask for nothing.")
+]
+Contact = Annotated[
+    Optional[str], typer.Option("--contact", help="With --backfill: e-mail address or URL shown to Wikimedia.")
+]
+Source = Annotated[
+    Optional[str], typer.Option("--questions", help="Who writes the questions: `template` (the default) or `model`.")
+]
+Model = Annotated[Optional[str], typer.Option("--model", help="Name under which the server knows the model.")]
+BaseUrl = Annotated[
+    Optional[str],
+    typer.Option("--base-url", help="OpenAI-compatible endpoint, such as http://host:8000/v1. Default: none."),
+]
+Verification = Annotated[
+    Optional[Path],
+    typer.Option("--verification", help="Table of `polyfact verify report`: tiers follow what was judged."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
+
+Release = Annotated[str, typer.Argument(help="Release folder, or owner/name\\[@revision] on the Hub.")]
+ReleaseOption = Annotated[str, typer.Option("--release", help="Folder, or owner/name\\[@revision] on the Hub.")]
+Languages = Annotated[
+    Optional[list[str]], typer.Option("--language", help="Language code; may be repeated. Default: all languages.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 MaxRequests = Annotated[int, typer.Option("--max-requests", min=1, max=50_000, help="Requests in one file.")]
 MaxMb = Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes of one file.")]
-Again = Annotated[bool, typer.Option("--again", help="Also what stands in earlier files and has no answer yet.")]
+IncludePending = Annotated[
+    bool, typer.Option("--include-pending", help="Also requests of earlier files that have no answer yet.")
+]
 BatchFiles = Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")]
-# What the options of that name are without.
+# Defaults of these options.
 MAX_REQUESTS, MAX_MB = 2_000, 100
 
 
 def limits(max_requests: int, max_mb: int) -> tuple[int, int]:
     """Requests and bytes of one batch file."""
     return max_requests, max_mb * 1_000_000
+
+
+# Names of options and commands that have been replaced. They keep working, and no help shows them.
+_REPLACED = {
+    "lang": "language",
+    "output": "out",
+    "again": "include-pending",
+    "answers": "cache-from",
+    "write-batches": "export-batches",
+    "read-batches": "import-batches",
+}
+
+
+def accept_replaced_names() -> dict[str, Any]:
+    """Settings of a command's context with which it takes the replaced names of options and subcommands as well."""
+    return {"token_normalize_func": lambda name: _REPLACED.get(name, name)}

@@ -1,4 +1,4 @@
-"""`polyfact questions write-batches`, `read-batches` and `status`: questions by batch files, and their progress.
+"""`polyfact questions export-batches`, `import-batches` and `status`: questions by batch files, and their progress.
 
 They take the configuration from the build folder, so that they ask exactly the requests that the build needs. None of
 them changes a stage.
@@ -117,7 +117,7 @@ def write_batches(
     for path in paths:
         print(path)
     if not finished:
-        more = f"; {waiting:,} more wait in earlier files (--again writes them again)" if waiting else ""
+        more = f"; {waiting:,} more wait in earlier files (--include-pending writes them again)" if waiting else ""
         print(f"{shards.written:,} requests to {generator.config.model} in {_files(len(paths))}{more}", file=sys.stderr)
 
 
@@ -128,7 +128,7 @@ def _files(number: int) -> str:
 def read_batches(files: Sequence[Path], out: Path, model_cache: Path | None) -> None:
     """Imports the answers of batch files into the cache and prints the counts of lines by outcome."""
     if model_cache is None and not out.is_dir():
-        raise ConfigError(f"{out} is not a build folder; give the --out of write-batches")
+        raise ConfigError(f"{out} is not a build folder; give the --out of export-batches")
     intake = import_batches(files, model_cache or out / CACHE_NAME)
     if intake.counts["unknown"]:
         print("unknown lines answer requests that were not written with this --out", file=sys.stderr)

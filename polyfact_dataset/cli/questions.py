@@ -1,4 +1,4 @@
-"""`polyfact questions write-batches`, `read-batches`, `run` and `status`; no logic."""
+"""`polyfact questions export-batches`, `import-batches`, `run` and `status`; no logic."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 from polyfact_dataset.cli.options import (
     MAX_MB,
     MAX_REQUESTS,
-    Again,
     BatchFiles,
+    IncludePending,
     MaxMb,
     MaxRequests,
     ModelCache,
@@ -24,15 +24,15 @@ from polyfact_dataset.cli.options import (
 app = typer.Typer(invoke_without_command=True)
 
 
-@app.command("write-batches")
-def write_batches_command(
+@app.command("export-batches")
+def export_batches_command(
     out: Out = Path("build"),
     to: Annotated[
         Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --out.")
     ] = None,
     max_requests: MaxRequests = MAX_REQUESTS,
     max_mb: MaxMb = MAX_MB,
-    again: Again = False,
+    include_pending: IncludePending = False,
     previous: Previous = None,
     objections: Objections = None,
     model_cache: ModelCache = None,
@@ -40,11 +40,11 @@ def write_batches_command(
     """Write what a model is to be asked next as OpenAI Batch files (JSON lines)."""
     from polyfact_dataset.cli import question_commands as commands
 
-    commands.write_batches(out, to, *limits(max_requests, max_mb), again, previous, objections, model_cache)
+    commands.write_batches(out, to, *limits(max_requests, max_mb), include_pending, previous, objections, model_cache)
 
 
-@app.command("read-batches")
-def read_batches_command(
+@app.command("import-batches")
+def import_batches_command(
     files: BatchFiles,
     out: Out = Path("build"),
     model_cache: ModelCache = None,

@@ -10,10 +10,10 @@ import typer
 from polyfact_dataset.cli.options import (
     MAX_MB,
     MAX_REQUESTS,
-    Again,
     BatchFiles,
     Budget,
     ConfigFile,
+    IncludePending,
     MaxMb,
     MaxRequests,
     PriceIn,
@@ -123,8 +123,8 @@ def judge_command(
     judge.run(options, judge.with_endpoint(settings, cached), Log(quiet=quiet))
 
 
-@app.command("write-batches")
-def write_batches_command(
+@app.command("export-batches")
+def export_batches_command(
     folder: Folder = _HERE,
     model: Model = None,
     parallel: Parallel = False,
@@ -137,7 +137,7 @@ def write_batches_command(
     ] = None,
     max_requests: MaxRequests = MAX_REQUESTS,
     max_mb: MaxMb = MAX_MB,
-    again: Again = False,
+    include_pending: IncludePending = False,
     model_cache: ModelCache = None,
     config: ConfigFile = None,
 ) -> None:
@@ -146,11 +146,11 @@ def write_batches_command(
 
     settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
     options = judge.JudgeOptions(folder, parallel, self_test, items)
-    judge.write_batches(options, settings, to, limits(max_requests, max_mb), again)
+    judge.write_batches(options, settings, to, limits(max_requests, max_mb), include_pending)
 
 
-@app.command("read-batches")
-def read_batches_command(
+@app.command("import-batches")
+def import_batches_command(
     files: BatchFiles,
     folder: Folder = _HERE,
     model_cache: ModelCache = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -14,16 +13,14 @@ import duckdb
 from pydantic import (
     Field,
     StrictInt,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.config.base import Section
+from polyfact_dataset.config.base import Section, override, read_file, validated
 
 
 def bare_url(url: str | None) -> str | None:
@@ -267,6 +264,8 @@ class SampleConfig(Section):
     # A relation with at least `min_relation_facts` facts has at least `min_split_facts` in validation and in test.
     min_split_facts: int = Field(default=8, ge=4)
     min_relation_facts: int = Field(default=40, ge=12)
+    # A relation that cannot have its minimum in every split is left out as a whole, or stays in train alone.
+    small_relations: Literal["leave_out", "train"] = "leave_out"
     # No answer holds more of a relation's facts in a split: exchangeable distractors exist up to 25 %.
     answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
 
@@ -318,6 +317,8 @@ class ReleaseConfig(Section):
     version: str | None = Field(default=None, pattern=VERSION)
     # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
     dump_date: datetime.date | None = None
+    # URL of the source code, linked from the card.
+    code: str = Field(default="", pattern=r"^(https://\S+)?$")
     # Day of publication, if it shall be told.
     published: datetime.date | None = None
     # An e-mail address or URL for questions; by default the discussions of the repository.
@@ -396,30 +397,11 @@ class Config(Section):
 def load_config(path: Path | None = None, **overrides: Any) -> Config:
     """Reads the TOML file, lets `overrides` that are not None win, and checks everything.
 
-    Raises `ConfigError` naming the file and the key.
+    An override of a setting in a section is named `section__setting`. Raises `ConfigError` naming the file and the key.
     """
-    data: dict[str, Any] = {}
-    if path is not None:
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ConfigError(f"configuration {path} does not exist") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise ConfigError(f"configuration {path}: {error}") from error
+    source = f"configuration {path}" if path is not None else "configuration"
+    data = read_file(path) if path is not None else {}
     for key, value in overrides.items():
-        if value is None:
-            continue
-        *sections, name = key.split("__")
-        target = data
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"configuration {path}: {section} must be a table: [{section}]")
-        target[name] = value
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        source = f"configuration {path}" if path else "configuration"
-        raise ConfigError(f"{source}: {where}: {first['msg']}") from error
+        if value is not None:
+            override(data, key.split("__"), value, source)
+    return validated(Config, data, source)

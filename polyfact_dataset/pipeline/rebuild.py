@@ -54,11 +54,11 @@ def _answered(config: Config, answers: Path | None) -> Config:
         asked[backfill.CACHE_NAME] = "Wikidata's API gave labels that the dump lacks"
     for name, said in asked.items():
         if answers is None or not (answers / name).is_file():
-            raise ConfigError(f"{said}; give the build folder that holds the answers ({name}) by --answers")
+            raise ConfigError(f"{said}; give the build folder that holds the answers ({name}) by --cache-from")
     if answers is None:
         return config
     if not asked:
-        raise ConfigError(f"--answers {answers}: nobody was asked for this release; leave it out")
+        raise ConfigError("--cache-from is not needed: no model or API was used")
     caches = {name: answers / name if name in asked else None for name in (MODEL_CACHE, backfill.CACHE_NAME)}
     return config.model_copy(
         update={
@@ -87,7 +87,9 @@ def rebuild(
     inputs = resolve_inputs(_answered(config, answers), dump, out, previous)
     if objections is not None:
         inputs = replace(inputs, objections=read_objections(objections))
-    made_from, found = manifest["build"], inputs.identity()
+    made_from = manifest["build"]
+    inputs = replace(inputs, excluded=made_from.get("excluded", {}))
+    found = inputs.identity()
     if found["dump"] != made_from["dump"]:
         raise ConfigError(
             f"{dump or 'the sample dump'} is {found['dump'][:16]}, the release was built from "

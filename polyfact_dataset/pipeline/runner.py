@@ -20,7 +20,6 @@ from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import (
     STDIN,
     digest_json,
-    digest_sources,
     disk_errors,
     sync,
     write_json,
@@ -42,14 +41,15 @@ from polyfact_dataset.pipeline.build_dir import (
     write_manifest,
 )
 from polyfact_dataset.pipeline.context import Context, Inputs, Run
+from polyfact_dataset.pipeline.dependencies import Dependencies
 from polyfact_dataset.pipeline.stages import LAST, STAGES, Stage, stage_folder
 
 
-def _key(stage: Stage, config: Config, manifest: dict[str, Any]) -> str:
+def _key(stage: Stage, config: Config, manifest: dict[str, Any], dependencies: Dependencies) -> str:
     return digest_json(
         {
             "settings": stage.load().settings(config),
-            "sources": digest_sources(stage.sources),
+            "sources": dependencies.digest(stage.sources(dependencies)),
             "reads": [manifest["stages"][name]["key"] for name in stage.depends_on],
             "inputs": {name: manifest["build"].get(name) for name in stage.inputs},
         }
@@ -83,9 +83,9 @@ def run(
         manifest = {**open_folder(out, identity, overwrite), "dump_is_gone": inputs.dump in (None, STDIN)}
         timings = read_timings(out, log)
         write_json(out / "timings.json", timings)
-        redo = False
+        redo, dependencies = False, Dependencies()
         for stage in STAGES[: STAGES.index(until) + 1]:
-            key, entry = _key(stage, inputs.config, manifest), manifest["stages"].get(stage.name)
+            key, entry = _key(stage, inputs.config, manifest, dependencies), manifest["stages"].get(stage.name)
             folder = stage_folder(out, stage)
             done = bool(not redo and entry and entry["key"] == key and is_whole(entry, folder))
             if done and not entry.get("pending"):

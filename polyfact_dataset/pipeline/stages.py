@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from polyfact_dataset.pipeline.dependencies import sources_of
+from polyfact_dataset.pipeline.dependencies import Dependencies
 
 REJECTS = "rejects"
 
@@ -24,6 +24,9 @@ class Stage:
     drops facts also writes `rejects`. `inputs` are fields of `Inputs` that change its result. `uses` are functions of
     rooms above its own, as `module:function`: the runner passes them, so that the stage's room need not import them.
 
+    `covered` are packages from which the stage's settings hold all that it uses: a change there that leaves the
+    settings as they are does not make it run again.
+
     A stage with `resumes` continues from what an interrupted run with the same key left in its folder. The files of
     one that is `colocated_with` another are stored among that stage's files.
     """
@@ -35,6 +38,7 @@ class Stage:
     writes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    covered: tuple[str, ...] = ()
     folder: str = ""
     resumes: bool = False
     colocated_with: str | None = None
@@ -47,11 +51,10 @@ class Stage:
         """The stages that write what this one reads, in the order of `reads`."""
         return tuple(dict.fromkeys(writer_of(table).name for table in self.reads))
 
-    @property
-    def sources(self) -> tuple[Path, ...]:
+    def sources(self, dependencies: Dependencies) -> tuple[Path, ...]:
         """The source files whose change makes the stage run again."""
         modules = (self.module, *(name.partition(":")[0] for name in self.uses))
-        return tuple(sorted({path for name in modules for path in sources_of(f"polyfact_dataset.{name}")}))
+        return dependencies.sources_of((f"polyfact_dataset.{name}" for name in modules), self.covered)
 
 
 EXTRACT = Stage(
@@ -60,6 +63,7 @@ EXTRACT = Stage(
     "read the dump: labels, types, statements",
     writes=("entities", "statements", "quarantine"),
     inputs=("dump", "part"),
+    covered=("polyfact_dataset.catalog", "polyfact_dataset.schema"),
     resumes=True,
 )
 CANDIDATES = Stage(
@@ -109,11 +113,13 @@ QUESTIONS = Stage(
         "resolved_true_objects",
         "fetched",
         "labels",
+        "features",
         "answer_aliases",
         "disambiguations",
+        "features",
     ),
     writes=("questions", "question_labels"),
-    inputs=("previous", "objections"),
+    inputs=("previous", "objections", "excluded"),
     uses=("items.selection:sampled_subjects",),
 )
 VALIDATE = Stage(
@@ -122,6 +128,7 @@ VALIDATE = Stage(
     "keep facts sound in all languages",
     reads=("answer_aliases", "questions", "question_labels"),
     writes=("valid_candidates",),
+    inputs=("errata",),
 )
 SAMPLE = Stage(
     "sample",
@@ -131,12 +138,13 @@ SAMPLE = Stage(
         "resolved_true_objects",
         "answer_aliases",
         "disambiguations",
+        "features",
         "questions",
         "question_labels",
         "valid_candidates",
     ),
     writes=("sampled",),
-    inputs=("previous",),
+    inputs=("previous", "excluded"),
 )
 ITEMS = Stage(
     "items",

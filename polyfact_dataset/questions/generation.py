@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from polyfact_dataset.catalog.language import Language, language
 from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.prompts import Prompt, load
@@ -49,19 +51,27 @@ class FactInput:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     answer_about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sex: Literal["female", "male"] | None = None
+    is_living: bool | None = None
+
+    def named(self, label: str) -> Subject:
+        """The subject under a label, as the templates take it."""
+        return Subject(label, self.subject_id, self.kind, self.sex, self.is_living)
 
 
 @dataclass
 class FactOutcome:
     """The outcome of a fact: questions with their sources by language, or the `reason` why it is dropped.
 
-    `labels` are the model's names by entity and language. Counters: `failed` the invalid answers by kind and reason,
-    `used` the answers that decided by kind, `tokens` their tokens (prompt, completion), `served` the model as the
-    server names it, `resolved` how answers agreed with the gold.
+    `labels` are the model's names by entity and language, `templates` the keys of the wordings of questions that come
+    from templates. Counters: `failed` the invalid answers by kind and reason, `used` the answers that decided by kind,
+    `tokens` their tokens (prompt, completion), `served` the model as the server names it, `resolved` how answers agreed
+    with the gold.
     """
 
     questions: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, str] = field(default_factory=dict)
     labels: dict[tuple[str, str], str] = field(default_factory=dict)
     reason: str | None = None
     failed: Counter[str] = field(default_factory=Counter)
@@ -79,7 +89,7 @@ class FactOutcome:
 
     def drop(self, reason: str) -> FactOutcome:
         """Drops the fact in all languages."""
-        self.questions, self.sources, self.reason = {}, {}, reason
+        self.questions, self.sources, self.templates, self.reason = {}, {}, {}, reason
         return self
 
 
@@ -251,12 +261,13 @@ class QuestionGenerator:
 
     def _take_template(self, fact: FactInput, names: _Names, code: str, outcome: FactOutcome) -> None:
         entry = language(code)
-        question = entry.question(fact.property_id, fact.kind, names.subject[code], fact.descriptions.get(code))
-        reason = fault(question, names.subject[code], names.answer[code], code)
+        asked = entry.ask(fact.property_id, fact.named(names.subject[code]), fact.descriptions.get(code))
+        reason = fault(asked.text, names.subject[code], names.answer[code], code)
         if reason is not None:
             outcome.drop(f"{reason}:{code}")
         elif outcome.reason is None:
-            outcome.questions[code], outcome.sources[code] = question, TEMPLATE
+            outcome.questions[code], outcome.sources[code] = asked.text, TEMPLATE
+            outcome.templates[code] = asked.template
 
     def question_request(self, fact: FactInput, names: _Names, code: str, attempt: int, english: str | None) -> Request:
         """The request for a question; from the English one in mode `english_first`."""

@@ -16,14 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.common.database import stream
 from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.pipeline.context import Context
 from polyfact_dataset.questions.generation import FactInput, FactOutcome, QuestionGenerator
 from polyfact_dataset.questions.scheduler import Candidate, CandidateScheduler
-from polyfact_dataset.questions.templates import FACTS, both_ends, disambiguation, inputs
+from polyfact_dataset.questions.templates import FACTS, SUBJECT, both_ends, disambiguation, inputs
 from polyfact_dataset.questions.validate import fault, mark_ambiguous
 from polyfact_dataset.schema import CANDIDATES, questions
 
@@ -48,6 +47,7 @@ class GenerationRun:
         self._context, self._generator, self._connection = context, generator, connection
         self._sampled_subjects = sampled_subjects
         self._config, self._languages = context.config, context.config.languages
+        self._features = context.read("features")
         self._true_objects = never_distractors(context.read("resolved_true_objects"), context.read("disambiguations"))
         self._answer_aliases = context.read("answer_aliases")
         # Candidate rows (fact, subject, property, object, priority) by relation and priority.
@@ -134,7 +134,7 @@ class GenerationRun:
         """The facts by id, with all that a prompt needs, by relation and priority."""
         self._connection.register("chosen", pa.table({"fact_id": pa.array(ids, pa.string())}))
         query = f"""
-            SELECT c.*, s.types AS subject_types, {both_ends(self._languages)}, {disambiguation(self._languages)},
+            SELECT c.*, {SUBJECT}, {both_ends(self._languages)}, {disambiguation(self._languages)},
                    sn.descriptions AS subject_descriptions, sk.labels AS subject_kinds,
                    an.descriptions AS object_descriptions, ak.labels AS object_kinds
             {FACTS}
@@ -154,7 +154,8 @@ class GenerationRun:
         for fact_id, row in self.candidates.items():
             outcome = self.outcomes.get(fact_id)
             if outcome is not None and outcome.reason is None:
-                rows.append({**row, **outcome.questions, "sources": outcome.sources})
+                templates = {code: outcome.templates.get(code, "") for code in self._languages}
+                rows.append({**row, **outcome.questions, "sources": outcome.sources, "templates": templates})
         return rows
 
     def reason(self, fact_id: str) -> str | None:
@@ -203,6 +204,8 @@ class GenerationRun:
             self._true_objects,
             self._config,
             self._context.previous,
+            self._features,
+            self._context.excluded,
         )
 
 
@@ -226,7 +229,9 @@ def _fact_input(row: Mapping[str, Any], languages: tuple[str, ...]) -> FactInput
 
     return FactInput(
         **{name: row[name] for name in CANDIDATES.schema.names},
-        kind=kind_of(row["subject_types"]),
+        kind=row["subject_kind"],
+        sex=row["subject_sex"],
+        is_living=row["subject_is_living"],
         subject={code: row[f"subject:{code}"] for code in languages},
         answer={code: row[f"object:{code}"] for code in languages},
         descriptions={code: text for code in languages if (text := row[f"description:{code}"]) is not None},

@@ -56,7 +56,7 @@ def write(context: Context, sampled_subjects: SampledSubjects) -> Report:
             if not run.run(from_cache(generator, cache, lambda request: missing.add(request.key))):
                 raise RetryableError(
                     f"{len(missing):,} requests to {generator.config.model} have no answer yet. Give --base-url for a "
-                    f"live endpoint, or use batch files: polyfact questions write-batches --out {context.out}"
+                    f"live endpoint, or use batch files: polyfact questions export-batches --out {context.out}"
                 )
         else:
             with LlmSession(cache, context.config.llm, context.log, name="questions", unit="facts") as session:

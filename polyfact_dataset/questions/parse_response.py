@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
 
 from polyfact_dataset.catalog.language import Language, language
+from polyfact_dataset.common.text.language_id import identifier_of, long_enough
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import in_scripts, mixes_scripts
 from polyfact_dataset.facts.chinese import simplified
@@ -20,8 +20,6 @@ _QUOTES = re.compile(r"\A[\"'“„«‘『「《](.*)[\"'”“»’』」》]\
 # A text is in another language if that is at least this likely and the expected one at most that likely
 # (0 false alarms in 636 templates of the language files, 98.5 % of wrong languages found).
 _OTHER, _EXPECTED = 0.5, 0.1
-# Fewer letters than this identify no language (a Chinese or Japanese character carries more information).
-_LETTERS, _UNSPACED_LETTERS = 8, 4
 
 
 def parse_name(answer: Answer, entry: Language) -> str:
@@ -54,26 +52,14 @@ def resolution(answer_text: str, gold: str) -> str | None:
     return "normalised" if normalise(answer_text) == normalise(gold) else None
 
 
-@cache
-def _detector(codes: tuple[str, ...]) -> Any:
-    from lingua import IsoCode639_1, LanguageDetectorBuilder
-
-    known = [getattr(IsoCode639_1, code.upper()) for code in codes if hasattr(IsoCode639_1, code.upper())]
-    return LanguageDetectorBuilder.from_iso_codes_639_1(*known).build()
-
-
 @lru_cache(maxsize=1 << 16)
 def other_language(wording: str, code: str, codes: tuple[str, ...]) -> str | None:
     """Another of `codes` that is clearly the language of the wording (a question without its names), or None."""
-    entry = language(code)
-    if sum(char.isalpha() for char in wording) < (_LETTERS if entry.spaced else _UNSPACED_LETTERS):
+    if not long_enough(wording, language(code).spaced):
         return None
-    confidence = {
-        value.language.iso_code_639_1.name.lower(): value.value
-        for value in _detector(codes).compute_language_confidence_values(wording)
-    }
-    best = max(confidence, key=lambda name: confidence[name])
-    sure = best != code and code in confidence and confidence[best] >= _OTHER and confidence[code] < _EXPECTED
+    found = identifier_of(codes).confidences(wording)
+    best = max(found, key=lambda name: found[name])
+    sure = best != code and code in found and found[best] >= _OTHER and found[code] < _EXPECTED
     return best if sure else None
 
 

@@ -234,7 +234,7 @@ def _unfinished(run: JudgeRun, left: int, missing: set[str]) -> str:
     if missing:
         return (
             f"{len(missing):,} requests to {run.config.verification.model} have no answer yet. Give --base-url for a "
-            f"live endpoint, or use batch files: polyfact verify write-batches --folder {run.options.folder}"
+            f"live endpoint, or use batch files: polyfact verify export-batches --folder {run.options.folder}"
         )
     return f"{left:,} got no answer in time; all answers are kept: rerun the same command to ask for the rest"
 
@@ -263,14 +263,14 @@ def write_batches(options: JudgeOptions, config: Config, to: Path | None, limits
     if not seen:
         print(f"Nothing is left to ask. Continue with: polyfact verify judge --cached --folder {options.folder}")
         return
-    more = f"; {waiting:,} more wait in earlier files (--again writes them again)" if waiting else ""
+    more = f"; {waiting:,} more wait in earlier files (--include-pending writes them again)" if waiting else ""
     print(f"{shards.written:,} requests to {config.verification.model} in {len(paths)} files{more}", file=sys.stderr)
 
 
 def read_batches(files: Sequence[Path], folder: Path, cache_path: Path | None) -> None:
     """Imports the answers of batch files into the cache and prints the counts of lines by outcome."""
     if cache_path is None and not folder.is_dir():
-        raise ConfigError(f"{folder} is not a verification folder; give the --folder of write-batches")
+        raise ConfigError(f"{folder} is not a verification folder; give the --folder of export-batches")
     import_batches(files, cache_path or folder / CACHE_NAME)
 
 

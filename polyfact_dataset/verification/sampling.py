@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from polyfact_dataset.common.database import connect
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.files import read_json, write_json, write_parquet
+from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.items.evidence import item_digest
+from polyfact_dataset.release.reader import read_manifest
 from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
 
 _SHOWN = ("fact_id", "property_id", "question", *OPTIONS, "answer_index", "answer_text", "subject_label")
@@ -53,9 +54,7 @@ class Draw:
 
 def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
     """Language -> (split, file) to draw from. Raises `ConfigError` for a missing release, language, split or item."""
-    if not (release / "manifest.json").is_file():
-        raise ConfigError(f"{release} contains no release; give the folder that `polyfact build` wrote")
-    manifest = read_json(release / "manifest.json")
+    manifest = read_manifest(release)
     released: Sequence[str] = manifest["build"]["config"]["languages"]
     for kind, asked, known in (("languages", draw.languages, released), ("splits", draw.splits, SPLITS)):
         if unknown := [name for name in asked if name not in known]:
@@ -118,7 +117,7 @@ def write_sample(release: Path, folder: Path, draw: Draw) -> None:
     Raises `ConfigError` when nothing can be drawn.
     """
     rows, facts = draw_sample(release, draw)
-    manifest = read_json(release / "manifest.json")
+    manifest = read_manifest(release)
     languages = [code for code in manifest["build"]["config"]["languages"] if code in (draw.languages or (code,))]
     about = {
         "release": manifest["content"],

@@ -26,6 +26,7 @@ from polyfact_dataset.wikidata.lines import joined
 from polyfact_dataset.wikidata.parts import Parts, Record
 from polyfact_dataset.wikidata.workers import (
     REPORTED,
+    TABLES,
     Parsed,
     Piece,
     Pool,
@@ -50,12 +51,17 @@ def wanted(config: Config) -> Wanted:
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the dump and the code; workers and limits of memory do not count."""
+    """What the result depends on besides the dump and the code; workers and limits of memory do not count.
+
+    All that is used of the catalog and of the schema is here: a question in other words, or another table's column,
+    must not cost a pass over the dump.
+    """
     need = wanted(config)
     return {
         "relations": need.relations,
         "codes": need.codes,
         "wikis": need.wikis,
+        "tables": {table.name: table.schema.to_string() for table in TABLES},
         "extract": config.extract.model_dump(exclude={"workers", "memory_mb", "max_expansion", "max_window_bytes"}),
     }
 

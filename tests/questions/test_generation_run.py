@@ -160,7 +160,7 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
     again = False
     build = ("build", "--config", config, "--out", out, *MODEL_OPTIONS)
     status, message = call(*build)
-    assert status == 1 and "have no answer yet" in message and "write-batches" in message
+    assert status == 1 and "have no answer yet" in message and "export-batches" in message
     for step in range(20):
         said = done("questions", "write-batches", "--out", out, "--max-requests", 150)
         files = [Path(line) for line in said.splitlines() if line.endswith(".jsonl")]
@@ -250,15 +250,15 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
 def test_a_models_release_is_rebuilt_from_its_answers(live: Path, server: Scripted, tmp_path: Path) -> None:
     arguments = ("rebuild", live / "release", "--out", tmp_path / "again", "--quiet")
     status, message = call(*arguments)
-    assert status == 2 and f"{MODEL} wrote the questions" in message and "--answers" in message
-    status, message = call(*arguments, "--answers", tmp_path)
-    assert status == 2 and "model-cache.sqlite) by --answers" in message
+    assert status == 2 and f"{MODEL} wrote the questions" in message and "--cache-from" in message
+    status, message = call(*arguments, "--cache-from", tmp_path)
+    assert status == 2 and "model-cache.sqlite) by --cache-from" in message
     (tmp_path / "objections.csv").write_text("fact_id,language\nQ1|P1|Q2,de\n")
-    objected = ("--answers", live, "--objections", tmp_path / "objections.csv")
+    objected = ("--cache-from", live, "--objections", tmp_path / "objections.csv")
     status, message = call(*arguments, *objected)
     assert status == 2 and "built without --objections" in message and not (tmp_path / "again").exists()
     asked = len(server.bodies)
-    assert "equal to the byte" in done(*arguments, "--answers", live) and len(server.bodies) == asked
+    assert "equal to the byte" in done(*arguments, "--cache-from", live) and len(server.bodies) == asked
     assert contents(tmp_path / "again" / "release") == contents(live / "release")
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from yaml import safe_dump
 
 from polyfact_dataset.common.files import digest
-from polyfact_dataset.release.content import content_of
+from polyfact_dataset.release.layout import content_of
 
 Rows = list[dict[str, Any]]
 NAMES = {

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import zstandard
 from synthetic_dump import lines
 
@@ -83,3 +84,9 @@ def extract(dump: Path, out: Path, own: Config, log: Log | None = None, part: tu
 def contents(folder: Path) -> dict[str, str]:
     """Digest of every file."""
     return {path.relative_to(folder).as_posix(): digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def tables(folder: Path) -> tuple[list, list, list]:
+    """The rows of an extraction's entities, statements and quarantine."""
+    names = ("entities", "statements", "quarantine")
+    return tuple(pq.read_table(folder / f"{name}.parquet").to_pylist() for name in names)  # type: ignore[return-value]

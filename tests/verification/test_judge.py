@@ -228,12 +228,12 @@ def test_a_fact_is_judged_in_all_languages_at_once(folder: Path) -> None:
 # ---------------------------------------------------------------- batch files
 def test_batch_files_give_the_same_judgements(folder: Path, tmp_path: Path) -> None:
     judge = ("--folder", folder, "--model", JUDGE)
-    paths = done("verify", "write-batches", *judge, "--max-requests", 10, "--self-test").split()
+    paths = done("verify", "export-batches", *judge, "--max-requests", 10, "--self-test").split()
     lines = [
         json.loads(line) for path in paths if path.endswith(".jsonl") for line in Path(path).read_text().splitlines()
     ]
     assert len(lines) == 18 + 32 and {line["url"] for line in lines} == {RESPONSES}
-    assert "50 more wait in earlier files" in done("verify", "write-batches", *judge, "--self-test")
+    assert "50 more wait in earlier files" in done("verify", "export-batches", *judge, "--self-test")
     script = ScriptedJudge(truth=TRUTH)
     out = tmp_path / "out.jsonl"
     with out.open("w") as handle:
@@ -241,10 +241,10 @@ def test_batch_files_give_the_same_judgements(folder: Path, tmp_path: Path) -> N
             body = script.response(line["body"], None, line["url"])
             answer = {"custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}}
             handle.write(json.dumps(answer) + "\n")
-    assert done("verify", "read-batches", out, "--folder", folder).startswith("answered 50")
+    assert done("verify", "import-batches", out, "--folder", folder).startswith("answered 50")
     said = done("verify", "judge", *judge, "--cached", "--self-test")
     assert "recall 100.0%" in said and all(row["label"] == expected(row) for row in rows(folder))
-    assert "Nothing is left to ask" in done("verify", "write-batches", *judge, "--self-test")
+    assert "Nothing is left to ask" in done("verify", "export-batches", *judge, "--self-test")
 
 
 def test_only_the_first_items_are_judged_when_so_asked(folder: Path) -> None:

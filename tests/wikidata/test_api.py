@@ -13,6 +13,7 @@ import requests
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import BackfillConfig, Config
+from polyfact_dataset.sample.make import claim
 from polyfact_dataset.wikidata.api import Client, Outcome
 from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.entities import Reader
@@ -260,11 +261,14 @@ def test_an_outcome_says_what_happened() -> None:
 
 def test_a_wider_question_is_asked_anew(client: Callable[..., Client], wikidata: Wikidata) -> None:
     mine = client()
+    held = wikidata.entities["Q1"]["claims"]
+    held |= {"P21": [claim("Q1", 1, "P21", "Q6581072")], "P569": [], "P999": [claim("Q1", 2, "P999", "Q5")]}
     mine.fetch(IDS[:5], claims=False)
     mine.fetch(IDS[:5], claims=True)
     assert len(wikidata.asked) == 2
     stored = dict(mine.cache.read(["Q1"], mine.key(True)))  # type: ignore[attr-defined]
-    assert set(msgspec.json.decode(stored["Q1"])["claims"]) == {"P31"}
+    kept = msgspec.json.decode(stored["Q1"])["claims"]
+    assert kept == {name: statements for name, statements in held.items() if name != "P999"}
 
 
 def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:

@@ -77,6 +77,118 @@ def test_no_end_time_is_not_an_end() -> None:
     assert [row[5] for row in statements_of(rows)] == [False]
 
 
+def dated(relation: str, time: object, precision: object = 11, rank: str = "normal") -> dict:
+    value = {"value": {"time": time, "precision": precision, "timezone": 0}, "type": "time"}
+    return {"mainsnak": {"snaktype": "value", "property": relation, "datavalue": value}, "rank": rank}
+
+
+def unknown(relation: str, snaktype: str, rank: str = "normal") -> dict:
+    return {"mainsnak": {"snaktype": snaktype, "property": relation}, "rank": rank}
+
+
+def features_of(claims: dict) -> dict:
+    rows = parse({"id": "Q1", "type": "item", "claims": claims})
+    assert not rows.broken
+    return entities_of(rows)[0]
+
+
+@pytest.mark.parametrize(
+    ("time", "precision", "year"),
+    [
+        ("+1952-03-11T00:00:00Z", 11, 1952),
+        ("+1952-00-00T00:00:00Z", 9, 1952),
+        ("-0044-03-15T00:00:00Z", 11, -44),
+        ("+00000001952-03-11T00:00:00Z", 11, 1952),  # old dumps
+        ("1952-03-11T00:00:00Z", 11, 1952),
+        ("+1950-00-00T00:00:00Z", 8, None),  # the 1950s
+        ("-13798000000-00-00T00:00:00Z", 3, None),
+        ("-13798000000-00-00T00:00:00Z", 9, None),  # no 32-bit number
+        ("+0000-01-01T00:00:00Z", 9, None),
+        ("1952", 11, None),
+        ("", 11, None),
+        ("+١٩٥٢-03-11T00:00:00Z", 11, None),
+        (1952, 11, None),
+        (None, 11, None),
+        ("+1952-03-11T00:00:00Z", None, None),
+        ("+1952-03-11T00:00:00Z", "11", None),
+        ({}, [], None),
+    ],
+)
+def test_years(time: object, precision: object, year: int | None) -> None:
+    found = features_of({relation: [dated(relation, time, precision)] for relation in ("P569", "P570", "P571", "P577")})
+    assert [found[name] for name in ("birth_year", "death_year", "inception_year", "publication_year")] == [year] * 4
+    assert found["is_dead"]
+
+
+def test_the_earliest_year_of_best_rank_counts() -> None:
+    several = [dated("P577", "+1999-01-01T00:00:00Z"), dated("P577", "+1987-01-01T00:00:00Z")]
+    assert features_of({"P577": several})["publication_year"] == 1987
+    ranked = [*several, dated("P577", "+2001-01-01T00:00:00Z", rank="preferred")]
+    assert features_of({"P577": ranked})["publication_year"] == 2001
+    deprecated = dated("P577", "+1900-01-01T00:00:00Z", rank="deprecated")
+    assert features_of({"P577": [deprecated]})["publication_year"] is None
+    assert features_of({"P577": [deprecated, *several]})["publication_year"] == 1987
+
+
+@pytest.mark.parametrize(
+    ("statements", "dead"),
+    [
+        ([], False),
+        ([unknown("P570", "somevalue")], True),
+        ([unknown("P570", "novalue")], False),
+        ([unknown("P570", "somevalue", "deprecated")], False),
+        ([unknown("P570", "novalue", "preferred"), dated("P570", "+1999-01-01T00:00:00Z")], False),
+        ([dated("P570", "+1900-00-00T00:00:00Z", 7)], True),
+    ],
+)
+def test_who_is_dead(statements: list[dict], dead: bool) -> None:
+    found = features_of({"P570": statements})
+    assert found["is_dead"] is dead and found["death_year"] is None
+
+
+def test_lists_hold_current_values_of_best_rank() -> None:
+    claims = {
+        "P21": [claim("Q1", 1, "P21", "Q6581072")],
+        "P106": [claim("Q1", 2, "P106", "Q36180"), claim("Q1", 3, "P106", "Q33999"), unknown("P106", "somevalue")],
+        "P131": [claim("Q1", 4, "P131", "Q64", end="1990"), claim("Q1", 5, "P131", "Q90")],
+        "P279": [claim("Q1", 6, "P279", "Q515", "deprecated")],
+        "P361": [claim("Q1", 7, "P361", "Q2"), claim("Q1", 8, "P361", "Q2")],
+        "P17": [claim("Q1", 9, "P17", "Q142", "preferred"), claim("Q1", 10, "P17", "Q183")],
+        "P30": [claim("Q1", 11, "P30", "Q46")],
+        "P27": [{"mainsnak": {"snaktype": "value", "datavalue": {"value": {"numeric-id": 183}}}, "rank": "normal"}],
+    }
+    found = features_of(claims)
+    expected = {
+        "sexes": ["Q6581072"],
+        "occupations": ["Q36180", "Q33999"],
+        "located_in": ["Q90"],
+        "subclass_of": [],
+        "part_of": ["Q2"],
+        "countries": ["Q142"],
+        "continents": ["Q46"],
+        "citizenships": ["Q183"],
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("value", [None, "text", 7, [], {"value": None}, {"value": "text"}, {"value": []}])
+def test_a_value_of_another_type_is_no_feature(value: object) -> None:
+    snak = {"snaktype": "value", "datavalue": value if value is None or isinstance(value, dict) else {"value": value}}
+    found = features_of({relation: [{"mainsnak": snak}] for relation in ("P21", "P569", "P106")})
+    assert (found["sexes"], found["birth_year"], found["occupations"]) == ([], None, [])
+
+
+def test_features_belong_to_their_entity() -> None:
+    some = {"P21": [claim("Q2", 1, "P21", "Q6581097")], "P569": [dated("P569", "+1901-01-01T00:00:00Z")]}
+    rows = entities_of(parse({"id": "Q1"}, {"id": "Q2", "claims": some}, {"id": "Q3", "claims": []}, {"id": "Q4"}))
+    assert [(row["id"], row["sexes"], row["birth_year"]) for row in rows] == [
+        ("Q1", [], None),
+        ("Q2", ["Q6581097"], 1901),
+        ("Q3", [], None),
+        ("Q4", [], None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import usual
 
@@ -23,7 +22,7 @@ from polyfact_dataset.wikidata import dump as dump_module
 from polyfact_dataset.wikidata import extract as module
 from polyfact_dataset.wikidata.parts import Parts
 from tests.support.command import polyfact
-from tests.support.dumps import KINDS, config, contents, extract, packed, settings, text
+from tests.support.dumps import KINDS, config, contents, extract, packed, settings, tables, text
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +38,6 @@ def whole(dumps: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> d
     """What each dump gives when nothing interrupts."""
     out = tmp_path_factory.mktemp("whole")
     return {kind: contents(extract(path, out / kind, config(kind))) for kind, path in dumps.items()}
-
-
-def tables(folder: Path) -> tuple[list, list, list]:
-    names = ("entities", "statements", "quarantine")
-    return tuple(pq.read_table(folder / f"{name}.parquet").to_pylist() for name in names)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("kind", KINDS)

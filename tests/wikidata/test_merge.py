@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from polyfact_dataset.cli.build_commands import merge, run
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP, merge, run
+from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
 from polyfact_dataset.pipeline.stages import EXPORT, EXTRACT, stage_folder
 from tests.support.command import polyfact
-from tests.support.dumps import KINDS, config, contents, extract, packed, settings, text
-from tests.wikidata.test_extract import tables
+from tests.support.dumps import KINDS, config, contents, extract, packed, settings, tables, text
 
 
 def written(kind: str, folder: Path) -> Path:

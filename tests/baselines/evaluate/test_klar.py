@@ -214,3 +214,18 @@ def test_the_table_fits_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     common.show("base: klar", header, [("contaminated", "54000", *["100.00"] * 5)])
     shown = capsys.readouterr().out
     assert "contaminated" in shown and "language" in shown and "…" not in shown
+
+
+def test_objects_are_ranked_in_pools_of_their_relation(
+    folder: Path, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "r.json"
+    options = {"languages": "en,nl", "rank": True, "limit": 4, "device": "cpu", "quiet": True}
+    klar.main(model=str(tiny("qwen2")), data=str(folder), output=output, **options)  # type: ignore[arg-type]
+    result = results.load_result(output)
+    assert result.kind == "klar_ranked" and result.data.facts == 8
+    rows = results.load_scores(output, result).to_pylist()
+    assert len(rows) == 2 * 4 * 2 * 4  # relations, facts, languages, objects
+    dutch = {row["option_id"]: row["name"] for row in rows if row["language"] == "nl" and row["group"] == "capital"}
+    assert dutch == {"Paris": "Paris-nl", "Rome": "Rome-nl", "Vienna": "Vienna-nl", "Cairo": "Cairo-nl"}
+    assert set(result.metrics["byte"]["groups"]) == {"high"} and result.metrics["token"]["rankc"] is not None

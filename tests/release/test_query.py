@@ -11,10 +11,10 @@ import pytest
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
-from polyfact_dataset.release.browse import fact, read_statistics, search
-from polyfact_dataset.release.stats import POPULARITY_EDGES, popularity_names, statistics
+from polyfact_dataset.release.query import fact, search
+from polyfact_dataset.release.stats import POPULARITY_EDGES, popularity_names, read_statistics, statistics
 from tests.support.command import polyfact
-from tests.support.released import copy_of, edited, parallel_rows_of
+from tests.support.released import Rows, copy_of, edited, parallel_rows_of
 
 
 def test_statistics_count_the_rows(small: Path) -> None:
@@ -62,9 +62,9 @@ def test_shipped_statistics_are_used_only_for_their_content(small: Path, tmp_pat
     copy = copy_of(small, tmp_path / "copy")
     shipped = read_json(copy / "statistics.json")
     (copy / "statistics.json").write_text(json.dumps({**shipped, "facts": 7}))
-    assert read_statistics(copy)["facts"] == 7
+    assert read_statistics(str(copy))["facts"] == 7
     (copy / "statistics.json").write_text(json.dumps({**shipped, "facts": 7, "content": "0"}))
-    assert read_statistics(copy)["facts"] == shipped["facts"]
+    assert read_statistics(str(copy))["facts"] == shipped["facts"]
 
 
 def test_stats_show_relations_configs_and_labels(small: Path) -> None:
@@ -77,7 +77,7 @@ def test_stats_show_relations_configs_and_labels(small: Path) -> None:
 def test_show_one_fact(small: Path) -> None:
     row = parallel_rows_of(small)[0]
     item = row["translations"]["sw"]
-    printed = polyfact("show", row["fact_id"], "--release", small, "--lang", "sw").stdout
+    printed = polyfact("show", row["fact_id"], "--release", small, "--language", "sw").stdout
     assert f"split: {row['split']}" in printed and item["question"] in printed
     marked = [line for line in printed.splitlines() if line.startswith("  * ")]
     assert len(marked) == 1 and item["answer_text"] in marked[0] and row["object_id"] in marked[0]
@@ -118,8 +118,32 @@ def test_search_from_the_command_line(small: Path) -> None:
     assert row["fact_id"] in printed and "1 items" in printed
     result = polyfact("search", "'; DROP TABLE facts; --", "--release", small, check=False)
     assert result.returncode == 1 and "0 items" in result.stdout
-    with pytest.raises(ConfigError, match="empty"):
+    with pytest.raises(ConfigError, match="must not be empty"):
         search(small, "  ", [], 5)
+
+
+def test_search_knows_ids_and_relations(small: Path) -> None:
+    rows = parallel_rows_of(small)
+    row = rows[0]
+    by_fact, total = search(small, row["fact_id"], [], 1000)
+    assert {(hit["fact_id"], hit["language"]) for hit in by_fact} == {(row["fact_id"], "en"), (row["fact_id"], "sw")}
+    assert total == 2
+    entity = row["object_id"]
+    wanted = {r["fact_id"] for r in rows if entity in (r["subject_id"], *r["translations"]["sw"]["option_ids"])}
+    assert {hit["fact_id"] for hit in search(small, entity.lower(), ["sw"], 1000)[0]} == wanted
+    births = [r["fact_id"] for r in rows if r["property_id"] == "P19"]
+    for text in ("P19", "place of birth"):
+        assert sorted(hit["fact_id"] for hit in search(small, text, ["en"], 1000)[0]) == sorted(births)
+
+
+def test_search_takes_letters_with_and_without_accents_for_the_same(small: Path, tmp_path: Path) -> None:
+    def accent(rows: Rows) -> None:
+        rows[0]["translations"]["en"]["question"] = "Where is São Tomé?"
+
+    folder = edited(small, tmp_path / "accented", accent)
+    fact_id = parallel_rows_of(small)[0]["fact_id"]
+    for text in ("sao tome", "SÃO TOMÉ", "São Tome"):
+        assert [hit["fact_id"] for hit in search(folder, text, ["en"], 5)[0]] == [fact_id]
 
 
 @pytest.mark.parametrize(
