@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from polyfact_dataset.release.content import content_of
 from yaml import safe_dump
 
 from polyfact_dataset.common.files import digest
+from polyfact_dataset.release.layout import content_of
 
 Rows = list[dict[str, Any]]
 NAMES = {
