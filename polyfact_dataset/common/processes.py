@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from importlib.abc import MetaPathFinder
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -22,14 +21,6 @@ R = TypeVar("R")
 _TASK_ROWS = 5_000
 # Fewer rows are worked on where they are: handing them on would take longer.
 MANY_ROWS = 4 * _TASK_ROWS
-
-
-class _WithoutPandas(MetaPathFinder):
-    """Arrow imports pandas, half a second of work, when it is given a list; there is no use for it in a worker."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ImportError("pandas is not needed here")
 
 
 def _end_with_parent() -> None:
@@ -42,7 +33,6 @@ def _end_with_parent() -> None:
 
 def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.meta_path.insert(0, _WithoutPandas())
     if initializer is not None:
         initializer(*arguments)
 
@@ -51,6 +41,8 @@ def start_processes(count: int, initializer: Callable[..., None] | None = None, 
     """A pool whose processes have started. Forking spares them the imports; with other threads about it is not safe."""
     if sys.platform == "linux" and threading.active_count() == 1:
         context: Any = multiprocessing.get_context("fork")
+        # Arrow imports pandas, half a second of work, when it is first given a list: here, not in every process.
+        pa.array([None])
     else:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
@@ -83,7 +75,7 @@ class Workers:
     def map(self, function: Callable[..., R], batches: Iterable[pa.RecordBatch], *arguments: Any) -> Iterator[R]:
         """`function(rows, *arguments)` for every task of the batches; `function` is one of a module.
 
-        Arguments travel with every task: keep them small.
+        Arguments are pickled for each task: keep them small.
         """
         tasks = (part for batch in batches for part in _tasks(batch))
         if self._pool is None:

@@ -6,7 +6,6 @@ kept beside the manifest, so that equal builds have equal manifests.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError, DataError
@@ -38,19 +38,17 @@ _OWN = (
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Holds the build folder. Raises `ConfigError` when another build does."""
-    path = out / ".lock"
+    lock = FileLock(out / ".lock", timeout=0)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(f"another build is running in {out}; wait for it, or choose another --out") from error
     except OSError as error:
         raise ConfigError(f"cannot write in {out}: {error.strerror}; choose another --out") from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"another build is running in {out}; wait for it, or choose another --out") from error
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:

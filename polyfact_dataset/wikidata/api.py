@@ -11,10 +11,12 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
 import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError
@@ -150,7 +152,7 @@ class Client:
         for start in range(0, len(ids), size):
             batch = list(ids[start : start + size])
             try:
-                answers = self._patiently(batch, claims, outcome)
+                answers = self._answered(batch, claims, outcome)
             except _Failed as error:
                 failures += 1
                 outcome.last_error = str(error)
@@ -168,32 +170,48 @@ class Client:
             task.advance(len(answers), f"{outcome.hits} hits, {outcome.misses} misses, {outcome.retries} retries")
         return left_out
 
-    def _patiently(self, batch: list[str], claims: bool, outcome: Outcome) -> dict[str, bytes | None]:
+    def _answered(self, batch: list[str], claims: bool, outcome: Outcome) -> dict[str, bytes | None]:
         """One batch, tried until it is answered. Raises `_Failed` after `max_tries`."""
-        config, tries = self._config, 0
+        config = self._config
+        retrying = Retrying(
+            retry=retry_if_exception_type(_Passing),
+            stop=stop_after_attempt(config.max_tries),
+            wait=self._wait_s,
+            before_sleep=partial(self._before_retry, outcome),
+            sleep=self._sleep,
+            reraise=True,
+        )
         asked, answers = list(batch), dict[str, bytes | None]()
         while asked:
-            outcome.requests += 1
             try:
-                return {**answers, **self._once(asked, claims)}
+                return {**answers, **retrying(self._once, asked, claims, outcome)}
             except _Unknown as error:
                 # One id that the API cannot parse spoils its batch: without it the others are answered.
                 answers[error.qid] = None
                 asked.remove(error.qid)
             except _Passing as error:
-                tries += 1
-                if tries == config.max_tries:
-                    raise _Failed(f"{error}, in the last of {tries} tries") from error
-                if error.wait_s > config.max_wait_s:
-                    raise _Failed(f"{error}; it asks to wait for {error.wait_s:,.0f} s", hopeless=True) from error
-                wait_s = max(self._backoff_s(tries), error.wait_s)
-                self._log.line(f"backfill: {error}; try {tries + 1} of {config.max_tries} in {wait_s:.1f} s")
-                outcome.retries += 1
-                self._sleep(wait_s)
+                raise _Failed(f"{error}, in the last of {config.max_tries} tries") from error
         return answers
 
-    def _once(self, ids: Sequence[str], claims: bool) -> dict[str, bytes | None]:
+    def _wait_s(self, state: RetryCallState) -> float:
+        """Seconds until the next try: doubled with each, less a random half at most, or what the server asks for."""
+        config = self._config
+        backoff_s = min(config.max_wait_s, config.first_wait_s * 2.0 ** (state.attempt_number - 1))
+        return max(backoff_s * self._jitter.uniform(0.5, 1.0), _failure(state).wait_s)
+
+    def _before_retry(self, outcome: Outcome, state: RetryCallState) -> None:
+        """Logs the pause. Raises `_Failed` where the server asks for a longer one than `max_wait_s`."""
+        config, error = self._config, _failure(state)
+        if error.wait_s > config.max_wait_s:
+            raise _Failed(f"{error}; it asks to wait for {error.wait_s:,.0f} s", hopeless=True) from error
+        assert state.next_action is not None
+        wait_s = state.next_action.sleep
+        self._log.line(f"backfill: {error}; try {state.attempt_number + 1} of {config.max_tries} in {wait_s:.1f} s")
+        outcome.retries += 1
+
+    def _once(self, ids: Sequence[str], claims: bool, outcome: Outcome) -> dict[str, bytes | None]:
         """One request. Raises `_Passing`, `_Unknown`, or `ConfigError` where no other try would help."""
+        outcome.requests += 1
         self._wait_for_turn()
         url, config = self._config.api, self._config
         parameters = {**self.scope(claims), "ids": "|".join(ids), "maxlag": str(config.maxlag_s)}
@@ -248,10 +266,13 @@ class Client:
             self._sleep(self._next_s - now_s)
         self._next_s = max(now_s, self._next_s) + 1.0 / self._config.requests_per_s
 
-    def _backoff_s(self, tries: int) -> float:
-        """Doubles with each try up to the longest, with a random half taken off at most."""
-        config = self._config
-        return min(config.max_wait_s, config.first_wait_s * 2.0 ** (tries - 1)) * self._jitter.uniform(0.5, 1.0)
+
+def _failure(state: RetryCallState) -> _Passing:
+    """The failure of the last try."""
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    assert isinstance(error, _Passing)
+    return error
 
 
 def _trimmed(entity: dict[str, Any], asked: str) -> bytes:

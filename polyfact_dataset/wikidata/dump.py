@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 
@@ -65,8 +65,13 @@ def damage_as_data_error(name: str) -> Iterator[None]:
         raise
     except _DAMAGE as error:
         raise damaged(name, error) from error
-    except Exception as error:  # zstandard and isal raise types of their own
-        if type(error).__module__.split(".")[0] in ("zstandard", "isal", "igzip_lib", "isal_zlib", "zstd"):
+    except Exception as error:
+        # Imported when they are needed: most dumps need neither.
+        from isal.igzip_lib import IsalError
+        from zstandard import ZstdError
+
+        kinds: Any = (IsalError, ZstdError)  # the stubs of isal take its error for an instance
+        if isinstance(error, kinds):
             raise damaged(name, error) from error
         raise
 
