@@ -4,8 +4,8 @@
 
 Of the answers sampled for a fact, the pivot is the English one of highest mean similarity to the other English ones.
 In each other language the answer most similar to the pivot is chosen, the least similar one rejected; a question whose
-two are the same answer is left out. Similarity is the cosine of a local sentence encoder's mean-pooled embeddings.
-No gold is used. The pairs lie in `pairs.parquet`, the samples in `samples.parquet`; both are made once.
+two are the same answer is left out. Similarity is the cosine of a sentence encoder's mean-pooled embeddings.
+No gold is used. `pairs.parquet` holds the pairs, `samples.parquet` the samples; both are made once.
 
 The loss is TRL's DPO with `beta`, plus `gamma` times the negative log-likelihood of the chosen answers; the reference
 is the model that the run starts from. Logged: TRL's rewards, margins and accuracies.
@@ -25,14 +25,16 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from baselines.data import Fact, Rows
-from baselines.evaluate.matching import fold
 from baselines.models import loading, processes
-from baselines.prompts import item_prompt
+from baselines.prompts import Prompt, item_prompt
+from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json
+from polyfact_dataset.common.text.answers import fold
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 SCHEMA = pa.schema([(name, pa.string()) for name in ("fact_id", "language", "pivot", "chosen", "rejected")])
@@ -42,6 +44,8 @@ class CmAlignConfig(TrainingConfig):
     """A batch counts pairs."""
 
     method: ClassVar[str] = "cm_align"
+    description: ClassVar[str] = "CM-Align (DPO)"
+    unit: ClassVar[str] = "pairs"
 
     # A sentence encoder that Transformers loads: a folder, or an id on the Hub.
     encoder: str
@@ -75,19 +79,20 @@ def pivot_of(vectors: NDArray[np.float32]) -> int:
 
 def pairs_of(samples: pa.Table, encode: Encode, pivot: str = "en") -> pa.Table:
     """Chosen and rejected answers by fact and language; empty answers are neither. `encode` gives unit vectors."""
-    said: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    sampled: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in samples.to_pylist():
         if fold(row["text"]):
-            said[row["fact_id"]][row["language"]].append(row["text"])
-    texts = sorted({text for found in said.values() for answers in found.values() for text in answers})
+            sampled[row["fact_id"]][row["language"]].append(row["text"])
+    texts = sorted({text for by_language in sampled.values() for answers in by_language.values() for text in answers})
     place = {text: number for number, text in enumerate(texts)}
     vectors = encode(texts) if texts else np.empty((0, 1), np.float32)
     rows = []
-    for fact_id, found in said.items():
-        if pivot not in found:
+    for fact_id, by_language in sampled.items():
+        if pivot not in by_language:
             continue
-        centre = found[pivot][pivot_of(vectors[[place[text] for text in found[pivot]]])]
-        for code, answers in found.items():
+        pivots = by_language[pivot]
+        centre = pivots[pivot_of(vectors[[place[text] for text in pivots]])]
+        for code, answers in by_language.items():
             likeness = vectors[[place[text] for text in answers]] @ vectors[place[centre]]
             chosen, rejected = answers[int(likeness.argmax())], answers[int(likeness.argmin())]
             if code != pivot and fold(chosen) != fold(rejected):
@@ -108,7 +113,7 @@ def load_encoder(name: str, revision: str | None = None, batch: int = 256) -> En
         tokenizer.pad_token = tokenizer.eos_token
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        found = []
+        parts = []
         for start in range(0, len(texts), batch):
             inputs = tokenizer(
                 list(texts[start : start + batch]), padding=True, truncation=True, max_length=128, return_tensors="pt"
@@ -117,36 +122,44 @@ def load_encoder(name: str, revision: str | None = None, batch: int = 256) -> En
                 hidden = network(**inputs).last_hidden_state.float()
             mask = inputs["attention_mask"][..., None]
             mean = (hidden * mask).sum(1) / mask.sum(1)
-            found.append(torch.nn.functional.normalize(mean, dim=-1).cpu().numpy())
-        return np.concatenate(found)
+            parts.append(torch.nn.functional.normalize(mean, dim=-1).cpu().numpy())
+        return np.concatenate(parts)
 
     return encode
 
 
-def preferences(facts: Rows[Fact], pairs: pa.Table, settings: SamplingConfig) -> dict[str, list[str]]:
-    """`prompt`, `chosen` and `rejected` texts of the pairs, as DPO wants them."""
-    found: dict[str, list[str]] = {"prompt": [], "chosen": [], "rejected": []}
+def preferences(
+    facts: Rows[Fact],
+    pairs: pa.Table,
+    settings: SamplingConfig,
+    wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+) -> dict[str, list[str]]:
+    """`prompt`, `chosen` and `rejected` texts of the pairs, for DPO. `wrap` puts a prompt into a chat template."""
+    columns: dict[str, list[str]] = {"prompt": [], "chosen": [], "rejected": []}
     by_fact = defaultdict(list)
     for row in pairs.to_pylist():
         by_fact[row["fact_id"]].append(row)
     for fact in facts:
         for row in by_fact[fact.fact_id]:
-            asked = item_prompt(settings.prompt, row["language"], fact.items[row["language"]])
-            found["prompt"].append(asked.text)
-            found["chosen"].append(asked.separator + row["chosen"])
-            found["rejected"].append(asked.separator + row["rejected"])
-    return found
+            asked = wrap(item_prompt(settings.prompt, row["language"], fact.items[row["language"]]))
+            columns["prompt"].append(asked.text)
+            columns["chosen"].append(asked.separator + row["chosen"])
+            columns["rejected"].append(asked.separator + row["rejected"])
+    return columns
 
 
-def make_trainer(run: Run, config: CmAlignConfig, found: dict[str, list[str]]) -> Any:
+def make_trainer(run: Run, config: CmAlignConfig, columns: dict[str, list[str]]) -> Any:
     """TRL's DPOTrainer over the pairs."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
-    mixed = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.gamma]} if config.gamma else {}
+    mixed: dict[str, Any] = (
+        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.gamma]} if config.gamma else {}
+    )
     return DPOTrainer(
         model=run.network,
-        args=run.arguments(
+        args=training_arguments(
+            run,
             DPOConfig,
             beta=config.beta,
             max_length=None,
@@ -154,7 +167,7 @@ def make_trainer(run: Run, config: CmAlignConfig, found: dict[str, list[str]]) -
             model_init_kwargs=None if config.lora else {"revision": config.model.revision},
             **mixed,
         ),
-        train_dataset=Dataset.from_dict(found),
+        train_dataset=Dataset.from_dict(columns),
         processing_class=run.tokenizer,
     )
 
@@ -177,7 +190,7 @@ def train(config: CmAlignConfig, overwrite: bool = False) -> Path:
     run.note_data("pairs", {"pairs": len(pairs), "rows": digest_json(pairs.to_pylist())})
     if not len(pairs):
         raise DataError(f"{run.folder}: no question has two different answers; raise sampling.temperature")
-    return run.train(make_trainer(run, config, preferences(facts, pairs, config.sampling)))
+    return fit(run, make_trainer(run, config, preferences(facts, pairs, config.sampling, run.prompt)))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

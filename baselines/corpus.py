@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from baselines.cli import need
 from baselines.evaluate.common import show, split_list
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import known
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest, digest_json, parquet_writer, remove, write_json
 
@@ -60,7 +60,7 @@ _CALLS = ("truncation", "padding")
 class Settings:
     """How the corpus is made; defaults are the paper's (Table 2)."""
 
-    languages: tuple[str, ...] = PAPER_LANGUAGES
+    languages: tuple[str, ...] = known()
     target_tokens: int = 512
     max_tokens: int = 1024
     min_row_languages: int = 2
@@ -127,8 +127,8 @@ def read_rows(path: Path, pairs: bool = False) -> Iterator[Row]:
     try:
         with duckdb.connect(config={"threads": 1}) as database:
             result = database.execute(query, [str(path)])
-            while found := result.fetchmany(_ROWS):
-                for talk, position, text in found:
+            while batch := result.fetchmany(_ROWS):
+                for talk, position, text in batch:
                     if position is None or (talk is None and not pairs):
                         raise DataError(f"{path}: a row lacks talk or position; give bilingual files by --pairs")
                     if not pairs and before == (talk, position):
@@ -141,10 +141,10 @@ def read_rows(path: Path, pairs: bool = False) -> Iterator[Row]:
 
 def _texts(path: Path, position: int, text: str | None) -> dict[str, str]:
     """Language -> text in NFC on one line; those that are empty are left out."""
-    found = json.loads(text or "null")
-    if not isinstance(found, dict) or any(not isinstance(value, str | None) for value in found.values()):
+    translations = json.loads(text or "null")
+    if not isinstance(translations, dict) or any(not isinstance(value, str | None) for value in translations.values()):
         raise DataError(f"{path}: at position {position}, translations is no map from language to text")
-    lines = {code: " ".join(unicodedata.normalize("NFC", value or "").split()) for code, value in found.items()}
+    lines = {code: " ".join(unicodedata.normalize("NFC", value or "").split()) for code, value in translations.items()}
     return {code: line for code, line in lines.items() if line}
 
 
@@ -174,7 +174,7 @@ def _hash(*parts: object) -> bytes:
 
 
 def block(row: Row, source: str, seed: int) -> tuple[str, list[tuple[str, int, int]]]:
-    """The lines of a row in random order, and where each language's text lies in them, from the colon on."""
+    """The lines of a row in random order, and the character span of each language's text, from the colon on."""
     order = sorted(row.texts, key=lambda code: _hash(seed, "order", source, row.talk, row.position, code))
     text, spans = "", []
     for code in order:
@@ -196,11 +196,11 @@ def _encode(
     """Of each row the tokens with the one that ends it, and the language of each token, None for framing."""
     blocks = [block(row, source, seed) for row in rows]
     texts = [text for text, _ in blocks]
-    found = tokenizer(texts, return_offsets_mapping=True, return_attention_mask=False, add_special_tokens=False)
-    for ids, offsets, (_, spans) in zip(found["input_ids"], found["offset_mapping"], blocks, strict=True):
+    encoded = tokenizer(texts, return_offsets_mapping=True, return_attention_mask=False, add_special_tokens=False)
+    for ids, offsets, (_, spans) in zip(encoded["input_ids"], encoded["offset_mapping"], blocks, strict=True):
         bounds = np.array([bound for _, start, end in spans for bound in (start, end)])
-        places = np.searchsorted(bounds, np.array([start for start, _ in offsets]), side="right")
-        languages = [spans[place // 2][0] if place % 2 else None for place in places.tolist()]
+        intervals = np.searchsorted(bounds, np.array([start for start, _ in offsets]), side="right")
+        languages = [spans[interval // 2][0] if interval % 2 else None for interval in intervals.tolist()]
         yield [*ids, tokenizer.eos_token_id], [*languages, None]
 
 
@@ -210,13 +210,15 @@ def pack(rows: Sequence[Row], source: str, tokenizer: Any, settings: Settings, c
     languages: list[str | None] = []
     lines: Counter[str] = Counter()
     first, number = rows[0].position, 0
-    for place, (row, (own, spoken)) in enumerate(zip(rows, _encode(rows, source, tokenizer, settings.seed))):
+    for row_number, (row, (row_ids, row_languages)) in enumerate(
+        zip(rows, _encode(rows, source, tokenizer, settings.seed))
+    ):
         if not ids:
             first = row.position
-        ids += own
-        languages += spoken
+        ids += row_ids
+        languages += row_languages
         lines.update(list(row.texts))
-        if len(ids) < settings.target_tokens and place + 1 < len(rows):
+        if len(ids) < settings.target_tokens and row_number + 1 < len(rows):
             continue
         counts.cut_tokens += max(0, len(ids) - settings.max_tokens)
         spoken_tokens = Counter(code for code in languages[: settings.max_tokens] if code)
@@ -233,7 +235,7 @@ def choose_validation(lines: dict[str, Counter[str]], chunks: Counter[str], shar
     next talk drawn, in an order by hash; one that would pass the size by half is left out."""
     size = max(1, round(share * chunks.total())) if share else 0
     waiting = sorted(lines, key=lambda unit: _hash(seed, "validation", unit))
-    have: Counter[str] = Counter(dict.fromkeys({code for found in lines.values() for code in found}, 0))
+    have: Counter[str] = Counter(dict.fromkeys({code for counter in lines.values() for code in counter}, 0))
     queues = {code: iter([unit for unit in waiting if lines[unit][code]]) for code in sorted(have)}
     chosen: set[str] = set()
     count = 0
@@ -276,8 +278,12 @@ def build(
         raise AssertionError(f"{counts.rows} rows, but {counts.kept} kept and {counts.rejected} rejected")
     chosen = choose_validation(lines, sizes, settings.validation_share, settings.seed)
     if len(chosen) == len(sizes):
-        raise DataError(f"{len(sizes)} talks are left of {counts.rows} rows: none to train on beside validation")
-    found = {split: _write_split(whole, output / f"{split}.parquet", chosen, split == "validation") for split in SPLITS}
+        raise DataError(
+            f"{len(sizes)} talks are left of {counts.rows} rows: none is left to train on after the validation split"
+        )
+    splits = {
+        split: _write_split(whole, output / f"{split}.parquet", chosen, split == "validation") for split in SPLITS
+    }
     remove(whole)
     report = {
         "settings": {name: getattr(settings, name) for name in Settings.__dataclass_fields__},
@@ -288,7 +294,7 @@ def build(
         },
         "rows": {"read": counts.rows, "kept": counts.kept, "rejected": dict(sorted(counts.rejected.items()))},
         "cut_tokens": counts.cut_tokens,
-        "splits": found,
+        "splits": splits,
         "files": {split: digest(output / f"{split}.parquet") for split in SPLITS},
     }
     write_json(output / "report.json", report)
@@ -322,8 +328,8 @@ def _write_split(whole: Path, path: Path, chosen: set[str], inside: bool) -> dic
                 pa.array([(talk in chosen) == inside for talk in table["talk"].to_pylist()], pa.bool_())
             )
             for counter, name in ((lines, "lines"), (tokens, "tokens")):
-                for found in table[name].to_pylist():
-                    counter.update({one["language"]: one["count"] for one in found})
+                for counted in table[name].to_pylist():
+                    counter.update({one["language"]: one["count"] for one in counted})
             chunks += len(table)
             total += sum(map(len, table["input_ids"].to_pylist()))
             if len(table):
@@ -355,7 +361,9 @@ def main(
     tokenizer: Annotated[str, typer.Option(help="The model whose tokenizer cuts the text: a folder or Hub id.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")],
     pairs: Annotated[list[Path] | None, typer.Option(help="Bilingual file without talks; repeatable.")] = None,
-    languages: Annotated[str, typer.Option(help="Codes, separated by commas.")] = ",".join(PAPER_LANGUAGES),
+    languages: Annotated[
+        str | None, typer.Option(help="Codes, separated by commas. Default: all that have a language file.")
+    ] = None,
     target_tokens: Annotated[int, typer.Option(min=1, help="A chunk of this length takes no further row.")] = 512,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longer chunks are cut.")] = 1024,
     min_row_languages: Annotated[int, typer.Option(min=1)] = 2,
@@ -370,7 +378,7 @@ def main(
     from baselines.models import loading
 
     settings = Settings(
-        split_list(languages) or (),
+        split_list(languages) or known(),
         target_tokens,
         max_tokens,
         min_row_languages,

@@ -6,8 +6,8 @@
 The mean negative log-likelihood of all tokens of a batch of chunks, by TRL's SFTTrainer, which never holds the logits
 of all tokens at once. The corpus must have been cut by the tokenizer of the model.
 
-Logged beside the loss: TRL's entropy and token accuracy; after each checkpoint `eval_corpus_loss` on the corpus's
-validation part, and the metrics on PolyFact's validation split as everywhere.
+Logged with the loss: TRL's entropy and token accuracy; after each evaluated checkpoint `eval_corpus_loss` on the
+corpus's validation part, and the metrics on PolyFact's validation split that all trainers log.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from baselines.corpus import tokenizer_digest
-from baselines.training.config import ConfigFile, Overwrite, Section, Settings, TrainingConfig, load_config
+from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest, read_json
+from polyfact_dataset.config.base import Section
 
 
 class CorpusConfig(Section):
-    """A folder that `baselines.corpus` wrote."""
+    """A folder written by `baselines.corpus`."""
 
     folder: Path
-    # Chunks of the validation part to take the loss of; None for all.
+    # Chunks of the validation part to compute the loss on; None for all.
     validation_chunks: int | None = None
 
 
@@ -35,6 +37,8 @@ class CptConfig(TrainingConfig):
     """A batch counts chunks. `dataset` is for evaluation alone."""
 
     method: ClassVar[str] = "cpt"
+    description: ClassVar[str] = "continual pretraining"
+    unit: ClassVar[str] = "chunks"
 
     corpus: CorpusConfig
 
@@ -55,11 +59,11 @@ def check_corpus(folder: Path, tokenizer: Any) -> dict[str, Any]:
     if report["tokenizer"]["sha256"] != tokenizer_digest(tokenizer):
         raise ConfigError(
             f"corpus {folder} was cut by the tokenizer of {report['tokenizer']['name']}, not by this model's; "
-            "make it anew with python -m baselines.corpus --tokenizer"
+            "rebuild it with python -m baselines.corpus --tokenizer"
         )
-    for split, wanted in report["files"].items():
-        if digest(folder / f"{split}.parquet") != wanted:
-            raise DataError(f"{folder / split}.parquet is not the file of its report.json; make the corpus anew")
+    for split, expected in report["files"].items():
+        if digest(folder / f"{split}.parquet") != expected:
+            raise DataError(f"{folder / split}.parquet differs from its digest in report.json; rebuild the corpus")
     return report
 
 
@@ -82,7 +86,7 @@ def make_trainer(run: Run, config: CptConfig) -> Any:
 def train(config: CptConfig, overwrite: bool = False) -> Path:
     """Trains and returns the folder of the final model or adapter."""
     run = Run.start(config, overwrite)
-    return run.train(make_trainer(run, config))
+    return fit(run, make_trainer(run, config))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

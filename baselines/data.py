@@ -1,14 +1,13 @@
 """Rows of a release for training and evaluation: from a folder or the Hub, for any of its languages.
 
 `load` reads multiple-choice facts (configs `parallel` and `clean`), `load_open` questions without options (config
-`open`). Rows stay in Arrow, memory-mapped by `datasets`; a row is decoded when it is asked for.
+`open`). Only the needed columns of the needed languages are read, into Arrow; a row is decoded on access.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +15,12 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from polyfact_dataset.common.errors import ConfigError, DataError, PolyFactError, RetryableError
-from polyfact_dataset.common.files import digest_json, read_json
+from polyfact_dataset.catalog.language import known
+from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.files import digest_json, readable
+from polyfact_dataset.release.reader import config_files, locate, read_manifest
 from polyfact_dataset.schema import OPTIONS
 
 
@@ -70,12 +72,23 @@ class _HasId(Protocol):
 
 Row = TypeVar("Row", bound=_HasId)
 _IDS = ("fact_id", "subject_id", "property_id", "object_id")
+_ATTRIBUTES = ("domain", "popularity", "subject_articles")
 _BATCH_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What the results of a fact are split by. `subject_labels` are by language code."""
+
+    domain: str | None
+    popularity: int | None
+    subject_articles: list[str] | None
+    subject_labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from. `revision` is the Hub's commit, `content` the release's own digest, where known."""
+    """Where rows come from. `revision` is the Hub's commit (None for a folder), `content` the release's digest."""
 
     source: str
     config: str
@@ -127,7 +140,7 @@ class Rows(Sequence[Row], Generic[Row]):
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """Language code -> SHA-256 of ids and items in that language, in order: equal where two runs saw the same."""
+        """Language code -> SHA-256 of ids and items in that language, in order: equal for equal items."""
         ids = self.table.column("fact_id").to_pylist()
         column = self.table.column("translations").combine_chunks()
         return {code: digest_json([ids, column.field(code).to_pylist()]) for code in self.languages}
@@ -161,14 +174,14 @@ def load(
     languages: Sequence[str] | None = None,
     revision: str | None = None,
 ) -> Rows[Fact]:
-    """The facts of a release, `source` being its folder or its id on the Hub; all its languages unless told.
+    """The facts of a release, `source` being its folder or its id on the Hub; by default in all its languages.
 
-    Raises `ConfigError` for a source, config, split or language that is not there, `DataError` for a split without
+    Raises `ConfigError` for an unknown source, config, split or language, `DataError` for a split without
     rows and for a dataset without `option_ids`, whose options cannot be aligned across languages.
     """
     needed = ("question", *OPTIONS, "option_ids", "answer_index")
-    builder = _open(str(source), config, revision)
-    return Rows(*_table(builder, str(source), split, languages, revision, needed), decode=_fact)
+    opened = _Config.open(str(source), config, revision)
+    return Rows(*opened.table(split, languages, needed), decode=_fact)
 
 
 def load_open(
@@ -180,14 +193,14 @@ def load_open(
 ) -> Rows[OpenFact]:
     """Questions with their accepted answers; raises as `load` does."""
     needed = ("question", "answer", "accepted_answers")
-    builder = _open(str(source), config, revision)
-    return Rows(*_table(builder, str(source), split, languages, revision, needed), decode=_open_fact)
+    opened = _Config.open(str(source), config, revision)
+    return Rows(*opened.table(split, languages, needed), decode=_open_fact)
 
 
 def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]]]:
     """Language code -> entity -> its accepted names, over all answers of `facts`.
 
-    The distractors of a split are golds of other facts of that split, so their names are found here too.
+    The distractors of a split are golds of other facts of that split, so the result covers them too.
     """
     names: dict[str, dict[str, tuple[str, ...]]] = {code: {} for code in facts.languages}
     for fact in facts:
@@ -196,145 +209,134 @@ def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]
     return names
 
 
+def languages_of(source: str | Path) -> tuple[str, ...]:
+    """The languages of a release folder; for one on the Hub, which is not fetched, all that have a language file."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return known()
+    return tuple(read_manifest(folder)["build"]["config"]["languages"])
+
+
 def load_answers(source: str | Path, languages: Sequence[str], revision: str | None = None) -> dict[str, list[str]]:
     """Language code -> every accepted name of every answer of a release, over all splits of config `open`."""
     names: dict[str, list[str]] = {code: [] for code in languages}
-    builder = _open(str(source), "open", revision)
-    for split in _splits(builder):
-        table, _, _ = _table(builder, str(source), split, languages, revision, ("accepted_answers",))
+    opened = _Config.open(str(source), "open", revision)
+    for split in opened.files:
+        table, _, _ = opened.table(split, languages, ("accepted_answers",))
         answers = table.group_by("object_id", use_threads=False).aggregate([([], "count_all")])
         first = pc.index_in(answers["object_id"], value_set=table["object_id"].combine_chunks())
-        chosen = table.take(first)["translations"].combine_chunks()
+        translations = table.take(first)["translations"].combine_chunks()
         for code in languages:
-            names[code] += pc.list_flatten(chosen.field(code).field("accepted_answers")).to_pylist()
+            names[code] += pc.list_flatten(translations.field(code).field("accepted_answers")).to_pylist()
     return names
 
 
 def load_labels(
     source: str | Path, config: str, split: str, languages: Sequence[str], revision: str | None = None
 ) -> dict[str, list[tuple[str, str, str]]]:
-    """Language code -> (relation, subject, answer) of every fact in the language's words, for those it has."""
+    """Language code -> (relation, subject, answer) labels of every fact, for the `languages` that the release has."""
     needed = ("subject_label", "answer_text")
-    builder = _open(str(source), config, revision)
-    table, _, there = _table(builder, str(source), split, None, revision, needed)
+    table, _, available = _Config.open(str(source), config, revision).table(split, None, needed)
     column, relations = table["translations"].combine_chunks(), table["property_id"].to_pylist()
     return {
         code: list(zip(relations, *(column.field(code).field(name).to_pylist() for name in needed)))
-        for code in there
+        for code in available
         if code in languages
     }
 
 
-def _table(
-    builder: Any, source: str, split: str, languages: Sequence[str] | None, revision: str | None, needed: Sequence[str]
-) -> tuple[pa.Table, Origin, tuple[str, ...]]:
-    """The ids and, of each language, the needed fields, after checking that all of them are there."""
-    dataset, found_revision = _read(builder, source, split)
-    config = builder.config.name
-    table: pa.Table = dataset.with_format("arrow")[:]
-    where = f"config {config!r} of {source}"
-    if "translations" not in table.column_names or "fact_id" not in table.column_names:
+def load_attributes(
+    source: str | Path, split: str, languages: Sequence[str], revision: str | None = None
+) -> dict[str, Attributes]:
+    """`fact_id` -> what the results of a fact are split by, for every fact of a split. Missing columns give None."""
+    opened = _Config.open(str(source), "parallel", revision)
+    attributes: dict[str, Attributes] = {}
+    for path in opened.files.get(split, ()):
+        schema = pq.read_schema(path)
+        kind = schema.field("translations").type
+        labelled = [code for code in languages if _has(kind, code) and _has(kind.field(code).type, "subject_label")]
+        columns = ["fact_id", *(name for name in _ATTRIBUTES if name in schema.names)]
+        columns += [f"translations.{code}.subject_label" for code in labelled]
+        for row in pq.ParquetFile(path).read(columns=columns).to_pylist():
+            labels = {code: row["translations"][code]["subject_label"] for code in labelled}
+            domain, popularity, articles = (row.get(name) for name in _ATTRIBUTES)
+            attributes[row["fact_id"]] = Attributes(domain, popularity, articles, labels)
+    return attributes
+
+
+def _has(kind: pa.DataType, name: str) -> bool:
+    return bool(pa.types.is_struct(kind)) and kind.get_field_index(name) >= 0
+
+
+@dataclass(frozen=True)
+class _Config:
+    """One config of a release: the files of its splits, the Hub's commit and the release's content digest."""
+
+    source: str
+    name: str
+    files: dict[str, list[Path]]
+    revision: str | None
+    content: str
+
+    @staticmethod
+    def open(source: str, config: str, revision: str | None) -> _Config:
+        """Finds the files, fetching from the Hub those that the config needs."""
+        if not source:
+            raise ConfigError("the name of the dataset is empty; pass a release folder or an id on the Hub")
+        local = Path(source).is_dir()
+        name = source if local or not revision else f"{source}@{revision}"
+        folder = locate(name, ())
+        manifest = read_manifest(folder)
+        paths = (path for paths in manifest["configs"].get(config, {}).values() for path in paths)
+        folder = locate(name, sorted({path.split("/")[1] for path in paths}))
+        files = config_files(folder, config, manifest)
+        return _Config(source, config, files, None if local else folder.name, manifest["content"])
+
+    def table(
+        self, split: str, languages: Sequence[str] | None, needed: Sequence[str]
+    ) -> tuple[pa.Table, Origin, tuple[str, ...]]:
+        """The ids and, of each language, the `needed` fields, after checking that all of them exist."""
+        where = f"config {self.name!r} of {self.source}"
+        if split not in self.files:
+            raise ConfigError(f"{where} has no split {split!r}; it has {', '.join(self.files)}")
+        paths = self.files[split]
+        with readable(paths[0]):
+            chosen = _chosen_languages(pq.read_schema(paths[0]), where, languages, needed)
+        wanted = [*_IDS, *(f"translations.{code}.{name}" for code in chosen for name in needed)]
+        tables = []
+        for path in paths:
+            with readable(path):
+                tables.append(pq.ParquetFile(path).read(columns=wanted))
+        table = pa.concat_tables(tables)
+        if not len(table):
+            raise DataError(f"split {split!r} of {where} is empty")
+        column = table.column("translations").combine_chunks()
+        structs = [
+            pa.StructArray.from_arrays([column.field(code).field(name) for name in needed], names=list(needed))
+            for code in chosen
+        ]
+        translations = pa.StructArray.from_arrays(structs, names=list(chosen))
+        kept = pa.table({**{name: table.column(name) for name in _IDS}, "translations": translations})
+        return kept, Origin(self.source, self.name, split, self.revision, self.content), chosen
+
+
+def _chosen_languages(
+    schema: pa.Schema, where: str, languages: Sequence[str] | None, needed: Sequence[str]
+) -> tuple[str, ...]:
+    """The languages to read. Raises for rows that are not parallel, an unknown language and a missing field."""
+    if "translations" not in schema.names or "fact_id" not in schema.names:
         raise ConfigError(f"{where} holds no parallel rows; use config clean, parallel or open, with --languages")
-    kind = table.schema.field("translations").type
-    there = tuple(field.name for field in kind)
-    unknown = [code for code in languages or () if code not in there]
+    kind = schema.field("translations").type
+    available = tuple(field.name for field in kind)
+    unknown = [code for code in languages or () if code not in available]
     if unknown:
-        raise ConfigError(f"{where} has no language {', '.join(unknown)}; it has {', '.join(there)}")
-    chosen = tuple(languages or there)
+        raise ConfigError(f"{where} has no language {', '.join(unknown)}; it has {', '.join(available)}")
+    chosen = tuple(languages or available)
     for code in chosen:
-        fields = {field.name for field in kind.field(code).type}
-        lacking = [name for name in needed if name not in fields]
+        lacking = [name for name in needed if not _has(kind.field(code).type, name)]
         if lacking:
             raise DataError(
                 f"{where}: translations.{code} lacks {', '.join(lacking)}; "
                 "choose another --config, or a release that this project built"
             )
-    if not len(table):
-        raise DataError(f"split {split!r} of {where} is empty")
-    column = table.column("translations").combine_chunks()
-    structs = [
-        pa.StructArray.from_arrays([column.field(code).field(name) for name in needed], names=list(needed))
-        for code in chosen
-    ]
-    translations = pa.StructArray.from_arrays(structs, names=list(chosen))
-    kept = pa.table({**{name: table.column(name) for name in _IDS}, "translations": translations})
-    return kept, Origin(source, config, split, found_revision, _content(source, found_revision)), chosen
-
-
-@contextmanager
-def _reading(source: str) -> Iterator[None]:
-    """Turns what `datasets` and the Hub raise into our errors."""
-    from datasets.exceptions import DatasetGenerationError
-    from datasets.utils.logging import disable_progress_bar
-    from huggingface_hub.errors import HfHubHTTPError
-
-    disable_progress_bar()
-    try:
-        yield
-    except PolyFactError:
-        raise
-    except DatasetGenerationError as error:
-        cause = error.__cause__ or error
-        raise DataError(f"dataset {source} has a file that is damaged or holds no rows: {cause}") from error
-    except (FileNotFoundError, ValueError) as error:
-        raise ConfigError(f"dataset {source} cannot be read: {error}") from error
-    except (ConnectionError, HfHubHTTPError) as error:
-        raise RetryableError(f"dataset {source} is no folder, and cannot be fetched now: {error}") from error
-
-
-def _open(source: str, config: str, revision: str | None) -> Any:
-    """The builder of `datasets` for a config. Raises `ConfigError` when there is no such source or config.
-
-    Opened once for all that is asked of it: to read a release's card again takes longer than to read a split.
-    """
-    from datasets import get_dataset_config_names, load_dataset_builder
-
-    if not source:
-        raise ConfigError("the name of the dataset is empty; give a release folder or an id on the Hub")
-    with _reading(source):
-        try:
-            builder = load_dataset_builder(source, config, revision=revision)
-            if builder.builder_configs:
-                return builder
-        except ValueError as error:
-            builder, reason = None, error
-        # Among files without configs `datasets` takes any name; among configs it does not tell theirs.
-        configs = get_dataset_config_names(source, revision=revision)
-        if config not in configs:
-            raise ConfigError(f"{source} has no config {config!r}; it has {', '.join(configs)}")
-        if builder is None:
-            raise reason
-        return builder
-
-
-def _splits(builder: Any) -> list[str]:
-    """The splits of a config, before any of its files is fetched."""
-    return [str(name) for name in builder.info.splits or builder.config.data_files or ()]
-
-
-def _read(builder: Any, source: str, split: str) -> tuple[Any, str | None]:
-    """The split through `datasets`, and the Hub's commit when it is from there."""
-    splits = _splits(builder)
-    if split not in splits:
-        name = builder.config.name
-        raise ConfigError(f"config {name!r} of {source} has no split {split!r}; it has {', '.join(splits)}")
-    with _reading(source):
-        builder.download_and_prepare()
-        dataset = builder.as_dataset(split=split)
-    checksums = [name for name in dataset.info.download_checksums or {} if name.startswith("hf://") and "@" in name]
-    return dataset, checksums[0].partition("@")[2].partition("/")[0] if checksums else None
-
-
-def _content(source: str, revision: str | None) -> str | None:
-    """The digest that the release's manifest names, or None where there is no manifest."""
-    if Path(source).is_dir():
-        path = Path(source) / "manifest.json"
-    else:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
-
-        try:
-            path = Path(hf_hub_download(source, "manifest.json", repo_type="dataset", revision=revision))
-        except EntryNotFoundError:
-            return None
-    return str(read_json(path)["content"]) if path.is_file() else None
+    return chosen

@@ -9,7 +9,7 @@ by the model with its adapter off,
     r_l = (pi_c - ref_c) - (pi_r - ref_r)        o_l = ref_c - ref_r        in language l
     L   = |r_1 - o_2 / beta| + |r_2 - beta * o_1|
 
-A batch counts facts. Logits are computed where names are predicted only. Logged beside the loss: both terms, and
+A batch counts facts. Logits are computed only where names are predicted. Logged with the loss: both terms, and
 `agreement`, the share of facts for which both languages prefer the same of the two.
 """
 
@@ -18,15 +18,17 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from baselines.data import Fact, Rows
-from baselines.prompts import Style, answers, item_prompt
+from baselines.prompts import Prompt, Style, answers, item_prompt
+from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from polyfact_dataset.common.errors import ConfigError
 
@@ -38,6 +40,7 @@ class DcoConfig(TrainingConfig):
     """A batch counts facts."""
 
     method: ClassVar[str] = "dco"
+    description: ClassVar[str] = "direct consistency optimisation"
 
     beta: float = Field(default=1.0, gt=0)
     prompt: Style = "paper"
@@ -71,20 +74,30 @@ def draw(fact: Fact, languages: Sequence[str], seed: int) -> tuple[tuple[str, st
 class Collator:
     """Facts -> (4 B, T) tensors, padded on the left so that answers end together: language outside, entity inside."""
 
-    def __init__(self, tokenizer: Any, languages: Sequence[str], style: Style, seed: int, max_tokens: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        languages: Sequence[str],
+        style: Style,
+        seed: int,
+        max_tokens: int,
+        wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+    ) -> None:
+        """`wrap` puts a prompt into a chat template."""
         self.tokenizer = tokenizer
         self.languages = tuple(languages)
         self.style = style
         self.seed = seed
         self.max_tokens = max_tokens
+        self.wrap = wrap
 
     def _requests(self, fact: Fact) -> Any:
-        from baselines.evaluate.scoring import Request
+        from baselines.evaluate.engines import Request
 
         languages, entities = draw(fact, self.languages, self.seed)
         for code in languages:
             item = fact.items[code]
-            asked = item_prompt(self.style, code, item)
+            asked = self.wrap(item_prompt(self.style, code, item))
             names = answers(self.style, item.options)
             texts = tuple(asked.separator + names[item.option_ids.index(entity)] for entity in entities)
             yield Request(f"fact {fact.fact_id} in {code}", asked.text, texts)
@@ -118,9 +131,9 @@ def answer_logprobs(network: Any, batch: dict[str, torch.Tensor]) -> torch.Tenso
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids")}
     logits = network(**inputs, logits_to_keep=longest + 1, use_cache=False).logits[:, :-1].float()
     labels = labels[:, -longest:]
-    there = labels != -100
+    scored = labels != -100
     picked = logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
-    total: torch.Tensor = (picked * there).sum(-1)
+    total: torch.Tensor = (picked * scored).sum(-1)
     return total
 
 
@@ -129,10 +142,10 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
     import torch
     from transformers import Trainer
 
-    from baselines.training.meters import Logged, Meters
+    from baselines.training.metric_logging import MetricLogging, RunningMeans
 
-    class DcoTrainer(Logged, Trainer):  # type: ignore[misc]
-        meters = Meters()
+    class DcoTrainer(MetricLogging, Trainer):  # type: ignore[misc]
+        means = RunningMeans()
 
         def compute_loss(
             self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
@@ -143,9 +156,9 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
             policy = answer_logprobs(model, inputs).view(-1, 2, 2)
             first, second = dco_loss(policy, reference, config.beta)
             prefers = policy[..., 0] > policy[..., 1]
-            self.meters.add("loss_first", first)
-            self.meters.add("loss_second", second)
-            self.meters.add("agreement", (prefers[:, 0] == prefers[:, 1]).float())
+            self.means.add("loss_first", first)
+            self.means.add("loss_second", second)
+            self.means.add("agreement", (prefers[:, 0] == prefers[:, 1]).float())
             loss: torch.Tensor = (first + second).mean()
             return loss
 
@@ -154,9 +167,9 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
     longest = run.network.config.get_text_config().max_position_embeddings
     return DcoTrainer(
         model=run.network,
-        args=run.arguments(label_names=["answers"]),
+        args=training_arguments(run, label_names=["answers"]),
         train_dataset=facts,
-        data_collator=Collator(run.tokenizer, run.languages, config.prompt, config.seed, longest),
+        data_collator=Collator(run.tokenizer, run.languages, config.prompt, config.seed, longest, run.prompt),
         processing_class=run.tokenizer,
     )
 
@@ -164,7 +177,7 @@ def make_trainer(run: Run, config: DcoConfig, facts: Rows[Fact]) -> Any:
 def train(config: DcoConfig, overwrite: bool = False) -> Path:
     """Trains and returns the folder of the final adapter."""
     run = Run.start(config, overwrite)
-    return run.train(make_trainer(run, config, run.facts()))
+    return fit(run, make_trainer(run, config, run.facts()))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

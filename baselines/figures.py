@@ -5,8 +5,8 @@ Lines differ in colour, dash and marker; heat maps use perceptually uniform maps
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,26 +14,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from polyfact_dataset.common import plot_style
 from polyfact_dataset.common.files import atomic
+from polyfact_dataset.common.plot_style import COLOURS, MARKERS
 
-# Okabe and Ito (2008).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 DASHES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "//", "..", "xx", "--", "++", "\\\\", "oo")
 PNG_DPI = 200
-# No dates and no random ids: equal numbers give equal files.
-_STYLE = {
-    "font.size": 9,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.25,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "polyfact",
-    "svg.fonttype": "path",
-}
+# What differs from the house style: text as paths, since these figures go into papers.
+_STYLE = {"axes.grid": True, "figure.constrained_layout.use": True, "svg.fonttype": "path"}
 
 
 @dataclass(frozen=True)
@@ -45,14 +34,9 @@ class Figure:
     drawn: Any
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """The house style for what is drawn inside; nothing is shown on a screen."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    with matplotlib.rc_context(_STYLE):
-        yield
+def style() -> AbstractContextManager[None]:
+    """The house style for what is drawn inside; opens no window."""
+    return plot_style.style(**_STYLE)
 
 
 def canvas(

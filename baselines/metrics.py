@@ -1,11 +1,12 @@
 """The measures of accuracy, consistency and calibration, as pure functions on arrays.
 
-Shapes: N facts, L languages, n options. Options stand in one common order for all languages (aligned by entity),
+Shapes: N facts, L languages, n options. Options are in one common order for all languages (aligned by entity),
 which also decides ties: the lower option wins. Shares are fractions in [0, 1].
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ Ints = NDArray[np.int64]
 
 # The paper's grouping of its twelve languages (section 5.1): all others are high-resource.
 LOW_LANGUAGES = ("id", "bn", "sw")
+# KLAR's languages that the paper trained on (its Table 10).
+KLAR_TRAINED = ("en", "es", "fr", "ru", "zh", "ja", "ar")
 NORMALISATIONS = ("byte", "sum", "token", "char")
 
 
@@ -60,8 +63,8 @@ def pairwise_agreement(chosen: ArrayLike) -> Floats:
 
 
 def rankc_weights(n: int) -> Floats:
-    """w_j = exp(n - j) / sum_k exp(n - k), j from 1 (Qi et al., EMNLP 2023)."""
-    powers = np.exp(n - np.arange(1, n + 1, dtype=np.float64))
+    """w_j = exp(n - j) / sum_k exp(n - k), j from 1 (Qi et al., EMNLP 2023); computed as exp(1 - j), for any n."""
+    powers = np.exp(1 - np.arange(1, n + 1, dtype=np.float64))
     return np.asarray(powers / powers.sum(), np.float64)
 
 
@@ -76,23 +79,47 @@ def rankc_chance(n: int) -> float:
     return float((rankc_weights(n) * np.arange(1, n + 1) / n).sum())
 
 
+def _positions(scores: ArrayLike) -> Ints:
+    """(..., n) scores -> the position of each option in the ranking, from 0."""
+    return np.argsort(ranking(scores), axis=-1)
+
+
+def _overlap(first: Ints, second: Ints) -> Floats:
+    """(N, n) positions in two rankings -> (N,): sum_j w_j * |top_j & top_j'| / j."""
+    # An option is among the top j of both rankings when both positions are below j.
+    later = np.maximum(first, second)
+    count, n = later.shape
+    flat = later + n * np.arange(count)[:, None]
+    overlap = np.bincount(flat.ravel(), minlength=count * n).reshape(count, n).cumsum(axis=1)
+    return np.asarray((overlap * (rankc_weights(n) / np.arange(1, n + 1))).sum(axis=1), np.float64)
+
+
 def rankc_items(first: ArrayLike, second: ArrayLike) -> Floats:
     """(N, n) scores in two languages -> (N,): sum_j w_j * |top_j(l) & top_j(l')| / j of each item."""
-    # place[i, o] = position of option o in the ranking; o is among the top j of both when both places are below j.
-    places = [np.argsort(ranking(scores), axis=-1) for scores in (first, second)]
-    later = np.maximum(*places)
-    n = later.shape[1]
-    depth = np.arange(1, n + 1)
-    overlap = (later[:, :, None] < depth).sum(axis=1)
-    return np.asarray((overlap * (rankc_weights(n) / depth)).sum(axis=1), np.float64)
+    return _overlap(_positions(first), _positions(second))
 
 
 def rankc_pairs(scores: ArrayLike) -> Floats:
-    """(N, L, n) scores -> (N, L * (L - 1) / 2): RankC of each item for each pair of languages, (0, 1), (0, 2), ..."""
+    """(N, L, n) scores -> (N, L * (L - 1) / 2): RankC of each item for each pair of languages, (0, 1), (0, 2), ...
+
+    Items may have fewer than n options: the rest are NaN, in all languages alike.
+    """
     values = np.asarray(scores, np.float64)
     rows, columns = np.triu_indices(values.shape[1], k=1)
-    pairs = [rankc_items(values[:, a], values[:, b]) for a, b in zip(rows, columns)]
-    return np.stack(pairs, axis=1) if pairs else np.empty((len(values), 0))
+    result = np.empty((len(values), len(rows)))
+    sizes = option_counts(values)
+    for size in np.unique(sizes):
+        group = sizes == size
+        positions = _positions(values[group, :, :size])
+        for pair, (one, other) in enumerate(zip(rows, columns)):
+            result[group, pair] = _overlap(positions[:, one], positions[:, other])
+    return result
+
+
+def option_counts(scores: ArrayLike) -> Ints:
+    """(N, L, n) scores, NaN where an item has no such option -> (N,) options of each item."""
+    present = ~np.isnan(np.asarray(scores, np.float64))
+    return np.asarray(present.any(axis=1).sum(axis=1), np.int64)
 
 
 def rankc(scores: ArrayLike) -> Floats:
@@ -114,7 +141,7 @@ def off_diagonal_mean(matrix: ArrayLike) -> float:
 def gen_score(model: ArrayLike, base: ArrayLike) -> float:
     """Mean over languages of (Acc(model) - Acc(base)) / (1 - Acc(base)): the share of the remaining room filled.
 
-    Source: the RL study (ICLR 2026, hdrG6SaTcA). Accuracies are fractions; a base of 1 leaves no room: NaN.
+    Source: the RL study (ICLR 2026, hdrG6SaTcA). Accuracies are fractions; NaN where the base has accuracy 1.
     """
     new, old = np.asarray(model, np.float64), np.asarray(base, np.float64)
     if (old >= 1).any():
@@ -131,16 +158,30 @@ def groups(languages: Sequence[str], low: Sequence[str] = LOW_LANGUAGES) -> dict
     return {name: codes for name, codes in split.items() if codes}
 
 
+def language_groups(kind: str, languages: Sequence[str]) -> dict[str, list[str]]:
+    """The paper's groups: `trained` and `held_out` for KLAR, `high` and `low` elsewhere; each where it is not empty."""
+    if not kind.startswith("klar"):
+        return groups(languages)
+    split = {
+        "trained": [code for code in languages if code in KLAR_TRAINED],
+        "held_out": [code for code in languages if code not in KLAR_TRAINED],
+    }
+    return {name: codes for name, codes in split.items() if codes}
+
+
 def group_means(values: Mapping[str, float], members: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Plain mean over the languages of each group."""
     return {name: float(np.mean([values[code] for code in codes])) for name, codes in members.items()}
 
 
 def option_distribution(scores: ArrayLike) -> Floats:
-    """Softmax over the options (last axis)."""
+    """Softmax over the options (last axis); an option that is NaN has probability 0, an item without any is NaN."""
     values = np.asarray(scores, np.float64)
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float64)
+    filled = np.where(np.isnan(values), -np.inf, values)
+    highest = filled.max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(filled - highest)
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float64)
 
 
 def calibration(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> tuple[float, Floats, Floats, Ints]:
@@ -149,65 +190,151 @@ def calibration(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> tu
     Returns the error and, per bin, mean confidence, accuracy (NaN where empty) and size.
     """
     sure, right = np.asarray(confidence, np.float64).ravel(), np.asarray(correct, np.float64).ravel()
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    size = np.bincount(place, minlength=bins)
+    bin_index = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    size = np.bincount(bin_index, minlength=bins)
     with np.errstate(invalid="ignore"):
-        mean_sure = np.bincount(place, weights=sure, minlength=bins) / size
-        mean_right = np.bincount(place, weights=right, minlength=bins) / size
+        mean_sure = np.bincount(bin_index, weights=sure, minlength=bins) / size
+        mean_right = np.bincount(bin_index, weights=right, minlength=bins) / size
     error = float(np.nansum(np.abs(mean_sure - mean_right) * size) / max(len(sure), 1))
     return error, mean_sure, mean_right, size
 
 
-# ---------------------------------------------------------------- uncertainty, over facts
+# ---------------------------------------------------------------- measures as functions of means over facts
+#
+# Each of these is `value(mean over facts of terms)`: `..._terms` gives (N, K) numbers per fact, `..._value` maps their
+# means (..., K) to the measure. So one matrix of resampled weights gives the bootstrap of all measures at once.
 
 
-def _columns(values: ArrayLike) -> tuple[Floats, Floats]:
-    """(N, K) values with NaN for what is lacking -> values with 0 there, and a mask of what is there."""
-    matrix = np.asarray(values, np.float64)
-    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
-    there = ~np.isnan(matrix)
-    return np.where(there, matrix, 0.0), there.astype(np.float64)
+def pairs_of(languages: int) -> tuple[Ints, Ints]:
+    """The pairs of different languages, (0, 1), (0, 2), ..., as two arrays of L * (L - 1) / 2 columns."""
+    rows, columns = np.triu_indices(languages, k=1)
+    return rows, columns
 
 
-def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 42) -> Floats:
-    """Column means over resampled facts: (N, K) -> (resamples, K). NaN marks a fact that a column lacks.
+def kappa_p_terms(distribution: Floats, gold: Ints) -> Floats:
+    """(N, L, n) option probabilities and (N, L) golds -> terms of kappa_p: per pair, per language, and 1 / (n - 1)."""
+    rows, columns = pairs_of(distribution.shape[1])
+    together = np.einsum("npo,npo->np", distribution[:, rows], distribution[:, columns])
+    on_gold = np.take_along_axis(distribution, gold[:, :, None], axis=2)[:, :, 0]
+    others = (distribution > 0).any(axis=1).sum(axis=1) - 1.0
+    return np.column_stack([together, on_gold, 1 / np.maximum(others, 1)])
 
-    The facts are resampled, never single (fact, language) rows, and the draws depend on N and seed alone: two runs
-    over the same facts are resampled in pairs.
+
+def kappa_p_value(means: Floats) -> Floats:
+    """Mean over pairs of languages of kappa_p, the agreement beyond what equal accuracies explain (arXiv 2502.04313).
+
+    c_obs = mean_x sum_o p_l(o) p_m(o); with a the mean probability of the gold,
+    c_exp = a_l a_m + (1 - a_l)(1 - a_m) / (n - 1); kappa_p = (c_obs - c_exp) / (1 - c_exp). Across languages as in
+    arXiv 2509.04032. Deviation: where n differs between facts, the mean of 1 / (n - 1) takes its place.
     """
-    filled, there = _columns(values)
-    rng = np.random.default_rng([seed, len(filled)])
-    result = np.empty((resamples, filled.shape[1]))
-    step = max(1, 4_000_000 // max(len(filled), 1))
-    for start in range(0, resamples, step):
-        rows = slice(start, min(start + step, resamples))
-        size = rows.stop - start
-        counts = rng.multinomial(len(filled), np.full(len(filled), 1 / len(filled)), size=size).astype(np.float64)
-        weight = counts @ there
-        result[rows] = np.where(weight > 0, (counts @ filled) / np.maximum(weight, 1), np.nan)
-    return result
+    languages = _languages_of(means.shape[-1] - 1, own_terms=1)
+    rows, columns = pairs_of(languages)
+    observed = means[..., : len(rows)]
+    accuracy_ = means[..., len(rows) : len(rows) + languages]
+    one, other = accuracy_[..., rows], accuracy_[..., columns]
+    expected = one * other + (1 - one) * (1 - other) * means[..., -1:]
+    return _nanmean((observed - expected) / (1 - expected))
 
 
-def interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of resampled statistics."""
-    low, high = np.nanquantile(np.asarray(samples, np.float64), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def jaccard_terms(correct: Floats) -> Floats:
+    """(N, L) correctness -> per pair of languages, both correct; and per language, correct."""
+    rows, columns = pairs_of(correct.shape[1])
+    return np.column_stack([correct[:, rows] * correct[:, columns], correct])
 
 
-def permutation_test(first: ArrayLike, second: ArrayLike, resamples: int = 5000, seed: int = 42) -> tuple[float, float]:
-    """Paired test between two runs over the same facts: (N, K) each -> (difference, two-sided p).
+def jaccard_value(means: Floats) -> Floats:
+    """Mean over pairs of languages of |A & B| / |A | B|, A and B the facts correct in each; NaN where both are empty.
 
-    The statistic is the mean over columns (languages) of the column means of first - second. Under the null the
-    two runs can be exchanged fact by fact, in all columns at once.
+    Source: Jaccard (1901), as used for overlap of correct sets by Qi et al. (EMNLP 2023, section 2).
     """
-    difference, there = _columns(np.asarray(first, np.float64) - np.asarray(second, np.float64))
-    weights = difference / np.maximum(there.sum(axis=0), 1)
-    per_fact = weights.mean(axis=1)
-    observed = float(per_fact.sum())
-    rng = np.random.default_rng([seed, len(per_fact)])
-    extreme = 0
-    step = max(1, 4_000_000 // max(len(per_fact), 1))
-    for start in range(0, resamples, step):
-        signs = rng.integers(0, 2, (min(step, resamples - start), len(per_fact)), dtype=np.int8) * 2 - 1
-        extreme += int((np.abs(signs @ per_fact) >= abs(observed) - 1e-12).sum())
-    return observed, (extreme + 1) / (resamples + 1)
+    languages = _languages_of(means.shape[-1], own_terms=1)
+    rows, columns = pairs_of(languages)
+    both, single = means[..., : len(rows)], means[..., len(rows) :]
+    either = single[..., rows] + single[..., columns] - both
+    return _nanmean(_divide(both, either))
+
+
+def transfer_terms(correct: Floats, source: Ints) -> Floats:
+    """(N, L) correctness and (N,) source languages -> target pairs, pairs with both correct, pairs of a correct source.
+
+    The pair of a source with itself is left out. A fact whose source is -1 has none and counts nowhere.
+    """
+    known = source >= 0
+    at_source = np.take_along_axis(correct, np.maximum(source, 0)[:, None], axis=1)[:, 0] * known
+    targets = correct.sum(axis=1) - at_source
+    pairs = known * (correct.shape[1] - 1.0)
+    return np.column_stack([pairs, at_source * targets, at_source * pairs])
+
+
+def overall_transfer_value(means: Floats) -> Floats:
+    """ECLeKTic's overall transfer (arXiv 2502.21228): pairs with source and target correct / all pairs."""
+    return _divide(means[..., 1], means[..., 0])
+
+
+def conditional_transfer_value(means: Floats) -> Floats:
+    """P(correct in m | correct in the source), over all targets m: transfer of ECLeKTic (arXiv 2502.21228)."""
+    return _divide(means[..., 1], means[..., 2])
+
+
+def fleiss_terms(correct: Floats) -> Floats:
+    """(N, L) correctness -> agreement P_i of the languages as raters of a fact, and the share of correct ones."""
+    languages = correct.shape[1]
+    right = correct.sum(axis=1)
+    wrong = languages - right
+    agreement = (right * (right - 1) + wrong * (wrong - 1)) / (languages * (languages - 1))
+    return np.column_stack([agreement, right / languages])
+
+
+def fleiss_value(means: Floats) -> Floats:
+    """Fleiss' kappa (1971) with languages as raters of correctness (arXiv 2502.17407); NaN where all are equal.
+
+    kappa = (P - P_e) / (1 - P_e), P the mean of P_i, P_e = p^2 + (1 - p)^2.
+    """
+    expected = means[..., 1] ** 2 + (1 - means[..., 1]) ** 2
+    return _divide(means[..., 0] - expected, 1 - expected)
+
+
+def variance_terms(samples: Floats) -> Floats:
+    """(N, L, S) correctness of S samples -> per language, unbiased variance; per pair, unbiased squared difference."""
+    count = samples.shape[2]
+    mean = samples.mean(axis=2)
+    variance = mean * (1 - mean) * count / (count - 1)
+    rows, columns = pairs_of(samples.shape[1])
+    squared = (mean[:, rows] - mean[:, columns]) ** 2 - (variance[:, rows] + variance[:, columns]) / count
+    return np.column_stack([squared, variance])
+
+
+def variance_share_value(means: Floats) -> Floats:
+    """Share of the disagreement between languages that is variance of the samples, mean over pairs (arXiv 2510.15551).
+
+    For single samples c_l, c_m: E[(c_l - c_m)^2] = (p_l - p_m)^2 + v_l + v_m, a squared bias and two variances; the
+    share is (v_l + v_m) / E[...]. 1: languages differ by chance alone; 0: each sample of a language is the same.
+    Deviation: the paper fits a model of the responses; here the split is of the correctness, estimated without bias.
+    """
+    bias, variance = _split_pairs(means)
+    return _nanmean(_divide(variance, bias + variance))
+
+
+def _split_pairs(means: Floats) -> tuple[Floats, Floats]:
+    languages = _languages_of(means.shape[-1], own_terms=1)
+    rows, columns = pairs_of(languages)
+    single = means[..., len(rows) :]
+    return means[..., : len(rows)], single[..., rows] + single[..., columns]
+
+
+def _languages_of(terms: int, own_terms: int) -> int:
+    """L, where there are L * (L - 1) / 2 terms per pair and `own_terms` * L per language."""
+    half = own_terms - 0.5
+    return int(round(-half + math.sqrt(half * half + 2 * terms)))
+
+
+def _divide(numerator: Floats, denominator: Floats) -> Floats:
+    """The quotient, NaN where the denominator is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(denominator != 0, numerator / denominator, np.nan), np.float64)
+
+
+def _nanmean(values: Floats) -> Floats:
+    """Mean over the last axis of what is no NaN; NaN where there is nothing."""
+    present = ~np.isnan(values)
+    return _divide(np.where(present, values, 0).sum(axis=-1), present.sum(axis=-1).astype(np.float64))

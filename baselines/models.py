@@ -1,4 +1,4 @@
-"""Any causal language model of the Hub or a folder: loading it, and saying exactly which one it was."""
+"""Load a causal language model from the Hub or a folder, and identify it by revision and digests."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Model:
     tokenizer: Any
     device: torch.device
     identity: dict[str, Any]
-    # The forward pass rounds to bfloat16 whatever the weights are (autocast, in training).
+    # The forward pass runs in bfloat16 under autocast (in training), whatever the dtype of the weights.
     autocast: bool = False
 
     @property
     def max_tokens(self) -> int:
-        """The longest sequence the model takes, as its configuration says; 2048 where it does not."""
+        """The longest sequence that the configuration states; 2048 where it states none."""
         config = self.network.config.get_text_config()
         names = ("max_position_embeddings", "n_positions", "n_ctx")
         return next((int(getattr(config, name)) for name in names if getattr(config, name, None)), 2048)
@@ -68,7 +68,7 @@ def pick_device(name: str | None = None) -> torch.device:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Turns what Transformers and the Hub raise for a model that cannot be loaded into our errors."""
+    """Translates errors of Transformers and the Hub about a model that cannot be loaded."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
@@ -76,7 +76,7 @@ def loading(name: str) -> Iterator[None]:
     except ConnectionError as error:
         raise RetryableError(f"model {name} cannot be fetched now: {error}") from error
     except (OSError, ValueError) as error:
-        # Transformers says of a Hub out of reach that there is no such file; the cause tells the two apart.
+        # Transformers reports an unreachable Hub as a missing file; the cause of the error distinguishes the two.
         if isinstance(error.__cause__, LocalEntryNotFoundError):
             raise RetryableError(f"model {name!r} is no folder, and the Hub cannot be reached for it") from error
         text = " ".join(str(error).split())
@@ -104,14 +104,14 @@ def load_model(
     if dtype not in DTYPES:
         raise ConfigError(f"unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
     disable_progress_bar()
-    place = pick_device(device)
-    kind = getattr(torch, dtype if dtype != "auto" else "float32" if place.type == "cpu" else "bfloat16")
+    target = pick_device(device)
+    kind = getattr(torch, dtype if dtype != "auto" else "float32" if target.type == "cpu" else "bfloat16")
     with loading(name):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
         spread = {"device_map": device_map} if device_map else {}
         network = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=kind, **spread)
     if not device_map:
-        network = network.to(place)
+        network = network.to(target)
     network.eval()
     identity = identify(name, revision, network.config, tokenizer, dtype=str(kind).removeprefix("torch."))
     identity["parameters"] = sum(p.numel() for p in network.parameters())
@@ -119,7 +119,7 @@ def load_model(
 
 
 def identify(name: str, revision: str | None, config: Any, tokenizer: Any, dtype: str) -> dict[str, Any]:
-    """Name, revision and digests: equal for two runs of the same model, whatever folder it lies in."""
+    """Name, revision and digests: equal for two runs of the same model, in whatever folder."""
     folder = Path(name)
     files = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}) if folder.is_dir() else []
     commit = getattr(config, "_commit_hash", None) or revision

@@ -7,7 +7,7 @@ Styles for an item with options:
 - `letters`: the options shown as A to D, the letter is the answer (paper, equation 3);
 - `choose`: the options shown as A to D, the text of the option is the answer (paper, section 3, GRPO).
 
-`free_prompt` asks an open question. A prompt ends without a space; `separator` stands between it and the answer:
+`free_prompt` asks an open question. A prompt ends without a space; `separator` goes between prompt and answer:
 a space, and nothing after a full-width colon.
 """
 
@@ -29,10 +29,12 @@ LETTERS = ("A", "B", "C", "D")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A text to continue, and what stands between it and the answer."""
+    """A text to continue, and the separator between it and the answer."""
 
     text: str
     separator: str
+    # The beginning of the text that instructs, for a chat template's system message; empty where there is none.
+    instruction: str = ""
 
 
 def _join(literal: str, text: str) -> str:
@@ -53,26 +55,27 @@ def prompt(style: Style, code: str, question: str, options: Sequence[str] = ()) 
     if style == "plain":
         return Prompt(f"Question: {question}\nAnswer:", " ")
     words = language(code).prompt
-    asked = _join(words.question, question)
+    question_line = _join(words.question, question)
     if style == "paper":
-        lines = [words.instruction, asked, words.answer]
+        lines = [words.instruction, question_line, words.answer]
     elif style in ("letters", "choose"):
         wish = words.letter if style == "letters" else words.choose
         lines = [f"{words.instruction} {wish}" if _separator(words.answer) else words.instruction + wish]
-        lines += [asked, words.options, _listed(options), words.answer]
+        lines += [question_line, words.options, _listed(options), words.answer]
     else:
         raise ConfigError(f"unknown prompt style {style!r}; known are {', '.join(STYLES)}")
-    return Prompt("\n".join(lines), _separator(words.answer))
+    return Prompt("\n".join(lines), _separator(words.answer), lines[0])
 
 
 def free_prompt(code: str, question: str) -> Prompt:
     """The prompt for an open question in language `code`."""
     words = language(code).prompt
-    return Prompt("\n".join((words.free, _join(words.question, question), words.answer)), _separator(words.answer))
+    lines = (words.free, _join(words.question, question), words.answer)
+    return Prompt("\n".join(lines), _separator(words.answer), words.free)
 
 
 def answers(style: Style, options: Sequence[str]) -> tuple[str, ...]:
-    """What the style wants as the answer for each option: its letter or its text."""
+    """The text to be answered for each option: its letter, or the option itself."""
     return LETTERS if style == "letters" else tuple(options)
 
 
@@ -84,5 +87,5 @@ def item_prompt(style: Style, code: str, item: Item) -> Prompt:
 def prompt_hash(style: Style | Literal["free"], codes: Sequence[str]) -> str:
     """SHA-256 of the prompts of a fixed question in all languages: changes when any wording does."""
     options = ("1", "2", "3", "4")
-    shown = {code: free_prompt(code, "?") if style == "free" else prompt(style, code, "?", options) for code in codes}
-    return digest_json({code: [p.text, p.separator] for code, p in shown.items()})
+    prompts = {code: free_prompt(code, "?") if style == "free" else prompt(style, code, "?", options) for code in codes}
+    return digest_json({code: [p.text, p.separator] for code, p in prompts.items()})

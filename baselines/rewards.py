@@ -3,39 +3,45 @@
     R = sum over languages of r_l + bonus * 1[all languages correct]
     r_l = 1 for the correct option, -0.5 for a hallucination, 0 for an incorrect option
 
-An answer is the first line of a completion. It is one of the options when it equals the option's text in the target
-language, up to Unicode form, case, width and punctuation; a bare letter is no option. Whatever matches no option is a
-hallucination. An empty answer matches none: were it worth 0, silence would beat a bad answer, and once all rollouts
-are silent the gradient is zero for ever.
+An answer is the first line of a completion that is not blank. It is one of the options when it equals the option's
+text in the target language, up to Unicode form, case, width and punctuation; the option's letter and the word for
+"Answer:" may precede it (`Answer: B) Rome`). A bare letter is no option. Whatever matches no option is a
+hallucination. An empty answer matches none: if it earned 0, it would earn more than a bad answer, and once all rollouts
+are empty the gradient stays zero.
+
+The module needs neither torch nor TRL. `baselines.verifiers_env` offers the reward to other trainers.
 
 All L answers of rollout g share R, so their advantages are equal. `RewardConfig` holds the variations of it.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any, Literal, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from baselines.answer_lines import answer_line
 from baselines.data import Fact, OpenFact, Rows
-from baselines.evaluate.matching import fold
 from baselines.prompts import LETTERS
+from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.text.answers import fold
 from polyfact_dataset.common.text.normalise import clean, normalise
+from polyfact_dataset.config.base import Section
 
 Outcome = Literal["correct", "incorrect", "wrong_language", "empty", "invalid"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _BARE = frozenset(letter.lower() for letter in LETTERS)
 
 
-class RewardConfig(BaseModel):
+class RewardConfig(Section):
     """What answers earn. The defaults are the paper's (equations 1 and 2, table 4)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     correct: float = 1.0
     incorrect: float = 0.0
@@ -64,24 +70,53 @@ class Judge(Protocol):
     def __call__(self, row: int, code: str, answer: str) -> Verdict: ...
 
 
-def answer_of(completion: str) -> str:
-    """The first line that is not blank, without outer spaces; `""` where there is none."""
-    return next((line.strip() for line in completion.splitlines() if line.strip()), "")
+# An option's letter before its text: `A. Paris`, `(b) Rome`, `C：ウィーン`.
+_LABELLED = re.compile(r"[(（\[]?\s*([A-Da-d])\s*[.):：．）\]、-]\s*(\S.*)", re.DOTALL)
+
+
+@lru_cache(maxsize=64)
+def _announced(code: str) -> re.Pattern[str]:
+    """An answer after `Answer:`, in English or in the language of the prompt."""
+    words = {"answer", "the answer is"}
+    if code in known():
+        words.add(language(code).prompt.answer.rstrip(":： "))
+    alternatives = "|".join(re.escape(word) for word in sorted(words))
+    return re.compile(rf"(?:{alternatives})\s*[:：]\s*(\S.*)", re.DOTALL | re.IGNORECASE)
 
 
 def _forms(text: str) -> tuple[str, str, str]:
-    """The text in NFC without idle invisible characters; its width and case folded; its punctuation too."""
+    """The text in NFC without superfluous invisible characters; its width and case folded; its punctuation too."""
     folded = normalise(text)
-    return clean(text) or text.strip(), folded, fold(folded)
+    return clean(text) or text.strip(), folded, fold(text)
 
 
-def resolve(answer: str, options: Sequence[str]) -> int | None:
+def unannounced(answer: str, code: str) -> str:
+    """The answer without a preceding `Answer:`, in English or in the language of the prompt."""
+    found = _announced(code).fullmatch(answer.strip())
+    return found[1] if found else answer
+
+
+def resolve(answer: str, options: Sequence[str], code: str = "en") -> int | None:
     """The position of the one option that `answer` states; None when it states none, or cannot tell two apart.
 
-    Exact forms are compared before looser ones, so that `C++` and `C#` stay different options.
+    Exact forms are compared before looser ones, so that `C++` and `C#` stay different options; the whole answer before
+    the answer without `Answer:` and without its letter. A letter that is another option's makes the answer invalid.
     """
-    said = _forms(answer)
-    for form, text in enumerate(said):
+    position = _match(answer, options)
+    if position is not None:
+        return position
+    answer = unannounced(answer, code)
+    position = _match(answer, options)
+    labelled = _LABELLED.fullmatch(answer.strip())
+    if position is not None or labelled is None:
+        return position
+    position = _match(labelled[2], options)
+    return position if position is not None and LETTERS[position] == labelled[1].upper() else None
+
+
+def _match(answer: str, options: Sequence[str]) -> int | None:
+    """The position of the one option that equals `answer`."""
+    for form, text in enumerate(_forms(answer)):
         if not text or (form == 2 and text in _BARE):
             return None
         found = [position for position, option in enumerate(options) if _forms(option)[form] == text]
@@ -91,10 +126,24 @@ def resolve(answer: str, options: Sequence[str]) -> int | None:
 
 
 def _missed(answer: str, elsewhere: bool) -> Verdict:
-    """The verdict on an answer that names nothing in its own language."""
-    if not fold(normalise(answer)):
+    """The verdict on an answer that names nothing in the target language."""
+    if not fold(answer):
         return Verdict("empty")
     return Verdict("wrong_language" if elsewhere else "invalid")
+
+
+class CachedFacts(Sequence[Any]):
+    """Rows that keep the facts decoded last: a fact is judged L x G times in a row."""
+
+    def __init__(self, rows: Rows[Any]) -> None:
+        self._rows = rows
+        self._get = lru_cache(maxsize=64)(rows.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._get(index)
 
 
 class OptionJudge:
@@ -106,10 +155,10 @@ class OptionJudge:
     def __call__(self, row: int, code: str, answer: str) -> Verdict:
         items = self._facts[row].items
         item = items[code]
-        position = resolve(answer, item.options)
+        position = resolve(answer, item.options, code)
         if position is None:
             others = (other.options for name, other in items.items() if name != code)
-            return _missed(answer, any(resolve(answer, options) is not None for options in others))
+            return _missed(answer, any(resolve(answer, options, code) is not None for options in others))
         return Verdict("correct" if position == item.answer else "incorrect", item.option_ids[position])
 
 
@@ -132,14 +181,14 @@ class OpenJudge:
 
     def __call__(self, row: int, code: str, answer: str) -> Verdict:
         fact = self._facts[row]
-        said = _forms(answer)[2]
-        if said and said in {_forms(name)[2] for name in fact.items[code].accepted}:
+        folded = _forms(unannounced(answer, code))[2]
+        if folded and folded in {_forms(name)[2] for name in fact.items[code].accepted}:
             return Verdict("correct", fact.object_id)
-        entity = self._entities[code].get(said) if said else None
+        entity = self._entities[code].get(folded) if folded else None
         if entity is not None:
             return Verdict("incorrect", entity)
         names = (_forms(name)[2] for other, item in fact.items.items() if other != code for name in item.accepted)
-        return _missed(answer, said in set(names))
+        return _missed(answer, folded in set(names))
 
 
 def base_reward(outcome: Outcome, config: RewardConfig) -> float:
@@ -181,7 +230,7 @@ def rollout_rewards(
 
 def language_checker(codes: Sequence[str]) -> Callable[[str, str], bool]:
     """(answer, code) -> whether lingua takes the answer for that language; short names make it unsure."""
-    from polyfact_dataset.audit.checks.language_id import identifier_of
+    from polyfact_dataset.common.text.language_id import identifier_of
 
     identifier = identifier_of(tuple(codes))
     missing = [code for code in codes if code not in identifier.codes]
@@ -192,15 +241,20 @@ def language_checker(codes: Sequence[str]) -> Callable[[str, str], bool]:
 
 @dataclass(frozen=True)
 class Judged:
-    """One completion with its verdict: what samples show. `rollout` counts the copies of a prompt."""
+    """One completion with its verdict, as samples show it. `rollout` counts the copies of a prompt.
+
+    `own` is r_l, `reward` what the rollout is trained on, `tokens` the length of the completion.
+    """
 
     row: int
     language: str
     rollout: int
+    completion: str
     answer: str
     verdict: Verdict
     own: float
     reward: float
+    tokens: int | None = None
 
 
 class FactReward:
@@ -231,11 +285,12 @@ class FactReward:
         self, completions: Sequence[str], row: Sequence[int], language: Sequence[str], **context: Any
     ) -> list[float]:
         block = len(self.languages) * self.generations
+        ids = context.get("completion_ids") or [None] * len(completions)
         found: list[Judged] = []
         for start in range(0, len(completions), block):
             part = slice(start, start + block)
             self._check(row[part], language[part])
-            found += self._block(row[start], completions[part])
+            found += self._block(row[start], completions[part], ids[part])
         if "log_metric" in context:
             for name, value in shares(found).items():
                 context["log_metric"](name, value)
@@ -251,9 +306,9 @@ class FactReward:
                 "use baselines.sampler.FactSampler and whole facts per process"
             )
 
-    def _block(self, row: int, completions: Sequence[str]) -> list[Judged]:
+    def _block(self, row: int, completions: Sequence[str], ids: Sequence[Sequence[int] | None]) -> list[Judged]:
         """The judged completions of one fact, in their order."""
-        answers = [answer_of(completion) for completion in completions]
+        answers = [answer_line(completion) for completion in completions]
         size = self.generations
         result: dict[int, Judged] = {}
         for rollout in range(size):
@@ -263,12 +318,16 @@ class FactReward:
             same = [speaks(answers[p], code) for code, p in zip(self.languages, places)] if speaks else None
             own, rewards = rollout_rewards(verdicts, self.config, same)
             for place, code, verdict, r, reward in zip(places, self.languages, verdicts, own, rewards):
-                result[place] = Judged(row, code, rollout, answers[place], verdict, r, reward)
+                tokens = ids[place]
+                result[place] = Judged(
+                    *(row, code, rollout, completions[place], answers[place], verdict, r, reward),
+                    tokens=None if tokens is None else len(tokens),
+                )
         return [result[place] for place in range(len(answers))]
 
 
 def shares(found: Sequence[Judged]) -> dict[str, float]:
-    """Logged metrics of a batch: mean r_l by language, the share of each outcome, of wholly correct rollouts."""
+    """Logged metrics of a batch: mean r_l by language, shares of outcomes, of rollouts correct in all languages."""
     by_language: dict[str, list[float]] = defaultdict(list)
     rollouts: dict[tuple[int, int], bool] = {}
     for judged in found:

@@ -8,61 +8,67 @@ after folding case, width and punctuation (as exact matches of the evaluators); 
 wording of the option. The loss is the mean negative log-likelihood of the answers' tokens and of the one that ends
 them; prompts are not learned.
 
-`run.json` says how many questions were answered correctly at all.
+`run.json` has the number of questions with a correct answer.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from baselines.data import Fact, Rows
-from baselines.evaluate.matching import matches
-from baselines.prompts import item_prompt
+from baselines.prompts import Prompt, item_prompt
+from baselines.training.answer_tokens import labelled
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from baselines.training.sampling import SamplingConfig, sample_answers
 from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.text.answers import same_answer
 
 
 class RftConfig(TrainingConfig):
     """A batch counts answers."""
 
     method: ClassVar[str] = "rft"
+    description: ClassVar[str] = "rejection fine-tuning"
+    unit: ClassVar[str] = "answers"
 
     sampling: SamplingConfig = SamplingConfig()
 
 
 def correct_answers(facts: Rows[Fact], samples: pa.Table) -> Iterator[tuple[Fact, str]]:
     """(fact, language) of the questions that a sample answers with the correct option."""
-    said: dict[tuple[str, str], list[str]] = {}
+    answers: dict[tuple[str, str], list[str]] = {}
     for row in samples.select(["fact_id", "language", "text"]).to_pylist():
-        said.setdefault((row["fact_id"], row["language"]), []).append(row["text"])
+        answers.setdefault((row["fact_id"], row["language"]), []).append(row["text"])
     for fact in facts:
         for code, item in fact.items.items():
             gold = item.options[item.answer]
-            if any(matches(text, gold)[0] for text in said.get((fact.fact_id, code), ())):
+            if any(same_answer(text, gold) for text in answers.get((fact.fact_id, code), ())):
                 yield fact, code
 
 
-def examples(facts: Rows[Fact], samples: pa.Table, tokenizer: Any, settings: SamplingConfig) -> dict[str, list[Any]]:
-    """`input_ids` and `labels` (-100 on the prompt) of the correct answers."""
-    found: dict[str, list[Any]] = {"input_ids": [], "labels": []}
+def examples(
+    facts: Rows[Fact],
+    samples: pa.Table,
+    tokenizer: Any,
+    settings: SamplingConfig,
+    wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+) -> dict[str, list[Any]]:
+    """`input_ids` and `labels` (-100 on the prompt) of the correct answers. `wrap` adds a chat template."""
+    columns: dict[str, list[Any]] = {"input_ids": [], "labels": []}
     for fact, code in correct_answers(facts, samples):
         item = fact.items[code]
-        prompt = item_prompt(settings.prompt, code, item)
-        start = tokenizer(prompt.text)["input_ids"]
-        ids = tokenizer(prompt.text + prompt.separator + item.options[item.answer])["input_ids"]
-        # Where the answer merges with the prompt's last token, that token is learned too.
-        same = next((n for n, (a, b) in enumerate(zip(start, ids)) if a != b), min(len(start), len(ids)))
-        ids = [*ids, tokenizer.eos_token_id]
-        found["input_ids"].append(ids)
-        found["labels"].append([-100] * same + ids[same:])
-    return found
+        prompt = wrap(item_prompt(settings.prompt, code, item))
+        ids, labels = labelled(tokenizer, prompt, item.options[item.answer])
+        columns["input_ids"].append(ids)
+        columns["labels"].append(labels)
+    return columns
 
 
 def train(config: RftConfig, overwrite: bool = False) -> Path:
@@ -74,14 +80,14 @@ def train(config: RftConfig, overwrite: bool = False) -> Path:
     run = Run.start(config, overwrite)
     facts = run.facts()
     samples = sample_answers(run, facts, config.sampling)
-    found = examples(facts, samples, run.tokenizer, config.sampling)
+    columns = examples(facts, samples, run.tokenizer, config.sampling, run.prompt)
     questions = len(facts) * len(run.languages)
-    run.note_data("samples", {"questions": questions, "answered": len(found["input_ids"])})
-    if not found["input_ids"]:
+    run.note_data("samples", {"questions": questions, "answered": len(columns["input_ids"])})
+    if not columns["input_ids"]:
         raise DataError(
             f"{run.folder}: none of {questions} questions was answered correctly; there is nothing to learn"
         )
-    return run.train(make_likelihood_trainer(run, Dataset.from_dict(found)))
+    return fit(run, make_likelihood_trainer(run, Dataset.from_dict(columns)))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

@@ -7,19 +7,20 @@ The prompt shows the options as A to D (style `letters`); the distribution over 
     L = - mean_l log p_l(y_l) + lambda * mean_l KL(p_l || sg(mean_l p_l))        over the L languages l of a fact
 
 p_l is the softmax over the four letters' logits alone, after the prompt. `consistency` is lambda; 0 is pure SFT
-(appendix E.1). Logits are computed at the last position only.
+(appendix E.1). Logits are computed at the last position only. The prompts of a batch run in `sub_batches` of similar
+length, so that a Bengali prompt does not pad an English one; the loss is the same.
 
-Deviation: the options of a fact stand in another order in each language. The mean over languages is therefore taken
+Deviation: the options of a fact have another order in each language. The mean over languages is therefore taken
 by entity; a mean over letters, as equation 3 reads, would pull each language towards the other languages' positions.
-`average: letters` does that all the same.
+`average: letters` takes that mean.
 
-Logged beside the loss: both terms, and by language the accuracy on the batches since the last line.
+Logged with the loss: both terms, and by language the accuracy on the batches since the last line.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,7 +28,9 @@ from pydantic import Field
 
 from baselines.data import Fact, Rows
 from baselines.prompts import LETTERS, Prompt, item_prompt, prompt
+from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
+from baselines.training.loop import fit
 from baselines.training.run import Run
 from polyfact_dataset.common.errors import ConfigError, DataError
 
@@ -41,12 +44,15 @@ class SftConfig(TrainingConfig):
     """A batch counts facts, each in all its languages."""
 
     method: ClassVar[str] = "sft"
+    description: ClassVar[str] = "supervised fine-tuning with a consistency term"
 
     # Lambda of equation 3.
     consistency: float = Field(default=0.5, ge=0)
-    # What the mean over languages is taken by.
+    # The key over which the mean over languages is taken.
     average: Average = "entities"
-    # A fact with a longer prompt is an error: its letter would be asked without its question.
+    # Forward passes per batch, each over prompts of similar length; 1 pads all to the longest.
+    sub_batches: int = Field(default=4, ge=1)
+    # A fact with a longer prompt is an error: cut off, it would ask for a letter without its question.
     max_tokens: int = Field(default=1024, ge=16)
 
 
@@ -66,30 +72,40 @@ def equation3(
 
 class Collator:
     """Facts -> tensors: `input_ids`, `attention_mask` and `position_ids` (B, L, T), padded on the left; `letters`
-    (B, L, 4), the tokens of the options; `gold` (B, L), the place of the correct one among them."""
+    (B, L, 4), the tokens of the options; `gold` (B, L), the position of the correct one among them."""
 
-    def __init__(self, tokenizer: Any, languages: Sequence[str], average: Average, max_tokens: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        languages: Sequence[str],
+        average: Average,
+        max_tokens: int,
+        wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+    ) -> None:
+        """`wrap` puts a prompt into a chat template."""
         self.tokenizer = tokenizer
         self.languages = tuple(languages)
         self.average = average
         self.max_tokens = max_tokens
+        self.wrap = wrap
         self.letters = {code: self._letters(code) for code in self.languages}
 
     def _letters(self, code: str) -> list[int]:
-        """The last tokens of a prompt with each letter behind it, all before them being the same."""
+        """The last token of a prompt followed by each letter; all tokens before it must be the same."""
         asked = prompt("letters", code, "?", ("1", "2", "3", "4"))
         ids = [self._ids(asked, letter) for letter in LETTERS]
         if any(one[:-1] != ids[0][:-1] for one in ids) or len({one[-1] for one in ids}) != len(LETTERS):
-            raise ConfigError(f"the letters A to D are not one token each behind a prompt in {code} of this model")
+            raise ConfigError(f"the letters A to D are not one token each after a prompt in {code} with this tokenizer")
         return [one[-1] for one in ids]
 
     def _ids(self, asked: Prompt, letter: str) -> list[int]:
-        found: list[int] = self.tokenizer(asked.text + asked.separator + letter)["input_ids"]
-        return found
+        asked = self.wrap(asked)
+        ids: list[int] = self.tokenizer(asked.text + asked.separator + letter)["input_ids"]
+        return ids
 
     def _encode(self, fact: Fact, code: str) -> list[int]:
         """The tokens before the letter."""
-        # With a letter, which is then cut off: a tokenizer may join it to what stands before it.
+        # With a letter, which is then removed: a tokenizer may merge it with the text before it.
         ids = self._ids(item_prompt("letters", code, fact.items[code]), LETTERS[0])
         if ids[-1] != self.letters[code][0]:
             raise DataError(f"fact {fact.fact_id} in {code}: the letter merges with the prompt; use another tokenizer")
@@ -100,7 +116,7 @@ class Collator:
         return ids[:-1]
 
     def _options(self, fact: Fact, code: str) -> tuple[list[int], int]:
-        """The letters' tokens in the order in which means are taken, and the place of the gold's."""
+        """The letters' tokens in the order in which means are taken, and the position of the gold's."""
         item, letters = fact.items[code], self.letters[code]
         if self.average == "letters":
             return letters, item.answer
@@ -128,40 +144,49 @@ class Collator:
         }
 
 
-def option_scores(network: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """(B, L, 4) logits of the options' letters after the prompts of a batch."""
+def option_scores(network: Any, batch: dict[str, torch.Tensor], sub_batches: int = 1) -> torch.Tensor:
+    """(B, L, 4) logits of the options' letters after the prompts of a batch, in `sub_batches` of similar length."""
+    import torch
+
     flat = {name: batch[name].flatten(0, 1) for name in ("input_ids", "attention_mask", "position_ids")}
-    logits = network(**flat, logits_to_keep=1, use_cache=False).logits[:, -1]
-    scores: torch.Tensor = logits.gather(-1, batch["letters"].flatten(0, 1)).view_as(batch["letters"])
-    return scores
+    letters = batch["letters"].flatten(0, 1)
+    lengths = flat["attention_mask"].sum(-1)
+    order = lengths.argsort(stable=True)
+    parts = []
+    for rows in order.chunk(sub_batches):
+        width = int(lengths[rows].max())
+        inputs = {name: values[rows, -width:] for name, values in flat.items()}
+        logits = network(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]
+        parts.append(logits.gather(-1, letters[rows]))
+    return torch.cat(parts)[order.argsort()].view_as(batch["letters"])
 
 
 def make_trainer(run: Run, config: SftConfig, facts: Rows[Fact]) -> Any:
     """The Trainer of equation 3 over the facts of a run."""
     from transformers import Trainer
 
-    from baselines.training.meters import Logged, Meters
+    from baselines.training.metric_logging import MetricLogging, RunningMeans
 
-    class SftTrainer(Logged, Trainer):  # type: ignore[misc]
-        meters = Meters()
+    class SftTrainer(MetricLogging, Trainer):  # type: ignore[misc]
+        means = RunningMeans()
 
         def compute_loss(
             self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
         ) -> torch.Tensor:
-            scores = option_scores(model, inputs)
+            scores = option_scores(model, inputs, config.sub_batches)
             loss, answer, divergence = equation3(scores, inputs["gold"], config.consistency)
-            self.meters.add("loss_answer", answer)
-            self.meters.add("loss_consistency", divergence)
+            self.means.add("loss_answer", answer)
+            self.means.add("loss_consistency", divergence)
             right = (scores.argmax(-1) == inputs["gold"]).float()
             for place, code in enumerate(run.languages):
-                self.meters.add(f"accuracy_{code}", right[:, place])
+                self.means.add(f"accuracy_{code}", right[:, place])
             return loss
 
     return SftTrainer(
         model=run.network,
-        args=run.arguments(label_names=["gold"]),
+        args=training_arguments(run, label_names=["gold"]),
         train_dataset=facts,
-        data_collator=Collator(run.tokenizer, run.languages, config.average, config.max_tokens),
+        data_collator=Collator(run.tokenizer, run.languages, config.average, config.max_tokens, run.prompt),
         processing_class=run.tokenizer,
     )
 
@@ -169,7 +194,7 @@ def make_trainer(run: Run, config: SftConfig, facts: Rows[Fact]) -> Any:
 def train(config: SftConfig, overwrite: bool = False) -> Path:
     """Trains and returns the folder of the final adapter or model."""
     run = Run.start(config, overwrite)
-    return run.train(make_trainer(run, config, run.facts()))
+    return fit(run, make_trainer(run, config, run.facts()))
 
 
 def main(config: ConfigFile, settings: Settings = None, overwrite: Overwrite = False) -> None:

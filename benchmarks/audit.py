@@ -65,8 +65,10 @@ def drawings(facts: int) -> None:
     )
     for drawing in DRAWINGS:
         section = audited(facts, drawing, 7, 400)
-        cells = {row[0]: row for row in section.series["pooled"] if row[1] == "test"}
-        shares = " | ".join(f"{100 * cells[rule][4]:.1f} ± {100 * cells[rule][6]:.1f} %" for rule in rules)
+        floors = {floor.rule: floor for floor in section.floors if (floor.split, floor.language) == ("test", "all")}
+        shares = " | ".join(
+            f"{100 * floors[rule].accuracy:.1f} ± {100 * floors[rule].standard_error:.1f} %" for rule in rules
+        )
         worst = _value(section, "shortcut_pooled")
         print(f"| {drawing} | {shares} | {worst:.1f} | {'refused' if worst > 3 else 'held'} |")
 

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from polyfact_dataset.audit import load
-from polyfact_dataset.audit.checks.language_id import Identifier
+from polyfact_dataset.common.text.language_id import Identifier
 from polyfact_dataset.config.build import load_config
 
 

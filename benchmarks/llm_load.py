@@ -1,8 +1,9 @@
-"""How many requests a second the client can make, and in how much memory: `python benchmarks/llm_load.py`.
+"""The client's requests per second, processor time and memory: `python -m benchmarks.llm_load`.
 
-A server in a process of its own answers every request after a fixed delay, with no other work. The client asks it
-2,000 requests for questions as a build does, each through cache, meter and engine. The last row asks with bare
-sockets instead: what the server itself can do. Prints a Markdown table.
+A server in a separate process answers every request after a fixed delay, with no other work. The client sends it
+requests for questions as a build does, through cache, claims, budget and engine. The last row uses bare sockets: the
+limit of the server. Processor time is that of the client's process, and its reciprocal the rate of one core: on a
+machine with other work it says more than requests per second. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from pathlib import Path
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, LlmConfig, load_config
-from polyfact_dataset.llm.budget import Meter
+from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import Request
-from polyfact_dataset.questions.generation import Asking, Fact
+from polyfact_dataset.questions.generation import FactInput, QuestionGenerator
 
 MODEL = "load"
-REQUESTS = 2000
+_SELF = [sys.executable, "-m", "benchmarks.llm_load"]
+REQUESTS = 4000
 
 
 async def _serve(delay_s: float) -> None:
@@ -63,36 +65,37 @@ async def _serve(delay_s: float) -> None:
 
 
 def _requests(config: Config) -> Iterator[Request]:
-    asking = Asking(config, {})
+    generator = QuestionGenerator(config, {})
     for number in range(REQUESTS // len(PAPER_LANGUAGES) + 1):
         names = dict.fromkeys(PAPER_LANGUAGES, f"Subject {number}")
         answers = dict.fromkeys(PAPER_LANGUAGES, f"Answer {number}")
-        fact = Fact(f"Q{number}|P36|Q1", f"Q{number}", "P36", "Q1", number, None, names, answers)
-        missing = asking.advance(fact, lambda request: None)
+        fact = FactInput(f"Q{number}|P36|Q1", f"Q{number}", "P36", "Q1", number, None, names, answers)
+        missing = generator.advance(fact, lambda request: None)
         assert isinstance(missing, list)
         yield from missing
 
 
-async def _ask(port: int, in_flight: int, folder: Path) -> float:
+async def _ask(port: int, in_flight: int, folder: Path) -> tuple[float, float]:
     config = load_config(questions__source="model", questions__model=MODEL)
     llm = LlmConfig(base_url=f"http://127.0.0.1:{port}/v1", in_flight=in_flight)
     requests = list(_requests(config))[:REQUESTS]
     with Cache(folder / "cache.sqlite") as cache:
         engine = OpenAIEngine(llm, Counter())
-        client = Client(cache, engine, llm, Meter(llm, Log(quiet=True), lambda: REQUESTS))
+        client = Client(cache, engine, llm, BudgetTracker(llm, Log(quiet=True), lambda: REQUESTS))
 
         async def work(request: Request) -> None:
             await client.answer(request)
 
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.process_time()
         await each(requests, work, in_flight)
-        took_s = time.perf_counter() - started
+        took = time.perf_counter() - started, time.process_time() - started_cpu
+        client.close()
         await engine.close()
         assert cache.usage(MODEL, "").answers == REQUESTS
-    return took_s
+    return took
 
 
-async def _bare(port: int, in_flight: int) -> float:
+async def _bare(port: int, in_flight: int) -> tuple[float, float]:
     body = b"x" * 2500
     request = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     left = iter(range(REQUESTS))
@@ -105,25 +108,23 @@ async def _bare(port: int, in_flight: int) -> float:
             await reader.readexactly(int(head.rpartition(b"Content-Length:")[2]))
         writer.close()
 
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(worker() for _ in range(in_flight)))
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - started_cpu
 
 
 def measure(how: str, delay_s: float, in_flight: int) -> None:
-    """One run against a fresh server, in this process; prints seconds and peak megabytes as JSON."""
-    server = subprocess.Popen(
-        [sys.executable, __file__, "serve", "--delay", str(delay_s)], stdout=subprocess.PIPE, text=True
-    )
+    """One run against a fresh server, in this process; prints seconds, processor seconds and peak megabytes as JSON."""
+    server = subprocess.Popen([*_SELF, "serve", "--delay", str(delay_s)], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     port = int(server.stdout.readline())
     try:
         with tempfile.TemporaryDirectory() as folder:
-            took_s = asyncio.run(_ask(port, in_flight, Path(folder)) if how == "client" else _bare(port, in_flight))
+            took = asyncio.run(_ask(port, in_flight, Path(folder)) if how == "client" else _bare(port, in_flight))
     finally:
         server.kill()
         server.wait()
-    print(json.dumps([took_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+    print(json.dumps([*took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
 def main() -> None:
@@ -138,10 +139,11 @@ def main() -> None:
     elif options.mode != "table":
         measure(options.mode, options.delay, options.in_flight)
     else:
-        print("| server answers after | in flight | the server allows | requests/s | share | peak MB |")
-        print("|---|---|---|---|---|---|")
+        print(
+            "| server answers after | in flight | server's limit | requests/s | share | CPU ms | per core | peak MB |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
         for how, delay_s, in_flight in (
-            ("client", 2.0, 64),
             ("client", 1.0, 64),
             ("client", 1.0, 256),
             ("client", 0.2, 64),
@@ -149,13 +151,14 @@ def main() -> None:
             ("bare", 0.0, 64),
         ):
             arguments = [how, "--delay", str(delay_s), "--in-flight", str(in_flight)]
-            run = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
-            took_s, peak_mb = json.loads(run.stdout)
+            run = subprocess.run([*_SELF, *arguments], capture_output=True, text=True, check=True)
+            took_s, cpu_s, peak_mb = json.loads(run.stdout)
             rate, limit = REQUESTS / took_s, in_flight / delay_s if delay_s else None
             allowed = f"{limit:,.0f}/s" if limit else "as fast as it can"
             share = f"{100 * rate / limit:.0f} %" if limit else "–"
             who = f"{delay_s:g} s" + (" (bare sockets)" if how == "bare" else "")
-            print(f"| {who} | {in_flight} | {allowed} | {rate:,.0f} | {share} | {peak_mb:.0f} |", flush=True)
+            cpu = f"{1000 * cpu_s / REQUESTS:.2f} | {REQUESTS / cpu_s:,.0f}/s"
+            print(f"| {who} | {in_flight} | {allowed} | {rate:,.0f} | {share} | {cpu} | {peak_mb:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

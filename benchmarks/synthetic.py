@@ -7,6 +7,7 @@ many are never an answer; `proportional`, as its repair did, in proportion to ho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from polyfact_dataset import schema
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.files import write_parquet
-from polyfact_dataset.items.distractors import Drawing, draw
+from polyfact_dataset.items.distractors import draw
 from polyfact_dataset.items.layout import order_of
 from polyfact_dataset.release.rows import tables
 from polyfact_dataset.schema import LOCALISED_TEXT, SPLITS, answer_aliases, items
@@ -50,8 +51,6 @@ def _distractors(
     """Three distractors per fact of one relation and split, (facts, 3)."""
     if drawing == "exchangeable":
         drawn = draw(golds.tolist(), lambda fact, entity: False, lambda one, other: one == other, seed)
-        if not isinstance(drawn, Drawing):
-            raise AssertionError(f"{seed}: an answer holds more than a quarter of {len(golds)} facts")
         return np.array(drawn.columns, dtype=np.int64).T
     # Half of the objects of a relation are the answer of no fact of the release.
     weights = np.ones(2 * answers) if drawing == "co-occurring" else np.bincount(golds, minlength=2 * answers) + 0.01
@@ -93,7 +92,8 @@ def facts(
 def _vocabulary(code: str) -> list[str]:
     """Words of the language file's templates; in languages without spaces, short pieces of them."""
     entry = language(code)
-    texts = [text.replace("{subject}", " ") for text in entry.questions.values()]
+    wordings = (text for by_condition in entry.questions.values() for text in by_condition.values())
+    texts = [re.sub(r"\{[^{}]*\}", " ", text) for text in wordings]
     if entry.spaced:
         return sorted({word for text in texts for word in text.split() if word[-1:].isalpha()})
     pieces = {text[start : start + 3] for text in texts for start in range(len(text) - 3)}

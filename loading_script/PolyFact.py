@@ -1,8 +1,8 @@
 """PolyFact for datasets 2.x and 3.x: `load_dataset("loading_script/PolyFact.py", "clean", trust_remote_code=True)`.
 
-Nobody needs it: `load_dataset("jvonrad/PolyFact", "clean")` works without a script in every version from 2.21 on. It
-stands in a subfolder because datasets 4 and later refuse a repository with a script at its root. The release is looked
-for in `data_dir`, then beside the script's folder, then on the Hub.
+It is optional: `load_dataset("jvonrad/PolyFact", "clean")` works without a script in every version from 2.21 on. It is
+in a subfolder because datasets 4 and later refuse a repository with a script at its root. The release is looked for in
+`data_dir`, then in the folder above the script's, then on the Hub.
 """
 
 import json
@@ -13,23 +13,12 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Where the release is published, and its configs.
+# Where the release is published, the config without a name, and all configs.
 REPOSITORY = "hf://datasets/jvonrad/PolyFact"
+DEFAULT = "clean_items"
 CONFIGS = [
-    "parallel",
+    "clean_items",
     "clean",
-    "en",
-    "de",
-    "id",
-    "pt",
-    "ar",
-    "bn",
-    "sw",
-    "es",
-    "ru",
-    "fr",
-    "ja",
-    "zh",
     "clean_en",
     "clean_de",
     "clean_id",
@@ -42,6 +31,19 @@ CONFIGS = [
     "clean_fr",
     "clean_ja",
     "clean_zh",
+    "parallel",
+    "en",
+    "de",
+    "id",
+    "pt",
+    "ar",
+    "bn",
+    "sw",
+    "es",
+    "ru",
+    "fr",
+    "ja",
+    "zh",
     "open",
     "clean_open",
 ]
@@ -51,7 +53,7 @@ class PolyFact(datasets.ArrowBasedBuilder):
     """Rows of a release, as its `manifest.json` lists the files; the features are those of the files."""
 
     BUILDER_CONFIGS = [datasets.BuilderConfig(name=name) for name in CONFIGS]
-    DEFAULT_CONFIG_NAME = "parallel"
+    DEFAULT_CONFIG_NAME = DEFAULT
 
     def _info(self):
         return datasets.DatasetInfo(homepage=REPOSITORY.replace("hf://", "https://huggingface.co/"))

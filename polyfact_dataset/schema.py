@@ -128,6 +128,41 @@ REJECTS = Table(
     ),
 )
 
+# Every reason code of a rejected fact, without the language that follows a colon; `model_` begins those of a model.
+REASONS = (
+    *(
+        "repeated",
+        "deprecated",
+        "not_best_rank",
+        "ended",
+        "self_reference",
+        "subject_not_a_thing",
+        "object_not_in_dump",
+    ),
+    *("subject_unlabelled", "object_unlabelled", "unexpected_type", "catalogue_designation", "not_unique"),
+    *("beyond_pool", "subject_deleted", "object_deleted"),
+    *("namesake_no_description", "namesake_same_description", "namesake_description_answers", "namesake_not_described"),
+    *("subject_is_gold", "gold_in_question", "gold_inflected", "surname_in_question", "alias_in_question"),
+    *("subject_not_named", "empty_question", "half_transliterated", "ambiguous_subject", "same_question"),
+    *(
+        "erratum",
+        "excluded",
+        "subject_already_asked",
+        "relation_too_small",
+        "not_sampled",
+        "no_distractors",
+        "judged_incorrect",
+    ),
+    *("subject_untranslated", "object_untranslated", "not_asked"),
+)
+
+
+def is_reason(reason: str) -> bool:
+    """Whether a reason, with or without its language, is one of the documented codes."""
+    code = reason.partition(":")[0]
+    return code in REASONS or code.startswith("model_")
+
+
 _FACT = (
     Column("fact_id", STRING, "`subject|property|object`, stable across versions"),
     Column("subject_id", STRING, "Wikidata id of the subject"),
@@ -225,12 +260,13 @@ def disambiguations(languages: Sequence[str]) -> Table:
 
 def questions(languages: Sequence[str]) -> Table:
     """One row per candidate that has a question in all languages."""
-    sources = pa.struct([pa.field(code, STRING, nullable=False) for code in languages])
+    per_language = pa.struct([pa.field(code, STRING, nullable=False) for code in languages])
     return Table(
         "questions",
         (
             *CANDIDATES.columns,
-            Column("sources", sources, "language code -> `template` or `model:<name>`"),
+            Column("sources", per_language, "language code -> `template` or `model:<name>`"),
+            Column("templates", per_language, "language code -> key of the wording; empty where a model wrote it"),
             *(Column(code, STRING, f"question in {code}") for code in languages),
         ),
     )
@@ -274,6 +310,7 @@ def items(languages: Sequence[str]) -> Table:
     fields = [
         pa.field("question", STRING, nullable=False),
         pa.field("question_source", STRING, nullable=False),
+        pa.field("template", STRING, nullable=False),
         pa.field("option_ids", STRINGS, nullable=False),
         pa.field("answer_index", pa.int32(), nullable=False),
     ]
@@ -339,6 +376,7 @@ _ITEM = (
     Column("subject_label", STRING, "label of the subject in the language"),
     Column("subject_provenance", STRING, "where the subject's label is from"),
     Column("question_source", STRING, "`template` or `model:<name>`"),
+    Column("template", STRING, "relation and condition of the wording, such as `P19/female/dead`; empty for a model's"),
 )
 
 
@@ -353,7 +391,26 @@ def parallel_rows(languages: Sequence[str]) -> Table:
     return Table("parallel", (*_SHARED, Column("translations", translations, "language code -> item in that language")))
 
 
-FLAT_ROWS = Table("flat", (*_SHARED, Column("language", STRING, "language code of the item"), *_ITEM))
+_FLAT_ONLY = (
+    Column("language", STRING, "language code of the item"),
+    Column("language_script", STRING, "script of the item (ISO 15924), such as `Latn` or `Arab`"),
+    Column("split", STRING, "`train`, `validation` or `test`"),
+)
+# What a reader of a row looks for comes first, identifiers and lists last.
+_FLAT_FIRST = ("language", "language_script", "question", *OPTIONS, "answer_text", "answer_index")
+_FLAT_LAST = ("fact_id", "subject_id", "property_id", "object_id", "option_ids", "option_provenance")
+
+
+def _flat_columns() -> tuple[Column, ...]:
+    columns = {column.name: column for column in (*_SHARED, *_FLAT_ONLY, *_ITEM)}
+    lists = tuple(name for name, column in columns.items() if column.type == STRINGS and name not in _FLAT_LAST)
+    ends = (*_FLAT_FIRST, *_FLAT_LAST, *lists)
+    middle = (name for name in columns if name not in ends)
+    return tuple(columns[name] for name in (*_FLAT_FIRST, *middle, *_FLAT_LAST, *lists))
+
+
+# The shipped flat row: one per fact and language.
+FLAT_ROWS = Table("flat", _flat_columns())
 
 # ---------------------------------------------------------------- verification
 LABELS = ("correct", "ambiguous", "incorrect")
@@ -447,6 +504,36 @@ VERIFICATION = Table(
 
 # Those of a build, with their split.
 JUDGED_ITEMS = Table("verification", (*VERIFICATION.columns, Column("split", STRING, "split of the fact")))
+
+# ---------------------------------------------------------------- next to the data of a release
+ERRATA = Table(
+    "errata",
+    (
+        Column("fact_id", STRING, "fact with an item that is known to be wrong"),
+        Column("language", STRING, "language of the item; null where the whole fact is wrong", nullable=True),
+        Column("reason", STRING, "what is wrong"),
+        Column("version", STRING, "version of the release in which it was found"),
+        Column("link", STRING, "address of the report", nullable=True),
+    ),
+)
+
+LEADERBOARD = Table(
+    "leaderboard",
+    (
+        Column("model", STRING, "label of the result"),
+        Column("measure", STRING, "such as `accuracy`, `total_consistency` or `kappa_p`"),
+        Column("language", STRING, "language code, or `all`"),
+        Column("value", pa.float64(), "value of the measure"),
+        Column("low", pa.float64(), "lower end of the 95 % bootstrap interval over facts", nullable=True),
+        Column("high", pa.float64(), "upper end of that interval", nullable=True),
+        Column("facts", pa.int32(), "facts that were scored"),
+        Column("config", STRING, "config of the release"),
+        Column("split", STRING, "split of the release"),
+        Column("content", STRING, "content digest of the release that was scored", nullable=True),
+        Column("command", STRING, "command that made the result"),
+        Column("digest", STRING, "SHA-256 of the result file"),
+    ),
+)
 
 # ---------------------------------------------------------------- audit
 FINDINGS = Table(

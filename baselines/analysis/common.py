@@ -1,4 +1,4 @@
-"""What all analyses share: their options, and the end of a run."""
+"""Options shared by all analyses, and the function that writes their results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Text = Annotated[Path, typer.Option(help="Parallel text: a folder of line-aligne
 
 
 def text_inputs(text: ParallelText, sampler: Sampler) -> dict[str, Any]:
-    """What a result says about the text it saw."""
+    """The `inputs` of a result that was computed from parallel text."""
     return {
         "text": text.source.name,
         "samples": sampler.samples,
@@ -42,7 +42,7 @@ class Clock:
 
 
 def finish(output: Path, arrays: Arrays, draw: Draw, **fields: Any) -> Result:
-    """Writes the result and, in `<output>.figures`, its figures; says where they are."""
+    """Writes the result and, in `<output>.figures`, its figures; prints both paths."""
     result = save(output, arrays, **fields)
     folder = output.with_name(f"{output.stem}.figures")
     paths = write(draw([(result, arrays)]), folder)

@@ -42,9 +42,9 @@ def final_states(network: Any, prompts: Sequence[Sequence[int]], batch: int = 8)
         width = len(chosen[0])
         # Padded on the right: causal attention keeps the padding from every real position.
         ids = torch.tensor([row + [0] * (width - len(row)) for row in chosen], device=backbone.device)
-        there = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in chosen], device=backbone.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in chosen], device=backbone.device)
         with torch.inference_mode():
-            states = backbone(input_ids=ids, attention_mask=there, use_cache=False).last_hidden_state
+            states = backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         last = [len(row) - 1 for row in chosen]
         result[numbers] = states[range(len(chosen)), last].double().cpu().numpy()
     return result
@@ -57,25 +57,30 @@ def summarise(
     if base.shape != trained.shape:
         raise DataError(f"states of shapes {base.shape} and {trained.shape}: the models differ in their hidden size")
     moved = trained - base
-    found = vectors.pca(moved)
+    components = vectors.pca(moved)
     parts = {"all": np.ones(len(codes), bool), **{code: codes == code for code in languages}}
     metrics = {
         name: {
-            "states": int(own.sum()),
-            "mean_norm": vectors.mean_norm(moved[own]),
-            "relative_norm": vectors.mean_norm(moved[own]) / vectors.mean_norm(base[own]),
-            "spread": vectors.spread(moved[own]),
-            "concentration": vectors.concentration(moved[own]),
+            "states": int(selected.sum()),
+            "mean_norm": vectors.mean_norm(moved[selected]),
+            "relative_norm": vectors.mean_norm(moved[selected]) / vectors.mean_norm(base[selected]),
+            "spread": vectors.spread(moved[selected]),
+            "concentration": vectors.concentration(moved[selected]),
         }
-        for name, own in parts.items()
+        for name, selected in parts.items()
     }
-    metrics["all"]["explained"] = found.explained.tolist()
+    metrics["all"]["explained"] = components.explained.tolist()
     means = np.stack([moved[codes == code].mean(axis=0) for code in languages])
-    return metrics, {"points": found.points, "languages": codes, "explained": found.explained, "drift_means": means}
+    return metrics, {
+        "points": components.points,
+        "languages": codes,
+        "explained": components.explained,
+        "drift_means": means,
+    }
 
 
 def draw(loaded: Sequence[Loaded]) -> list[Figure]:
-    """The drift of each model in its own first two components, and its length and spread by language."""
+    """The drift of each model along its first two components, and its length and spread by language."""
     codes = loaded[0][0].languages
     with figures.style():
         sheet, axes = figures.canvas(len(loaded), 1, 4.4, 3.8)
@@ -88,13 +93,13 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
             one, two = 100 * arrays["explained"]
             axis.set(title=result.label, xlabel=f"first component ({one:.0f} %)", ylabel=f"second ({two:.0f} %)")
         axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7)
-        found = [Figure("drift_pca", "Drift of final hidden states in its principal components.", sheet)]
+        drawn = [Figure("drift_pca", "Drift of final hidden states in its principal components.", sheet)]
         sheet, axes = figures.canvas(1, 2, 7, 2.6)
         for axis, name, title in zip(axes[:, 0], ("mean_norm", "spread"), ("mean norm", "spread")):
             values = {result.label: [result.metrics[code][name] for code in codes] for result, _ in loaded}
             figures.grouped_bars(axis, codes, values, title)
-        found.append(Figure("drift_size", "Mean length and spread of the drift by language.", sheet))
-    return found
+        drawn.append(Figure("drift_size", "Mean length and spread of the drift by language.", sheet))
+    return drawn
 
 
 def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
@@ -144,15 +149,15 @@ def main(
         raise ConfigError(f"unknown prompt style {style!r}; known are {', '.join(STYLES)}")
     facts = load(dataset, config, split, options.split_list(languages), dataset_revision).sample(limit, seed)
     clock = common.Clock()
-    states, identities, seen = [], [], []
+    states, identities, tokenised = [], [], []
     for name, version in ((base, base_revision), (model, revision)):
         loaded = load_model(name, version, dtype, device, device_map)
         prompts, codes = encode(loaded, facts, style)
         states.append(final_states(loaded.network, prompts, batch))
         identities.append(loaded.identity)
-        seen.append(prompts)
+        tokenised.append(prompts)
         del loaded  # two large models need not fit side by side
-    if seen[0] != seen[1]:
+    if tokenised[0] != tokenised[1]:
         raise DataError(f"{base} and {model} tokenise the prompts differently: their states cannot be compared")
     before, after = states
     metrics, arrays = summarise(before, after, np.array(codes, dtype=str), facts.languages)

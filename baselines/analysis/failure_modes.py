@@ -1,4 +1,4 @@
-"""Failure modes of generated answers, and what training mended or broke (paper, appendix C; figure 10).
+"""Failure modes of generated answers, and which answers training corrected or broke (paper, appendix C; figure 10).
 
     python -m baselines.analysis.failure_modes --result base.open.json --output base.failures.json
 
@@ -28,6 +28,7 @@ from baselines.evaluate.results import MODES
 from baselines.evaluate.summary import noun_of
 from baselines.figures import Figure
 from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.plot_style import COLOURS
 
 NOUNS = ("proper", "common")
 
@@ -35,7 +36,7 @@ NOUNS = ("proper", "common")
 def summarise(table: pa.Table, languages: Sequence[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Rows of `results.GENERATIONS` -> metrics by language, and per answer `facts`, `languages`, `nouns`, `modes`.
 
-    Answers are sorted by fact and language, so that those of two models stand side by side.
+    Answers are sorted by fact and language, so that the rows of two models are aligned.
     """
     table = table.sort_by([("fact_id", "ascending"), ("language", "ascending")])
     rows = table.select(["fact_id", "language", "group", "prediction", "accepted", "mode"]).to_pylist()
@@ -47,14 +48,14 @@ def summarise(table: pa.Table, languages: Sequence[str]) -> tuple[dict[str, Any]
     modes = np.array([MODES.index(row["mode"]) for row in rows], np.int64)
     metrics: dict[str, Any] = {}
     for code in languages:
-        own = codes == code
-        wrong = [rows[int(n)] for n in np.flatnonzero(own & (modes == MODES.index("wrong_language")))]
-        spoken = [failures.spoken(row["prediction"], code, accepted[row["fact_id"]]) for row in wrong]
+        selected = codes == code
+        wrong = [rows[int(n)] for n in np.flatnonzero(selected & (modes == MODES.index("wrong_language")))]
+        answered_in = [failures.answer_languages(row["prediction"], code, accepted[row["fact_id"]]) for row in wrong]
         metrics[code] = {
-            "items": int(own.sum()),
-            "modes": _counts(modes[own]),
-            "nouns": {noun: _counts(modes[own & (nouns == noun)]) for noun in NOUNS},
-            "spoken": failures.shares(spoken, languages),
+            "items": int(selected.sum()),
+            "modes": _counts(modes[selected]),
+            "nouns": {noun: _counts(modes[selected & (nouns == noun)]) for noun in NOUNS},
+            "answered_in": failures.shares(answered_in, languages),
         }
     facts = np.array([row["fact_id"] for row in rows], dtype=str)
     return metrics, {"facts": facts, "languages": codes, "nouns": nouns, "modes": modes}
@@ -74,24 +75,24 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
             for number, mode in enumerate(MODES):
                 parts = [result.metrics[code] for code in codes]
                 values = np.array([100 * part["modes"][mode] / max(part["items"], 1) for part in parts])
-                look = {"color": figures.COLOURS[number], "hatch": figures.HATCHES[number], "edgecolor": "white"}
+                look = {"color": COLOURS[number], "hatch": figures.HATCHES[number], "edgecolor": "white"}
                 axis.bar(codes, values, bottom=below, label=mode.replace("_", " "), **look)
                 below += values
             axis.set(title=result.label, ylabel="% of answers", ylim=(0, 100))
         axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-        found = [Figure("failure_modes", "Failure modes by language.", sheet)]
+        drawn = [Figure("failure_modes", "Failure modes by language.", sheet)]
 
         sheet, axes = figures.canvas(len(loaded), 1, 4.0, 3.6)
         for axis, (result, _) in zip(axes[0], loaded):
-            grid = [[result.metrics[code]["spoken"][other] for other in codes] for code in codes]
+            grid = [[result.metrics[code]["answered_in"][other] for other in codes] for code in codes]
             figures.heat(sheet, axis, grid, codes, codes, vmin=0, vmax=max(1, np.max(grid)))
-            axis.set(title=result.label, xlabel="language of the answer", ylabel="language asked for")
-        found.append(Figure("failure_languages", "Right facts in another language: which.", sheet))
+            axis.set(title=result.label, xlabel="language of the answer", ylabel="language of the question")
+        drawn.append(Figure("failure_languages", "Right facts in another language: which.", sheet))
         for result, arrays in loaded[1:]:
-            found.append(_draw_flow(loaded[0], (result, arrays)))
+            drawn.append(_draw_flow(loaded[0], (result, arrays)))
         if len(loaded) > 1:
-            found.append(_draw_gains(loaded))
-    return found
+            drawn.append(_draw_gains(loaded))
+    return drawn
 
 
 def _draw_flow(base: Loaded, trained: Loaded) -> Figure:
@@ -126,35 +127,35 @@ def _aligned(base: Loaded, trained: Loaded) -> Any:
 
 def _gain(base: Loaded, trained: Loaded, code: str, noun: str | None = None) -> float | None:
     after = _aligned(base, trained)
-    own = (base[1]["languages"] == code) & ((base[1]["nouns"] == noun) | (noun is None))
-    if not own.any():
+    selected = (base[1]["languages"] == code) & ((base[1]["nouns"] == noun) | (noun is None))
+    if not selected.any():
         return None
-    right = [(arrays["modes"][own] == failures.CORRECT).mean() for arrays in (after, base[1])]
+    right = [(arrays["modes"][selected] == failures.CORRECT).mean() for arrays in (after, base[1])]
     return float(right[0] - right[1])
 
 
 def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
-    """Rows of model and language: rates, and against the first model what was mended and what appeared.
+    """Rows of model and language: rates, and the answers corrected and broken since the first model.
 
-    `proper among appeared`: share of an answer's losses that are of relations with proper-noun answers.
+    `proper among broken`: share of the broken answers that belong to relations with proper-noun answers.
     """
     rows = []
     base = loaded[0]
     for result, arrays in loaded:
         after = _aligned(base, (result, arrays))
         for code in result.languages:
-            own = base[1]["languages"] == code
+            selected = base[1]["languages"] == code
             part = result.metrics[code]
             row: dict[str, Any] = {"model": result.label, "language": code, "answers": part["items"]}
             row |= {
                 f"{mode.replace('_', ' ')} (%)": 100 * n / max(part["items"], 1) for mode, n in part["modes"].items()
             }
-            table = failures.flow(base[1]["modes"][own], after["modes"][own])
-            lost = own & (base[1]["modes"] == failures.CORRECT) & (after["modes"] != failures.CORRECT)
-            row |= {f"mended, was {mode.replace('_', ' ')}": n for mode, n in failures.mended(table).items()}
-            row |= {f"appeared, is {mode.replace('_', ' ')}": n for mode, n in failures.appeared(table).items()}
+            table = failures.flow(base[1]["modes"][selected], after["modes"][selected])
+            lost = selected & (base[1]["modes"] == failures.CORRECT) & (after["modes"] != failures.CORRECT)
+            row |= {f"corrected, was {mode.replace('_', ' ')}": n for mode, n in failures.corrected(table).items()}
+            row |= {f"broken, is {mode.replace('_', ' ')}": n for mode, n in failures.broken(table).items()}
             proper = 100 * float((base[1]["nouns"][lost] == "proper").mean()) if lost.any() else None
-            rows.append({**row, "proper among appeared (%)": proper})
+            rows.append({**row, "proper among broken (%)": proper})
     return rows
 
 
@@ -164,23 +165,23 @@ def main(
     label: options.Label = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Say how each generated answer fails."""
+    """Classify how each generated answer fails."""
     files.prepare(output, overwrite)
     clock = common.Clock()
-    found = results.load_result(result)
-    if found.kind not in ("open", "klar"):
-        raise ConfigError(f"{result} is of kind {found.kind}; failure modes need generated answers: open or klar")
-    metrics, arrays = summarise(results.load_scores(result, found), found.data.languages)
+    evaluated = results.load_result(result)
+    if evaluated.kind not in ("open", "klar"):
+        raise ConfigError(f"{result} is of kind {evaluated.kind}; failure modes need generated answers: open or klar")
+    metrics, arrays = summarise(results.load_scores(result, evaluated), evaluated.data.languages)
     common.finish(
         output,
         arrays,
         draw,
         kind="failure_modes",
-        label=label or found.label,
-        languages=found.data.languages,
-        models=[{**found.model, "answers": found.scores.sha256}],
-        inputs=found.data.model_dump(mode="json"),
-        settings={"kind": found.kind, "prompt": found.prompt.sha256},
+        label=label or evaluated.label,
+        languages=evaluated.data.languages,
+        models=[{**evaluated.model, "answers": evaluated.scores.sha256}],
+        inputs=evaluated.data.model_dump(mode="json"),
+        settings={"kind": evaluated.kind, "prompt": evaluated.prompt.sha256},
         metrics=metrics,
         seconds=clock.seconds,
     )

@@ -1,4 +1,4 @@
-"""The mathematics of failure modes: what became of each answer between two models (paper, appendix C)."""
+"""The mathematics of failure modes: transitions of each answer between two models (paper, appendix C)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ints = NDArray[np.int64]
 CORRECT = MODES.index("correct")
 
 
-def spoken(prediction: str, code: str, accepted: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def answer_languages(prediction: str, code: str, accepted: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The other languages in which a wrong-language answer names the gold; several where their names are the same."""
     none = Names({code: ()})
     return tuple(
@@ -25,10 +25,10 @@ def spoken(prediction: str, code: str, accepted: Mapping[str, Sequence[str]]) ->
     )
 
 
-def shares(found: Iterable[Sequence[str]], codes: Sequence[str]) -> dict[str, float]:
+def shares(answers: Iterable[Sequence[str]], codes: Sequence[str]) -> dict[str, float]:
     """How many answers were in each language; one that k languages share counts 1/k for each of them."""
     counts = dict.fromkeys(codes, 0.0)
-    for languages in found:
+    for languages in answers:
         for code in languages:
             counts[code] += 1 / len(languages)
     return counts
@@ -41,11 +41,11 @@ def flow(before: ArrayLike, after: ArrayLike) -> Ints:
     return np.asarray(np.bincount(pairs, minlength=size * size).reshape(size, size), np.int64)
 
 
-def mended(table: Ints) -> dict[str, int]:
+def corrected(table: Ints) -> dict[str, int]:
     """Answers that became correct, by what they had been."""
-    return {mode: int(table[place, CORRECT]) for place, mode in enumerate(MODES) if place != CORRECT}
+    return {mode: int(table[index, CORRECT]) for index, mode in enumerate(MODES) if index != CORRECT}
 
 
-def appeared(table: Ints) -> dict[str, int]:
+def broken(table: Ints) -> dict[str, int]:
     """Answers that were correct, by what they became."""
-    return {mode: int(table[CORRECT, place]) for place, mode in enumerate(MODES) if place != CORRECT}
+    return {mode: int(table[CORRECT, index]) for index, mode in enumerate(MODES) if index != CORRECT}

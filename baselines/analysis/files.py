@@ -1,6 +1,6 @@
-"""What an analysis leaves: `<output>.json` (what was seen, settings, metrics) and `<output>.npz` (its arrays).
+"""The files of an analysis: `<output>.json` (inputs, settings, metrics) and `<output>.npz` (arrays).
 
-The JSON names the digest of the arrays and of all inputs; results that saw different inputs are never compared.
+The JSON names the digest of the arrays and of all inputs; results computed from different inputs are never compared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class Result(BaseModel):
     """One analysis of one model (drift: of `models[1]` against `models[0]`; failure modes: of a result file).
 
-    `inputs`: name -> digest or revision of everything that was read; `arrays`: SHA-256 of the .npz beside it.
+    `inputs`: name -> digest or revision of everything that was read; `arrays`: SHA-256 of the .npz file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,36 +50,36 @@ def save(path: Path, arrays: Arrays, **fields: Any) -> Result:
     """Writes the arrays, then the result that names them; either file is whole or absent."""
     with atomic(path.with_suffix(".npz")) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, allow_pickle=False, **{name: np.asarray(values) for name, values in arrays.items()})
-    found = digest(path.with_suffix(".npz"))
-    result = Result(arrays=found, software=software(), hardware=hardware(), **fields)
+    sha256 = digest(path.with_suffix(".npz"))
+    result = Result(arrays=sha256, software=software(), hardware=hardware(), **fields)
     write_json(path, result.model_dump(mode="json"))
     return result
 
 
 def load(path: Path) -> tuple[Result, dict[str, NDArray[Any]]]:
-    """Reads a result and its arrays. Raises `DataError` for anything else, and when the arrays are not its own."""
+    """Reads a result and its arrays. Raises `DataError` for anything else, also for arrays of another digest."""
     try:
         result = Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
-        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {str(first['input'])[:40]!r}"
-        raise DataError(f"{path} is no result of an analysis: {said}") from error
+        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {str(first['input'])[:40]!r}"
+        raise DataError(f"{path} is no result of an analysis: {detail}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if result.schema_version != SCHEMA:
         raise DataError(f"{path} has schema version {result.schema_version}, this version reads {SCHEMA}; run it again")
-    beside = path.with_suffix(".npz")
-    if not beside.is_file() or digest(beside) != result.arrays:
-        raise DataError(f"{beside} is missing or is not the file that {path.name} was written with; run it again")
-    with np.load(beside, allow_pickle=False) as arrays:
+    arrays_path = path.with_suffix(".npz")
+    if not arrays_path.is_file() or digest(arrays_path) != result.arrays:
+        raise DataError(f"{arrays_path} is missing or is not the file that {path.name} was written with; run it again")
+    with np.load(arrays_path, allow_pickle=False) as arrays:
         return result, dict(arrays)
 
 
 def plain(values: NDArray[Any]) -> Any:
     """Nested lists for JSON, None for NaN."""
-    found = values.astype(object)
-    found[np.isnan(values)] = None
-    return found.tolist()
+    nested = values.astype(object)
+    nested[np.isnan(values)] = None
+    return nested.tolist()
 
 
 def slug(label: str) -> str:

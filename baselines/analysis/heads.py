@@ -75,7 +75,7 @@ def top(importance: ArrayLike, share: float | None = TOP_SHARE, quantile: float 
 
 
 def per_layer(masks: Bools) -> Floats:
-    """(K, J, H) -> (K, J): per cent of a language's important heads that lie in each layer; NaN where it has none."""
+    """(K, J, H) -> (K, J): per cent of a language's important heads in each layer; NaN where it has none."""
     counts = masks.sum(axis=2).astype(np.float64)
     total = counts.sum(axis=1, keepdims=True)
     return np.asarray(100 * np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0))
@@ -101,5 +101,5 @@ def stability(base: Bools, trained: Bools) -> tuple[Ints, Ints]:
 
 
 def general(masks: Bools, languages: int = GENERAL_LANGUAGES) -> Bools:
-    """(K, J, H) -> (J, H): heads important in at least so many languages."""
+    """(K, J, H) -> (J, H): heads that are important in at least `languages` languages."""
     return np.asarray(masks.sum(axis=0) >= languages)

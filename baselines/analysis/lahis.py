@@ -82,7 +82,7 @@ def summarise(
 
 
 def draw(loaded: Sequence[Loaded]) -> list[Figure]:
-    """Figures 7, 8, 11, 12, 13, 16 and 17: the models beside each other, the first as the base."""
+    """Figures 7, 8, 11, 12, 13, 16 and 17: one panel per model; the first model is the base."""
     codes = loaded[0][0].languages
     with figures.style():
         sheet, axes = figures.canvas(len(loaded), 1, 4.0, 3.6)
@@ -90,17 +90,17 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
             grid = heads.overlap(arrays["mask"])
             figures.heat(sheet, axis, grid, codes, codes, numbers=True, vmin=0, vmax=100)
             axis.set_title(result.label)
-        found = [Figure("lahis_overlap", "Per cent of heads that two languages share (figures 7, 13).", sheet)]
+        drawn = [Figure("lahis_overlap", "Per cent of heads that two languages share (figures 7, 13).", sheet)]
 
         sheet, axes = figures.canvas(len(loaded), 1, 4.0, 3.6)
         for axis, (result, arrays) in zip(axes[0], loaded):
             grid = heads.per_layer(arrays["mask"])
             figures.heat(sheet, axis, grid, codes, figures.layer_names(grid.shape[1]), vmin=0)
             axis.set(title=result.label, xlabel="layer")
-        found.append(Figure("lahis_layers", "Per cent of a language's heads in each layer (figures 8, 11).", sheet))
+        drawn.append(Figure("lahis_layers", "Per cent of a language's heads in each layer (figures 8, 11).", sheet))
         for result, arrays in loaded[1:]:
-            found += _draw_changes(loaded[0], (result, arrays))
-    return found
+            drawn += _draw_changes(loaded[0], (result, arrays))
+    return drawn
 
 
 def _draw_changes(base: Loaded, trained: Loaded) -> list[Figure]:
@@ -112,7 +112,7 @@ def _draw_changes(base: Loaded, trained: Loaded) -> list[Figure]:
     figures.grouped_bars(axes[0, 0], codes, {"stable": stable, "changed": changed}, "heads")
     axes[0, 0].set_title(title)
     slug = files.slug(label)
-    found = [Figure(f"lahis_changes_{slug}", f"Stable and changed heads, {title} (figure 12).", sheet)]
+    drawn = [Figure(f"lahis_changes_{slug}", f"Stable and changed heads, {title} (figure 12).", sheet)]
 
     delta = trained[1]["importance"] - base[1]["importance"]
     most = float(np.abs(delta).max()) or 1.0
@@ -127,7 +127,7 @@ def _draw_changes(base: Loaded, trained: Loaded) -> list[Figure]:
     sheet.supxlabel("head")
     sheet.supylabel("layer")
     caption = f"Change of importance, {title}: blue weaker, red stronger (figures 16, 17)."
-    return [*found, Figure(f"lahis_delta_{slug}", caption, sheet)]
+    return [*drawn, Figure(f"lahis_delta_{slug}", caption, sheet)]
 
 
 def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
@@ -138,18 +138,18 @@ def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
         masks = arrays["mask"]
         stable, changed = heads.stability(base, masks)
         shared, by_layer = heads.overlap(masks), heads.per_layer(masks)
-        for place, code in enumerate(codes):
-            others = np.delete(shared[place], place)
+        for index, code in enumerate(codes):
+            others = np.delete(shared[index], index)
             rows.append(
                 {
                     "model": result.label,
                     "language": code,
-                    "heads": int(masks[place].sum()),
-                    "general": int((masks[place] & arrays["general"]).sum()),
-                    "in layer 1 (%)": float(by_layer[place, 0]),
+                    "heads": int(masks[index].sum()),
+                    "general": int((masks[index] & arrays["general"]).sum()),
+                    "in layer 1 (%)": float(by_layer[index, 0]),
                     "mean overlap (%)": float(others.mean()) if len(others) else None,
-                    "stable": int(stable[place]),
-                    "changed": int(changed[place]),
+                    "stable": int(stable[index]),
+                    "changed": int(changed[index]),
                 }
             )
     return rows
@@ -183,8 +183,8 @@ def main(
     taken = heads.TOP_SHARE if share is None and quantile is None else share
     parts = anatomy(loaded.network)
     heads.check_selection(parts.layers * parts.heads, taken, quantile)
-    found = importances(loaded.network, sampler.run(source.rows(), samples), source.languages)
-    metrics, arrays = summarise(found, taken, quantile, general)
+    importance = importances(loaded.network, sampler.run(source.rows(), samples), source.languages)
+    metrics, arrays = summarise(importance, taken, quantile, general)
     settings = {"sample_tokens": sampler.max_tokens, "share": taken, "quantile": quantile, "general": general}
     common.finish(
         output,

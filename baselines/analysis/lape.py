@@ -25,6 +25,7 @@ from baselines.analysis.text import ParallelText, Sample, Sampler, grouped
 from baselines.evaluate import common as options
 from baselines.figures import Figure
 from baselines.models import label_of, load_model
+from polyfact_dataset.common.errors import ConfigError
 
 Ints = NDArray[np.int64]
 
@@ -33,10 +34,10 @@ def padded(rows: Sequence[list[int]], special: int, device: Any) -> tuple[torch.
     """Token ids, attention mask and text mask, (B, T) each, padded on the right; the first `special` are no text."""
     width = max(map(len, rows))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-    there = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-    text = there.bool()
+    attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    text = attention.bool()
     text[:, :special] = False
-    return ids.to(device), there.to(device), text.to(device)
+    return ids.to(device), attention.to(device), text.to(device)
 
 
 def count_activations(
@@ -49,14 +50,14 @@ def count_activations(
     tokens = np.zeros(len(languages), np.int64)
     for group in grouped(samples, batch):
         for number, code in enumerate(languages):
-            ids, there, text = padded([sample.ids[code] for sample in group], group[0].special, device)
+            ids, attention, text = padded([sample.ids[code] for sample in group], group[0].special, device)
 
-            def see(layer: int, values: torch.Tensor, place: int = number, mask: torch.Tensor = text) -> None:
+            def see(layer: int, values: torch.Tensor, index: int = number, mask: torch.Tensor = text) -> None:
                 active = (values > 0) & mask.to(values.device)[..., None]
-                counts[place, layer] += active.sum(dim=(0, 1)).to(device)
+                counts[index, layer] += active.sum(dim=(0, 1)).to(device)
 
             with torch.inference_mode(), gate_activations(parts, see):
-                parts.backbone(input_ids=ids, attention_mask=there, use_cache=False)
+                parts.backbone(input_ids=ids, attention_mask=attention, use_cache=False)
             tokens[number] += int(text.sum())
     return counts.cpu().numpy(), tokens
 
@@ -69,27 +70,27 @@ def summarise(
     metrics: dict[str, Any] = {"tokens": tokens.tolist()}
     arrays: dict[str, NDArray[Any]] = {"counts": counts, "tokens": tokens}
     for rule in neurons.RULES:
-        found = neurons.specialised(p, rule, share, quantile)
-        late = neurons.last_share(found.per_layer, last)
-        metrics["bar"] = found.bar
-        metrics["neurons"] = int(found.mask.sum())
+        chosen = neurons.specialised(p, rule, share, quantile)
+        late = neurons.last_share(chosen.per_layer, last)
+        metrics["bar"] = chosen.bar
+        metrics["neurons"] = int(chosen.mask.sum())
         metrics[rule] = {
-            "per_language": found.per_language.tolist(),
-            "assignments": int(found.assigned.sum()),
+            "per_language": chosen.per_language.tolist(),
+            "assignments": int(chosen.assigned.sum()),
             "last_layers": files.plain(late),
         }
-        arrays |= {f"per_layer_{rule}": found.per_layer, "entropy": found.entropy, "mask": found.mask}
+        arrays |= {f"per_layer_{rule}": chosen.per_layer, "entropy": chosen.entropy, "mask": chosen.mask}
     return metrics, arrays
 
 
 def draw(loaded: Sequence[Loaded], rule: neurons.Rule = "highest") -> list[Figure]:
-    """Figures 5, 6, 14 and 15 of the paper, the models beside each other, the first as the base."""
+    """Figures 5, 6, 14 and 15 of the paper, all models in each; the first model is the base."""
     codes = loaded[0][0].languages
     with figures.style():
         sheet, axes = figures.canvas(width=7)
         totals = {result.label: result.metrics[rule]["per_language"] for result, _ in loaded}
         figures.grouped_bars(axes[0, 0], codes, totals, "language-specific neurons")
-        found = [Figure("lape_languages", "Language-specific neurons by language (paper, figure 5).", sheet)]
+        drawn = [Figure("lape_languages", "Language-specific neurons by language (paper, figure 5).", sheet)]
 
         last = loaded[0][0].settings["last_layers"]
         sheet, axes = figures.canvas(width=7)
@@ -98,25 +99,25 @@ def draw(loaded: Sequence[Loaded], rule: neurons.Rule = "highest") -> list[Figur
             for result, _ in loaded
         }
         figures.grouped_bars(axes[0, 0], codes, late, f"% in the last {last} layers")
-        found.append(Figure("lape_last_layers", f"Share in the last {last} layers (paper, figure 6).", sheet))
+        drawn.append(Figure("lape_last_layers", f"Share in the last {last} layers (paper, figure 6).", sheet))
 
         columns = min(4, len(codes))
         sheet, axes = figures.canvas(columns, -(-len(codes) // columns), 2.6, 2.0)
         for axis in axes.ravel()[len(codes) :]:
             axis.set_visible(False)
-        for place, code in enumerate(codes):
+        for index, code in enumerate(codes):
             for number, (result, arrays) in enumerate(loaded):
-                values = arrays[f"per_layer_{rule}"][place]
-                axis = axes.ravel()[place]
+                values = arrays[f"per_layer_{rule}"][index]
+                axis = axes.ravel()[index]
                 axis.plot(range(1, len(values) + 1), values, label=result.label, **figures.look(number))
                 axis.set_title(code, fontsize=9)
                 figures.layer_axis(axis)
         axes[0, 0].legend(frameon=False, fontsize=7)
         sheet.supxlabel("layer")
         sheet.supylabel("neurons")
-        found.append(Figure("lape_layers", "Language-specific neurons by layer (paper, figure 14).", sheet))
-        found.append(_draw_ecdf(loaded, rule))
-    return found
+        drawn.append(Figure("lape_layers", "Language-specific neurons by layer (paper, figure 14).", sheet))
+        drawn.append(_draw_ecdf(loaded, rule))
+    return drawn
 
 
 def _draw_ecdf(loaded: Sequence[Loaded], rule: neurons.Rule) -> Figure:
@@ -124,9 +125,9 @@ def _draw_ecdf(loaded: Sequence[Loaded], rule: neurons.Rule) -> Figure:
     axis = axes[0, 0]
     base = loaded[0][1][f"per_layer_{rule}"].sum(axis=0)
     for number, (result, arrays) in enumerate(loaded):
-        own = arrays[f"per_layer_{rule}"].sum(axis=0)
-        label = f"{result.label}, D = {neurons.ks_distance(base, own):.3f}" if number else result.label
-        axis.step(range(1, len(own) + 1), neurons.ecdf(own), where="post", label=label, **figures.look(number))
+        layers = arrays[f"per_layer_{rule}"].sum(axis=0)
+        label = f"{result.label}, D = {neurons.ks_distance(base, layers):.3f}" if number else result.label
+        axis.step(range(1, len(layers) + 1), neurons.ecdf(layers), where="post", label=label, **figures.look(number))
     axis.set(xlabel="layer", ylabel="share of neurons up to the layer", ylim=(0, 1.02))
     axis.legend(frameon=False)
     figures.layer_axis(axis)
@@ -151,6 +152,17 @@ def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
     return rows
 
 
+def quantile_of(bar: str) -> float:
+    """The quantile of a bar: one of `neurons.BARS`, or a number from 0 to 1. Raises `ConfigError` for another."""
+    try:
+        value = neurons.BARS[bar] if bar in neurons.BARS else float(bar)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise ConfigError(f"--bar {bar!r} must be {', '.join(neurons.BARS)} or a quantile from 0 to below 1")
+    return value
+
+
 def main(
     model: options.ModelName,
     text: common.Text,
@@ -160,7 +172,7 @@ def main(
     sample_tokens: Annotated[int, typer.Option(min=3, help="Longest sample in tokens.")] = 512,
     batch: Annotated[int, typer.Option(min=1, help="Samples per forward pass.")] = 8,
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of all neurons to take.")] = neurons.SHARE,
-    bar: Annotated[float, typer.Option(min=0, max=1, help="Quantile of the activation bar.")] = neurons.BAR_QUANTILE,
+    bar: Annotated[str, typer.Option(help="Activation bar: paper (none), original (95 %) or a quantile.")] = "paper",
     last_layers: Annotated[int, typer.Option(min=1, help="Layers that count as the last.")] = 5,
     revision: options.Revision = None,
     dtype: options.Dtype = "auto",
@@ -171,13 +183,14 @@ def main(
 ) -> None:
     """Find the neurons that are specific to one language."""
     files.prepare(output, overwrite)
+    quantile = quantile_of(bar)
     source = ParallelText.open(text, options.split_list(languages))
     loaded = load_model(model, revision, dtype, device, device_map)
     clock = common.Clock()
     sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
-    found = sampler.run(source.rows(), samples)
-    counts, tokens = count_activations(loaded.network, found, source.languages, batch)
-    metrics, arrays = summarise(counts, tokens, share, bar, last_layers)
+    selected = sampler.run(source.rows(), samples)
+    counts, tokens = count_activations(loaded.network, selected, source.languages, batch)
+    metrics, arrays = summarise(counts, tokens, share, quantile, last_layers)
     common.finish(
         output,
         arrays,
@@ -187,7 +200,7 @@ def main(
         languages=source.languages,
         models=[loaded.identity],
         inputs=common.text_inputs(source, sampler),
-        settings={"sample_tokens": sampler.max_tokens, "share": share, "bar": bar, "last_layers": last_layers},
+        settings={"sample_tokens": sampler.max_tokens, "share": share, "bar": quantile, "last_layers": last_layers},
         metrics=metrics,
         seconds=clock.seconds,
     )

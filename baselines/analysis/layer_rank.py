@@ -60,15 +60,15 @@ def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> tuple[tuple[int,
     whole: list[int] = tokenizer(prompt.text + prompt.separator + answer)["input_ids"]
     if whole[: len(before)] != before or len(whole) == len(before):
         return "merged"
-    place = len(before)
-    while place < len(whole) and not tokenizer.decode(whole[place : place + 1]).strip():
-        place += 1
-    return (tuple(whole[:place]), whole[place]) if place < len(whole) else "blank"
+    start = len(before)
+    while start < len(whole) and not tokenizer.decode(whole[start : start + 1]).strip():
+        start += 1
+    return (tuple(whole[:start]), whole[start]) if start < len(whole) else "blank"
 
 
 def probes_of(facts: Iterable[Fact], tokenizer: Any, style: Style) -> tuple[list[Probe], dict[str, Counter[str]]]:
     """Probes in every language but English, and by language how often each of `OUTCOMES` happened."""
-    found: list[Probe] = []
+    probes: list[Probe] = []
     counts: dict[str, Counter[str]] = {}
     for fact in facts:
         english = fact.items[ENGLISH].options[fact.items[ENGLISH].answer]
@@ -77,19 +77,19 @@ def probes_of(facts: Iterable[Fact], tokenizer: Any, style: Style) -> tuple[list
                 continue
             counts.setdefault(code, Counter())
             gold = item.options[item.answer]
-            asked = item_prompt(style, code, item)
-            one, other = (first_token(tokenizer, asked, label) for label in (gold, english))
+            prompt = item_prompt(style, code, item)
+            one, other = (first_token(tokenizer, prompt, label) for label in (gold, english))
             if isinstance(one, str) or isinstance(other, str):
                 counts[code]["merged" if "merged" in (one, other) else "blank"] += 1
             elif one[1] == other[1]:
                 counts[code]["collision"] += 1
             elif one[0] != other[0]:
-                # One of them begins with a blank token of its own: they are not written at the same position.
+                # One of them begins with a blank token: the two labels do not start at the same position.
                 counts[code]["blank"] += 1
             else:
                 counts[code]["used"] += 1
-                found.append(Probe(fact.fact_id, code, english, one[0], one[1], other[1]))
-    return found, counts
+                probes.append(Probe(fact.fact_id, code, english, one[0], one[1], other[1]))
+    return probes, counts
 
 
 def rank_probes(network: Any, probes: Sequence[Probe], batch: int = 8) -> NDArray[np.int64]:
@@ -103,7 +103,7 @@ def rank_probes(network: Any, probes: Sequence[Probe], batch: int = 8) -> NDArra
         width = len(chosen[0].ids)
         # Padded on the right: causal attention keeps the padding from every real position.
         ids = torch.tensor([[*probe.ids, *[0] * (width - len(probe.ids))] for probe in chosen], device=device)
-        there = torch.tensor([[1] * len(p.ids) + [0] * (width - len(p.ids)) for p in chosen], device=device)
+        mask = torch.tensor([[1] * len(p.ids) + [0] * (width - len(p.ids)) for p in chosen], device=device)
         last = torch.tensor([len(probe.ids) - 1 for probe in chosen], device=device)
         tokens = torch.tensor([[probe.target, probe.english] for probe in chosen], device=device)
         states: dict[int, torch.Tensor] = {}
@@ -112,7 +112,7 @@ def rank_probes(network: Any, probes: Sequence[Probe], batch: int = 8) -> NDArra
             into[layer] = values[torch.arange(len(at), device=values.device), at.to(values.device)]
 
         with torch.inference_mode(), block_outputs(parts, see):
-            parts.backbone(input_ids=ids, attention_mask=there, use_cache=False)
+            parts.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
             for layer, values in states.items():
                 result[:, numbers, layer] = _ranks(parts, values, tokens).T.cpu().numpy()
     return result
@@ -122,18 +122,18 @@ def _ranks(parts: Anatomy, states: torch.Tensor, tokens: torch.Tensor) -> torch.
     """(B, hidden) residual states and (B, 2) tokens -> (B, 2) ranks."""
     normed = parts.final_norm(states.to(parts.final_norm.weight.device))
     logits = parts.unembedding(normed.to(parts.unembedding.weight.device))
-    own = logits.gather(1, tokens.to(logits.device))
-    return 1 + (logits[:, None, :] > own[..., None]).sum(dim=-1)
+    chosen = logits.gather(1, tokens.to(logits.device))
+    return 1 + (logits[:, None, :] > chosen[..., None]).sum(dim=-1)
 
 
 def summarise(
-    probes: Sequence[Probe], found: NDArray[np.int64], counts: dict[str, Counter[str]]
+    probes: Sequence[Probe], token_ranks: NDArray[np.int64], counts: dict[str, Counter[str]]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Metrics by language; arrays `ranks` (2, N, J) and, per probe, its fact, language and English gold."""
     codes = np.array([probe.language for probe in probes], dtype=str)
     metrics = {}
     for code, count in counts.items():
-        mean = ranks.Transition.of(*found[:, codes == code])
+        mean = ranks.Transition.of(*token_ranks[:, codes == code])
         metrics[code] = {
             **{outcome: count[outcome] for outcome in OUTCOMES},
             "target": files.plain(mean.target),
@@ -144,13 +144,13 @@ def summarise(
             "median_switch_layer": mean.median_switch,
         }
     facts, golds = (np.array([getattr(p, name) for p in probes], dtype=str) for name in ("fact_id", "gold"))
-    return metrics, {"ranks": found, "facts": facts, "languages": codes, "golds": golds}
+    return metrics, {"ranks": token_ranks, "facts": facts, "languages": codes, "golds": golds}
 
 
 def draw(loaded: Sequence[Loaded]) -> list[Figure]:
-    """The mean by language, one panel per language and model; and single examples, the models beside each other."""
+    """The mean by language, one panel per language and model; and single examples, one row of panels per example."""
     codes = [code for code, part in loaded[0][0].metrics.items() if part["used"]]
-    found = []
+    drawn = []
     with figures.style():
         if codes:
             sheet, axes = figures.canvas(len(loaded), len(codes), 3.4, 2.0, sharey="row")
@@ -161,7 +161,7 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
             axes[0, 0].legend(frameon=False)
             sheet.supxlabel("layer")
             sheet.supylabel("rank (geometric mean)")
-            found.append(Figure("rank_means", "Rank of the answer in the target language and in English.", sheet))
+            drawn.append(Figure("rank_means", "Rank of the answer in the target language and in English.", sheet))
         chosen = examples(loaded)
         if chosen:
             sheet, axes = figures.canvas(len(loaded), len(chosen), 3.4, 2.0, sharey="row")
@@ -173,8 +173,8 @@ def draw(loaded: Sequence[Loaded]) -> list[Figure]:
             axes[0, 0].legend(frameon=False)
             sheet.supxlabel("layer")
             sheet.supylabel("rank")
-            found.append(Figure("rank_examples", "Single examples (paper, figures 3 and 9).", sheet))
-    return found
+            drawn.append(Figure("rank_examples", "Single examples (paper, figures 3 and 9).", sheet))
+    return drawn
 
 
 def examples(loaded: Sequence[Loaded], count: int = EXAMPLES) -> list[int]:
@@ -184,11 +184,11 @@ def examples(loaded: Sequence[Loaded], count: int = EXAMPLES) -> list[int]:
     """
     for _, arrays in loaded[1:]:
         if any((arrays[name] != loaded[0][1][name]).any() for name in ("facts", "languages")):
-            raise DataError("layer ranks of other facts cannot be shown beside each other; use one tokenizer")
+            raise DataError("layer ranks of different probes cannot be compared; the models must share a tokenizer")
     gaps = [np.log(arrays["ranks"][0, :, -1] / arrays["ranks"][1, :, -1]) for _, arrays in loaded]
-    mended = (gaps[0] > 0) & ((gaps[-1] < 0) | (len(loaded) == 1))
+    switched = (gaps[0] > 0) & ((gaps[-1] < 0) | (len(loaded) == 1))
     order = np.argsort(-(gaps[0] - (gaps[-1] if len(loaded) > 1 else 0)), kind="stable")
-    return [int(number) for number in order if mended[number]][:count]
+    return [int(number) for number in order if switched[number]][:count]
 
 
 def _panel(axis: Any, target: Any, english: Any, title: str) -> None:

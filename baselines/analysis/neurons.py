@@ -19,17 +19,20 @@ Bools = NDArray[np.bool_]
 # is active most often (the paper).
 Rule = Literal["every", "highest"]
 RULES: tuple[Rule, ...] = get_args(Rule)
-BAR_QUANTILE = 0.95
+# What a neuron must exceed in some language, as a quantile of all activation frequencies. `paper`: any activation at
+# all, as in the code behind the paper's figures; `original`: the 95 % bar of Tang et al.
+BARS = {"paper": 0.0, "original": 0.95}
+BAR_QUANTILE = BARS["paper"]
 SHARE = 0.01
 
 
 def frequencies(counts: ArrayLike, tokens: ArrayLike) -> Floats:
     """Activation counts (K, J, W) over tokens (K,) -> p. Raises `DataError` for a language without tokens."""
     total = np.asarray(tokens, np.int64)
-    found = np.asarray(counts, np.int64)
-    if (total <= 0).any() or (found > total[:, None, None]).any() or (found < 0).any():
+    active = np.asarray(counts, np.int64)
+    if (total <= 0).any() or (active > total[:, None, None]).any() or (active < 0).any():
         raise DataError("activation counts must lie between 0 and the tokens of their language, which must have some")
-    return np.asarray(found / total[:, None, None].astype(np.float64))
+    return np.asarray(active / total[:, None, None].astype(np.float64))
 
 
 def entropy(p: Floats) -> Floats:
@@ -41,7 +44,9 @@ def entropy(p: Floats) -> Floats:
 
 
 def bar(p: Floats, quantile: float = BAR_QUANTILE) -> float:
-    """The k-th smallest of all p, k = round(quantile * size), counted from 1."""
+    """The k-th smallest of all p, k = round(quantile * size), counted from 1; 0 for the quantile 0."""
+    if quantile == 0:
+        return 0.0
     k = max(1, round(quantile * p.size))
     return float(np.partition(p.ravel(), k - 1)[k - 1])
 

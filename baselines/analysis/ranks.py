@@ -1,4 +1,4 @@
-"""The mathematics of layer ranks: where a model finds the answer, and where it turns to the language asked for.
+"""The mathematics of layer ranks: the layers where the answer appears and where it switches to the target language.
 
 Shapes: N probes (a fact in a language), J layers. A rank is 1 for the likeliest token. Paper, section 5.2.
 """

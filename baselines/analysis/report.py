@@ -2,9 +2,8 @@
 
     python -m baselines.analysis.report base.lape.json grpo.lape.json base.lahis.json grpo.lahis.json --output report
 
-Of each kind the first result is the base that the others are compared with. Results that saw other inputs, or ran with
-other settings, are refused. The folder gets `index.html`, which needs nothing beside it, and each figure as SVG and
-PNG.
+Of each kind the first result is the base that the others are compared with. Results with other inputs or
+settings are refused. The folder holds `index.html`, which is self-contained, and each figure as SVG and PNG.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ TITLES: dict[Kind, str] = {
 
 def gather(paths: Sequence[Path]) -> dict[Kind, list[Loaded]]:
     """Results by kind, in the given order. Raises `DataError` where two of a kind cannot be compared."""
-    found: dict[Kind, list[Loaded]] = {}
+    by_kind: dict[Kind, list[Loaded]] = {}
     for path in paths:
         result, arrays = files.load(path)
-        found.setdefault(result.kind, []).append((result, arrays))
-    for loaded in found.values():
+        by_kind.setdefault(result.kind, []).append((result, arrays))
+    for loaded in by_kind.values():
         files.refuse_mixing([result for result, _ in loaded])
         labels = [result.label for result, _ in loaded]
         if len(set(labels)) < len(labels):
             raise DataError(f"{loaded[0][0].kind}: two results are labelled alike ({', '.join(labels)}); use --label")
-    return {kind: found[kind] for kind in TITLES if kind in found}
+    return {kind: by_kind[kind] for kind in TITLES if kind in by_kind}
 
 
 def shown(value: Any) -> str:
@@ -110,10 +109,10 @@ def main(
     if page.exists() and not overwrite:
         raise ConfigError(f"{page} is there already; choose another --output or add --overwrite")
     assert set(TITLES) == set(get_args(Kind))
-    found = gather(results)
-    sections = [section(kind, loaded, output / "figures") for kind, loaded in found.items()]
+    by_kind = gather(results)
+    sections = [section(kind, loaded, output / "figures") for kind, loaded in by_kind.items()]
     write_text(page, render(sections))
-    print(f"{page}: {', '.join(found)}; {sum(len(part['figures']) for part in sections)} figures")
+    print(f"{page}: {', '.join(by_kind)}; {sum(len(part['figures']) for part in sections)} figures")
 
 
 if __name__ == "__main__":

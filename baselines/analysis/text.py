@@ -1,4 +1,4 @@
-"""Parallel text, streamed: the same lines in every language, cut into samples of at most so many tokens.
+"""Parallel text, streamed: the same lines in every language, cut into samples of a limited number of tokens.
 
 A source is a folder of line-aligned files `<code>.txt`, or a `.jsonl` file of objects `{"<code>": "<line>", ...}`.
 Memory does not grow with the text: one sample is held at a time.
@@ -41,20 +41,20 @@ class ParallelText:
     def open(source: Path, languages: Sequence[str] | None = None) -> ParallelText:
         """Raises `ConfigError` when the source or a language is not there."""
         if source.is_dir():
-            there = sorted(path.stem for path in source.glob("*.txt"))
+            available = sorted(path.stem for path in source.glob("*.txt"))
         elif source.suffix == ".jsonl" and source.is_file():
-            there = sorted({code for row in islice(_json_rows(source), 1000) for code in row})
+            available = sorted({code for row in islice(_json_rows(source), 1000) for code in row})
         else:
             raise ConfigError(f"text {source} is neither a folder of <code>.txt files nor a .jsonl file")
-        unknown = [code for code in languages or () if code not in there]
-        if unknown or not there:
-            raise ConfigError(f"text {source} has no {', '.join(unknown) or 'language'}; it has {', '.join(there)}")
-        return ParallelText(source, tuple(languages or sorted(there, key=_place)))
+        unknown = [code for code in languages or () if code not in available]
+        if unknown or not available:
+            raise ConfigError(f"text {source} has no {', '.join(unknown) or 'language'}; it has {', '.join(available)}")
+        return ParallelText(source, tuple(languages or sorted(available, key=_place)))
 
     def rows(self) -> Iterator[Row]:
         """The lines in all languages. Raises `DataError` where the files are not line-aligned."""
-        found = _json_rows(self.source) if self.source.is_file() else self._aligned()
-        for row in found:
+        source_rows = _json_rows(self.source) if self.source.is_file() else self._aligned()
+        for row in source_rows:
             lines = {code: " ".join(row.get(code, "").split()) for code in self.languages}
             if all(lines.values()):
                 yield lines
@@ -117,12 +117,12 @@ class Sampler:
     @property
     def digests(self) -> dict[str, str]:
         """Language code -> SHA-256 of the token ids of all samples so far."""
-        return {code: found.hexdigest() for code, found in self._hashes.items()}
+        return {code: hashed.hexdigest() for code, hashed in self._hashes.items()}
 
     def run(self, rows: Iterable[Row], limit: int | None = None) -> Iterator[Sample]:
         """Samples of consecutive rows, each as long as its longest language allows; at most `limit` of them.
 
-        All languages of a sample say the same. A single row that is too long is truncated in the languages in which
+        All languages of a sample hold the same lines. A row that is too long is truncated in the languages in which
         it is, and counted. Raises `DataError` when there is no text at all.
         """
         yield from islice(self._samples(rows), limit)

@@ -2,9 +2,9 @@
 
     python -m baselines.analysis.uncertainty --model M --dataset jvonrad/PolyFact --limit 100 --output base.unsure.json
 
-Perplexity: exp of the mean negative log-probability per token over all questions of a language, beside bits per byte,
-which compares languages that are tokenised unlike. Self-similarity: BLEU of each of several sampled answers to one
-prompt against the others; low where the model says something else each time.
+Perplexity: exp of the mean negative log-probability per token over all questions of a language. Bits per byte
+compare languages with different tokenisation. Self-similarity: BLEU of each of several sampled answers to one
+prompt against the others; low where the samples differ.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def question_loss(model: Model, text: str) -> tuple[float, int, int]:
 
 
 def sample_answers(model: Model, text: str, count: int, new_tokens: int, temperature: float) -> list[str]:
-    """So many sampled continuations of a prompt, each its first line."""
+    """`count` sampled continuations of a prompt, each cut to its first line."""
     from transformers import GenerationConfig
 
     tokenizer = model.tokenizer
@@ -63,8 +63,8 @@ def sample_answers(model: Model, text: str, count: int, new_tokens: int, tempera
         pad_token_id=pad,
     )
     ids = torch.tensor([tokenizer(text)["input_ids"]], device=model.device)
-    found = model.network.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
-    texts = tokenizer.batch_decode(found[:, ids.shape[1] :], skip_special_tokens=True)
+    sequences = model.network.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    texts = tokenizer.batch_decode(sequences[:, ids.shape[1] :], skip_special_tokens=True)
     return [text.strip().partition("\n")[0] for text in texts]
 
 
@@ -81,8 +81,8 @@ def self_similarity(answers: Sequence[str], code: str) -> float:
     spaced = language(code).spaced if code in known() else True
     bleu = BLEU(effective_order=True, tokenize="13a" if spaced else "char")
     scores = []
-    for place, answer in enumerate(answers):
-        others = [*answers[:place], *answers[place + 1 :]]
+    for index, answer in enumerate(answers):
+        others = [*answers[:index], *answers[index + 1 :]]
         scores.append(1.0 if answer in others else bleu.sentence_score(answer, others).score / 100)
     return float(np.mean(scores))
 

@@ -31,14 +31,14 @@ def pca(vectors: ArrayLike, count: int = 2) -> Components:
     """
     values = np.asarray(vectors, np.float64)
     if len(values) < 2 or values.shape[1] < count:
-        raise DataError(f"PCA to {count} dimensions needs at least 2 states of as many; found {values.shape}")
+        raise DataError(f"PCA to {count} dimensions needs at least 2 states of as many; axes {values.shape}")
     centred = values - values.mean(axis=0)
-    _, sizes, found = np.linalg.svd(centred, full_matrices=False)
+    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     total = (sizes**2).sum()
     power = np.zeros(count)
     power[: len(sizes)] = sizes[:count] ** 2
     directions = np.zeros((count, values.shape[1]))
-    directions[: len(found)] = found[:count]
+    directions[: len(axes)] = axes[:count]
     signs = np.sign(np.take_along_axis(directions, np.abs(directions).argmax(axis=1)[:, None], axis=1))
     directions *= np.where(signs == 0, 1, signs)
     return Components(centred @ directions.T, directions, power / total if total else power)

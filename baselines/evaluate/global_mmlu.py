@@ -1,10 +1,10 @@
 """Global-MMLU through lm-evaluation-harness, with its Transformers or vLLM backend.
 
-    python -m baselines.evaluate.global_mmlu --model M --backend vllm --output g.json
+    python -m baselines.evaluate.global_mmlu --model M --engine vllm --output g.json
 
 The tasks are lm_eval's `global_mmlu_full_<lang>` (paper, appendix A). With `--lite` they are `global_mmlu_<lang>`,
-which is Global-MMLU-Lite whatever its name says; such results are named Lite and never compared with full ones.
-Languages are evaluated one after the other; a killed run goes on with the next one.
+which in spite of its name is Global-MMLU-Lite; such results are named Lite and never compared with full ones.
+Languages are evaluated one after the other; the same command resumes a killed run at the next one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import typer
 
 from baselines.cli import need
 from baselines.evaluate import common, results
+from baselines.evaluate.attributes import ItemAttributes, append
 from baselines.evaluate.common import Run
+from baselines.evaluate.engines import Engine
 from baselines.models import Model, identify, label_of, load_model, loading
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import digest_json
 
 LETTERS = ("A", "B", "C", "D")
-BACKENDS = ("hf", "vllm")
 # Source: paper, appendix A.
 GPU_MEMORY = 0.85
 
@@ -40,8 +41,8 @@ def task_manager(include_path: Path | None = None) -> Any:
     """lm_eval's Global-MMLU tasks alone (to read all of lm_eval's takes long), and those of a folder, which win."""
     from lm_eval import tasks
 
-    own = Path(tasks.__file__).parent / "global_mmlu"
-    paths = [str(path) for path in (own, include_path) if path]
+    bundled = Path(tasks.__file__).parent / "global_mmlu"
+    paths = [str(path) for path in (bundled, include_path) if path]
     return tasks.TaskManager(include_defaults=False, include_path=paths)
 
 
@@ -57,19 +58,35 @@ def vllm_arguments(model: str, revision: str | None, dtype: str, extra: str | No
     """What lm_eval's vLLM backend is started with; `extra` is `key=value,...` and wins."""
     from lm_eval.utils import simple_parse_args_string
 
-    given = {"pretrained": model, "revision": revision, "dtype": dtype, "gpu_memory_utilization": GPU_MEMORY}
-    return {**given, **simple_parse_args_string(extra)}
+    arguments = {"pretrained": model, "revision": revision, "dtype": dtype, "gpu_memory_utilization": GPU_MEMORY}
+    return {**arguments, **simple_parse_args_string(extra)}
 
 
 def start(
-    output: Path, model: str, revision: str | None, backend: str, dtype: str, device: str | None, extra: str | None
-) -> tuple[Model, Any]:
-    """The model for the result, and as lm_eval runs it."""
-    if backend == "hf":
+    model: str,
+    revision: str | None,
+    engine: str,
+    dtype: str,
+    device: str | None,
+    extra: str | None,
+    base_url: str | None,
+) -> tuple[Engine, Any]:
+    """The engine for the result, and as lm_eval runs it. A server must echo log-probabilities of the prompt."""
+    if engine == "openai":
+        from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+        from baselines.evaluate.engines.api import ApiEngine
+
+        connected = ApiEngine.connect(model, base_url, chat=False)
+        server = f"{connected.url.rstrip('/')}/completions"
+        return connected, LocalCompletionsAPI(model=model, base_url=server, tokenizer_backend=None)
+    from baselines.evaluate.engines.hf import HfEngine
+
+    if engine == "hf":
         from lm_eval.models.huggingface import HFLM
 
         loaded = load_model(model, revision, dtype, device)
-        return loaded, HFLM(pretrained=loaded.network, tokenizer=loaded.tokenizer, batch_size="auto")
+        return HfEngine(loaded), HFLM(pretrained=loaded.network, tokenizer=loaded.tokenizer, batch_size="auto")
     need("vllm", "vllm")
     import torch
     from lm_eval.models.vllm_causallms import VLLM
@@ -80,7 +97,7 @@ def start(
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
     identity = identify(model, revision, config, tokenizer, dtype)
     harness = VLLM(**vllm_arguments(model, revision, dtype, extra), batch_size="auto")
-    return Model(None, tokenizer, torch.device("cuda"), identity), harness
+    return HfEngine(Model(None, tokenizer, torch.device("cuda"), identity)), harness
 
 
 def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Table:
@@ -96,23 +113,15 @@ def choices_table(code: str, samples: dict[str, list[dict[str, Any]]]) -> pa.Tab
             items.append([fact, sample["doc_hash"]])
             for option, (logprob, _) in enumerate(sample["filtered_resps"]):
                 letter = LETTERS[option]
-                row = (
-                    fact,
-                    str(doc.get("subject", name)),
-                    code,
-                    option,
-                    letter,
-                    letter,
-                    option == gold,
-                    float(logprob),
-                )
-                for column, value in zip(columns.values(), (*row, None, 1, 1)):
-                    column.append(value)
+                row = (fact, str(doc.get("subject", name)), code, option, letter, letter, option == gold)
+                append(columns, (*row, float(logprob), None, 1, 1, *ItemAttributes().row(fact, code, None, None)))
     table = results.table_of("global_mmlu", columns)
     return table.replace_schema_metadata({b"items": digest_json(items).encode()})
 
 
-def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit: int | None, manager: Any) -> None:
+def evaluate(
+    run: Run, harness: Any, languages: Sequence[str], lite: bool, limit: int | None, manager: Any, chat: bool = False
+) -> None:
     """Evaluates language after language and writes the result. Raises `ConfigError` under several processes."""
     from huggingface_hub.errors import HfHubHTTPError
     from lm_eval import simple_evaluate
@@ -121,27 +130,35 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
 
     name = "global_mmlu_lite" if lite else "global_mmlu_full"
     about: dict[str, Any] = {"source": name, "config": name, "split": "test", "revision": None, "content": None}
-    asked = results.Data(**about, facts=0, languages=tuple(languages), digests={})
+    planned = results.Data(**about, facts=0, languages=tuple(languages), digests={})
     prompt = results.Prompt(style="global_mmlu", sha256=digest_json([task_name(code, lite) for code in languages]))
     settings = {
         "tasks": [task_name(code, lite) for code in languages],
         "limit": limit,
         "backend": type(harness).__name__,
+        "chat": chat,
     }
-    work = run.shards("global_mmlu", asked, prompt, settings)
+    work = run.shards("global_mmlu", planned, prompt, settings)
     if work.processes > 1:
         raise ConfigError(
-            "global_mmlu runs in one process; for several GPUs use --backend vllm with tensor_parallel_size"
+            "global_mmlu runs in one process; for several GPUs use --engine vllm with tensor_parallel_size"
         )
 
     def compute(number: int) -> pa.Table:
         code = languages[number]
         task = task_name(code, lite)
         try:
-            found = simple_evaluate(model=harness, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0)
+            evaluated = simple_evaluate(
+                model=harness,
+                tasks=[task],
+                limit=limit,
+                task_manager=manager,
+                bootstrap_iters=0,
+                apply_chat_template=chat,
+            )
         except (ConnectionError, HfHubHTTPError) as error:
             raise RetryableError(f"the data of lm_eval's {task} cannot be fetched now: {error}") from error
-        return choices_table(code, found["samples"])
+        return choices_table(code, evaluated["samples"])
 
     work.run(len(languages), compute, "languages", run.quiet)
     tables, seconds = work.tables(len(languages))
@@ -162,7 +179,9 @@ def evaluate(run: Run, harness: Any, languages: Sequence[str], lite: bool, limit
 def main(
     model: common.ModelName,
     output: common.Output,
-    backend: Annotated[str, typer.Option(help="hf or vllm.")] = "hf",
+    engine: Annotated[str, typer.Option("--engine", "--backend", help="hf, vllm or openai.")] = "hf",
+    base_url: common.BaseUrl = None,
+    chat: common.Chat = False,
     lite: Annotated[bool, typer.Option("--lite", help="Global-MMLU-Lite instead of the full set.")] = False,
     languages: Annotated[str, typer.Option(help="Language codes, separated by commas.")] = ",".join(PAPER_LANGUAGES),
     limit: Annotated[int | None, typer.Option(min=1, help="So many questions per subject.")] = None,
@@ -177,16 +196,15 @@ def main(
     quiet: common.Quiet = False,
 ) -> None:
     """Evaluate Global-MMLU with lm-evaluation-harness."""
-    common.prepare(output, overwrite)
+    common.prepare(output, overwrite, engine)
     need("eval", "lm_eval")
-    if backend not in BACKENDS:
-        raise ConfigError(f"--backend {backend!r} is unknown; known are {', '.join(BACKENDS)}")
+    common.EngineOptions(engine, chat, None, base_url)
     codes = common.split_list(languages) or PAPER_LANGUAGES
     manager = task_manager(include_path)
     check_tasks(manager, codes, lite)
-    loaded, harness = start(output, model, revision, backend, dtype, device, model_args)
+    loaded, harness = start(model, revision, engine, dtype, device, model_args, base_url)
     name = label_of(model, label)
-    evaluate(Run(output, loaded, name, seed, quiet, overwrite), harness, codes, lite, limit, manager)
+    evaluate(Run(output, None, name, seed, quiet, overwrite, loaded), harness, codes, lite, limit, manager, chat)
 
 
 if __name__ == "__main__":

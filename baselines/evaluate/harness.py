@@ -3,7 +3,7 @@
     lm_eval run --include_path "$(python -m baselines.evaluate.harness)" --tasks polyfact_clean --model hf ...
     python -m baselines.evaluate.harness --output tasks --dataset build/release --prompt plain
 
-The first line finds the tasks of the installed package: lm_eval 0.4 looks nowhere else for tasks that are not its own.
+The first line finds the tasks of the installed package: lm_eval 0.4 looks for tasks of others only there.
 The second writes tasks for another release, by folder or Hub id, or with another prompt. The prompts are those of
 `baselines.prompts`, so `baselines.evaluate.mcq` gives the same log-likelihoods.
 """
@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 import typer
 
+from baselines.data import languages_of
 from baselines.evaluate.common import DATASET
 from baselines.prompts import STYLES, Style, prompt
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_text
 from polyfact_dataset.schema import OPTIONS
@@ -48,13 +48,13 @@ def shared(dataset: str, style: Style) -> dict[str, Any]:
 
 def task(name: str, config: str, code: str, style: Style) -> dict[str, Any]:
     """One language of one config."""
-    shown = prompt(style, code, "{{question}}", ["{{" + option + "}}" for option in OPTIONS])
+    asked = prompt(style, code, "{{question}}", ["{{" + option + "}}" for option in OPTIONS])
     return {
         "include": SHARED,
         "task": name,
         "dataset_name": config,
-        "doc_to_text": shown.text,
-        "target_delimiter": shown.separator,
+        "doc_to_text": asked.text,
+        "target_delimiter": asked.separator,
     }
 
 
@@ -86,13 +86,13 @@ def write_tasks(folder: Path, dataset: str, style: Style, languages: Sequence[st
 
 def main(
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write tasks to. Default: only say where ours are.")
+        Path | None, typer.Option(help="Folder to write tasks to. Default: only print where the bundled ones are.")
     ] = None,
     dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")] = DATASET,
     prompt: Annotated[str, typer.Option(help=", ".join(STYLES))] = "paper",
-    languages: Annotated[str, typer.Option(help="Language codes, separated by commas.")] = ",".join(PAPER_LANGUAGES),
+    languages: Annotated[str | None, typer.Option(help="Language codes. Default: those of the release.")] = None,
 ) -> None:
-    """Say where the tasks for lm_eval are, or write them for another release or prompt."""
+    """Print the folder of the tasks for lm_eval, or write them for another release or prompt."""
     from baselines.evaluate.common import split_list
 
     if output is None:
@@ -101,7 +101,7 @@ def main(
     if prompt not in STYLES:
         raise ConfigError(f"unknown prompt style {prompt!r}; known are {', '.join(STYLES)}")
     source = str(Path(dataset).resolve()) if Path(dataset).is_dir() else dataset
-    write_tasks(output, source, prompt, split_list(languages) or PAPER_LANGUAGES)
+    write_tasks(output, source, prompt, split_list(languages) or languages_of(dataset))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 
 `--data` is a folder, or the id of a dataset on the Hub, with one JSON file per language and relation
 (`<language>/<relation>.json`). Prompts have 3 shots of the same relation and language; the first line of at most 10
-greedy tokens is the answer. Reported: the paper's lenient match and the exact one, over trained and held-out
-languages, by proper- and common-noun relation, and, with `--train-data`, apart for facts of that training split.
+greedy tokens is the answer. Reported: `lenient` (the paper's match), `folded` (the same rule with our folding) and
+`exact`, over trained and held-out languages, by proper- and common-noun relation, and, with `--train-data`, separately
+for facts of that training split. `--rank` scores all objects of a relation instead, for RankC (kind `klar_ranked`).
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ from baselines.evaluate import common, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names
-from baselines.evaluate.summary import KLAR_TRAINED
+from baselines.evaluate.ranked import Pool, rank_all
+from baselines.metrics import KLAR_TRAINED
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import digest_json
 from polyfact_dataset.common.text.normalise import normalise
 
 LANGUAGES = (*KLAR_TRAINED, "ca", "el", "fa", "he", "hu", "ko", "nl", "tr", "uk", "vi")
 SHOTS = 3
-# KLAR's relations that are relations of PolyFact; True where subject and object change places.
+# KLAR's relations that are relations of PolyFact; True where subject and object are exchanged.
 PROPERTIES = {
     "capital": ("P36", False),
     "capital_of": ("P36", True),
@@ -89,6 +91,19 @@ class Klar:
         """In the paper's order, trained ones first."""
         return tuple(code for code in LANGUAGES if code in self.files)
 
+    def first(self, facts: int | None) -> Klar:
+        """The same with the `facts` samples of lowest index of each relation; all for None."""
+        if facts is None:
+            return self
+        files = {
+            code: {
+                relation: file.model_copy(update={"samples": tuple(file.ordered[1][:facts])})
+                for relation, file in relations.items()
+            }
+            for code, relations in self.files.items()
+        }
+        return Klar(self.source, self.revision, files)
+
     def digests(self) -> dict[str, str]:
         """Language code -> SHA-256 of its files' content."""
         return {
@@ -98,7 +113,7 @@ class Klar:
 
 
 def load_klar(source: str, languages: Sequence[str] | None = None, revision: str | None = None) -> Klar:
-    """Reads `<language>/<relation>.json` below a folder or of a dataset on the Hub; all 17 languages unless told.
+    """Reads `<language>/<relation>.json` below a folder or of a dataset on the Hub; by default all 17 languages.
 
     Raises `ConfigError` for a source or language that is not there, `DataError` for a broken file.
     """
@@ -109,15 +124,17 @@ def load_klar(source: str, languages: Sequence[str] | None = None, revision: str
     unknown = [code for code in wanted if code not in LANGUAGES]
     if unknown:
         raise ConfigError(f"KLAR is not in {', '.join(unknown)}; choose from {', '.join(LANGUAGES)}")
-    found: dict[str, dict[str, RelationFile]] = {}
+    files: dict[str, dict[str, RelationFile]] = {}
     for path in sorted(folder.rglob("*.json")):
         if path.parent.name in wanted:
-            found.setdefault(path.parent.name, {})[path.stem] = _read(path)
-    missing = [code for code in wanted if code not in found]
+            files.setdefault(path.parent.name, {})[path.stem] = _read(path)
+    missing = [code for code in wanted if code not in files]
     if missing:
-        there = ", ".join(sorted({p.parent.name for p in folder.rglob("*.json")})) or "none"
-        raise ConfigError(f"KLAR in {source} has no <language>/<relation>.json for {', '.join(missing)}; has {there}")
-    return Klar(source, commit, found)
+        available = ", ".join(sorted({p.parent.name for p in folder.rglob("*.json")})) or "none"
+        raise ConfigError(
+            f"KLAR in {source} has no <language>/<relation>.json for {', '.join(missing)}; has {available}"
+        )
+    return Klar(source, commit, files)
 
 
 def _download(source: str, revision: str | None) -> tuple[Path, str | None]:
@@ -145,27 +162,27 @@ def _read(path: Path) -> RelationFile:
 
 
 def fill(template: str, subject: str) -> str:
-    """The template with its subject, without `<mask>`, right-stripped."""
-    return template.replace("<subject>", subject).replace("<mask>", "").rstrip()
+    """The template with its subject, without `<mask>` and the blank before it, right-stripped."""
+    return template.replace("<subject>", subject).replace(" <mask>", "").replace("<mask>", "").rstrip()
 
 
 def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, seed: int) -> str:
     """Three lines `input object` and a last `input `. The shots depend on seed, relation and fact, not on the language.
 
-    Raises `DataError` when the file has too few samples or templates.
+    The template is that of number `template` modulo their number: some files have one instead of five (definitions).
+    Raises `DataError` when the file has too few samples or no template.
     """
-    if not 0 <= template < len(file.prompt_templates):
-        count = len(file.prompt_templates)
-        raise DataError(f"KLAR {relation}: there is no template {template}, only {count} from 0; choose by --template")
+    if not file.prompt_templates:
+        raise DataError(f"KLAR {relation}: the file has no template")
     indexes, samples = file.ordered
-    # The others are those before `begin` and from `end` on; they are drawn by their places, not listed.
+    # The others are those before `begin` and from `end` on; they are drawn by number, not listed.
     begin, end = bisect_left(indexes, sample.index), bisect_right(indexes, sample.index)
     others = range(len(samples) - (end - begin))
     if len(others) < SHOTS:
         raise DataError(f"KLAR {relation}: {len(file.samples)} samples are too few for {SHOTS} shots")
-    places = random.Random(f"{seed}|klar|{relation}|{sample.index}").sample(others, SHOTS)
-    shots = [samples[place if place < begin else place + end - begin] for place in places]
-    wording = file.prompt_templates[template]
+    drawn = random.Random(f"{seed}|klar|{relation}|{sample.index}").sample(others, SHOTS)
+    shots = [samples[number if number < begin else number + end - begin] for number in drawn]
+    wording = file.prompt_templates[template % len(file.prompt_templates)]
     lines = [f"{fill(wording, shot.subject)} {shot.object}" for shot in shots]
     return "\n".join([*lines, f"{fill(wording, sample.subject)} "])
 
@@ -173,9 +190,9 @@ def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, 
 def contaminated(klar: Klar, labels: Mapping[str, Iterable[tuple[str, str, str]]]) -> set[tuple[str, int]]:
     """(relation, index) of the facts whose triple is among `labels`: language -> (property, subject, object) labels.
 
-    A fact counts when its labels are found in any language; capital_of is looked up as capital, turned round.
+    A fact counts when its labels are found in any language; capital_of is looked up as capital with its ends exchanged.
     """
-    known = {code: {(p, normalise(s), normalise(o)) for p, s, o in found} for code, found in labels.items()}
+    known = {code: {(p, normalise(s), normalise(o)) for p, s, o in triples} for code, triples in labels.items()}
     result = set()
     for code in set(klar.files) & set(known):
         for relation, file in klar.files[code].items():
@@ -226,14 +243,47 @@ def names_of(klar: Klar) -> Names:
     )
 
 
+def pools_of(klar: Klar, template: int, seed: int) -> list[Pool]:
+    """One pool per language, relation and sample: the distinct objects of the relation, known by their English name.
+
+    An object is known by the name that English has for the sample with its index; a language offers those objects that
+    all languages have for the relation. Raises `DataError` where English is missing.
+    """
+    if "en" not in klar.files:
+        raise DataError("KLAR, ranked: objects are aligned by their English names; include en in --languages")
+    pools = []
+    relations = set.intersection(*(set(files) for files in klar.files.values()))
+    for relation in sorted(relations):
+        english = {sample.index: sample.object for sample in klar.files["en"][relation].samples}
+        names: dict[str, dict[str, str]] = {}
+        for code in klar.languages:
+            by_english = names.setdefault(code, {})
+            for sample in klar.files[code][relation].samples:
+                if sample.index in english:
+                    by_english.setdefault(english[sample.index], sample.object)
+        shared = set.intersection(*(set(by_english) for by_english in names.values()))
+        for code in klar.languages:
+            file = klar.files[code][relation]
+            candidates = {name: names[code][name] for name in sorted(shared)}
+            for sample in file.samples:
+                gold = english.get(sample.index)
+                if gold in shared and len(shared) > 1:
+                    prompt = prompt_of(file, sample, relation, template, seed).rstrip(" ")
+                    texts = {name: f" {text}" for name, text in candidates.items()}
+                    pools.append(Pool(f"{relation}|{sample.index}", relation, code, prompt, texts, str(gold)))
+    return pools
+
+
 def main(
     model: common.ModelName,
     data: Annotated[str, typer.Option(help="KLAR: its folder or its id on the Hub.")],
     output: common.Output,
     languages: common.Languages = None,
-    template: Annotated[int, typer.Option(min=0, help="Which of a relation's templates, from 0.")] = 1,
+    template: Annotated[int, typer.Option(min=0, help="Which of a relation's templates, modulo their number.")] = 1,
+    rank: Annotated[bool, typer.Option("--rank", help="Score all objects of the relation instead, for RankC.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Facts per relation, the first ones. Default: all.")] = None,
     train_data: Annotated[
-        str | None, typer.Option(help="Release whose training facts are reported apart (contamination).")
+        str | None, typer.Option(help="Release whose training facts are reported separately (contamination).")
     ] = None,
     train_config: Annotated[str, typer.Option(help="Config of --train-data.")] = "parallel",
     new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 10,
@@ -243,34 +293,58 @@ def main(
     device: common.Device = None,
     device_map: common.DeviceMap = None,
     batch_tokens: common.BatchTokens = None,
+    engine: common.EngineOption = "hf",
+    chat: common.Chat = False,
+    thinking: common.Thinking = "keep",
+    thinking_tokens: common.ThinkingTokens = 2048,
+    samples: common.Samples = 1,
+    temperature: common.Temperature = 0.0,
+    base_url: common.BaseUrl = None,
+    engine_args: common.EngineArgs = None,
     seed: common.Seed = 42,
     label: common.Label = None,
     overwrite: common.Overwrite = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Evaluate free-form factual recall on KLAR."""
-    common.prepare(output, overwrite)
-    klar = load_klar(data, common.split_list(languages), data_revision)
+    options = common.EngineOptions(engine, chat, batch_tokens, base_url, engine_args)
+    decoding = common.decoding(new_tokens, samples, temperature, thinking, thinking_tokens, seed)
+    common.prepare(output, overwrite, engine)
+    klar = load_klar(data, common.split_list(languages), data_revision).first(limit)
     seen = None
     if train_data:
         seen = contaminated(klar, load_labels(train_data, train_config, "train", klar.languages))
+    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite, options)
+    settings = {"shots": SHOTS, "train_data": train_data, "limit": limit, "template": template}
+    if rank:
+        pools = pools_of(klar, template, seed)
+        about = about_klar(klar, len({pool.fact_id for pool in pools}))
+        prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([pool.prompt for pool in pools]))
+        ranked = rank_all(run, "klar_ranked", pools, about, prompt, settings)
+        if ranked:
+            common.print_choices(ranked, output)
+        return
     questions = questions_of(klar, template, seed, seen)
-    about = results.Data(
+    about = about_klar(klar, len({question.fact_id for question in questions}))
+    prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([question.prompt for question in questions]))
+    task = Task("klar", questions, names_of(klar), about, prompt, settings)
+    result = answer_all(run, task, new_tokens, batch_tokens, decoding)
+    if result:
+        common.print_generations(result, output)
+
+
+def about_klar(klar: Klar, facts: int) -> results.Data:
+    """The description of KLAR's items."""
+    return results.Data(
         source=klar.source,
         config="klar",
         split="test",
         revision=klar.revision,
         content=None,
-        facts=len({question.fact_id for question in questions}),
+        facts=facts,
         languages=klar.languages,
         digests=klar.digests(),
     )
-    prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([question.prompt for question in questions]))
-    task = Task("klar", questions, names_of(klar), about, prompt, {"shots": SHOTS, "train_data": train_data})
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite)
-    result = answer_all(run, task, new_tokens, batch_tokens)
-    if result:
-        common.print_generations(result, output)
 
 
 if __name__ == "__main__":

@@ -16,21 +16,22 @@ from lighteval.metrics.normalizations import LogProbCharNorm, LogProbTokenNorm
 from lighteval.tasks.lighteval_task import LightevalTaskConfig
 from lighteval.tasks.requests import Doc
 
+from baselines.data import languages_of
 from baselines.evaluate.common import DATASET
 from baselines.prompts import prompt
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.schema import OPTIONS
 
 VERSION = 1
+SOURCE = os.environ.get("POLYFACT_DATASET", DATASET)
 
 
 def document(line: dict[str, Any], task_name: str | None = None) -> Any:
     """A row of a config of one language as LightEval's document."""
-    shown = prompt("paper", line["language"], line["question"])
+    asked = prompt("paper", line["language"], line["question"])
     return Doc(
         task_name=task_name,
-        query=shown.text,
-        choices=[shown.separator + line[option] for option in OPTIONS],
+        query=asked.text,
+        choices=[asked.separator + line[option] for option in OPTIONS],
         gold_index=line["answer_index"],
     )
 
@@ -40,7 +41,7 @@ def config(name: str, subset: str) -> Any:
     return LightevalTaskConfig(
         name=name,
         prompt_function=document,
-        hf_repo=os.environ.get("POLYFACT_DATASET", DATASET),
+        hf_repo=SOURCE,
         hf_subset=subset,
         hf_avail_splits=("train", "validation", "test"),
         evaluation_splits=("test",),
@@ -54,5 +55,6 @@ def config(name: str, subset: str) -> Any:
     )
 
 
-TASKS_TABLE = [config(f"polyfact:{code}", code) for code in PAPER_LANGUAGES]
-TASKS_TABLE += [config(f"polyfact_clean:{code}", f"clean_{code}") for code in PAPER_LANGUAGES]
+LANGUAGES = languages_of(SOURCE)
+TASKS_TABLE = [config(f"polyfact:{code}", code) for code in LANGUAGES]
+TASKS_TABLE += [config(f"polyfact_clean:{code}", f"clean_{code}") for code in LANGUAGES]

@@ -1,4 +1,4 @@
-"""Whether a generated answer is right, and if not, in which way it is wrong (definitions: KLAR, failure modes)."""
+"""Judge a generated answer: whether it is correct, and if not, how it fails (definitions: KLAR, failure modes)."""
 
 from __future__ import annotations
 
@@ -6,82 +6,119 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.files import digest_json
+from polyfact_dataset.common.text.answers import fold, same_answer
 
-# ASCII; CJK and full-width punctuation, interpunct, long dash and ellipsis; typographic quotes and guillemets.
-_CJK = "\u00b7\u2014\u2026\u3000-\u3003\u3008-\u3011\u3014-\u301f\u30fb"
-_WIDE = "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
-_QUOTES = "\u00ab\u00bb\u2018-\u201f\u2039\u203a"
-_BREAKS = re.compile(f"[{re.escape(string.punctuation)}{_CJK}{_WIDE}{_QUOTES}\\s]+")
+# The punctuation of the paper's evaluator (appendix A): ASCII, CJK, typographic quotes and guillemets.
+_PAPER_CJK = "。、，！？：；「」『』【】（）"
+_PAPER_QUOTES = "\u2018-\u201f\u00ab\u00bb\u2039\u203a"
+_PAPER_BREAKS = re.compile(f"[{re.escape(string.punctuation)}{_PAPER_CJK}{_PAPER_QUOTES}\\s]+")
+
+
+class Match(NamedTuple):
+    """How a prediction matches an accepted answer.
+
+    `exact`: equal after `fold`. `lenient`: the paper's rule with the paper's normalisation (equal, or the target is a
+    token of the prediction, or the prediction starts with it). `folded`: the same rule after `fold`.
+    """
+
+    exact: bool
+    lenient: bool
+    folded: bool
 
 
 @lru_cache(maxsize=1 << 18)
-def fold(text: str) -> str:
-    """NFC, lower case, runs of punctuation and space as one space, none at the ends."""
-    return _BREAKS.sub(" ", unicodedata.normalize("NFC", text).lower()).strip()
+def paper_fold(text: str) -> str:
+    """The paper's normalisation: NFC, lower case, runs of its punctuation and of spaces as one space."""
+    return _PAPER_BREAKS.sub(" ", unicodedata.normalize("NFC", text).lower()).strip()
 
 
-def matches(prediction: str, target: str) -> tuple[bool, bool]:
-    """(exact, lenient): equal; or equal, or the target is a token of the prediction or its beginning (paper)."""
-    said, wanted = fold(prediction), fold(target)
-    if not wanted or not said:
-        return False, False
-    exact = said == wanted
-    return exact, exact or wanted in said.split(" ") or said.startswith(wanted)
+def _follows(prediction: str, target: str) -> bool:
+    """The paper's rule on two normalised texts."""
+    if not prediction or not target:
+        return False
+    return prediction == target or target in prediction.split(" ") or prediction.startswith(target)
 
 
-def matches_any(prediction: str, targets: Iterable[str]) -> tuple[bool, bool]:
-    """(exact, lenient) over several accepted answers."""
-    found = [matches(prediction, target) for target in targets]
-    return any(exact for exact, _ in found), any(lenient for _, lenient in found)
+def matches(prediction: str, target: str) -> Match:
+    """How a prediction matches one accepted answer."""
+    exact = same_answer(prediction, target)
+    lenient = _follows(paper_fold(prediction), paper_fold(target))
+    return Match(exact, lenient, exact or _follows(fold(prediction), fold(target)))
+
+
+def matches_any(prediction: str, targets: Iterable[str]) -> Match:
+    """How a prediction matches any of several accepted answers."""
+    per_target = [matches(prediction, target) for target in targets]
+    return Match(*(any(match[part] for match in per_target) for part in range(3)))
 
 
 def _spaced(code: str) -> bool:
     return language(code).spaced if code in known() else code not in ("ja", "zh")
 
 
-def _begins(said: str, name: str, spaced: bool) -> bool:
+@cache
+def declining_phrases(code: str) -> tuple[str, ...]:
+    """The folded phrases by which an answer in the language declines; none for a language without a file."""
+    return tuple(filter(None, map(fold, language(code).declines.phrases))) if code in known() else ()
+
+
+def declines(prediction: str, code: str) -> bool:
+    """Whether an answer declines: it holds a declining phrase of the language, as whole words where words are spaced.
+
+    An empty answer does not: silence counts as wrong.
+    """
+    answer = fold(prediction)
+    if _spaced(code):
+        return any(f" {phrase} " in f" {answer} " for phrase in declining_phrases(code))
+    return any(phrase in answer for phrase in declining_phrases(code))
+
+
+def _begins(answer: str, name: str, spaced: bool) -> bool:
     """Whether a folded answer is `name` or begins with it as whole words; from 2 characters on without spaces."""
-    if said == name:
+    if answer == name:
         return True
-    return said.startswith(f"{name} ") if spaced else len(name) > 1 and said.startswith(name)
+    return answer.startswith(f"{name} ") if spaced else len(name) > 1 and answer.startswith(name)
 
 
 class Names:
-    """All entity names known in each language, to tell a wrong fact from no answer at all."""
+    """All entity names known in each language, to distinguish a wrong fact from an incoherent answer."""
 
     def __init__(self, names: Mapping[str, Iterable[str]]) -> None:
-        self._names = {code: {fold(name) for name in found} - {""} for code, found in names.items()}
+        self._names = {code: {fold(name) for name in texts} - {""} for code, texts in names.items()}
 
     @property
     def digest(self) -> str:
         """SHA-256 of all names."""
-        return digest_json({code: sorted(found) for code, found in self._names.items()})
+        return digest_json({code: sorted(texts) for code, texts in self._names.items()})
 
     def begins(self, prediction: str, code: str) -> bool:
         """Whether the prediction is or begins with some entity's name in the language."""
-        said, known_names = fold(prediction), self._names[code]
-        if said in known_names:
+        answer, known_names = fold(prediction), self._names[code]
+        if answer in known_names:
             return True
         if _spaced(code):
-            words = said.split(" ")
+            words = answer.split(" ")
             return any(" ".join(words[:count]) in known_names for count in range(1, len(words)))
-        return any(said[:count] in known_names for count in range(2, len(said)))
+        return any(answer[:count] in known_names for count in range(2, len(answer)))
 
 
 def failure_mode(prediction: str, code: str, accepted: Mapping[str, Sequence[str]], names: Names) -> str:
-    """`correct`, `wrong_language`, `wrong_fact` or `incoherent`; `accepted` holds the gold's names by language.
+    """`correct`, `declined`, `wrong_language`, `wrong_fact` or `incoherent`; `accepted`: language -> names of the gold.
 
     A right fact in the wrong language is, or begins with, a name of the gold in another language as whole words:
-    stricter than the lenient match, by which any short name of eleven languages would be found somewhere.
+    stricter than the lenient match, which would find short names of eleven other languages too often.
     """
-    if matches_any(prediction, accepted[code])[1]:
+    if matches_any(prediction, accepted[code]).folded:
         return "correct"
-    said = fold(prediction)
-    for other, own in accepted.items():
-        if other != code and any(_begins(said, fold(name), _spaced(code)) for name in own if fold(name)):
+    if declines(prediction, code):
+        return "declined"
+    answer = fold(prediction)
+    for other, texts in accepted.items():
+        if other != code and any(_begins(answer, fold(name), _spaced(code)) for name in texts if fold(name)):
             return "wrong_language"
     return "wrong_fact" if names.begins(prediction, code) else "incoherent"

@@ -4,20 +4,18 @@
 
 Prompt styles: `paper`, `plain`, `letters`, `choose` (see `baselines.prompts`). With `--names aliases` every accepted
 name of an option is scored and its best one counts (sensitivity to phrasing, arXiv 2606.10657). Accuracy, consistency
-and calibration are computed for scores per byte, character and token and for their sums. A killed run goes on with
-the same command; `accelerate launch -m baselines.evaluate.mcq ...` uses several GPUs.
+and calibration are computed for scores per byte, character and token and for their sums. The same command resumes
+a killed run; `accelerate launch -m baselines.evaluate.mcq ...` uses several GPUs.
 
-The paper selects by log-probability per token (appendix A). Per byte comes first here: options have some 3 tokens in
-English and 17 in Bengali, so that a mean over tokens does not measure the same in both.
+The paper selects by log-probability per token (appendix A). Here the scores per byte are reported first: options have
+some 3 tokens in English and 17 in Bengali, so a mean over tokens does not measure the same in both.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import typer
@@ -25,13 +23,13 @@ import typer
 from baselines import prompts
 from baselines.data import Fact, Rows, accepted_names, load, load_open
 from baselines.evaluate import common, results
+from baselines.evaluate.attributes import ItemAttributes, Row, append
 from baselines.evaluate.common import Run
-from baselines.evaluate.shards import cut
-from baselines.prompts import Style
+from baselines.evaluate.engines import Request, Score
+from baselines.evaluate.shards import cut, units_of
+from baselines.metrics import NORMALISATIONS
+from baselines.prompts import Prompt, Style
 from polyfact_dataset.common.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from baselines.evaluate.scoring import Request, Row, Scorer
 
 Names = Literal["labels", "aliases"]
 Accepted = Mapping[str, Mapping[str, Sequence[str]]]
@@ -40,15 +38,15 @@ Accepted = Mapping[str, Mapping[str, Sequence[str]]]
 def names_of(fact: Fact, code: str, style: Style, accepted: Accepted | None) -> list[tuple[str, ...]]:
     """For each option the texts to score: its letter, its label, or with `accepted` all its names, the label first."""
     item = fact.items[code]
-    shown = prompts.answers(style, item.options)
+    texts = prompts.answers(style, item.options)
     if accepted is None:
-        return [(text,) for text in shown]
-    known = accepted[code]
-    return [tuple(dict.fromkeys((text, *known.get(id_, ())))) for text, id_ in zip(shown, item.option_ids)]
+        return [(text,) for text in texts]
+    names = accepted[code]
+    return [tuple(dict.fromkeys((text, *names.get(id_, ())))) for text, id_ in zip(texts, item.option_ids)]
 
 
 def check_alignment(facts: Rows[Fact]) -> None:
-    """Raises `DataError` for a fact whose languages do not offer the same four distinct entities, gold included."""
+    """Raises `DataError` for a fact whose languages do not have the same four distinct options and the same gold."""
     for fact in facts:
         first: set[str] | None = None
         for code, item in fact.items.items():
@@ -58,48 +56,65 @@ def check_alignment(facts: Rows[Fact]) -> None:
             first = ids
 
 
-def requests_of(facts: Rows[Fact], style: Style, accepted: Accepted | None = None) -> list[Request]:
+def requests_of(
+    facts: Rows[Fact], style: Style, accepted: Accepted | None = None, render: Callable[[Prompt], Prompt] | None = None
+) -> list[Request]:
     """One request per fact and language, facts outermost; options and their names in order."""
-    from baselines.evaluate.scoring import Request
-
-    found = []
+    requests = []
     for fact in facts:
         for code, item in fact.items.items():
-            prompt = prompts.item_prompt(style, code, item)
+            plain = prompts.item_prompt(style, code, item)
+            prompt = render(plain) if render else plain
             texts = (prompt.separator + name for names in names_of(fact, code, style, accepted) for name in names)
-            found.append(Request(f"fact {fact.fact_id} in {code}", prompt.text, tuple(texts)))
-    return found
+            name = f"fact {fact.fact_id} in {code}"
+            requests.append(Request(name, prompt.text, tuple(texts), prompt.instruction))
+    return requests
 
 
-def compute(scorer: Scorer, rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
-    """The log-probabilities of one shard, one row per continuation: which request, which continuation, its tokens."""
-    found = list(scorer.score(rows, names))
+def scores_table(scores: Iterable[Score]) -> pa.Table:
+    """The scores of one shard, one row per continuation."""
+    rows = list(scores)
     return pa.table(
         {
-            "index": pa.array([one.path.index for one in found], pa.int32()),
-            "number": pa.array([one.path.number for one in found], pa.int32()),
-            "tokens": pa.array([one.path.scored for one in found], pa.int32()),
-            "logprob": pa.array([one.logprob for one in found], pa.float64()),
+            "index": pa.array([score.index for score in rows], pa.int32()),
+            "number": pa.array([score.number for score in rows], pa.int32()),
+            "tokens": pa.array([score.tokens for score in rows], pa.int32()),
+            "logprob": pa.array([score.logprob for score in rows], pa.float64()),
         }
     )
 
 
-def choices_table(facts: Rows[Fact], style: Style, accepted: Accepted | None, scored: pa.Table) -> pa.Table:
-    """Joins the log-probabilities to the facts they belong to: rows of `results.CHOICES`."""
+def choices_table(
+    facts: Rows[Fact],
+    style: Style,
+    accepted: Accepted | None,
+    scored: pa.Table,
+    items: Iterable[Row],
+) -> pa.Table:
+    """Joins the log-probabilities to their facts: rows of `results.CHOICES`. `items`: attributes by fact, language."""
     scored = scored.sort_by([("index", "ascending"), ("number", "ascending")])
     columns: dict[str, list[Any]] = {name: [] for name in results.CHOICES.schema.names}
+    attributes = iter(items)
     for fact in facts:
         for code, item in fact.items.items():
+            row_attributes = next(attributes)
             for option, names in enumerate(names_of(fact, code, style, accepted)):
                 for name in names:
-                    row = (
-                        *(fact.fact_id, fact.property_id, code, option, item.option_ids[option], name),
-                        *(option == item.answer, None, None, len(name), len(name.encode())),
-                    )
-                    for column, value in zip(columns.values(), row):
-                        column.append(value)
+                    row = (fact.fact_id, fact.property_id, code, option, item.option_ids[option], name)
+                    gold = option == item.answer
+                    append(columns, (*row, gold, None, None, len(name), len(name.encode()), *row_attributes))
     columns["logprob"], columns["tokens"] = scored["logprob"].to_pylist(), scored["tokens"].to_pylist()
     return results.table_of("mcq", columns)
+
+
+def item_rows(facts: Rows[Fact], requests: Sequence[Request], tokens: Sequence[int | None]) -> list[Row]:
+    """The attributes of every fact and language, facts outermost."""
+    attributes = ItemAttributes.of_release(facts.origin, facts.languages)
+    pairs = [(fact.fact_id, code) for fact in facts for code in fact.items]
+    return [
+        attributes.row(fact_id, code, request.prompt, count)
+        for (fact_id, code), request, count in zip(pairs, requests, tokens, strict=True)
+    ]
 
 
 def evaluate(
@@ -112,44 +127,48 @@ def evaluate(
     batch_tokens: int | None = None,
 ) -> results.Result | None:
     """Scores all options and writes the result; None in processes other than the first."""
-    from baselines.evaluate.scoring import Boundary, Scorer, Sharing, check_choices, encode
     from baselines.evaluate.summary import summarise_choices
 
-    check_choices(boundary=(boundary, Boundary), sharing=(sharing, Sharing), prompt=(style, Style))
+    if style not in prompts.STYLES:
+        raise ConfigError(f"--prompt {style!r} is unknown; known are {', '.join(prompts.STYLES)}")
     check_alignment(facts)
-    requests = requests_of(facts, style, accepted)
-    names = [request.name for request in requests]
-    start = time.perf_counter()
-    encoding = encode(run.model.tokenizer, requests, run.model.max_tokens, boundary)  # type: ignore[arg-type]
-    scorer = Scorer(run.model, sharing, batch_tokens)  # type: ignore[arg-type]
-    rows = scorer.rows(encoding.paths)
-    shards = cut(len(rows))
-    encoding_s = time.perf_counter() - start
+    engine = run.started(batch_tokens)
+    requests = requests_of(facts, style, accepted, engine.render)
+    job = engine.score_job(requests, boundary, sharing)
+    shards = cut(job.units)
     settings = {
+        "engine": engine.name,
+        "chat": engine.chat,
         "names": "labels" if accepted is None else "aliases",
         "boundary": boundary,
-        "sharing": scorer.sharing,
-        "batch_tokens": scorer.batcher.budget,
+        **job.settings,
     }
     prompt = results.Prompt(style=style, sha256=prompts.prompt_hash(style, facts.languages))
     work = run.shards("mcq", common.data_of(facts), prompt, settings)
-    work.run(len(shards), lambda i: compute(scorer, rows[shards[i]], names), "scoring", run.quiet)
+    work.run(len(shards), lambda shard: scores_table(job.run(units_of(shards[shard]))), "scoring", run.quiet)
     if not work.main:
         return None
     scored, seconds = work.collect(len(shards))
-    table = choices_table(facts, style, accepted, scored)
-    merged = f"{encoding.merged} of {len(scored)} answers merge with their prompt's last token"
-    if encoding.merged and boundary == "lm_eval":
-        run.note(f"{merged} and are scored from the token after it; --boundary exact scores them whole")
-    items = [list(paths) for _, paths in groupby(encoding.paths, key=lambda path: path.index)]
-    latency = common.latency(lambda paths: list(scorer.score(scorer.rows(paths), names)), items)
+    table = choices_table(facts, style, accepted, scored, item_rows(facts, requests, job.prompt_tokens))
+    merged = job.counts.get("merged", 0)
+    if merged and boundary == "lm_eval":
+        run.note(
+            f"{merged} of {len(scored)} answers merge with their prompt's last token and are scored from the token "
+            "after it; --boundary exact scores them whole"
+        )
+    latency = common.latency(job.alone, range(len(requests)))
     return run.finish(
         work,
         table,
-        metrics=summarise_choices(table, facts.languages),
-        counts={"merged": encoding.merged, "truncated": encoding.truncated},
-        speed=common.speed(len(requests), seconds + encoding_s, work.processes, latency),
+        metrics=summarise_choices(table, facts.languages, normalisations_of(table)),
+        counts=job.counts,
+        speed=common.speed(len(requests), seconds + job.seconds, work.processes, latency),
     )
+
+
+def normalisations_of(table: pa.Table) -> tuple[str, ...]:
+    """The normalisations that the scores allow: those over tokens need their counts."""
+    return tuple(name for name in NORMALISATIONS if name != "token" or not table["tokens"].null_count)
 
 
 def main(
@@ -172,13 +191,18 @@ def main(
         str, typer.Option(help="How to split prompt from answer: as lm_eval does, or exact where tokens merge.")
     ] = "lm_eval",
     sharing: Annotated[str, typer.Option(help="auto, packed (one pass per prompt) or separate.")] = "auto",
+    engine: common.EngineOption = "hf",
+    chat: common.Chat = False,
+    base_url: common.BaseUrl = None,
+    engine_args: common.EngineArgs = None,
     seed: common.Seed = 42,
     label: common.Label = None,
     overwrite: common.Overwrite = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Score the options of PolyFact's questions in every language."""
-    common.prepare(output, overwrite)
+    options = common.EngineOptions(engine, chat, batch_tokens, base_url, engine_args)
+    common.prepare(output, overwrite, engine)
     if names not in ("labels", "aliases"):
         raise ConfigError(f"--names {names!r} is unknown; known are labels, aliases")
     if names == "aliases" and prompt == "letters":
@@ -188,7 +212,7 @@ def main(
     accepted = None
     if names == "aliases":
         accepted = accepted_names(load_open(dataset, "open", split, codes, dataset_revision))
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite)
+    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite, options)
     result = evaluate(run, facts, prompt, accepted, boundary, sharing, batch_tokens)  # type: ignore[arg-type]
     if result:
         common.print_choices(result, output)

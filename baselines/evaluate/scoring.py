@@ -1,14 +1,14 @@
 """Conditional log-likelihoods of continuations of prompts, every shared beginning computed once.
 
 The sequences (prompt and continuation) are sorted, and neighbours are packed into one row as a trie: a token that
-several sequences begin with, be it in the prompt of one item's four options or in the instruction and the template of
-many items, stands in the row once. A token attends to its ancestors in the trie alone and has its own depth as
+several sequences begin with, in the prompt of one item's four options or in the instruction and the template of
+many items, is in the row once. A token attends to its ancestors in the trie alone and has its own depth as
 position, so each log-probability is that of the plain sequence. Rows of similar length make a batch of at most so many
-tokens, a number that is halved when memory runs out. Models that do not honour such a mask (recurrent layers, sliding
-windows) are recognised by a comparison with plain sequences and scored as those.
+tokens, a number that is halved when memory runs out. Models that ignore such a mask (recurrent layers, sliding
+windows) are detected by a comparison with plain sequences and scored without packing.
 
 Splitting prompt from continuation follows lm-evaluation-harness 0.4.13 (`boundary="lm_eval"`): the continuation is
-what stands behind the first `len(tokens(prompt))` tokens of both together. Where a continuation merges with the
+what follows the first `len(tokens(prompt))` tokens of both together. Where a continuation merges with the
 prompt's last token this loses its start; `boundary="exact"` scores from the first token that differs instead.
 """
 
@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from baselines.evaluate.batching import Batcher, out_of_memory
+from baselines.evaluate.engines import Request
 from baselines.models import Model
 from polyfact_dataset.common.errors import ConfigError, DataError
 
@@ -37,15 +38,6 @@ ROW_TOKENS = 256
 MIN_SHARED = 4
 _TEXTS = 20_000
 _LOGITS = 1 << 26
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A prompt and its continuations; `name` says in an error what it was."""
-
-    name: str
-    prompt: str
-    continuations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +95,23 @@ class Scored:
 # ---------------------------------------------------------------- from texts to rows
 
 
-def _ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
-    for start in range(0, len(texts), _TEXTS):
-        yield from tokenizer(list(texts[start : start + _TEXTS]), return_attention_mask=False)["input_ids"]
+def start_tokens(tokenizer: Any) -> list[int]:
+    """The special tokens that the tokenizer puts before a text; those that it may put behind one are not wanted."""
+    plain: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole: list[int] = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return whole[:start]
+    raise ConfigError("the tokenizer changes a text when it adds its special tokens: prompts cannot be continued")
+
+
+def encode_texts(tokenizer: Any, texts: Sequence[str], start: Sequence[int] | None = None) -> Iterator[list[int]]:
+    """The tokens of each text behind `start`, by default those of `start_tokens`; nothing follows the text."""
+    first = start_tokens(tokenizer) if start is None else list(start)
+    for begin in range(0, len(texts), _TEXTS):
+        some = list(texts[begin : begin + _TEXTS])
+        encoded = tokenizer(some, return_attention_mask=False, add_special_tokens=False)["input_ids"]
+        yield from (first + ids for ids in encoded)
 
 
 def _shared(first: Sequence[int] | Ints, second: Sequence[int] | Ints) -> int:
@@ -115,20 +121,35 @@ def _shared(first: Sequence[int] | Ints, second: Sequence[int] | Ints) -> int:
     return int(different[0]) if len(different) else size
 
 
-def encode(tokenizer: Any, requests: Sequence[Request], max_tokens: int, boundary: Boundary = "lm_eval") -> Encoding:
-    """Tokenises all requests. A prompt too long for the model loses its start, as in lm-evaluation-harness.
+def encode(
+    tokenizer: Any,
+    requests: Sequence[Request],
+    max_tokens: int,
+    boundary: Boundary = "lm_eval",
+    start: Sequence[int] | None = None,
+) -> Encoding:
+    """Tokenises all requests, each behind `start` (by default `start_tokens`).
+
+    A prompt too long for the model loses its beginning, as in lm-evaluation-harness. An empty prompt is allowed with
+    `exact`: its continuations are scored as whole texts, from the first token that has another before it.
 
     Raises `DataError` for an empty prompt, an empty continuation, or one longer than the model takes.
     """
     bare = [request.prompt.rstrip(" ") for request in requests]
-    if "" in bare:
+    if "" in bare and boundary != "exact":
         raise DataError(f"{requests[bare.index('')].name}: the prompt is empty")
-    prompts = _ids(tokenizer, bare)
-    wholes = _ids(tokenizer, [r.prompt + text for r in requests for text in r.continuations])
+    prompts = encode_texts(tokenizer, bare, start)
+    wholes = encode_texts(tokenizer, [r.prompt + text for r in requests for text in r.continuations], start)
     encoding = Encoding([])
     for index, request in enumerate(requests):
         prompt = next(prompts)
         together = [next(wholes) for _ in request.continuations]
+        if not bare[index]:
+            # Whole texts: where no special token precedes them, the first token cannot be scored.
+            prompt = together[0][: max(1, len(prompt))]
+            if any(whole[: len(prompt)] != prompt for whole in together):
+                encoding.paths += [Path(index, n, np.array(whole, np.int32), 1) for n, whole in enumerate(together)]
+                continue
         encoding.merged += sum(whole[: len(prompt)] != prompt for whole in together)
         if boundary == "exact":
             prompt = prompt[: max(1, min(_shared(prompt, whole) for whole in together))]
@@ -173,14 +194,14 @@ def pack(paths: Iterable[Path]) -> list[Row]:
     rows: list[Row] = []
     shared: list[int] = []
     start = length = 0
-    for place, path in enumerate(ordered):
-        before = ordered[place - 1] if place > start else None
+    for position, path in enumerate(ordered):
+        before = ordered[position - 1] if position > start else None
         common = _shared(path.tokens[:-1], before.tokens[:-1]) if before else 0
         length += len(path.tokens) - 1 - common
         full = length > ROW_TOKENS or common < MIN_SHARED
         if before and full and (path.index != before.index or length > 2 * ROW_TOKENS):
-            rows.append(trie(ordered[start:place], shared))
-            start, shared, common, length = place, [], 0, len(path.tokens) - 1
+            rows.append(trie(ordered[start:position], shared))
+            start, shared, common, length = position, [], 0, len(path.tokens) - 1
         shared.append(common)
     if ordered:
         rows.append(trie(ordered[start:], shared))
@@ -188,7 +209,7 @@ def pack(paths: Iterable[Path]) -> list[Row]:
 
 
 def alone(paths: Iterable[Path]) -> list[Row]:
-    """Every path in a row of its own, longest first."""
+    """Each path in a separate row, longest first."""
     return sorted((trie([path], [0]) for path in paths), key=lambda row: (-row.length, row.paths[0].index))
 
 
@@ -207,7 +228,7 @@ class Scorer:
     def rows(self, paths: Sequence[Path]) -> list[Row]:
         """The rows to score, longest first. Settles `auto`: packed, unless plain sequences give something else.
 
-        The longest row and that of the longest path are compared; the reason for the slower way is told on stderr.
+        The longest row and that of the longest path are compared; the reason for not packing is printed on stderr.
         """
         if self.sharing == "separate" or not paths:
             return alone(paths)
@@ -227,7 +248,7 @@ class Scorer:
             for row in sample:
                 plain = np.array([self._plain([trie([path], [0])])[0][0] for path in row.paths])
                 if not np.isfinite(plain).all():
-                    return None  # packing is not to blame: scoring says which item it is
+                    return None  # the plain sequences fail too: scoring names the item
                 lengths = np.array([path.scored for path in row.paths])
                 allowed = 1e-3 * np.maximum(1, np.abs(plain)) if exact else 0.1 + 0.1 * lengths
                 gap = np.abs(np.array(self._packed([row])[0]) - plain)

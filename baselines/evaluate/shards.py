@@ -1,6 +1,6 @@
-"""Work in resumable pieces: each shard's rows are written when done, and a killed run goes on with the others.
+"""Resumable work: the rows of each shard are written when it is done, and a restarted run computes the others.
 
-Under `accelerate launch` the shards are dealt out to the processes; the folder must be one that all of them see.
+Under `accelerate launch` the shards are distributed over the processes; all of them must have access to the folder.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ def cut(total: int) -> list[slice]:
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
+def units_of(part: slice) -> range:
+    """The numbers of the rows of a shard."""
+    return range(part.start, part.stop)
+
+
 def _changed(note: Path, identity: dict[str, Any]) -> list[str]:
-    """What of `identity` differs from that of the run which `note` is of."""
-    found = read_json(note)
-    if found["key"] == digest_json(identity):
+    """The names in `identity` whose values differ from those of the run that wrote `note`."""
+    earlier = read_json(note)
+    if earlier["key"] == digest_json(identity):
         return []
-    return [name for name in identity if found["identity"].get(name) != identity[name]] or ["settings"]
+    return [name for name in identity if earlier["identity"].get(name) != identity[name]] or ["settings"]
 
 
 class Shards:
@@ -69,9 +74,9 @@ class Shards:
 
     def run(self, count: int, compute: Callable[[int], pa.Table], what: str, quiet: bool) -> None:
         """Computes what is missing of shards 0 to `count` - 1, then waits for the other processes."""
-        own = range(self._state.process_index, count, self.processes)
-        with Log(quiet=quiet).progress(what, "shards", len(own)) as task:
-            for number in own:
+        assigned = range(self._state.process_index, count, self.processes)
+        with Log(quiet=quiet).progress(what, "shards", len(assigned)) as task:
+            for number in assigned:
                 path = self._path(number)
                 if not path.is_file():
                     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The paper's tables in Markdown, with intervals and significance."""
+"""The tables of a comparison in Markdown: the paper's layouts and every measure, with intervals and significance."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from baselines import metrics
+from baselines import metrics, resampling
+from baselines.evaluate.aligned import AlignedScores
 from baselines.evaluate.common import percent
-from baselines.evaluate.results import MODES
-from baselines.evaluate.series import Series
+from baselines.evaluate.measures import Measure, common_measures, language_means
+from baselines.evaluate.results import GENERATED, MODES
 from baselines.metrics import Floats
 
-Found = dict[str, dict[str, Series]]
+# Benchmark -> label -> scores; the first label of each is the base.
+Runs = dict[str, AlignedScores]
+Benchmarks = dict[str, Runs]
 TITLES = {
     "mcq": "PolyFact",
     "open": "PolyFact, open",
     "klar": "KLAR",
+    "klar_ranked": "KLAR, ranked",
+    "bmlama": "BMLAMA-53",
     "global_mmlu_full": "Global-MMLU",
     "global_mmlu_lite": "Global-MMLU-Lite",
 }
@@ -27,31 +32,50 @@ SIGNIFICANT = 0.05
 
 @dataclass
 class Uncertainty:
-    """Intervals and tests, each result resampled once."""
+    """Intervals and tests. Weights of the resamples are drawn once per number of facts, and terms resampled once."""
 
-    resamples: int = 5000
+    resamples: int = 1000
     seed: int = 42
-    _samples: dict[int, Floats] = field(default_factory=dict)
+    _weights: dict[int, Floats] = field(default_factory=dict)
+    # With the scores, so that no other object takes their id while the cache lives.
+    _samples: dict[tuple[int, str], tuple[AlignedScores, Floats]] = field(default_factory=dict)
 
-    def samples(self, series: Series) -> Floats:
-        """Resampled accuracies of a result, (resamples, L)."""
-        key = id(series)
+    def resample(self, rows: Floats) -> Floats:
+        """(N, K) numbers per fact -> (resamples, K): their means over resampled facts."""
+        if len(rows) not in self._weights:
+            self._weights[len(rows)] = resampling.bootstrap_weights(len(rows), self.resamples, self.seed) / len(rows)
+        return np.asarray(self._weights[len(rows)] @ rows, np.float64)
+
+    def samples(self, scores: AlignedScores, measure: Measure) -> Floats:
+        """(resamples,): a measure of a result over resampled facts."""
+        key = (id(scores), measure.name)
         if key not in self._samples:
-            self._samples[key] = metrics.bootstrap(series.correct, self.resamples, self.seed)
-        return self._samples[key]
+            self._samples[key] = (scores, measure.value(self.resample(measure.rows(scores))))
+        return self._samples[key][1]
 
-    def interval(self, series: Series, codes: Sequence[str]) -> tuple[float, float]:
+    def languages(self, scores: AlignedScores) -> Floats:
+        """(resamples, L): accuracies over resampled facts."""
+        key = (id(scores), "languages")
+        if key not in self._samples:
+            present = ~np.isnan(scores.correct)
+            terms = np.column_stack([np.where(present, scores.correct, 0), present])
+            self._samples[key] = (scores, language_means(self.resample(terms)))
+        return self._samples[key][1]
+
+    def interval(self, scores: AlignedScores, codes: Sequence[str]) -> tuple[float, float]:
         """Of the mean accuracy over languages."""
-        return metrics.interval(self.samples(series)[:, series.columns(codes)].mean(axis=1))
+        return resampling.interval(self.languages(scores)[:, scores.columns(codes)].mean(axis=1))
 
-    def difference(self, series: Series, base: Series, codes: Sequence[str]) -> tuple[float, float, float, float]:
+    def difference(
+        self, scores: AlignedScores, base: AlignedScores, codes: Sequence[str]
+    ) -> tuple[float, float, float, float]:
         """(difference of mean accuracies, its interval, p); facts are resampled together."""
-        columns = series.columns(codes)
-        gap = (self.samples(series) - self.samples(base))[:, columns].mean(axis=1)
-        observed, p = metrics.permutation_test(
-            series.correct[:, columns], base.correct[:, columns], self.resamples, self.seed
+        columns = scores.columns(codes)
+        gap = (self.languages(scores) - self.languages(base))[:, columns].mean(axis=1)
+        observed, p = resampling.permutation_test(
+            scores.correct[:, columns], base.correct[:, columns], self.resamples, self.seed
         )
-        return (observed, *metrics.interval(gap), p)
+        return (observed, *resampling.interval(gap), p)
 
 
 def markdown(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -60,125 +84,152 @@ def markdown(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def _star(series: Series, base: Series, codes: Sequence[str], unsure: Uncertainty) -> str:
-    return "" if series is base else "*" if unsure.difference(series, base, codes)[3] < SIGNIFICANT else ""
+def _star(scores: AlignedScores, base: AlignedScores, codes: Sequence[str], unsure: Uncertainty) -> str:
+    return "" if scores is base else "*" if unsure.difference(scores, base, codes)[3] < SIGNIFICANT else ""
 
 
-def overview(found: Found, unsure: Uncertainty) -> str:
+def overview(benchmarks: Benchmarks, unsure: Uncertainty) -> str:
     """Table 1: one row per model, accuracy of the groups of each benchmark with 95 % intervals."""
     columns = [
-        (name, group, codes) for name, own in found.items() for group, codes in next(iter(own.values())).groups.items()
+        (name, group, codes)
+        for name, runs in benchmarks.items()
+        for group, codes in next(iter(runs.values())).groups.items()
     ]
-    labels = list(dict.fromkeys(label for own in found.values() for label in own))
+    labels = list(dict.fromkeys(label for runs in benchmarks.values() for label in runs))
     rows = []
     for label in labels:
         cells = [label]
         for name, _, codes in columns:
-            series = found[name].get(label)
-            if series is None:
+            scores = benchmarks[name].get(label)
+            if scores is None:
                 cells.append("–")
                 continue
-            low, high = unsure.interval(series, codes)
-            mark = _star(series, next(iter(found[name].values())), codes, unsure)
-            cells.append(f"{percent(series.accuracy(codes))}{mark} [{percent(low)}, {percent(high)}]")
+            low, high = unsure.interval(scores, codes)
+            mark = _star(scores, next(iter(benchmarks[name].values())), codes, unsure)
+            cells.append(f"{percent(scores.accuracy(codes))}{mark} [{percent(low)}, {percent(high)}]")
         rows.append(cells)
     header = ["Method", *(f"{TITLES[name]} {GROUPS[group]}" for name, group, _ in columns)]
     return markdown("Accuracy in % [95 % interval] (layout of the paper's Table 1)", header, rows)
 
 
-def by_language(name: str, own: dict[str, Series], unsure: Uncertainty) -> str:
+def by_language(name: str, runs: Runs, unsure: Uncertainty) -> str:
     """Tables 9, 10 and 11: accuracy per language, and the mean of each group."""
-    base = next(iter(own.values()))
+    base = next(iter(runs.values()))
     layout = {"mcq": " (Table 9)", "klar": " (Table 10)", "global_mmlu_full": " (Table 11)"}.get(name, "")
     columns = {code: [code] for code in base.languages}
     columns |= {GROUPS[group]: codes for group, codes in base.groups.items()} | {"All": base.languages}
     rows = []
-    for label, series in own.items():
+    for label, scores in runs.items():
         cells = [label]
         for codes in columns.values():
-            low, high = unsure.interval(series, codes)
-            mark = _star(series, base, codes, unsure)
-            cells.append(f"{percent(series.accuracy(codes))}{mark} ± {percent((high - low) / 2)}")
+            low, high = unsure.interval(scores, codes)
+            mark = _star(scores, base, codes, unsure)
+            cells.append(f"{percent(scores.accuracy(codes))}{mark} ± {percent((high - low) / 2)}")
         rows.append(cells)
+    counts = (~np.isnan(base.correct)).sum(axis=0).tolist()
+    if len(set(counts)) > 1:
+        rows.append(["facts", *(f"{count:,}" for count in counts), *["–"] * (len(columns) - len(counts))])
     return markdown(f"{TITLES[name]}: accuracy in %{layout}", ["Model", *columns], rows)
 
 
-def consistency(name: str, own: dict[str, Series], unsure: Uncertainty) -> str | None:
-    """Total consistency, agreement and RankC over pairs of languages, calibration, and Gen against the base."""
-    base = next(iter(own.values()))
-    if not base.consistency():
-        return None
+def measures(name: str, runs: Runs, unsure: Uncertainty) -> str:
+    """Every measure of every model with its interval, and its difference from the base over paired resamples."""
+    base, *others = runs.values()
     rows = []
-    for label, series in own.items():
-        cells = [label]
-        for measure, values in series.consistency().items():
-            low, high = metrics.interval(metrics.bootstrap(values, unsure.resamples, unsure.seed))
-            mean = float(values.mean())
-            told = percent if measure != "rankc" else lambda value: f"{value:.4f}"
-            cells.append(f"{told(mean)} [{told(low)}, {told(high)}]")
-        assert series.choices is not None  # consistency() is empty without
-        spread = metrics.option_distribution(series.choices.scores[series.normalisation])
-        there = ~np.isnan(series.correct)
-        cells.append(percent(metrics.calibration(spread.max(axis=2)[there], series.correct[there])[0]))
-        gen = metrics.gen_score(metrics.accuracy(series.correct), metrics.accuracy(base.correct))
-        rows.append([*cells, percent(gen)])
-    options = base.choices.scores[base.normalisation].shape[2] if base.choices else 0
-    limits = f"floor {metrics.rankc_floor(options):.4f}, chance {metrics.rankc_chance(options):.4f}"
-    header = ["Model", "consistent in all", "agreement", f"RankC ({limits})", "ECE", "Gen"]
-    return markdown(f"{TITLES[name]}: consistency over {len(base.languages)} languages, in %", header, rows)
+    for measure in common_measures(runs.values()):
+        cells = [_title(measure, base)]
+        for scores in runs.values():
+            cells.append(
+                _with_interval(measure, measure.of(scores), unsure.samples(scores, measure))
+                if measure.applies(scores)
+                else "–"
+            )
+        for scores in others:
+            if not (measure.applies(scores) and measure.applies(base)):
+                cells.append("–")
+                continue
+            gap = unsure.samples(scores, measure) - unsure.samples(base, measure)
+            cells.append(_with_interval(measure, measure.of(scores) - measure.of(base), gap, sign=True))
+        rows.append(cells)
+    gen = [metrics.gen_score(metrics.accuracy(s.correct), metrics.accuracy(base.correct)) for s in runs.values()]
+    rows.append(["Gen score", *map(percent, gen), *["–"] * len(others)])
+    header = ["Measure", *runs, *(f"{scores.label} - {base.label}" for scores in others)]
+    languages = len(base.languages)
+    title = f"{TITLES[name]}: measures over {languages} languages [95 % interval]; shares in %"
+    return markdown(title, header, rows)
 
 
-def differences(found: Found, unsure: Uncertainty) -> str | None:
+def _with_interval(measure: Measure, value: float, samples: Floats, sign: bool = False) -> str:
+    low, high = resampling.interval(samples)
+    return f"{measure.shown(value, sign)} [{measure.shown(low, sign)}, {measure.shown(high, sign)}]"
+
+
+def _title(measure: Measure, scores: AlignedScores) -> str:
+    """The title, for RankC with its floor and its value for random rankings."""
+    if measure.name != "rankc" or scores.scores is None or not len(scores.complete):
+        return measure.title
+    counts = metrics.option_counts(scores.complete_scores)
+    floor, chance = (
+        float(np.mean([limit(int(n)) for n in counts])) for limit in (metrics.rankc_floor, metrics.rankc_chance)
+    )
+    return f"RankC (floor {floor:.4f}, chance {chance:.4f})"
+
+
+def differences(benchmarks: Benchmarks, unsure: Uncertainty) -> str | None:
     """Each model against the base: difference of group accuracies, its interval, and p."""
     rows = []
-    for name, own in found.items():
-        base, *others = own.values()
-        for series in others:
+    for name, runs in benchmarks.items():
+        base, *others = runs.values()
+        for scores in others:
             for group, codes in base.groups.items():
-                gap, low, high, p = unsure.difference(series, base, codes)
+                gap, low, high, p = unsure.difference(scores, base, codes)
                 interval = f"[{100 * low:+.2f}, {100 * high:+.2f}]"
                 rows.append(
-                    [series.label, f"{TITLES[name]} {GROUPS[group]}", f"{100 * gap:+.2f}", interval, f"{p:.4f}"]
+                    [scores.label, f"{TITLES[name]} {GROUPS[group]}", f"{100 * gap:+.2f}", interval, f"{p:.4f}"]
                 )
     if not rows:
         return None
     return markdown("Difference from the first model, in points", ["Model", "Measure", "Δ", "95 % interval", "p"], rows)
 
 
-def generations(name: str, own: dict[str, Series]) -> str:
+def generations(name: str, runs: Runs) -> str:
     """Exact rates and failure modes of generated answers, by kind of noun and contamination where known."""
     rows = []
-    for label, series in own.items():
-        found = series.result.metrics
-        parts = {**found["groups"], **found["nouns"]}
-        parts |= {key: part["all"] for key, part in found.get("contamination", {}).items()}
+    for label, scores in runs.items():
+        assert scores.result is not None
+        stored = scores.result.metrics
+        parts = {**stored["groups"], **stored["nouns"]}
+        parts |= {key: part["all"] for key, part in stored.get("contamination", {}).items()}
         for part, rates in parts.items():
             if rates:
-                cells = [percent(rates[key]) for key in ("lenient", "exact")]
+                cells = [percent(rates[key]) for key in ("lenient", "exact", "folded")]
                 cells += [percent(rates["modes"][mode]) for mode in MODES[1:]]
                 rows.append([label, GROUPS.get(part, part), f"{rates['items']:,}", *cells])
-    header = ["Model", "part", "items", "lenient", "exact", *(mode.replace("_", " ") for mode in MODES[1:])]
+    modes = (mode.replace("_", " ") for mode in MODES[1:])
+    header = ["Model", "part", "items", "lenient", "exact", "folded", *modes]
     return markdown(f"{TITLES[name]}: matches and failure modes in %", header, rows)
 
 
-def speeds(found: Found) -> str:
-    """Throughput and latency beside the accuracies."""
+def speeds(benchmarks: Benchmarks) -> str:
+    """Throughput and latency of each run."""
     rows = []
-    for name, own in found.items():
-        for label, series in own.items():
-            speed = series.result.speed
+    for name, runs in benchmarks.items():
+        for label, scores in runs.items():
+            assert scores.result is not None
+            speed, hardware = scores.result.speed, scores.result.hardware
             alone = "–" if speed.latency_median_s is None else f"{1000 * speed.latency_median_s:,.1f}"
-            hardware = series.result.hardware
-            threads = f"{hardware['threads']} CPU thread{'' if hardware['threads'] == 1 else 's'}"
-            where = ", ".join(hardware["accelerators"]) or threads
+            threads = f"{hardware.get('threads', 1)} CPU thread{'' if hardware.get('threads', 1) == 1 else 's'}"
+            where = ", ".join(hardware.get("accelerators", [])) or threads
             rows.append([label, TITLES[name], f"{speed.items_per_s:,.1f}", alone, where])
     return markdown("Speed", ["Model", "Benchmark", "items/s", "one item alone, ms", "on"], rows)
 
 
-def all_tables(found: Found, unsure: Uncertainty) -> list[str]:
-    """Every table that the results allow, in order."""
-    made: list[str | None] = [overview(found, unsure), differences(found, unsure)]
-    for name, own in found.items():
-        made.append(by_language(name, own, unsure))
-        made.append(generations(name, own) if name in ("klar", "open") else consistency(name, own, unsure))
-    return [table for table in (*made, speeds(found)) if table]
+def all_tables(benchmarks: Benchmarks, unsure: Uncertainty, whole: bool = True) -> list[str]:
+    """Every table that the results allow, in order. `whole`: with those that are stored or not about scores."""
+    tables: list[str | None] = [overview(benchmarks, unsure), differences(benchmarks, unsure)]
+    for name, runs in benchmarks.items():
+        tables.append(by_language(name, runs, unsure))
+        tables.append(measures(name, runs, unsure))
+        if name in GENERATED and whole:
+            tables.append(generations(name, runs))
+    return [table for table in (*tables, speeds(benchmarks) if whole else None) if table]

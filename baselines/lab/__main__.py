@@ -1,4 +1,4 @@
-"""The whole comparison of the paper at the size of a desk: pretraining, CPT, SFT, GRPO, evaluation, tables.
+"""The whole comparison of the paper at a small size: pretraining, CPT, SFT, GRPO, evaluation, tables.
 
     polyfact build --out build --facts 2000
     OMP_NUM_THREADS=1 python -m baselines.lab --dataset build/release --output lab
@@ -6,7 +6,11 @@
 A tiny Qwen2 or OLMo2 reads text in which English states all facts and the other languages some of them. Then the
 paper's six variants are trained by `baselines.cpt`, `baselines.sft` and `baselines.grpo`, and evaluated by the
 evaluators, in held-out languages too. The tables go to standard output and to `report.md`. What is done is kept: the
-same command goes on with a killed one. What holds of a tiny model need not hold of a large one.
+same command continues an interrupted one. What holds for a tiny model need not hold for a large one.
+
+    OMP_NUM_THREADS=1 python -m baselines.lab --model smollm2 --dataset build/release --output lab-smollm2
+
+compares all methods on a pretrained model instead (`baselines.lab.comparison`).
 """
 
 from __future__ import annotations
@@ -77,29 +81,69 @@ def _open(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
     if overwrite:
         remove(output)
     if path.is_file() and read_json(path) != settings:
-        raise ConfigError(f"{output} holds a laboratory with other settings; choose another --output or --overwrite")
+        raise ConfigError(f"{output} is of other settings; choose another --output or add --overwrite")
     if not path.is_file():
         if output.is_dir() and any(output.iterdir()):
-            raise ConfigError(f"{output} holds something that is no laboratory; choose another --output")
+            raise ConfigError(f"{output} holds files that are not of a laboratory; choose another --output")
         write_json(path, settings)
 
 
 def _parts(size: str, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The settings of a size by part of the laboratory, with those that were given in their place."""
+    """The settings of a size by part of the laboratory; `given` replaces some of them."""
+    from baselines.lab.methods import Steps
+    from baselines.lab.pretrain import Size
+
     if size not in SIZES:
         raise ConfigError(f"--size {size!r} is unknown; known are {', '.join(SIZES)}")
-    return {
+    parts = {
         name: values | {key: value for key, value in given[name].items() if value is not None}
         for name, values in SIZES[size].items()
     }
+    parts["model"] = dataclasses.asdict(Size(**parts["model"]))
+    parts["steps"] = dataclasses.asdict(Steps(**parts["steps"]))
+    return parts
+
+
+def _compare_methods(output: Path, seeds: range, tell: Callable[[str], None]) -> str:
+    """Runs the comparison of `lab.json` with every seed; `report.md` is rewritten after each method."""
+    from baselines import tiny
+    from baselines.lab.comparison import METHODS, WARM, Budget, Measured, compare, folder_of
+    from baselines.lab.comparison_report import ComparisonReport
+    from baselines.lab.facts_taught import make_world
+
+    settings = read_json(output / "lab.json")
+    languages, held_out, floor = (tuple(settings[name]) for name in ("languages", "held_out", "floor"))
+    base = Path(settings["model"])
+    if settings["model"] in tiny.PRETRAINED:
+        base = output / settings["model"]
+        if not (base / "tokenizer.json").is_file():
+            tell("converting the model")
+            tiny.convert(settings["model"], base)
+    measured = Measured(settings["generated"], (*languages, *held_out), 16)
+    texts: list[str] = []
+    for seed in seeds:
+        folder = output / f"seed-{seed}"
+        sizes = {"taught": settings["taught"], "fresh": settings["fresh"], "stated_share": 1.0}
+        world = make_world(settings["dataset"], languages, (*held_out, *floor), **sizes, seed=seed)
+        records = {name: folder / folder_of(name) / "run" / "run.json" for name in (WARM, *METHODS)}
+        texts.append("")
+
+        def done(results: Any, notes: list[str], seed: int = seed, records: Any = records) -> None:
+            report = ComparisonReport(languages, held_out, floor, results, records, notes)
+            texts[-1] = f"## Seed {seed}\n\n{report.text()}"
+            write_text(output / "report.md", "\n\n".join(texts) + "\n")
+
+        budget = Budget(tokens=settings["tokens"], seconds=settings["seconds"])
+        compare(world, base, folder, budget, measured, tell, done)
+    return "\n\n".join(texts)
 
 
 def _compare(output: Path, settings: dict[str, Any], seeds: range, tell: Callable[[str], None]) -> Report:
     """Runs the laboratory of `lab.json` with every seed."""
+    from baselines.lab.facts_taught import make_world
     from baselines.lab.methods import Steps
     from baselines.lab.pretrain import Size
     from baselines.lab.report import Report
-    from baselines.lab.world import make_world
 
     size, steps = Size(**settings["model"]), Steps(**settings["steps"])
     languages = tuple(settings["languages"]), tuple(settings["held_out"])
@@ -119,55 +163,63 @@ def _compare(output: Path, settings: dict[str, Any], seeds: range, tell: Callabl
 def main(
     dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")],
+    model: Annotated[
+        str | None, typer.Option(help="smollm2, or a model's folder: compares all methods on a pretrained model.")
+    ] = None,
     size: Annotated[str, typer.Option(help="smallest, default (minutes on 2 cores) or large (a GPU).")] = "default",
     family: Annotated[str, typer.Option(help="qwen2 or olmo2.")] = "qwen2",
-    languages: Annotated[str, typer.Option(help="Languages to train on; en is among them.")] = "en,de,id",
-    held_out: Annotated[str, typer.Option(help="Languages that are only read and evaluated.")] = "es",
+    languages: Annotated[
+        str | None, typer.Option(help="Languages to train on, with en. Default: en,de,id; with --model en,de,fr.")
+    ] = None,
+    held_out: Annotated[
+        str | None, typer.Option(help="Languages that are only read and evaluated. Default: es; with --model es,pt.")
+    ] = None,
+    floor: Annotated[str, typer.Option(help="With --model: languages that the model hardly knows.")] = "sw,bn",
     stated_share: Annotated[float, typer.Option(min=0, max=1, help="Facts stated in a language but English.")] = 0.5,
-    seeds: Annotated[int, typer.Option(min=1, help="So many worlds and models, each with a seed.")] = 1,
-    first_seed: Annotated[int, typer.Option(min=0, help="Or from this one on.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: of worlds and models.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     taught: Annotated[int | None, typer.Option(min=4, help="Facts that the methods train on.")] = None,
     fresh: Annotated[
         int | None, typer.Option(min=4, help="Facts to evaluate on, read about but not trained on.")
     ] = None,
+    generated: Annotated[int, typer.Option(min=1, help="With --model: fresh facts to answer by generation.")] = 200,
+    tokens: Annotated[int, typer.Option(min=1, help="With --model: tokens that a method may train on.")] = 120_000,
+    seconds: Annotated[float, typer.Option(min=1, help="With --model: CPU seconds that a method may train.")] = 1500,
     hidden: Annotated[int | None, typer.Option(min=8, help="Width of the model.")] = None,
     layers: Annotated[int | None, typer.Option(min=1)] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of pretraining: how surely the model knows.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of pretraining: how reliably the model knows.")] = None,
     sft_steps: Annotated[int | None, typer.Option(min=4)] = None,
     grpo_steps: Annotated[int | None, typer.Option(min=4)] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove an earlier laboratory.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Make a tiny multilingual model, train it by every method, and compare them."""
+    """Train a small multilingual model by every method, and compare the results."""
     need("train", "torch", "transformers", "trl", "peft", "accelerate")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    from baselines.lab.methods import Steps
-    from baselines.lab.pretrain import Size
-
-    given = {
-        "world": {"taught": taught, "fresh": fresh},
-        "model": {"hidden": hidden, "layers": layers, "epochs": epochs},
-        "steps": {"sft": sft_steps, "grpo": grpo_steps},
-    }
-    parts = _parts(size, given)
-    settings: dict[str, Any] = {
-        "dataset": dataset,
-        "family": family,
-        "languages": list(split_list(languages) or ()),
-        "held_out": list((split_list(held_out) if held_out else None) or ()),
-        "stated_share": stated_share,
-        "world": parts["world"],
-        "model": dataclasses.asdict(Size(**parts["model"])),
-        "steps": dataclasses.asdict(Steps(**parts["steps"])),
-    }
-    _open(output, settings, overwrite)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    codes = split_list(languages or ("en,de,fr" if model else "en,de,id")) or ()
+    apart = split_list(held_out or ("es,pt" if model else "es")) or ()
+    chosen = range(first_seed, first_seed + seeds)
 
     def tell(text: str) -> None:
         if not quiet:
             print(text, file=sys.stderr, flush=True)
 
-    report = _compare(output, settings, range(first_seed, first_seed + seeds), tell)
+    if model:
+        plan: dict[str, Any] = {"taught": taught or 400, "fresh": fresh or 800, "generated": generated}
+        plan |= {"tokens": tokens, "seconds": seconds}
+        shape = {"languages": list(codes), "held_out": list(apart), "floor": list(split_list(floor) or ())}
+        _open(output, {"dataset": dataset, "model": model, **shape, **plan}, overwrite)
+        print(_compare_methods(output, chosen, tell))
+        return
+    given = {
+        "world": {"taught": taught, "fresh": fresh},
+        "model": {"hidden": hidden, "layers": layers, "epochs": epochs},
+        "steps": {"sft": sft_steps, "grpo": grpo_steps},
+    }
+    settings = {"dataset": dataset, "family": family, "languages": list(codes), "held_out": list(apart)}
+    _open(output, {**settings, "stated_share": stated_share, **_parts(size, given)}, overwrite)
+    report = _compare(output, read_json(output / "lab.json"), chosen, tell)
     write_text(output / "report.md", report.text() + "\n")
     write_json(output / "learning.json", [dataclasses.asdict(reading) for reading in report.readings])
     print(report.text())

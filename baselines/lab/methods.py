@@ -16,7 +16,7 @@ from baselines.cpt import CorpusConfig, CptConfig
 from baselines.cpt import train as train_cpt
 from baselines.grpo import GrpoConfig, RolloutConfig
 from baselines.grpo import train as train_grpo
-from baselines.lab.world import CONFIG, World
+from baselines.lab.facts_taught import CONFIG, World
 from baselines.sft import SftConfig
 from baselines.sft import train as train_sft
 from baselines.training.config import (

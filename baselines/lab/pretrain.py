@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from baselines import tiny
-from baselines.lab.world import World
+from baselines.lab.facts_taught import World
 from polyfact_dataset.common.files import read_json, write_json
 
 _BATCH = 32
@@ -32,7 +32,7 @@ class Size:
 
 
 def pretrain(world: World, family: tiny.Family, size: Size, output: Path) -> dict[str, Any]:
-    """Makes the model and its tokenizer, trains it and returns the report written beside it; once only."""
+    """Makes and trains the model, unless it exists; returns its report, which is stored with it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 

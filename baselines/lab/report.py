@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from baselines import metrics
+from baselines import metrics, resampling
 from baselines.data import Fact, Rows
-from baselines.evaluate import common, mcq, results, series
+from baselines.evaluate import aligned, common, mcq, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import percent
 from baselines.evaluate.tables import SIGNIFICANT, markdown
-from baselines.lab.world import World
+from baselines.lab.facts_taught import World
 from baselines.metrics import Floats
 from baselines.prompts import free_prompt, item_prompt, prompt_hash
 
@@ -51,15 +51,22 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
             run = common.Run.start(path, str(model), dtype="float32", seed=world.seed, label=label, quiet=True)
             asked = world.taught if facts == "taught" else world.fresh
             if prompt in GENERATED:
-                _generate(run, world, asked, prompt == "answer", new_tokens)
+                generate(run, world, asked, prompt == "answer", new_tokens)
             else:
                 mcq.evaluate(run, asked, prompt)  # type: ignore[arg-type]
         codes = (*world.languages, *world.held_out)
-        found[facts, prompt] = series.read(path, label, "byte", codes, recompute=False).correct
+        found[facts, prompt] = aligned.read(path, label, "byte", codes).correct
     return found
 
 
-def _generate(run: common.Run, world: World, facts: Rows[Fact], shown: bool, new_tokens: int) -> None:
+def generate(
+    run: common.Run,
+    world: World,
+    facts: Rows[Fact],
+    shown: bool,
+    new_tokens: int,
+    languages: Sequence[str] | None = None,
+) -> None:
     """Greedy answers to the questions, with the options shown or without; the label or an alias is right."""
     accepted = world.accepted
     questions = [
@@ -72,10 +79,13 @@ def _generate(run: common.Run, world: World, facts: Rows[Fact], shown: bool, new
         )
         for fact in facts
         for code, item in fact.items.items()
+        if languages is None or code in languages
     ]
     style: Any = "choose" if shown else "free"
-    prompt = results.Prompt(style=style, sha256=prompt_hash(style, facts.languages))
-    task = Task("open", questions, world.names, common.data_of(facts), prompt, {"names": world.names.digest})
+    codes = tuple(languages or facts.languages)
+    data = common.data_of(facts).model_copy(update={"languages": codes})
+    prompt = results.Prompt(style=style, sha256=prompt_hash(style, codes))
+    task = Task("open", questions, world.names, data, prompt, {"names": world.names.digest})
     answer_all(run, task, new_tokens)
 
 
@@ -93,7 +103,7 @@ class Report:
     resamples: int = 5000
 
     def columns(self, codes: Sequence[str]) -> list[int]:
-        """Where languages stand in the arrays."""
+        """The columns of languages in the arrays."""
         return [(*self.languages, *self.held_out).index(code) for code in codes]
 
     def values(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> Floats:
@@ -104,12 +114,12 @@ class Report:
     def cell(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> str:
         """Mean, its interval, and a star where it differs from the base."""
         own = self.values(model, measure, codes, consistent)
-        low, high = metrics.interval(metrics.bootstrap(own, self.resamples))
+        low, high = resampling.interval(resampling.bootstrap(own, self.resamples))
         base = next(iter(self.correct))
         star = ""
         if model != base:
             other = self.values(base, measure, codes, consistent)
-            p = metrics.permutation_test(own[:, None], other[:, None], self.resamples)[1]
+            p = resampling.permutation_test(own[:, None], other[:, None], self.resamples)[1]
             star = "*" if p < SIGNIFICANT else ""
         return f"{percent(float(own.mean()))}{star} [{percent(low)}, {percent(high)}]"
 

@@ -2,32 +2,27 @@
 
 A trainer subclasses `TrainingConfig` with its method's name and settings. The shipped files are
 `baselines/configs/<model>_<method>.yaml` and `<model>_cpt_<method>.yaml` (from the CPT checkpoint), with the source of
-each value in a comment beside it.
+each value in a comment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from baselines.prompts import Style
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.config.base import Section, override, read_file, validated
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="YAML file, such as baselines/configs/olmo2_7b_sft.yaml.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Overrides a value of the file: output.folder=runs/a; repeatable.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run in the output folder.")]
-
-
-class Section(BaseModel):
-    """A part of a configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -81,29 +76,50 @@ class LoraConfig(Section):
 
 
 class OptimisationConfig(Section):
-    """Batches, optimiser and schedule. What a batch counts (facts, chunks, prompts) is the trainer's to say."""
+    """Batches, optimiser and schedule. Each trainer states what a batch counts (facts, chunks, answers, pairs)."""
 
     learning_rate: float = Field(gt=0)
     schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     # Steps, or below 1 a share of all steps.
     warmup: float = Field(default=0.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    optimiser: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch_fused"
+    # A name of Transformers' OptimizerNames; those with bnb or 8bit need bitsandbytes.
+    optimiser: str = "adamw_torch_fused"
     # Norm to which gradients are clipped; 0 clips nothing.
     max_grad_norm: float = Field(default=1.0, ge=0)
     epochs: float = Field(default=1.0, gt=0)
-    # Stops early, with a schedule of that length; None for all epochs.
+    # Stops early, with a schedule of that length; None for all epochs. May change when a run continues.
     max_steps: int | None = Field(default=None, ge=1)
-    # On each process.
+    # Stops early too, before the step that would begin after so many tokens of the model's input, or so many seconds:
+    # of the processor on a CPU, of the clock on an accelerator; sampling before the first step counts.
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_seconds: float | None = Field(default=None, gt=0)
+    # On each process, in one forward pass.
     batch: int = Field(default=1, ge=1)
-    accumulation: int = Field(default=1, ge=1)
+    # In one optimiser step, whatever the number of processes: facts, or what else the trainer counts. The
+    # accumulation is derived.
+    effective_facts: int | None = Field(default=None, ge=1)
+    effective_batch: int | None = Field(default=None, ge=1)
+    # Instead of an effective batch: forward passes per optimiser step, on each process. 1 for None.
+    accumulation: int | None = Field(default=None, ge=1)
     # Of the forward pass: autocast to bfloat16, or as the weights are.
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
 
+    @property
+    def effective(self) -> int | None:
+        """The batch of an optimiser step over all processes, if it is set."""
+        return self.effective_facts or self.effective_batch
+
+    @model_validator(mode="after")
+    def _one_batch(self) -> OptimisationConfig:
+        if sum(value is not None for value in (self.effective_facts, self.effective_batch, self.accumulation)) > 1:
+            raise ValueError("set one of effective_facts, effective_batch and accumulation: the last one is derived")
+        return self
+
 
 class EvaluationConfig(Section):
-    """The evaluators' multiple-choice metrics on the split `validation`, right after a checkpoint."""
+    """The evaluators' metrics on the split `validation`, right after a checkpoint. May change when a run continues."""
 
     # A multiple of output.checkpoint_steps; the last step is evaluated too. None evaluates never.
     steps: int | None = Field(default=None, ge=1)
@@ -113,6 +129,20 @@ class EvaluationConfig(Section):
     facts: int | None = Field(default=200, ge=1)
     prompts: tuple[Style, ...] = Field(default=("paper",), min_length=1)
     batch_tokens: int | None = Field(default=None, ge=1)
+    # Facts to answer without options, generated greedily and matched with all accepted names; None for none.
+    open_facts: int | None = Field(default=None, ge=1)
+    # The config of the release with these facts.
+    open_config: str = "clean_open"
+    open_new_tokens: int = Field(default=32, ge=1)
+    # A logged metric without `eval_`, such as paper_mean_accuracy: `final` is the checkpoint with its highest value.
+    # None takes the last one.
+    best: str | None = None
+
+    @model_validator(mode="after")
+    def _measured(self) -> EvaluationConfig:
+        if self.best and not self.steps:
+            raise ValueError("best needs evaluation.steps: a checkpoint is chosen by its evaluation")
+        return self
 
 
 class OutputConfig(Section):
@@ -120,27 +150,41 @@ class OutputConfig(Section):
 
     folder: Path
     checkpoint_steps: int = Field(default=200, ge=1)
-    # Older ones are removed; at least two, so that a kill during the last one loses nothing.
+    # Older ones are removed; at least two, so that an interruption during the last one loses nothing.
     keep_checkpoints: int = Field(default=2, ge=2)
     log_steps: int = Field(default=10, ge=1)
-    # Transformers' integrations, such as tensorboard or wandb; `log.jsonl` is written always.
+    # Transformers' integrations, such as tensorboard, wandb or trackio; `log.jsonl` is always written.
     report_to: tuple[str, ...] = ()
 
 
 class TrainingConfig(Section):
-    """What every method has. A method's own settings are further sections or values of its subclass."""
+    """The settings of every method; a subclass adds those of its own."""
 
     method: ClassVar[str] = ""
+    # For the model card.
+    description: ClassVar[str] = ""
+    # What a batch counts.
+    unit: ClassVar[str] = "facts"
 
     model: ModelConfig
+    # Prompts are the user's turn of the model's chat template; false for base models.
+    chat: bool = False
     dataset: DatasetConfig = DatasetConfig()
     # None trains all weights.
     lora: LoraConfig | None = LoraConfig()
     optimisation: OptimisationConfig
     evaluation: EvaluationConfig = EvaluationConfig()
     output: OutputConfig
+    # Further TrainingArguments, passed through: run_name, deepspeed, push_to_hub, ...
+    trainer: dict[str, Any] = {}
     # NumPy takes no larger ones.
     seed: int = Field(default=42, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _unit(self) -> TrainingConfig:
+        if self.optimisation.effective_facts is not None and self.unit != "facts":
+            raise ValueError(f"optimisation.effective_facts: {self.method} counts {self.unit}; set effective_batch")
+        return self
 
     @model_validator(mode="after")
     def _checkpoint_first(self) -> TrainingConfig:
@@ -157,57 +201,20 @@ Kind = TypeVar("Kind", bound=TrainingConfig)
 
 
 def load_config(kind: type[Kind], path: Path, settings: Sequence[str] | None = None) -> Kind:
-    """Reads the YAML file, lets `settings` (`section.key=value`, the value in YAML) win, and checks everything.
+    """Reads the YAML file, replaces values by `settings` (`section.key=value`, the value in YAML), and validates.
 
     Raises `ConfigError` naming the file and the key.
     """
     import yaml
 
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"configuration {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"configuration {path}: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"configuration {path} must hold sections such as model: and output:")
+    data = read_file(path, yaml.safe_load, (yaml.YAMLError,))
     for setting in settings or ():
-        _override(data, setting)
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            said = f"no such setting; known are {', '.join(_names(kind, first['loc'][:-1]))}"
-        raise ConfigError(f"configuration {path}: {where + ': ' if where else ''}{said}") from error
-
-
-def _names(kind: type[BaseModel], sections: Sequence[Any]) -> list[str]:
-    """The settings of a section, found by the names that lead to it."""
-    for name in sections:
-        types = (kind.model_fields[name].annotation, *get_args(kind.model_fields[name].annotation))
-        kind = next(one for one in types if isinstance(one, type) and issubclass(one, BaseModel))
-    return sorted(kind.model_fields)
-
-
-def _override(data: dict[str, Any], setting: str) -> None:
-    """Puts one `section.key=value` into `data`."""
-    import yaml
-
-    name, equals, text = setting.partition("=")
-    if not equals or not all(name.split(".")):
-        raise ConfigError(f"--set {setting!r} must be section.key=value")
-    *sections, key = name.split(".")
-    target = data
-    for section in sections:
-        if target.get(section) is None:
-            target[section] = {}
-        target = target[section]
-        if not isinstance(target, dict):
-            raise ConfigError(f"--set {setting!r}: {section} is a value, no section")
-    try:
-        target[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {setting!r}: the value is no YAML: {' '.join(str(error).split())}") from error
+        name, equals, text = setting.partition("=")
+        if not equals or not all(name.split(".")):
+            raise ConfigError(f"--set {setting!r} must be section.key=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting!r}: the value is not YAML: {' '.join(str(error).split())}") from error
+        override(data, name.split("."), value, f"--set {setting!r}")
+    return validated(kind, data, f"configuration {path}")

@@ -1,4 +1,4 @@
-"""What happens around the steps of a training run: whole checkpoints, then evaluation, the log, the cost."""
+"""Callbacks of a training run: complete checkpoints, then evaluation, the log, the cost."""
 
 from __future__ import annotations
 
@@ -8,34 +8,23 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from baselines.lockstep import lockstep
 from baselines.models import processes
-from baselines.training.evaluation import evaluate_choices
-from baselines.training.run import same_randomness
-from polyfact_dataset.common.errors import DataError
+from baselines.training.checkpoints import COMPLETE, checkpoints, last_checkpoint, step_of
+from baselines.training.evaluation import evaluate_run
+from baselines.training.randomness import same_randomness
+from baselines.training.run import Run, clock
+from baselines.training.sharding import is_sharded
+from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json, remove, write_json, write_text
 
-if TYPE_CHECKING:
-    from baselines.training.run import Run
-
-COMPLETE = "complete"
-# What is for the file alone: figures of single languages, and those of libraries.
+# Logged to the file only: figures of single languages, and those of libraries.
 _FILE_ONLY = re.compile(r"train_|.*accuracy_|(completions|clip_ratio|logits|logps|reward_by_language|rewards/fact)/")
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run, whole or not, by step."""
-    found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The last whole checkpoint: one that was killed in the middle has no file `complete`."""
-    return next((path for path in reversed(checkpoints(folder)) if (path / COMPLETE).is_file()), None)
 
 
 class Hooks(TrainerCallback):  # type: ignore[misc]
@@ -47,25 +36,34 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self.record = record
         self.main: bool = processes().is_main_process
         self.checkpoint = last_checkpoint(run.folder)
-        step = int(self.checkpoint.name.rpartition("-")[2]) if self.checkpoint else 0
+        step = step_of(self.checkpoint) if self.checkpoint else 0
         processes().wait_for_everyone()
         if self.main:
             self._forget_after(step)
         processes().wait_for_everyone()
         self._start = time.perf_counter()
         self._evaluating_s = 0.0
-        # The part of a session behind its last checkpoint is lost with it, and not counted.
-        self.session: dict[str, Any] = {"first_step": step, "last_step": step, "seconds": 0.0, "evaluating_s": 0.0}
+        # Of `clock`, without evaluations.
+        self._evaluating_clock = 0.0
+        self._out_of_budget = False
+        # The steps of a session after its last checkpoint are lost, and not counted.
+        self.session: dict[str, Any] = {
+            "first_step": step,
+            "last_step": step,
+            "seconds": 0.0,
+            "evaluating_s": 0.0,
+            "work_s": 0.0,
+        }
         self.record["sessions"].append(self.session)
 
     def _evaluation(self, step: int) -> Path:
-        """Where the figures of a step lie; it is evaluated when they do."""
+        """The file with the figures of a step; the step is evaluated if it exists."""
         return self.run.folder / "evaluations" / f"step-{step:06d}.json"
 
     def _forget_after(self, step: int) -> None:
-        """Removes what a killed run wrote after its last whole checkpoint: it will be written again."""
+        """Removes what an interrupted run wrote after its last complete checkpoint: it will be written again."""
         for path in checkpoints(self.run.folder):
-            if int(path.name.rpartition("-")[2]) > step:
+            if step_of(path) > step:
                 remove(path)
         for path in sorted((self.run.folder / "evaluations").glob("step-*")):
             if int(re.findall(r"\d+", path.name)[0]) > step:
@@ -77,21 +75,24 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self.record["sessions"] = [part for part in self.record["sessions"] if part["first_step"] < part["last_step"]]
 
     def _holds(self, line: dict[str, Any], step: int) -> bool:
-        """Whether a line of the log stays when a run goes on from `step`."""
+        """Whether a line of the log is kept when a run continues from `step`."""
         cut_off = any(name.startswith("eval_") for name in line) and not self._evaluation(line["step"]).is_file()
-        # A session's sum, of a run that was killed while the final model was written: another will follow.
+        # The summary of a session that was interrupted while it wrote the final model: another will follow.
         return bool(line["step"] <= step and not cut_off and "train_loss" not in line)
 
     # ------------------------------------------------------------ called by the Trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Says what begins; figures of the model that the run starts from, or those that a kill cut off."""
+        """Prints the plan; evaluates the model that the run starts from, or completes an interrupted evaluation."""
         if self.main:
             count = processes().num_processes
             self._tell(
                 f"steps {state.global_step} to {state.max_steps} in {count} process{'es' if count > 1 else ''} on "
                 f"{args.device.type}; log in {self.run.folder / 'log.jsonl'}"
             )
+            for note in (str(self.run.batch) if self.run.batch else "", *self.run.notes):
+                if note:
+                    self._tell(note)
         # TRL counts from 0 in each session.
         if hasattr(self.trainer, "_total_train_tokens"):
             self.trainer._total_train_tokens = state.num_input_tokens_seen
@@ -99,14 +100,17 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             self._evaluate(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """A line of the log at each checkpoint: its means would be lost to a run that goes on from there."""
+        """Logs at each checkpoint: a run that continues from there would lose the means since the last line."""
         if state.global_step % args.save_steps == 0:
             control.should_log = True
+        if self._exhausted(state):
+            self._out_of_budget = True
+            control.should_log = control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """One line of `log.jsonl`, and a shorter one for whoever watches.
+        """One line of `log.jsonl`, and a shorter one on standard error.
 
-        Raises `DataError` when the loss or its gradient is no number; no checkpoint holds what comes of it.
+        Raises `DataError` when the loss or its gradient is not finite, before a checkpoint is written.
         """
         if self.main and logs:
             if "train_loss" not in logs:
@@ -116,12 +120,12 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         for name in ("loss", "grad_norm"):
             if not math.isfinite((logs or {}).get(name, 0.0)):
                 raise DataError(
-                    f"{self.run.folder}: {name} is no number any more at step {state.global_step}; train anew with a "
-                    "lower optimisation.learning_rate or with optimisation.precision fp32"
+                    f"{self.run.folder}: {name} is not finite at step {state.global_step}; restart with a lower "
+                    "optimisation.learning_rate or with optimisation.precision fp32"
                 )
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The checkpoint is whole when all processes have written their part; only then comes the evaluation."""
+        """Marks the checkpoint complete once all processes have written their part, then evaluates."""
         processes().wait_for_everyone()
         self._count(state)
         if self.main:
@@ -132,11 +136,26 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
 
     # ------------------------------------------------------------ parts
 
+    def _exhausted(self, state: Any) -> bool:
+        """Whether the budget of tokens or of seconds is spent, on any process."""
+        settings = self.run.config.optimisation
+        if settings.max_tokens is not None and state.num_input_tokens_seen >= settings.max_tokens:
+            return True
+        if settings.max_seconds is None:
+            return False
+        earlier = sum(part["work_s"] for part in self.record["sessions"][:-1])
+        spent = torch.tensor(earlier + self._work_s(), device=self.trainer.accelerator.device)
+        return bool(self.trainer.accelerator.gather(spent.reshape(1)).max() >= settings.max_seconds)
+
+    def _work_s(self) -> float:
+        """Seconds of this session's training and sampling, by `clock`."""
+        return clock() - self.run.started_s - self._evaluating_clock
+
     def _tell(self, text: str) -> None:
         print(f"{self.run.config.method}: {text}", file=sys.stderr, flush=True)
 
     def _line(self, state: Any, logs: dict[str, Any]) -> str:
-        """Figures of all languages together, the rest is in the file."""
+        """Figures of all languages together; the file has the rest."""
         values = (
             f"{name} {value:.4g}"
             for name, value in logs.items()
@@ -145,33 +164,75 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         return f"step {state.global_step}/{state.max_steps}: {', '.join(values)}"
 
     def _evaluate(self, state: Any) -> None:
-        """Runs what is due at this step and not yet there, and logs it. The last step is always due."""
+        """Runs the evaluation that is due at this step unless it exists, and logs it. The last step is always due."""
         every, step = self.run.config.evaluation.steps, state.global_step
         path = self._evaluation(step)
-        if not every or (step % every and step < state.max_steps) or path.is_file():
-            return
-        start = time.perf_counter()
+        last = step >= state.max_steps or self._out_of_budget
+        if every and (step % every == 0 or last) and not path.is_file():
+            start, begin = time.perf_counter(), clock()
+            figures = self._figures(step)
+            self._evaluating_s += time.perf_counter() - start
+            self._evaluating_clock += clock() - begin
+            self.trainer.log({f"eval_{name}": value for name, value in figures.items()})
+            processes().wait_for_everyone()
+            if self.main:
+                write_json(path, figures)
+            processes().wait_for_everyone()
+        self._track_best(state)
+
+    def _figures(self, step: int) -> dict[str, float]:
+        """All evaluators, on the model as it is, without an effect on the randomness of training."""
         network = self.trainer.accelerator.unwrap_model(self.trainer.model)
         training = network.training
         network.eval()
-        found: dict[str, float] = {}
-        with same_randomness():
-            for evaluator in (lambda at: evaluate_choices(self.run, network, at), *self.run.evaluators):
-                found.update(evaluator(step))
+        figures: dict[str, float] = {}
+        with same_randomness(), lockstep(network, is_sharded(self.trainer)):
+            for evaluator in (lambda at: evaluate_run(self.run, network, at), *self.run.evaluators):
+                figures.update(evaluator(step))
         network.train(training)
-        self._evaluating_s += time.perf_counter() - start
-        self.trainer.log({f"eval_{name}": value for name, value in found.items()})
-        processes().wait_for_everyone()
-        if self.main:
-            write_json(path, found)
-        processes().wait_for_everyone()
+        return figures
+
+    # ------------------------------------------------------------ the best checkpoint
+
+    def best(self) -> tuple[Path, float] | None:
+        """The checkpoint with the highest value of `evaluation.best`, and that value; the first of equals."""
+        metric = self.run.config.evaluation.best
+        scored: list[tuple[float, int]] = []
+        for path in sorted((self.run.folder / "evaluations").glob("step-??????.json")) if metric else ():
+            step, figures = int(path.stem.partition("-")[2]), read_json(path)
+            if metric not in figures:
+                raise ConfigError(f"evaluation.best {metric!r} is not measured; known are {', '.join(sorted(figures))}")
+            if step:
+                scored.append((float(figures[metric]), -step))
+        if not scored:
+            return None
+        value, step = max(scored)
+        return self.run.folder / f"checkpoint-{-step}", value
+
+    def _track_best(self, state: Any) -> None:
+        """The Trainer does not remove `state.best_model_checkpoint` with the older ones."""
+        best = self.best()
+        if best is not None:
+            state.best_model_checkpoint, state.best_metric = str(best[0]), best[1]
+
+    def load_best(self) -> None:
+        """Replaces the weights by those of the best checkpoint, if `evaluation.best` is set."""
+        best = self.best()
+        if best is None:
+            return
+        state = self.trainer.state
+        state.best_model_checkpoint, state.best_metric = str(best[0]), best[1]
+        if step_of(best[0]) != state.global_step:
+            self.trainer._load_best_model()
+        self.record["best"] = {"step": step_of(best[0]), self.run.config.evaluation.best: best[1]}
 
     def _count(self, state: Any) -> None:
-        """Brings the cost in `run.json` up to date."""
+        """Updates the cost in `run.json`."""
         self.session |= {
             "last_step": state.global_step,
             "seconds": time.perf_counter() - self._start,
             "evaluating_s": self._evaluating_s,
+            "work_s": self._work_s(),
         }
         count = processes().num_processes
         seconds = sum(part["seconds"] for part in self.record["sessions"])
@@ -182,6 +243,8 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
             "input_tokens": state.num_input_tokens_seen,
             "seconds": seconds,
             "evaluating_s": sum(part["evaluating_s"] for part in self.record["sessions"]),
+            # Training and sampling: processor time on a CPU, else time.
+            "work_s": sum(part["work_s"] for part in self.record["sessions"]),
             "processes": count,
             "device": self.trainer.args.device.type,
             "device_hours": seconds * count / 3600,
@@ -189,10 +252,12 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         }
 
     def finish(self, copy: Path) -> None:
-        """Says in `run.json`, and in its copy beside the model, that the run is finished, with its last figures."""
+        """Marks the run finished in `run.json` and in the model's copy of it, with the figures of the final model."""
         self._count(self.trainer.state)
-        found = sorted((self.run.folder / "evaluations").glob("step-??????.json"))
-        self.record["evaluation"] = read_json(found[-1]) if found else {}
+        step = self.record.get("best", {}).get("step")
+        paths = sorted((self.run.folder / "evaluations").glob("step-??????.json"))
+        chosen = [path for path in paths if step is None or int(path.stem.partition("-")[2]) == step]
+        self.record["evaluation"] = read_json(chosen[-1]) if chosen else {}
         self.record["status"] = "finished"
-        write_json(copy, {name: value for name, value in self.record.items() if name != "output"})
+        write_json(copy, self.record)
         write_json(self.run.folder / "run.json", self.record)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from baselines.training.arguments import training_arguments
 from baselines.training.run import Run
 
 
@@ -16,14 +17,14 @@ def make_likelihood_trainer(run: Run, dataset: Any, **extra: Any) -> Any:
     """SFTTrainer over a `datasets.Dataset` with `input_ids` and, unless all tokens are learned, `labels`."""
     from trl import SFTConfig, SFTTrainer
 
-    arguments = run.arguments(
-        SFTConfig, packing=False, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}, **extra
+    arguments = training_arguments(
+        run, SFTConfig, packing=False, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}, **extra
     )
     return SFTTrainer(model=run.network, args=arguments, train_dataset=dataset, processing_class=run.tokenizer)
 
 
 def validation_loss(trainer: Any, dataset: Any) -> float:
-    """Mean negative log-likelihood of the tokens of `dataset` (natural log), by the model as it stands."""
+    """Mean negative log-likelihood of the tokens of `dataset` (natural log) under the current model."""
     import torch
     from torch.utils.data import DataLoader
 

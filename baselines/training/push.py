@@ -24,8 +24,6 @@ from polyfact_dataset.hub.push import errors_of_the_hub
 
 # What a model is; neither optimiser states nor pickled arguments.
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md")
-_PARTS = {"cpt": "continual pretraining", "sft": "supervised fine-tuning with a consistency term", "grpo": "GRPO"}
-_PARTS |= {"rft": "rejection fine-tuning", "dco": "direct consistency optimisation", "cm_align": "CM-Align (DPO)"}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -37,7 +35,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _public(value: Any) -> Any:
-    """A record without the folders of the machine that wrote it: of an absolute path its last name stays."""
+    """A record without the folders of the machine that wrote it: an absolute path is cut to its last part."""
     if isinstance(value, dict):
         return {name: _public(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -46,9 +44,9 @@ def _public(value: Any) -> Any:
 
 
 def published(folder: Path, base: str | None = None) -> dict[str, bytes | Path]:
-    """What goes to the Hub, by name: files as they lie there, and what names a folder of this machine, mended.
+    """The files to upload, by name; paths of this machine are removed from those that contain them.
 
-    An adapter names `base` as its model: who loads it has no folder of ours.
+    An adapter names `base` as its model.
     """
     content: dict[str, bytes | Path] = {
         path.name: path
@@ -99,7 +97,7 @@ def render(folder: Path, base: str | None = None) -> str:
         name=folder.resolve().parent.name if folder.name == "final" else folder.name,
         base=base,
         adapter=adapter,
-        method=_PARTS.get(record["method"], record["method"]),
+        method=record["description"],
         languages=[language(code).name if code in known() else code for code in languages],
         settings=_flat({name: value for name, value in config.items() if name != "model"}),
         train=train,

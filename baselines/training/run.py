@@ -1,52 +1,48 @@
-"""One training run: its model and data, its checkpoints, its log and `run.json`. Every trainer goes through it.
+"""One training run: its folder, model, data and record. `baselines.training.loop` trains it.
 
     run = Run.start(config)                      # folder, model with its adapter, tokenizer, run.json
     facts = run.facts("train")
-    trainer = Trainer(model=run.network, args=run.arguments(), processing_class=run.tokenizer, ...)
-    run.train(trainer)                           # resumes, evaluates, writes `final`
+    trainer = Trainer(model=run.network, args=training_arguments(run), processing_class=run.tokenizer, ...)
+    fit(run, trainer)                            # resumes, evaluates, writes `final`
 
 The folder of a run holds `run.json` (configuration, digests of data and model, versions, cost, status), `log.jsonl`
-(a line per logged step), `checkpoint-N` (with the file `complete` when it is whole), `evaluations`, and `final`. The
-same command goes on with a killed run from its last whole checkpoint, bit by bit as if it had never stopped.
+(a line per logged step), `checkpoint-N` (with the file `complete` once it is complete), `evaluations`, and `final`. The
+same command continues an interrupted run from its last complete checkpoint, with bit-identical results.
 """
 
 from __future__ import annotations
 
 import json
-import random
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from baselines.cli import need
 from baselines.data import Fact, Rows, load
 from baselines.evaluate import common, results
-from baselines.models import identify, loading, processes
+from baselines.models import processes
+from baselines.prompts import Prompt
+from baselines.training.arguments import Batch
+from baselines.training.chat import chat_prompt
 from baselines.training.config import TrainingConfig
-from baselines.training.guard import LOCK, disk_errors, hold, release
-from polyfact_dataset.common.errors import ConfigError, DataError
+from baselines.training.run_lock import LOCK, lock
+from baselines.training.trainable import load_trainable
+from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import digest_json, read_json, read_parquet, remove, write_json, write_parquet
 
-# The record of a run beside its model.
+# The record of a run, stored with its final model.
 TRAINING = "training.json"
 Evaluator = Callable[[int], dict[str, float]]
 
 
-@contextmanager
-def same_randomness() -> Iterator[None]:
-    """Whatever is drawn inside leaves Python's, NumPy's and PyTorch's random numbers as they were."""
+def clock() -> float:
+    """Seconds of this process's processor time on a CPU, of the clock where there is an accelerator."""
     import torch
 
-    state, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        yield
-    random.setstate(state)
-    np.random.set_state(arrays)
+    return time.perf_counter() if torch.accelerator.is_available() else time.process_time()
 
 
 class Run:
@@ -58,16 +54,21 @@ class Run:
         self.tokenizer = tokenizer
         self.identity = identity
         self.folder = config.output.folder
+        self.started_s = clock()
+        # What an optimiser step sees; set by `training_arguments`.
+        self.batch: Batch | None = None
         # Called after each due checkpoint with its step, in every process; what they return is logged.
         self.evaluators: list[Evaluator] = []
+        # Printed when training begins.
+        self.notes: list[str] = []
         self._languages: tuple[str, ...] | None = None
         self._data: dict[str, Any] = {}
 
     @classmethod
     def start(cls, config: TrainingConfig, overwrite: bool = False) -> Run:
-        """Loads the model, adds the adapter, drawn by the seed.
+        """Loads the model and adds the adapter, whose weights depend on the seed.
 
-        Raises `ConfigError` for a finished run in the folder (unless `overwrite`), for one that is still at work, for
+        Raises `ConfigError` for a finished run in the folder (unless `overwrite`), for one that is still active, for
         a model that is an adapter, and for integrations that are not installed.
         """
         need("train", "torch", "transformers", "trl", "peft", "accelerate")
@@ -109,7 +110,7 @@ class Run:
         return rows
 
     def validation(self) -> Rows[Fact]:
-        """The facts to evaluate on, in all languages, those held out too."""
+        """The facts to evaluate on, in all languages, including those held out."""
         codes = (*self.languages, *self.config.dataset.held_out)
         return self._load("validation", codes).sample(self.config.evaluation.facts, self.config.seed)
 
@@ -117,19 +118,23 @@ class Run:
         data = self.config.dataset
         return load(data.source, data.config, split, languages, data.revision)
 
+    def prompt(self, prompt: Prompt) -> Prompt:
+        """The prompt as the model reads it: inside its chat template with `chat`, else unchanged."""
+        return chat_prompt(prompt, self.tokenizer) if self.config.chat else prompt
+
     def note_data(self, name: str, description: dict[str, Any]) -> None:
-        """Adds to what `run.json` says about the data; a resumed run must find the same."""
+        """Adds to the description of the data in `run.json`; a resumed run must have the same."""
         self._data[name] = description
 
     def made_once(self, name: str, identity: Any, make: Callable[[], pa.Table | None]) -> pa.Table:
-        """The table `<folder>/<name>`, written by the main process unless it is there; `make` is called in all.
+        """The table `<folder>/<name>`, written by the main process unless it exists; `make` is called in all.
 
-        Raises `ConfigError` when it was made from another `identity`, which is kept with it.
+        Raises `ConfigError` when it was made from another `identity`, which is stored with it.
         """
         path, key = self.folder / name, {b"made_from": digest_json(identity).encode()}
-        there = path.is_file()
-        processes().wait_for_everyone()  # or a slow process would find what the main one just wrote
-        if not there:
+        exists = path.is_file()
+        processes().wait_for_everyone()  # or a slow process would see the file that the main one just wrote
+        if not exists:
             table = make()
             if processes().is_main_process:
                 assert table is not None
@@ -140,97 +145,18 @@ class Run:
             raise ConfigError(f"{path} was made with other settings; choose another output.folder or add --overwrite")
         return table
 
-    # ------------------------------------------------------------ training
+    # ------------------------------------------------------------ record
 
-    def arguments(self, kind: type[Any] | None = None, **extra: Any) -> Any:
-        """TrainingArguments, or those of a subclass such as GRPOConfig; `extra` adds to or replaces what is set."""
-        import torch
-        from transformers import TrainingArguments
+    def open_record(self) -> dict[str, Any]:
+        """`run.json` of this run, new or resumed.
 
-        kind = kind or TrainingArguments
-        config, settings = self.config, self.config.optimisation
-        common_values: dict[str, Any] = {
-            "output_dir": str(self.folder),
-            "per_device_train_batch_size": settings.batch,
-            "gradient_accumulation_steps": settings.accumulation,
-            "num_train_epochs": settings.epochs,
-            "max_steps": settings.max_steps or -1,
-            "learning_rate": settings.learning_rate,
-            "lr_scheduler_type": settings.schedule,
-            "warmup_steps": settings.warmup,
-            "weight_decay": settings.weight_decay,
-            "optim": settings.optimiser,
-            "max_grad_norm": settings.max_grad_norm,
-            "bf16": settings.precision == "bf16",
-            "gradient_checkpointing": settings.gradient_checkpointing,
-            "gradient_checkpointing_kwargs": {"use_reentrant": False} if settings.gradient_checkpointing else None,
-            "logging_steps": config.output.log_steps,
-            "logging_first_step": True,
-            # Or a loss that is no number would be hidden.
-            "logging_nan_inf_filter": False,
-            "include_num_input_tokens_seen": "non_padding",
-            "save_steps": config.output.checkpoint_steps,
-            "save_total_limit": config.output.keep_checkpoints,
-            # Evaluation is ours: Trainer evaluates before it saves.
-            "eval_strategy": "no",
-            "report_to": list(config.output.report_to) or "none",
-            "seed": config.seed,
-            "data_seed": config.seed,
-            "remove_unused_columns": False,
-            # All batches have the same size, so that each counts the same on any number of processes.
-            "dataloader_drop_last": True,
-            "ddp_find_unused_parameters": False,
-            "use_cpu": not torch.accelerator.is_available(),
-            "disable_tqdm": True,
-        }
-        return kind(**{**common_values, **extra})
-
-    def train(self, trainer: Any) -> Path:
-        """Trains to the end, from the last whole checkpoint if there is one; returns the folder of the final model.
-
-        Raises `ConfigError` when the folder holds part of a run with other settings, data or versions of a model,
-        `DataError` when there is less than one batch or the loss is no number, `RetryableError` when the disk is full.
+        Raises `ConfigError` when the folder holds part of a run with other settings, data or versions of a model.
+        Evaluation, output, reporting and `max_steps` may change when a run continues.
         """
-        try:
-            with disk_errors(self.folder):
-                return self._train(trainer)
-        finally:
-            release(self.folder)
-
-    def _train(self, trainer: Any) -> Path:
-        from transformers import PrinterCallback
-
-        from baselines.training.hooks import Hooks
-
-        if not len(trainer.get_train_dataloader()):
-            raise DataError(f"{self.folder}: the training data are less than one batch (optimisation.batch)")
-        hooks = Hooks(self, trainer, self._open_record())
-        trainer.remove_callback(PrinterCallback)
-        # TRL drafts a card beside each checkpoint; ours is made when a model is pushed.
-        trainer.create_model_card = lambda *_, **__: None
-        # First of all: others log and report what ours add.
-        trainer.callback_handler.callbacks.insert(0, hooks)
-        checkpoint = hooks.checkpoint
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        final = self.folder / "final"
-        trainer.save_model(str(final))
-        if processes().is_main_process:
-            self.tokenizer.save_pretrained(final)
-            # Pickled arguments, with paths of this machine in them; and a form of peft's that nobody filled in.
-            for name in ("training_args.bin", "README.md"):
-                remove(final / name)
-            hooks.finish(final / TRAINING)
-            print(f"{'adapter' if self.config.lora else 'model'} of {self.config.method} in {final}")
-        processes().wait_for_everyone()
-        return final
-
-    def _open_record(self) -> dict[str, Any]:
-        """`run.json` as it stands for this run, new or resumed."""
         state = processes()
-        settings = self.config.model_dump(mode="json", exclude={"output"})
         identity = {
             "method": self.config.method,
-            "config": settings,
+            "config": _compared(self.config),
             "data": self._data,
             "model": {name: value for name, value in self.identity.items() if name != "name"},
             "processes": state.num_processes,
@@ -248,99 +174,65 @@ class Run:
             record = {
                 "status": "running",
                 "method": self.config.method,
+                "description": self.config.description,
                 "identity": digest_json(identity),
                 "compared": identity,
                 "model": self.identity,
-                "output": self.config.output.model_dump(mode="json"),
                 "parameters": sum(p.numel() for p in self.network.parameters()),
                 "trained_parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
                 "software": results.software(),
                 "hardware": results.hardware(),
                 "sessions": [],
             }
-            state.wait_for_everyone()
-            if state.is_main_process:
-                write_json(path, record)
+        record["config"] = self.config.model_dump(mode="json")
+        record["batch"] = str(self.batch) if self.batch else None
+        state.wait_for_everyone()
+        if state.is_main_process:
+            write_json(path, record)
         state.wait_for_everyone()
         return record
 
 
+# Arguments of the Trainer that change neither weights nor data.
+_FREE_ARGUMENTS = ("run_name", "push_to_hub", "hub_", "report_to", "project", "trackio_", "dataloader_num_workers")
+
+
+def _compared(config: TrainingConfig) -> dict[str, Any]:
+    """The settings that must be the same when a run continues."""
+    settings = config.model_dump(mode="json", exclude={"output": True, "evaluation": True})
+    settings["optimisation"].pop("max_steps")
+    settings["trainer"] = {
+        name: value for name, value in settings["trainer"].items() if not name.startswith(_FREE_ARGUMENTS)
+    }
+    return settings
+
+
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """Dotted names, of up to three parts, of what differs between two records that were read from JSON."""
-    found: list[str] = []
+    changed: list[str] = []
     for name in sorted({*old, *new}):
         before, after = old.get(name), new.get(name)
         if prefix.count(".") < 2 and isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{name}.")
+            changed += _differences(before, after, f"{prefix}{name}.")
         elif before != after:
-            found.append(prefix + name)
-    return found
+            changed.append(prefix + name)
+    return changed
 
 
 def _prepare(config: TrainingConfig, overwrite: bool) -> None:
-    """Makes the folder one of a run that is not finished, and takes it; `overwrite` empties it, if it was a run's."""
+    """Makes the folder that of an unfinished run, and locks it; `overwrite` empties it, if it was a run's."""
     state, folder = processes(), config.output.folder
     path = folder / "run.json"
     if not path.is_file() and folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir()):
-        raise ConfigError(f"{folder} holds something that is no run; choose another output.folder")
+        raise ConfigError(f"{folder} holds files that are not of a run; choose another output.folder")
     if path.is_file() and not overwrite and read_json(path)["status"] == "finished":
         raise ConfigError(f"{folder} holds a finished run; choose another output.folder or add --overwrite")
     state.wait_for_everyone()
     if state.is_main_process:
-        hold(folder)
+        lock(folder)
         for entry in folder.iterdir() if overwrite else ():
             if entry.name != LOCK:
                 remove(entry)
         if not path.is_file():
             write_json(path, {"status": "preparing", "method": config.method})
     state.wait_for_everyone()
-
-
-def load_trainable(config: TrainingConfig) -> tuple[Any, Any, dict[str, Any]]:
-    """The model with a fresh adapter if `lora` is set, the tokenizer (padding left), and what identifies the model.
-
-    Raises `ConfigError` when there is no such model, or when it is an adapter itself.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    wanted = config.model
-    if (Path(wanted.name) / "adapter_config.json").is_file():
-        raise ConfigError(
-            f"{wanted.name} is an adapter; merge it first: "
-            f"python -m baselines.training.merge --adapter {wanted.name} --output FOLDER"
-        )
-    with loading(wanted.name):
-        tokenizer = AutoTokenizer.from_pretrained(wanted.name, revision=wanted.revision, padding_side="left")
-        chosen = {"attn_implementation": wanted.attention} if wanted.attention else {}
-        network = AutoModelForCausalLM.from_pretrained(
-            wanted.name, revision=wanted.revision, dtype=getattr(torch, wanted.dtype), **chosen
-        )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None:
-        raise ConfigError(f"the tokenizer of {wanted.name} has neither eos_token nor pad_token; add one to its files")
-    identity = identify(wanted.name, wanted.revision, network.config, tokenizer, wanted.dtype)
-    network.config.use_cache = False
-    return (_with_adapter(network, config) if config.lora else network), tokenizer, identity
-
-
-def _with_adapter(network: Any, config: TrainingConfig) -> Any:
-    import peft
-
-    lora = config.lora
-    assert lora
-    modules = lora.target_modules
-    settings = peft.LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return peft.get_peft_model(network, settings)
-    except ValueError as error:
-        raise ConfigError(f"lora.target_modules {modules!r}: {' '.join(str(error).split())}") from error

@@ -13,9 +13,10 @@ from baselines.data import Fact, Rows
 from baselines.evaluate.shards import Shards, cut
 from baselines.models import Model, processes
 from baselines.prompts import Prompt, item_prompt
-from baselines.training.config import Section
 from baselines.training.evaluation import run_device
-from baselines.training.run import Run, same_randomness
+from baselines.training.randomness import same_randomness
+from baselines.training.run import Run
+from polyfact_dataset.config.base import Section
 
 
 class SamplingConfig(Section):

@@ -26,13 +26,13 @@ _ALIASES = """
 
 
 @dataclass(frozen=True)
-class Making:
+class BuildTables:
     """The folder of the build that made a release, or None when the release is all there is."""
 
     build: Path | None = None
 
     @classmethod
-    def of(cls, release: Path) -> Making:
+    def of(cls, release: Path) -> BuildTables:
         """The build around a release folder, if it is the one that the release's manifest speaks of."""
         build = release.resolve().parent
         if not (build / "manifest.json").is_file() or not (release / "manifest.json").is_file():

@@ -1,4 +1,4 @@
-"""Trained opponents of the audit: they see train, and are scored on what is held out.
+"""Trained classifiers of the audit: fitted on train, scored on what is held out.
 
 `choices_classifier` sees the options alone; `question_classifier` tells the relation from the wording (the question
 without its subject) and takes the relation's commonest answer; `wording_classifier` learns how the wording's words go
@@ -163,7 +163,7 @@ def wording_scores(items: Items, train: Bools, limit: int) -> Floats:
 
 
 def scores(items: Items, release: Release, train: Bools, config: AuditConfig) -> Iterator[tuple[str, Floats]]:
-    """The scores of each trained opponent; none where nothing is held out, or nothing to train on."""
+    """The scores of each trained classifier; none where nothing is held out, or nothing to train on."""
     if not train.any() or train.all():
         return
     relations = release.array("property_id")[items.rows].tolist()

@@ -1,4 +1,4 @@
-"""Reads a release from disk, in our layout or the published one: Parquet per config, named after its split.
+"""Reads a release for the audits, in our layout or the published one (see `release.layout`).
 
 The `parallel` rows are the release; the rows of the languages are compared with them one language at a time. Where
 there are no parallel rows, the languages' rows are joined by fact. What cannot be read as a whole item is kept as
@@ -8,8 +8,7 @@ a finding and left out; what makes a release unreadable is a `DataError`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,88 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.configs import contradictions, keys_of, read_open
 from polyfact_dataset.audit.release import Items, Release
 from polyfact_dataset.catalog.language import known
-from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json
+from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.release.content import content_of, data_files
-from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFICATION, parallel_rows
+from polyfact_dataset.release.layout import Files, content_of, find_files, read_splits
+from polyfact_dataset.schema import OPTIONS, VERIFICATION, parallel_rows
 
 _REQUIRED = ("question", *OPTIONS, "answer_text", "answer_index")
 _OPTIONAL = ("option_ids", "option_provenance", "subject_label", "subject_provenance", "question_source")
 _SHARED = tuple(c.name for c in parallel_rows(("en",)).columns if c.name != "translations")
 _ID_PARTS = ("subject_id", "property_id", "object_id")
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The files of a release: config -> split -> paths, and what its manifest says about it."""
-
-    configs: dict[str, dict[str, list[Path]]]
-    digests: dict[str, str]
-    manifest: dict[str, Any]
-
-    def differences(self) -> tuple[str, ...]:
-        """Files that are not as the manifest says; none where there is no manifest."""
-        said: dict[str, str] = self.manifest.get("files", self.digests)
-        return tuple(sorted(name for name in said.keys() | self.digests if said.get(name) != self.digests.get(name)))
-
-
-def _split_of(path: Path) -> str:
-    name = path.name.partition("-")[0].partition(".")[0]
-    if name not in SPLITS:
-        raise DataError(f"{path}: the name of a data file begins with its split, one of {', '.join(SPLITS)}")
-    return name
-
-
-def _config_of(path: Path, folder: Path) -> str:
-    """The config of a data file: its folder, or for files beside each other, what their columns say."""
-    inner = path.relative_to(folder).parts[:-1]
-    if inner and inner[-1] != "data":
-        return inner[-1]
-    return "parallel" if "translations" in pq.read_schema(path).names else "en"
-
-
-def _find(folder: Path) -> _Files:
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; give the folder of a release")
-    digests = data_files(folder)
-    if not digests:
-        raise ConfigError(f"{folder} holds no Parquet file; give the folder of a release")
-    manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
-        raise DataError(f"{folder / 'manifest.json'} is no manifest of a release; remove it, or give another folder")
-    configs: dict[str, dict[str, list[Path]]] = {}
-    for name in digests:
-        path = folder / name
-        try:
-            config = _config_of(path, folder)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
-        configs.setdefault(config, {}).setdefault(_split_of(path), []).append(path)
-    return _Files(configs, digests, manifest)
-
-
-def _table(splits: dict[str, list[Path]], columns: Iterable[str] | None = None) -> pa.Table:
-    """The rows of a config with their split, train first. Columns that a file lacks are left out of all.
-
-    `columns` may name fields of a struct: `translations.sw`.
-    """
-    paths = [(split, path) for split in SPLITS for path in splits.get(split, ())]
-    try:
-        schemas = [pq.read_schema(path) for _, path in paths]
-        common = [name for name in schemas[0].names if all(name in schema.names for schema in schemas)]
-        wanted = common if columns is None else [name for name in columns if name.partition(".")[0] in common]
-        parts = []
-        for split, path in paths:
-            rows = pq.ParquetFile(path).read(columns=wanted)
-            parts.append(rows.append_column("split", pa.array([split] * len(rows), pa.string())))
-        return pa.concat_tables(parts, promote_options="permissive")
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{paths[0][1].parent}: {error}") from error
 
 
 def _facts(table: pa.Table, where: str) -> pa.Table:
@@ -163,9 +93,22 @@ def items_of_parallel(table: pa.Table, ids: Sequence[str]) -> tuple[dict[str, It
     return items, malformed
 
 
-def _from_languages(files: _Files, codes: Sequence[str]) -> tuple[pa.Table, dict[str, Items], list[Any]]:
+def _language_tables(files: Files) -> dict[str, pa.Table]:
+    """Language -> its rows: from configs of languages, or from one of items, with the language in a column."""
+    columns = (*_SHARED, "language", *_REQUIRED, *_OPTIONAL)
+    codes = [code for code in known() if code in files.configs]
+    if codes:
+        return {code: read_splits(files.configs[code], columns) for code in codes}
+    for splits in files.configs.values():
+        table = read_splits(splits, columns)
+        if "language" in table.column_names and "question" in table.column_names:
+            held = set(table.column("language").to_pylist())
+            return {code: table.filter(pc.equal(table.column("language"), code)) for code in known() if code in held}
+    return {}
+
+
+def _from_languages(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, dict[str, Items], list[Any]]:
     """Facts and items where each language has its own rows: the facts of all of them, in the order first met."""
-    tables = {code: _table(files.configs[code], (*_SHARED, *_REQUIRED, *_OPTIONAL)) for code in codes}
     place: dict[str, int] = {}
     fresh = []
     own: dict[str, list[int]] = {}
@@ -196,41 +139,42 @@ def missing_items(items: dict[str, Items], ids: Sequence[str], expected: Sequenc
 
 
 def _languages(manifest: dict[str, Any], config: Config) -> tuple[str, ...]:
-    """The languages that the release must have: those of its own making, else the configured ones."""
+    """The languages that the release must have: those of its build, else the configured ones."""
     own = manifest.get("build", {}).get("config", {}).get("languages", ())
     return tuple(own) or config.languages
 
 
-def _withdrawn(files: _Files, released: Sequence[str]) -> pa.Table:
+def _withdrawn(files: Files, released: Sequence[str]) -> pa.Table:
     """`fact_id, property_id, split` of the facts that were judged, and are not released."""
     columns = ["fact_id", "property_id", "split"]
     judged = files.configs.get(VERIFICATION.name)
     if judged is None:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
-    table = _table(judged, columns).select(columns)
+    table = read_splits(judged, columns).select(columns)
     gone = table.filter(pc.invert(pc.is_in(table.column("fact_id"), pa.array(released, pa.string()))))
     return gone.group_by(columns, use_threads=False).aggregate([])
 
 
-def read(folder: Path, config: Config, making: Making | None = None) -> Release:
-    """The release in `folder`. `making` is what is known about how it was built.
+def read(folder: Path, config: Config, build_tables: BuildTables | None = None) -> Release:
+    """The release in `folder`. `build_tables` are those of the build that made it, if they are at hand.
 
     Raises `ConfigError` for no release, `DataError` for one that cannot be read.
     """
-    files = _find(folder)
-    codes = [code for code in known() if code in files.configs]
+    files = find_files(folder)
     differing: list[tuple[str, str, str]] = []
-    if "parallel" in files.configs:
-        table = _table(files.configs["parallel"])
+    # A published repository of the clean part alone names its rows after it.
+    parallel = files.configs.get("parallel") or files.configs.get("clean")
+    if parallel and "translations" in pq.read_schema(next(iter(parallel.values()))[0]).names:
+        table = read_splits(parallel)
         facts = _facts(table, str(folder))
         ids = facts.column("fact_id").to_pylist()
         items, malformed = items_of_parallel(table, ids)
         keys = keys_of(facts)
-        for code in (code for code in codes if code in items):
-            flat = _table(files.configs[code], (*_SHARED, "language", *_REQUIRED, *_OPTIONAL))
+        for code in (code for code in known() if code in files.configs and code in items):
+            flat = read_splits(files.configs[code], (*_SHARED, "language", *_REQUIRED, *_OPTIONAL))
             differing += contradictions(items[code], facts, keys, flat)
-    elif codes:
-        facts, items, malformed = _from_languages(files, codes)
+    elif tables := _language_tables(files):
+        facts, items, malformed = _from_languages(tables)
         ids = facts.column("fact_id").to_pylist()
     else:
         raise DataError(
@@ -239,21 +183,21 @@ def read(folder: Path, config: Config, making: Making | None = None) -> Release:
     expected = _languages(files.manifest, config)
     broken = {(fact, code) for fact, code, _ in malformed}
     malformed += [gap for gap in missing_items(items, ids, expected) if gap[:2] not in broken]
-    making = making or Making()
+    build_tables = build_tables or BuildTables()
     opened = None
     if "open" in files.configs:
-        opened = read_open(lambda names: _table(files.configs["open"], names), facts, keys_of(facts), items)
+        opened = read_open(lambda names: read_splits(files.configs["open"], names), facts, keys_of(facts), items)
     return Release(
         name=folder.name,
         content=content_of(files.digests),
         facts=facts,
         items={code: items[code] for code in dict.fromkeys((*expected, *items)) if code in items},
-        strata=making.strata(facts),
-        statements=making.statements(facts),
-        aliases=making.aliases(facts),
+        strata=build_tables.strata(facts),
+        statements=build_tables.statements(facts),
+        aliases=build_tables.aliases(facts),
         malformed=tuple(malformed),
         files=files.differences(),
         contradictions=tuple(differing),
-        withdrawn=Counter(making.strata(_withdrawn(files, ids)).to_pylist()),
+        withdrawn=Counter(build_tables.strata(_withdrawn(files, ids)).to_pylist()),
         opened=opened,
     )

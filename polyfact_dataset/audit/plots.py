@@ -1,4 +1,4 @@
-"""Plots of the report as inline SVG that follows the reader's colours.
+"""Charts of the report as inline SVG that follows the reader's colours.
 
 Text stays text and colours are CSS variables, so that the page's light and dark styles apply; nothing depends on
 installed fonts. Figures are as wide as a phone and scale up; the same data give the same bytes.
@@ -7,11 +7,12 @@ installed fonts. Figures are as wide as a phone and scale up; the same data give
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from polyfact_dataset.audit.result import Section
+from polyfact_dataset.audit.result import Chart, Section
+from polyfact_dataset.common.plot_style import bare_axes, legend_above, name_rows, settings, stacked_bars, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +31,11 @@ _COLOURS = {
     "#01020b": ("six", "#6b6b00", "#d9d36a"),
 }
 _HEX = {name: code for code, (name, _, _) in _COLOURS.items()}
-_SERIES = ("one", "two", "three", "four", "five", "six")
-_INCH_ROW = 0.23
+_SERIES = tuple(_HEX[name] for name in ("one", "two", "three", "four", "five", "six"))
+_MARKERS = "os^Dv"
+_INCH_ROW, _INCH_LETTER = 0.23, 0.083
+# Area of a bubble per standard error, in square points, and the largest one.
+_BUBBLE, _BUBBLE_MOST = 9, 90
 
 
 def _variables(column: int) -> str:
@@ -41,37 +45,95 @@ def _variables(column: int) -> str:
 STYLE = f":root{{{_variables(1)}}}@media(prefers-color-scheme:dark){{:root{{{_variables(2)}}}}}"
 
 
-def _figure(rows: float, left: float) -> tuple[Figure, Axes]:
-    """A figure of so many rows, with `left` inches for their names."""
+def _figure(chart: Chart) -> tuple[Figure, Axes]:
+    """A figure with a row per name, and room for the names on the left."""
     from matplotlib.figure import Figure
 
-    width, height = 4.7, rows * _INCH_ROW + 0.95
+    scale = 1.25 if chart.kind == "points" and len(chart.series) > 1 and chart.series[0].errors else 1.0
+    left = 0.25 + _INCH_LETTER * max(map(len, chart.rows))
+    width, height = 4.7, len(chart.rows) * _INCH_ROW * scale + 0.95
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((left / width, 0.45 / height, (width - left - 0.12) / width, (height - 0.85) / height))
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(length=0)
-    axes.grid(axis="x", color=_HEX["rule"], linewidth=0.7)
-    axes.set_axisbelow(True)
+    bare_axes(axes)
+    name_rows(axes, chart.rows)
+    axes.set_xlabel(chart.axis)
+    if chart.reference is not None:
+        axes.axvline(chart.reference, color=_HEX["muted"], linewidth=1)
     return figure, axes
 
 
-def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+def _places(chart: Chart, number: int) -> list[float]:
+    """The rows of a series, beside each other where they have error bars."""
+    shift = 0.26 * (number - (len(chart.series) - 1) / 2) if chart.series[0].errors else 0.0
+    return [row + shift for row in range(len(chart.rows))]
 
 
-def _legend(axes: Axes, columns: int = 4) -> None:
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=columns,
-        frameon=False,
-        borderaxespad=0.1,
-        handlelength=1.0,
-        columnspacing=1.2,
-        handletextpad=0.4,
-    )
+def _points(axes: Axes, chart: Chart) -> None:
+    for number, series in enumerate(chart.series):
+        colour, places = _SERIES[number % len(_SERIES)], _places(chart, number)
+        kept = [(row, value) for row, value in enumerate(series.values) if value is not None]
+        axes.errorbar(
+            [value for _, value in kept],
+            [places[row] for row, _ in kept],
+            xerr=[series.errors[row] for row, _ in kept] if series.errors else None,
+            fmt=_MARKERS[number % len(_MARKERS)],
+            markersize=3.5 if series.errors else 4.5,
+            linewidth=1.2,
+            linestyle="-" if chart.kind == "lines" else "",
+            color=colour,
+            label=series.name,
+            alpha=0.9,
+        )
+        marked = [
+            row for row, _ in kept if series.expected and abs(series.expected[row] - (chart.reference or 0)) > 0.1
+        ]
+        axes.plot([series.expected[row] for row in marked], [places[row] for row in marked], "|", ms=7, color=colour)
+
+
+def _bars(axes: Axes, chart: Chart) -> None:
+    height = 0.68 / len(chart.series)
+    for number, series in enumerate(chart.series):
+        places = [row + height * (number - (len(chart.series) - 1) / 2) for row in range(len(chart.rows))]
+        axes.barh(places, [value or 0.0 for value in series.values], height, color=_SERIES[number], label=series.name)
+
+
+def _stacked(axes: Axes, chart: Chart) -> None:
+    parts = {series.name: [value or 0.0 for value in series.values] for series in chart.series}
+    stacked_bars(axes, parts, [_SERIES[number % len(_SERIES)] for number in range(len(parts))], horizontal=True)
+
+
+def _ranges(axes: Axes, chart: Chart) -> None:
+    low, middle, high = (series.values for series in chart.series)
+    for row in range(len(chart.rows)):
+        ends = [value for value in (low[row], high[row]) if value is not None]
+        axes.plot(ends, [row] * len(ends), color=_HEX["one"], linewidth=3, alpha=0.45, solid_capstyle="round")
+        centre = middle[row]
+        if centre is not None:
+            axes.plot([centre], [row], "o", color=_HEX["one"], markersize=5)
+
+
+def _bubbles(axes: Axes, chart: Chart) -> None:
+    for colour, label, sign in ((_HEX["two"], "above (largest: 10 or more)", 1), (_HEX["one"], "below", -1)):
+        cells = [
+            (column, row, abs(value))
+            for column, series in enumerate(chart.series)
+            for row, value in enumerate(series.values)
+            if value is not None and value * sign > 0
+        ]
+        areas = [min(_BUBBLE * value, _BUBBLE_MOST) for _, _, value in cells]
+        axes.scatter([c for c, _, _ in cells], [r for _, r, _ in cells], s=areas, color=colour, label=label)
+    axes.set_xticks(range(len(chart.series)), [series.name for series in chart.series])
+    axes.set_xlim(-0.6, len(chart.series) - 0.4)
+
+
+_KINDS: dict[str, Callable[[Axes, Chart], None]] = {
+    "points": _points,
+    "lines": _points,
+    "bars": _bars,
+    "stacked": _stacked,
+    "ranges": _ranges,
+    "bubbles": _bubbles,
+}
 
 
 def _svg(figure: Figure, alt: str) -> str:
@@ -92,226 +154,22 @@ def _svg(figure: Figure, alt: str) -> str:
     return opening + text[text.index(">") + 1 :]
 
 
-def _pooled(section: Section) -> Figure | None:
-    """Accuracy of every rule by split with three errors; a bar marks what exchangeable options would give."""
-    cells = [row for row in section.series.get("pooled", ()) if row[1] != "all"]
-    if not cells:
-        return None
-    rules = list(dict.fromkeys(row[0] for row in cells))
-    splits = list(dict.fromkeys(row[1] for row in cells))
-    figure, axes = _figure(len(rules) * 1.25, 1.5)
-    axes.axvline(25, color=_HEX["muted"], linewidth=1)
-    for number, split in enumerate(splits):
-        own = [row for row in cells if row[1] == split]
-        places = [rules.index(row[0]) + 0.26 * (number - (len(splits) - 1) / 2) for row in own]
-        colour = _HEX[_SERIES[number]]
-        axes.errorbar(
-            [100 * row[4] for row in own],
-            places,
-            xerr=[300 * row[6] for row in own],
-            fmt="o",
-            markersize=3.2,
-            linewidth=1.2,
-            color=colour,
-            label=split,
-        )
-        shifted = [(place, row) for place, row in zip(places, own) if abs(row[5] - 0.25) > 1e-3]
-        axes.plot(
-            [100 * row[5] for _, row in shifted], [place for place, _ in shifted], "|", markersize=7, color=colour
-        )
-    _rows(axes, [rule.replace("_", " ") for rule in rules])
-    axes.set_xlabel("accuracy in %, with three standard errors")
-    _legend(axes)
+def _drawn(chart: Chart) -> Figure:
+    figure, axes = _figure(chart)
+    _KINDS[chart.kind](axes, chart)
+    if chart.kind not in ("bubbles",):
+        axes.set_xlim(*chart.span)
+    if chart.kind != "ranges" and len(chart.series) > 1:
+        legend_above(axes, {"stacked": 6, "bubbles": 2}.get(chart.kind, 4))
     return figure
-
-
-def _distances(section: Section) -> Figure | None:
-    """Errors from expectation of every rule and language on the last split: area by size, colour by side."""
-    cells = section.series.get("single", ())
-    if not cells:
-        return None
-    split = list(dict.fromkeys(row[1] for row in cells))[-1]
-    own = [row for row in cells if row[1] == split]
-    rules, codes = list(dict.fromkeys(row[0] for row in own)), list(dict.fromkeys(row[2] for row in own))
-    figure, axes = _figure(len(rules), 1.5)
-    for colour, side, sign in (("two", "above (largest: 10 or more)", 1), ("one", "below", -1)):
-        chosen = [row for row in own if row[7] * sign > 0]
-        axes.scatter(
-            [codes.index(row[2]) for row in chosen],
-            [rules.index(row[0]) for row in chosen],
-            s=[min(9 * abs(row[7]), 90) for row in chosen],
-            color=_HEX[colour],
-            label=side,
-        )
-    axes.set_xticks(range(len(codes)), codes)
-    axes.set_xlim(-0.6, len(codes) - 0.4)
-    _rows(axes, [rule.replace("_", " ") for rule in rules])
-    axes.set_xlabel(f"standard errors from expectation, {split}")
-    _legend(axes, 2)
-    return figure
-
-
-def _shares(section: Section) -> Figure | None:
-    """Share of questions taken for another language."""
-    rows = section.series.get("shares")
-    if not rows or not any(row[1] for row in rows):
-        return None
-    figure, axes = _figure(len(rows), 0.5)
-    axes.barh(
-        [place - 0.18 for place in range(len(rows))],
-        [100 * row[1] for row in rows],
-        0.34,
-        color=_HEX["one"],
-        label="taken for another",
-    )
-    axes.barh(
-        [place + 0.18 for place in range(len(rows))],
-        [100 * row[2] for row in rows],
-        0.34,
-        color=_HEX["two"],
-        label="surely",
-    )
-    axes.set_xlim(0, max(1.0, *(105 * row[1] for row in rows)))
-    _rows(axes, [row[0] for row in rows])
-    axes.set_xlabel("% of questions")
-    _legend(axes)
-    return figure
-
-
-def _lengths(section: Section) -> Figure | None:
-    """Length of the wordings against English."""
-    rows = section.series.get("lengths")
-    if not rows:
-        return None
-    figure, axes = _figure(len(rows), 0.5)
-    for place, (_, low, middle, high, _) in enumerate(rows):
-        axes.plot([low, high], [place, place], color=_HEX["one"], linewidth=3, alpha=0.45, solid_capstyle="round")
-        axes.plot([middle], [place], "o", color=_HEX["one"], markersize=5)
-    axes.set_xlim(0, None)
-    _rows(axes, [row[0] for row in rows])
-    axes.set_xlabel("times the English wording: median, 1st to 99th percentile")
-    return figure
-
-
-def _relations(section: Section) -> Figure | None:
-    """Share of each relation in each split."""
-    rows = section.series.get("relations")
-    if not rows:
-        return None
-    figure, axes = _figure(len(rows), 0.6)
-    for number, split in enumerate(rows[0][1]):
-        axes.plot(
-            [100 * own[split] for _, own in rows],
-            range(len(rows)),
-            "os^"[number % 3],
-            markersize=4.5,
-            color=_HEX[_SERIES[number]],
-            label=split,
-            alpha=0.85,
-        )
-    axes.set_xlim(0, None)
-    _rows(axes, [relation for relation, _ in rows])
-    axes.set_xlabel("% of the split's facts")
-    _legend(axes)
-    return figure
-
-
-def _positions(section: Section) -> Figure | None:
-    """How often each position holds the gold."""
-    rows = section.series.get("positions")
-    if not rows:
-        return None
-    figure, axes = _figure(len(rows), 0.5)
-    for slot, name in enumerate(("first", "second", "third", "fourth")):
-        shares = [100 * row[1 + slot] / max(sum(row[1:]), 1) for row in rows]
-        axes.plot(
-            shares, range(len(rows)), "os^D"[slot], markersize=4.5, color=_HEX[_SERIES[slot]], label=name, alpha=0.85
-        )
-    axes.axvline(25, color=_HEX["muted"], linewidth=1)
-    _rows(axes, [row[0] for row in rows])
-    axes.set_xlabel("% of golds")
-    _legend(axes)
-    return figure
-
-
-def _provenance(section: Section) -> Figure | None:
-    """Where the options' labels are from."""
-    kinds, rows = section.series.get("provenance", ((), ()))
-    if not rows:
-        return None
-    figure, axes = _figure(len(rows) + 0.8, 0.5)
-    start = [0.0] * len(rows)
-    for number, kind in enumerate(kinds):
-        widths = [100 * row[1 + number] for row in rows]
-        axes.barh(range(len(rows)), widths, 0.66, left=start, color=_HEX[_SERIES[number % len(_SERIES)]], label=kind)
-        start = [before + width for before, width in zip(start, widths)]
-    _rows(axes, [row[0] for row in rows])
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("% of options")
-    _legend(axes, 6)
-    return figure
-
-
-def _popularity(section: Section) -> Figure | None:
-    """Sitelinks of the subjects."""
-    bins, rows = section.series.get("bins"), section.series.get("popularity")
-    if not bins or not rows:
-        return None
-    figure, axes = _figure(len(bins), 0.8)
-    for number, (split, counts) in enumerate(rows):
-        shares = [100 * count / max(sum(counts), 1) for count in counts]
-        axes.plot(
-            shares,
-            range(len(bins)),
-            "os^"[number % 3],
-            markersize=4.5,
-            linestyle="-",
-            linewidth=1,
-            color=_HEX[_SERIES[number]],
-            label=split,
-        )
-    axes.set_xlim(0, None)
-    _rows(axes, bins)
-    axes.set_xlabel("% of the split's facts, by sitelinks of the subject")
-    _legend(axes)
-    return figure
-
-
-_NOTES = {
-    "Accuracy of rules that know no fact": "A tick marks what exchangeable options give where that is not 25 %: "
-    "inside train, where the item itself is left out of the counts.",
-}
-_DRAWN: dict[str, tuple[tuple[str, Callable[[Section], Any]], ...]] = {
-    "shortcuts": (("Accuracy of rules that know no fact", _pooled), ("Distance by rule and language", _distances)),
-    "parallelism": (("Length of the wording against English", _lengths),),
-    "language_id": (("Questions taken for another language", _shares),),
-    "balance": (("Relations", _relations), ("Position of the gold", _positions)),
-    "labels": (("Provenance of labels", _provenance),),
-    "popularity": (("Popularity of the subjects", _popularity),),
-}
 
 
 def draw(section: Section) -> list[dict[str, str]]:
-    """The section's plots: title, SVG and note each."""
-    import matplotlib
-
-    settings: dict[str, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "polyfact",
-        "font.size": 11,
-        "legend.fontsize": 10,
-        "text.color": _HEX["ink"],
-        "axes.labelcolor": _HEX["muted"],
-        "axes.edgecolor": _HEX["rule"],
-        "xtick.color": _HEX["rule"],
-        "ytick.color": _HEX["rule"],
-        "xtick.labelcolor": _HEX["muted"],
-        "ytick.labelcolor": _HEX["ink"],
-    }
-    with matplotlib.rc_context(settings):
-        drawn = [(title, draw(section)) for title, draw in _DRAWN.get(section.name, ())]
+    """The section's charts: title, SVG and note each."""
+    page = settings(_HEX["ink"], _HEX["muted"], _HEX["rule"])
+    with style(**{**page, "svg.fonttype": "none", "font.size": 11, "legend.fontsize": 10}):
         return [
-            {"title": title, "svg": _svg(figure, title), "note": _NOTES.get(title, "")}
-            for title, figure in drawn
-            if figure is not None
+            {"title": chart.title, "svg": _svg(_drawn(chart), chart.title), "note": chart.note}
+            for chart in section.charts
+            if chart.rows and chart.series
         ]

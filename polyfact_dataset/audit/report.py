@@ -17,30 +17,15 @@ from markupsafe import Markup, escape
 from polyfact_dataset import __version__
 from polyfact_dataset.audit import plots
 from polyfact_dataset.audit.release import Release
-from polyfact_dataset.audit.result import Cell, Grid, Section, Verdict
+from polyfact_dataset.audit.result import Cell, Grid, Section
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
-from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.audit import GATES, AuditConfig
-from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.release.audit_report import AuditReport, GateResult
+from polyfact_dataset.release.layout import content_of, data_files
+from polyfact_dataset.release.reader import REPORT, read_audit
 
 _SIGNS = {"most": "≤", "least": "≥"}
-
-
-def _gate(verdict: Verdict) -> dict[str, Any]:
-    usual = GATES[verdict.gate]
-    return {
-        "gate": verdict.gate,
-        "audit": verdict.audit,
-        "status": verdict.status,
-        "value": verdict.value,
-        "at": verdict.at,
-        "limit": verdict.limit,
-        # A reader must see when a release was measured by a rule of its own.
-        "usual_limit": usual.limit,
-        "reason": verdict.reason,
-        "detail": verdict.detail,
-    }
 
 
 def _rounded(value: Cell) -> Cell:
@@ -52,39 +37,40 @@ def _table(grid: Grid) -> dict[str, Any]:
     return {"title": grid.title, "columns": list(grid.columns), "rows": rows, "note": grid.note}
 
 
-def as_json(release: Release, sections: list[Section], config: AuditConfig) -> dict[str, Any]:
-    """The report as a JSON-able value. `passed` is whether no gate is broken."""
+def report(release: Release, sections: list[Section], config: AuditConfig) -> AuditReport:
+    """The report of all audits. `passed` is whether no gate is broken."""
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     unmeasured = config.gates.keys() - {verdict.gate for verdict in verdicts}
     if unmeasured or len(verdicts) != len(config.gates):
         raise AssertionError(f"gates that no audit measures, or that two do: {sorted(unmeasured)}")
     order = list(config.gates)
     verdicts.sort(key=lambda verdict: order.index(verdict.gate))
-    broken = [verdict for verdict in verdicts if verdict.status == "broken"]
+    broken = [verdict.sentence() for verdict in verdicts if verdict.status == "broken"]
     splits = Counter(release.column("split"))
-    return {
-        "polyfact": __version__,
-        "release": release.name,
-        "content": release.content,
-        "facts": len(release),
-        "languages": list(release.items),
-        "splits": {split: splits[split] for split in release.splits},
-        "passed": not broken,
-        "broken": [verdict.sentence() for verdict in broken],
-        "not_checked": [verdict.sentence() for verdict in verdicts if verdict.status == "not checked"],
-        "gates": [_gate(verdict) for verdict in verdicts],
-        "audits": [
+    return AuditReport(
+        polyfact=__version__,
+        release=release.name,
+        content=release.content,
+        facts=len(release),
+        languages=list(release.items),
+        splits={split: splits[split] for split in release.splits},
+        passed=not broken,
+        broken=broken,
+        not_checked=[verdict.sentence() for verdict in verdicts if verdict.status == "not checked"],
+        gates=[verdict.result(GATES[verdict.gate].limit) for verdict in verdicts],
+        floors=[floor for section in sections for floor in section.floors],
+        audits=[
             {
                 "name": section.name,
                 "title": section.title,
-                "explains": section.explains,
+                "explains": section.summary,
                 "findings": section.counts,
                 "examples": {check: section.examples(check) for check in section.counts},
                 "tables": [_table(grid) for grid in section.grids],
             }
             for section in sections
         ],
-    }
+    )
 
 
 def percent(value: float) -> str:
@@ -106,29 +92,28 @@ def _markdown_table(columns: list[str], rows: list[list[str]]) -> list[str]:
     return lines + ["| " + " | ".join(markdown(cell) for cell in row) + " |" for row in rows] + [""]
 
 
-def _limit(gate: dict[str, Any]) -> str:
-    own = f"{_SIGNS[gate['at']]} {gate['limit']:g}"
-    return own if gate["limit"] == gate["usual_limit"] else f"{own} (usually {gate['usual_limit']:g})"
+def _limit(gate: GateResult) -> str:
+    limit = f"{_SIGNS[gate.at]} {gate.limit:g}"
+    return limit if gate.limit == gate.usual_limit else f"{limit} (usually {gate.usual_limit:g})"
 
 
-def _value(gate: dict[str, Any]) -> str:
-    return "–" if gate["value"] is None else f"{gate['value']:.4g}"
+def _value(gate: GateResult) -> str:
+    return "–" if gate.value is None else f"{gate.value:.4g}"
 
 
-def as_markdown(summary: dict[str, Any], sections: list[Section]) -> str:
+def as_markdown(summary: AuditReport, sections: list[Section]) -> str:
     """The report as Markdown. Long tables are left to the other two."""
-    said = "passes" if summary["passed"] else "is refused"
-    lines = [f"# Audit: the release {said}", ""]
-    splits = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())
-    languages = len(summary["languages"])
-    lines += [f"{summary['facts']:,} facts ({splits}) in {languages} languages. Content `{summary['content']}`.", ""]
-    for title, key in (("Broken gates", "broken"), ("Not checked", "not_checked")):
-        if summary[key]:
-            lines += [f"**{title}:**", "", *(f"- {markdown(sentence)}" for sentence in summary[key]), ""]
+    lines = [f"# Audit: the release {'passes' if summary.passed else 'is refused'}", ""]
+    splits = ", ".join(f"{number:,} {split}" for split, number in summary.splits.items())
+    languages = len(summary.languages)
+    lines += [f"{summary.facts:,} facts ({splits}) in {languages} languages. Content `{summary.content}`.", ""]
+    for title, sentences in (("Broken gates", summary.broken), ("Not checked", summary.not_checked)):
+        if sentences:
+            lines += [f"**{title}:**", "", *(f"- {markdown(sentence)}" for sentence in sentences), ""]
     columns = ["gate", "status", "value", "limit", "reason", "detail"]
-    rows = [[g["gate"], g["status"], _value(g), _limit(g), g["reason"], g["detail"]] for g in summary["gates"]]
+    rows = [[g.gate, g.status, _value(g), _limit(g), g.reason, g.detail] for g in summary.gates]
     lines += ["## Gates", "", *_markdown_table(columns, rows)]
-    for entry, section in zip(summary["audits"], sections):
+    for entry, section in zip(summary.audits, sections):
         lines += [f"## {entry['title']}", "", markdown(entry["explains"]), ""]
         for grid in (grid for grid in section.grids if not grid.long):
             lines += [f"**{grid.title}**", ""]
@@ -151,7 +136,7 @@ def _marked(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def as_html(summary: dict[str, Any], sections: list[Section]) -> str:
+def as_html(summary: AuditReport, sections: list[Section]) -> str:
     """The report as one HTML page with everything inside it."""
     from jinja2 import Environment, StrictUndefined
 
@@ -161,26 +146,22 @@ def as_html(summary: dict[str, Any], sections: list[Section]) -> str:
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
     parts = [
         {**entry, "grids": section.grids, "plots": plots.draw(section)}
-        for entry, section in zip(summary["audits"], sections)
+        for entry, section in zip(summary.audits, sections)
     ]
     return template.render(summary=summary, parts=parts, style=plots.STYLE)
 
 
-def require_passing(release: Path) -> dict[str, Any]:
+def require_passing(release: Path) -> AuditReport:
     """The report of a release that passed, for whoever publishes it.
 
-    Raises `DataError` when there is none, when it speaks of another content, or when a gate is broken.
+    Raises `DataError` when there is none, when it describes another content, or when a gate is broken.
     """
-    path = release / "audit" / "report.json"
-    if not path.is_file():
-        raise DataError(f"{release} has no audit; run `polyfact audit {release}`")
-    summary: dict[str, Any] = read_json(path)
-    content = content_of(data_files(release))
-    if summary.get("content") != content:
-        said = str(summary.get("content"))[:16]
+    summary, content = read_audit(release), content_of(data_files(release))
+    if summary.content != content:
         raise DataError(
-            f"{path} speaks of content {said}, the files are {content[:16]}; run `polyfact audit {release}`"
+            f"{release / REPORT} describes content {summary.content[:16]}, the files are {content[:16]}; "
+            f"run `polyfact audit {release}`"
         )
-    if summary.get("passed") is not True:
-        raise DataError(f"{release} is refused by its audit: {'; '.join(summary.get('broken', ['?']))}")
+    if not summary.passed:
+        raise DataError(f"{release} is refused by its audit: {'; '.join(summary.broken)}")
     return summary

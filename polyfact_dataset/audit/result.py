@@ -1,15 +1,16 @@
-"""What an audit returns: figures for the gates, findings with ids, tables for the reader."""
+"""What an audit returns: gate values, findings with ids, floors, tables and charts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.release.audit_report import Floor, GateResult
 from polyfact_dataset.schema import FINDINGS
 
 Cell = str | int | float | None
@@ -28,19 +29,52 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Series:
+    """One series of a chart: a value per row of the chart, None where there is none.
+
+    `errors` are half-widths of error bars, `expected` values that are marked by a tick, both per row.
+    """
+
+    name: str
+    values: tuple[float | None, ...]
+    errors: tuple[float, ...] = ()
+    expected: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of the report with one row per name.
+
+    `points`: a marker per series; `lines`: the same, connected; `bars`: a bar per series; `stacked`: bars end to end;
+    `ranges`: three series, low, middle and high; `bubbles`: a column per series, area and colour by the value.
+    """
+
+    title: str
+    kind: Literal["points", "lines", "bars", "stacked", "ranges", "bubbles"]
+    rows: tuple[str, ...]
+    series: tuple[Series, ...]
+    axis: str
+    note: str = ""
+    # A vertical line, chance for example.
+    reference: float | None = None
+    # Bounds of the axis; None leaves one open.
+    span: tuple[float | None, float | None] = (None, None)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A gate and what was measured. `status` is `held`, `broken` or `not checked`."""
 
     gate: str
     audit: str
     value: float | None
-    at: str
+    at: Literal["most", "least"]
     limit: float
     reason: str
     detail: str
 
     @property
-    def status(self) -> str:
+    def status(self) -> Literal["held", "broken", "not checked"]:
         if self.value is None:
             return "not checked"
         held = self.value <= self.limit if self.at == "most" else self.value >= self.limit
@@ -48,22 +82,39 @@ class Verdict:
 
     def sentence(self) -> str:
         """The gate in one line, for an error or a list."""
-        said = "not checked" if self.value is None else f"{self.value:.4g}, allowed is at {self.at} {self.limit:g}"
-        return f"{self.gate} ({self.audit}): {said}{f'; {self.detail}' if self.detail else ''}"
+        value = "not checked" if self.value is None else f"{self.value:.4g}, allowed is at {self.at} {self.limit:g}"
+        return f"{self.gate} ({self.audit}): {value}{f'; {self.detail}' if self.detail else ''}"
+
+    def result(self, usual_limit: float) -> GateResult:
+        """The gate as the report lists it."""
+        return GateResult(
+            gate=self.gate,
+            audit=self.audit,
+            status=self.status,
+            value=self.value,
+            at=self.at,
+            limit=self.limit,
+            usual_limit=usual_limit,
+            reason=self.reason,
+            detail=self.detail,
+        )
 
 
 @dataclass
 class Section:
-    """The result of one audit. Use `find`, `gate` and `grid` to fill it."""
+    """The result of one audit. Fill it by `find`, `gate`, `grid`, and append to `floors` and `charts`.
+
+    `summary` tells the reader of the report what is measured.
+    """
 
     name: str
     title: str
-    explains: str
+    summary: str
     config: AuditConfig
     verdicts: list[Verdict] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
-    # Series for the section's plot, by the name that `plots` knows.
-    series: dict[str, Any] = field(default_factory=dict)
+    floors: list[Floor] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
     _found: list[tuple[str, str, str, str]] = field(default_factory=list, repr=False)
 
     def find(self, check: str, facts: Iterable[str], language: str, details: Iterable[str]) -> int:
@@ -92,12 +143,12 @@ class Section:
         for found in self._found:
             if found[0] == check:
                 by_language.setdefault(found[2], []).append(found)
-        rounds = max((len(own) for own in by_language.values()), default=0)
+        rounds = max(map(len, by_language.values()), default=0)
         mixed = [
-            own[turn]
+            findings[turn]
             for turn in range(min(rounds, self.config.examples))
-            for own in by_language.values()
-            if turn < len(own)
+            for findings in by_language.values()
+            if turn < len(findings)
         ]
         return [
             {"fact_id": fact, "language": language, "detail": detail}
@@ -128,7 +179,7 @@ class Section:
         self.grids.append(Grid(title, tuple(columns), list(rows), note, frozenset(percents), long))
 
     def findings(self, split_of: Mapping[str, str]) -> pa.Table:
-        """All findings as `records.FINDINGS`."""
+        """All findings as `schema.FINDINGS`."""
         columns = list(zip(*self._found)) or [(), (), (), ()]
         checks, facts, languages, details = columns
         return pa.table(

@@ -1,7 +1,8 @@
 """Stage `audit`, and the command of the same name: all audits over one release, and the report.
 
-The report stands in the release's folder `audit`, which is no part of its content: the digest that names the
-content is the same before and after.
+The report is written to the release's folder `audit`, which is no part of its content: the digest of the content is
+the same before and after. To add a check, write a module in `audit/checks` with a function `audit(release, config)`,
+list it in `AUDITS`, and give its gates their limits and reasons in `config/audit.py`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pyarrow as pa
 
 from polyfact_dataset.audit import load, report
-from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import (
     answerability,
     balance,
@@ -38,6 +38,7 @@ from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
+from polyfact_dataset.release.audit_report import AuditReport
 
 AUDITS: tuple[ModuleType, ...] = (
     integrity,
@@ -78,28 +79,30 @@ def findings(release: Release, found: list[Section]) -> pa.Table:
     return pa.concat_tables([section.findings(split_of) for section in found])
 
 
-def audit(folder: Path, target: Path, making: Making, config: Config, log: Log) -> dict[str, Any]:
+def audit(folder: Path, target: Path, build_tables: BuildTables, config: Config, log: Log) -> AuditReport:
     """Audits the release in `folder`, writes the report into `target` and returns it."""
-    release = load.read(folder, config, making)
+    release = load.read(folder, config, build_tables)
     log.line(f"audit: {len(release):,} facts in {len(release.items)} languages, content {release.content[:16]}")
     found = sections(release, config, log)
-    summary = report.as_json(release, found, config.audit)
+    summary = report.report(release, found, config.audit)
     write_parquet(target / "findings.parquet", findings(release, found))
     write_parquet(target / "contamination.parquet", writing.contamination(release))
     write_text(target / "report.md", report.as_markdown(summary, found))
     write_text(target / "report.html", report.as_html(summary, found))
-    # Last: who finds it finds the rest.
-    write_json(target / "report.json", summary)
+    # Last: a report.json means that the other files are complete.
+    write_json(target / "report.json", summary.model_dump(mode="json"))
     return summary
 
 
 def run(context: Context) -> Report:
     """Audits the release of the build. A broken gate is no error here: the report must stand to be read."""
-    summary = audit(stage_folder(context.out, EXPORT), context.folder, Making(context.out), context.config, context.log)
-    return Report({"passed": summary["passed"], "broken": summary["broken"], "content": summary["content"]})
+    summary = audit(
+        stage_folder(context.out, EXPORT), context.folder, BuildTables(context.out), context.config, context.log
+    )
+    return Report({"passed": summary.passed, "broken": summary.broken, "content": summary.content})
 
 
-def run_alone(folder: Path, target: Path, config: Config, log: Log) -> dict[str, Any]:
+def run_alone(folder: Path, target: Path, config: Config, log: Log) -> AuditReport:
     """Audits any release folder. Raises `ConfigError` for what is none, or when the report cannot be written."""
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder; give the folder of a release")
@@ -111,4 +114,4 @@ def run_alone(folder: Path, target: Path, config: Config, log: Log) -> dict[str,
         raise ConfigError(f"cannot write {target}: {error.strerror}; give --out with a folder to write to") from error
     if not os.access(target, os.W_OK):
         raise ConfigError(f"cannot write {target}: it is read-only; give --out with a folder to write to")
-    return audit(folder, target, Making.of(folder), config, log)
+    return audit(folder, target, BuildTables.of(folder), config, log)

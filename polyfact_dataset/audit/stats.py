@@ -17,6 +17,8 @@ import numpy.typing as npt
 from polyfact_dataset.audit.release import Bools, Floats, Ints
 
 CHANCE = 0.25
+# Two-sided 95 % of a normal distribution, in standard errors.
+Z95 = 1.959963984540054
 _VARIANCE = CHANCE * (1 - CHANCE)
 _ENDLESS = 999.0
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from polyfact_dataset.catalog.relation import all_relations, kind_names
+from polyfact_dataset.catalog.forms import forms
+from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.subject import Subject
+from polyfact_dataset.catalog.wordings import Asked, Wordings
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.text.mentions import MentionRule, Replacements
 from polyfact_dataset.common.text.normalise import normalise
@@ -20,9 +22,6 @@ from polyfact_dataset.common.text.scripts import SCRIPT_CODES
 FOLDER = Path(__file__).parent / "languages"
 # The order of the paper's Figure 2 is not stated; this one (of the issue and the published configs) is ours.
 PAPER_LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
-
-# The subject in a template, with the quotation marks around it.
-_NAMED = re.compile(r"([“„«‘『「《][\u00a0\u202f ]?)?\{subject\}(?(1)[\u00a0\u202f ]?[”“»’』」》])")
 
 
 class PromptLiterals(BaseModel):
@@ -65,12 +64,21 @@ class Glue(BaseModel):
     suffixes: tuple[str, ...] = ()
 
 
+class Declines(BaseModel):
+    """How an answer declines to name anything: `phrases`, such as "I don't know". Case and punctuation do not count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phrases: tuple[str, ...] = ()
+
+
 class Language(BaseModel):
     """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia.
 
     `described` is what follows the name of a subject that needs its short description to be told apart. `endings` are
     those of a noun's or adjective's nominative, each with what takes its place in other cases and genders; `initials`
-    the same for the beginning of a name (the Arabic article after a preposition).
+    the same for the beginning of a name (the Arabic article after a preposition). `questions` maps a relation to its
+    wordings (see `wordings`), condition -> text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,9 +98,10 @@ class Language(BaseModel):
     described: str = Field(default=" ({description})", pattern=r"\{description\}")
     prompt: PromptLiterals
     cues: Cues = Cues()
+    declines: Declines = Declines()
     endings: dict[str, tuple[str, ...]] = {}
     initials: dict[str, tuple[str, ...]] = {}
-    questions: dict[str, str]
+    questions: dict[str, dict[str, str]]
 
     @field_validator("scripts")
     @classmethod
@@ -102,19 +111,19 @@ class Language(BaseModel):
                 raise ValueError(f"{script!r} is no script; ISO 15924 has {', '.join(SCRIPT_CODES)}")
         return scripts
 
-    @field_validator("questions")
-    @classmethod
-    def _complete(cls, questions: dict[str, str]) -> dict[str, str]:
-        missing = [relation for relation in all_relations() if relation not in questions]
+    @model_validator(mode="after")
+    def _complete(self) -> Language:
+        missing = [relation for relation in all_relations() if relation not in self.questions]
         if missing:
             raise ValueError(f"[questions] lacks {', '.join(missing)}")
-        for key, text in questions.items():
-            relation, _, kind = key.partition(".")
-            if relation not in all_relations() or (kind and kind not in kind_names()):
-                raise ValueError(f"[questions] {key!r} is no relation, or no kind of relations.toml")
-            if text.count("{subject}") != 1 or text != text.strip():
-                raise ValueError(f"[questions] {key}: {{subject}} must stand exactly once, without outer spaces")
-        return questions
+        for relation in self.questions:
+            if relation not in all_relations():
+                raise ValueError(f"[questions] {relation!r} is no relation of relations.toml")
+            try:
+                self.wordings[relation].check()
+            except ValueError as error:
+                raise ValueError(f"[questions.{relation}] {error}") from error
+        return self
 
     @cached_property
     def mention_rule(self) -> MentionRule:
@@ -128,17 +137,20 @@ class Language(BaseModel):
             endings=_normalised(self.endings),
         )
 
-    def template(self, relation: str, kind: str | None) -> str:
-        """The question for a relation and a kind of subject, the default wording when the kind has none."""
-        return self.questions.get(f"{relation}.{kind}") or self.questions[relation]
+    @cached_property
+    def wordings(self) -> dict[str, Wordings]:
+        """Relation -> its wordings."""
+        names = forms(self.code)
+        return {relation: Wordings(relation, texts, names) for relation, texts in self.questions.items()}
 
-    def question(self, relation: str, kind: str | None, subject: str, description: str | None = None) -> str:
-        """The question about `subject`, whose label is inserted unchanged; a description follows it and its quotes."""
-        template = self.template(relation, kind)
-        name = _NAMED.search(template)
-        assert name is not None
+    def ask(self, relation: str, subject: Subject, description: str | None = None) -> Asked:
+        """The question about a subject; a description follows its name and the quotation marks around it."""
         told = "" if description is None else self.described.replace("{description}", description)
-        return template[: name.start()] + name[0].replace("{subject}", subject) + told + template[name.end() :]
+        return self.wordings[relation].ask(subject, told)
+
+    def question(self, relation: str, kind: str | None, name: str, description: str | None = None) -> str:
+        """The question about a subject of which no more than the name and the kind is known."""
+        return self.ask(relation, Subject(name, kind=kind), description).text
 
 
 def _normalised(replacements: Mapping[str, Sequence[str]]) -> Replacements:
@@ -158,12 +170,12 @@ def language(code: str) -> Language:
     if not path.is_file():
         raise ConfigError(f"unknown language {code!r}: there is no {path.name}; known are {', '.join(known())}")
     try:
-        found = Language.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        entry = Language.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ConfigError(f"languages/{path.name}: {error}") from error
-    if found.code != code:
-        raise ConfigError(f"languages/{path.name}: code is {found.code!r}, the file is named {code!r}")
-    return found
+    if entry.code != code:
+        raise ConfigError(f"languages/{path.name}: code is {entry.code!r}, the file is named {code!r}")
+    return entry
 
 
 def known() -> tuple[str, ...]:

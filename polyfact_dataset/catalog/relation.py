@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from polyfact_dataset.common.errors import ConfigError
 
 PATH = Path(__file__).parent / "relations.toml"
+# The kind whose subjects have a sex and are living or dead.
+PERSON = "person"
 
 
 class Relation(BaseModel):
@@ -36,14 +38,26 @@ class Relation(BaseModel):
     answers: tuple[str, ...] = ()
     # Whether a short description may tell two subjects apart: not where it says what the relation asks for.
     descriptions: bool = True
-    # Which end of a fact is a person, as a rule.
+    # The end of a fact that is usually a person.
     people: Literal["subjects", "answers"] | None = None
+    # The kind of every subject, where its types tell no kind that the relation has a wording for.
+    subjects: str | None = None
+
+
+class Kind(BaseModel):
+    """One kind of subject: its P31 types and, for a kind of person, P106 occupations. `within` is the wider kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    within: str | None = None
+    types: frozenset[str] = frozenset()
+    occupations: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class _File:
     relations: dict[str, Relation]
-    kinds: dict[str, tuple[str, ...]]
+    kinds: dict[str, Kind]
     answer_classes: dict[str, tuple[str, ...]]
 
 
@@ -52,11 +66,17 @@ def _file() -> _File:
     try:
         data = tomllib.loads(PATH.read_text(encoding="utf-8"))
         relations = {key: Relation(id=key, **entry) for key, entry in data["relations"].items()}
-        kinds = {kind: tuple(types) for kind, types in data["kinds"].items()}
+        kinds = {key: Kind(**entry) for key, entry in data["kinds"].items()}
         classes = {name: tuple(types) for name, types in data["answer_classes"].items()}
     except (tomllib.TOMLDecodeError, ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{PATH.name}: {error}") from error
+    order = {name: position for position, name in enumerate(kinds)}
+    for name, kind in kinds.items():
+        if kind.within is not None and order.get(kind.within, -1) < order[name]:
+            raise ConfigError(f"{PATH.name}: kinds.{name}: within {kind.within!r} is no kind that comes later")
     for relation in relations.values():
+        if relation.subjects is not None and relation.subjects not in kinds:
+            raise ConfigError(f"{PATH.name}: relations.{relation.id}: subjects {relation.subjects!r} is no kind")
         if unknown := [name for name in relation.answers if name not in classes]:
             raise ConfigError(f"{PATH.name}: {relation.id}: answers: [answer_classes] lacks {', '.join(unknown)}")
     return _File(relations, kinds, classes)
@@ -72,12 +92,49 @@ def kind_names() -> tuple[str, ...]:
     return tuple(_file().kinds)
 
 
-def kind_of(types: Iterable[str]) -> str | None:
-    """The first kind of the file that one of the subject's P31 types belongs to, or None."""
-    own = set(types)
-    return next((kind for kind, members in _file().kinds.items() if own.intersection(members)), None)
-
-
 def answer_classes() -> dict[str, tuple[str, ...]]:
     """Class of answers -> the types (P31) that belong to it."""
     return _file().answer_classes
+
+
+@cache
+def kind_chain(kind: str | None) -> tuple[str, ...]:
+    """A kind and its wider kinds, the widest last; empty for None."""
+    kinds, chain = _file().kinds, []
+    while kind is not None:
+        chain.append(kind)
+        kind = kinds[kind].within
+    return tuple(chain)
+
+
+@cache
+def _kinds_by_type() -> dict[str, tuple[str, ...]]:
+    """P31 type -> the kinds that list it, in the order of the file."""
+    by_type: dict[str, tuple[str, ...]] = {}
+    for name, kind in _file().kinds.items():
+        for type_id in kind.types:
+            by_type[type_id] = (*by_type.get(type_id, ()), name)
+    return by_type
+
+
+def kind_of(types: Iterable[str], occupations: Iterable[str] = ()) -> str | None:
+    """The first kind of the file that one of the subject's P31 types belongs to, or None.
+
+    A kind with occupations needs one of the subject's `occupations` (P106) as well.
+    """
+    kinds, by_type, held = _file().kinds, _kinds_by_type(), set(occupations)
+    matching = {name for type_id in types for name in by_type.get(type_id, ())}
+    return next(
+        (
+            name
+            for name, kind in kinds.items()
+            if name in matching and (not kind.occupations or not held.isdisjoint(kind.occupations))
+        ),
+        None,
+    )
+
+
+def widest_kind(types: Iterable[str]) -> str | None:
+    """The widest kind of a subject with these P31 types, or None."""
+    chain = kind_chain(kind_of(types))
+    return chain[-1] if chain else None

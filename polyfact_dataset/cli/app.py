@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from polyfact_dataset import __version__
-from polyfact_dataset.cli import build, release
+from polyfact_dataset.cli import build, explore, leaderboard, release
 from polyfact_dataset.cli.options import accept_replaced_names
 from polyfact_dataset.cli.verify import app as verify
 from polyfact_dataset.common.errors import PolyFactError
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 build.register(app)
 release.register(app)
+explore.register(app)
+leaderboard.register(app)
 app.add_typer(
     verify,
     name="verify",

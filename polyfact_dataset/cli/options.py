@@ -22,6 +22,11 @@ Objections = Annotated[
     Optional[Path],
     typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Follow a --previous release that its own audit refused.")]
+Exclude = Annotated[
+    Optional[Path],
+    typer.Option("--exclude", help="Facts to leave out: ids, one a line, or a table such as the audit's findings."),
+]
 ModelCache = Annotated[
     Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --out.")
 ]
@@ -81,7 +86,7 @@ IncludePending = Annotated[
 ]
 BatchFiles = Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")]
 # Defaults of these options.
-MAX_REQUESTS, MAX_MB = 20_000, 100
+MAX_REQUESTS, MAX_MB = 2_000, 100
 
 
 def limits(max_requests: int, max_mb: int) -> tuple[int, int]:

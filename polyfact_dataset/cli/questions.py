@@ -1,4 +1,4 @@
-"""`polyfact questions export-batches`, `import-batches` and `status`; no logic."""
+"""`polyfact questions export-batches`, `import-batches`, `run` and `status`; no logic."""
 
 from __future__ import annotations
 
@@ -53,6 +53,24 @@ def import_batches_command(
     from polyfact_dataset.cli import question_commands as commands
 
     commands.read_batches(files, out, model_cache)
+
+
+@app.command("run")
+def run_command(
+    config: Annotated[Path, typer.Option("--config", help="TOML with [inference] and [executor] for datatrove.")],
+    out: Out = Path("build"),
+    executor: Annotated[str, typer.Option("--executor", help="`local`, `slurm` or `ray`.")] = "local",
+    tasks: Annotated[int, typer.Option("--tasks", min=1, help="Tasks, each with a model server.")] = 1,
+    previous: Previous = None,
+    objections: Objections = None,
+    model_cache: ModelCache = None,
+) -> None:
+    """Have datatrove answer what is left to ask, on this machine or a cluster; an interrupted run is resumed."""
+    from polyfact_dataset.cli import question_commands as commands
+
+    if executor not in ("local", "slurm", "ray"):
+        raise typer.BadParameter(f"{executor!r} is none of local, slurm, ray", param_hint="--executor")
+    commands.run_cluster(out, executor, tasks, config, previous, objections, model_cache)  # type: ignore[arg-type]
 
 
 @app.command("status")

@@ -40,10 +40,22 @@ def audit_command(
 def card_command(
     release: Folder = Path("build/release"),
     check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 when one differs.")] = False,
+    results: Annotated[
+        Optional[list[str]], typer.Option("--results", help="Result file (or NAME=FILE) for the card's table.")
+    ] = None,
+    patch: Annotated[
+        Optional[str],
+        typer.Option("--patch", metavar="NOTE", help="Make the next patch version: other documents, equal data."),
+    ] = None,
 ) -> None:
     """Render card, datasheet, Croissant metadata and figures of a release, or check them against the data."""
+    from polyfact_dataset.cli.leaderboard import add_results
     from polyfact_dataset.release import documents
 
+    if results:
+        add_results(release, results)
+    if patch is not None:
+        documents.patch(release, patch)
     manifest = documents.check(release) if check else documents.render_again(release)
     outcome = "every document matches" if check else "documents rendered from"
     typer.echo(f"{release}: {outcome} content {manifest['content'][:16]}")
@@ -52,10 +64,9 @@ def card_command(
 def stats_command(release: Release = "build/release", as_json: AsJson = False) -> None:
     """Show the figures of a release: relations, configs, tiers, labels, popularity."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.release import browse
-    from polyfact_dataset.release import reader as source
+    from polyfact_dataset.release.stats import read_statistics
 
-    figures = browse.read_statistics(source.locate(release))
+    figures = read_statistics(release)
     show.as_json(figures) if as_json else show.stats(figures)
 
 
@@ -67,10 +78,10 @@ def show_command(
 ) -> None:
     """Show one fact in every language, or in those named."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.release import browse
-    from polyfact_dataset.release import reader as source
+    from polyfact_dataset.release.query import fact
+    from polyfact_dataset.release.reader import locate
 
-    row = browse.fact(source.locate(release), fact_id, language or [])
+    row = fact(locate(release), fact_id, language or [])
     show.as_json(row) if as_json else show.fact(row)
 
 
@@ -83,10 +94,10 @@ def search_command(
 ) -> None:
     """Find items by their text, whatever its case; exit code 1 when there is none."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.release import browse
-    from polyfact_dataset.release import reader as source
+    from polyfact_dataset.release.query import search
+    from polyfact_dataset.release.reader import locate
 
-    found, total = browse.search(source.locate(release), text, language or [], limit)
+    found, total = search(locate(release), text, language or [], limit)
     show.as_json(found) if as_json else show.hits(found, total)
     if not total:
         raise typer.Exit(1)
@@ -129,19 +140,26 @@ def rebuild_command(
 
 def push_command(
     release: Folder,
-    repo: Annotated[str, typer.Option("--repo", help="owner/name on the Hub; created if it does not exist.")],
+    repo: Annotated[str, typer.Option("--repo", help="owner/name on the Hub.")],
     tag: Annotated[
         Optional[str], typer.Option("--tag", help="Must be v and the version, which is the default.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show each file and its size; send nothing.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Create the repository if it does not exist.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete and overwrite files that others committed to the repository.")
+    ] = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead; no tag.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Allow a release made from the bundled sample, not a dump.")
+    ] = False,
 ) -> None:
-    """Validate a release, upload it to the Hub in one commit, tag it, and verify it by downloading it again."""
+    """Validate a release, upload it in one commit, tag it, and verify it by downloading it again."""
     from polyfact_dataset.cli import tables as show
-    from polyfact_dataset.hub.push import push
+    from polyfact_dataset.hub.push import Options, push
 
-    show.pushed(push(release, repo, tag, dry_run=dry_run, create_pr=create_pr, private=private), repo)
+    show.pushed(push(release, repo, tag, Options(dry_run, create, replace, create_pr, private, sample)), repo)
 
 
 def register(app: typer.Typer) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.escaping import printable
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, STAGES, TIER
+from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.schema import SPLITS
 
 
@@ -63,20 +64,20 @@ def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, f
     console.print(f"\n{loading(out, release['configs'])}", highlight=False, markup=False)
 
 
-def show_audit(found: dict[str, Any], target: Path) -> None:
+def show_audit(report: AuditReport, target: Path) -> None:
     """Prints the gates of an audit to standard output."""
-    table = Table(title=f"Audit of {found['facts']:,} facts in {len(found['languages'])} languages")
+    table = Table(title=f"Audit of {report.facts:,} facts in {len(report.languages)} languages")
     for name in ("gate", "status", "value", "limit", "detail"):
         table.add_column(name, justify="right" if name in ("value", "limit") else "left")
     colours = {"held": "green", "broken": "red", "not checked": "yellow"}
-    for gate in found["gates"]:
-        value = "–" if gate["value"] is None else f"{gate['value']:.4g}"
-        limit = f"{'≤' if gate['at'] == 'most' else '≥'} {gate['limit']:g}"
-        status = Text(gate["status"], style=colours[gate["status"]])
-        table.add_row(gate["gate"], status, value, limit, Text(printable(gate["detail"])))
+    for gate in report.gates:
+        value = "–" if gate.value is None else f"{gate.value:.4g}"
+        limit = f"{'≤' if gate.at == 'most' else '≥'} {gate.limit:g}"
+        status = Text(gate.status, style=colours[gate.status])
+        table.add_row(gate.gate, status, value, limit, Text(printable(gate.detail)))
     console = Console() if sys.stdout.isatty() else Console(width=180)
     console.print(table)
-    console.print(f"content {found['content']}\nreport: {target / 'report.html'}", highlight=False, markup=False)
+    console.print(f"content {report.content}\nreport: {target / 'report.html'}", highlight=False, markup=False)
 
 
 def loading(out: Path, configs: Container[str]) -> str:

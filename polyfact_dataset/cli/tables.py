@@ -48,6 +48,11 @@ def as_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=1))
 
 
+def printed(text: str) -> None:
+    """A line of text from a release, with no command to the terminal in it."""
+    _Plain().print(text)
+
+
 def stats(figures: Mapping[str, Any]) -> None:
     """The figures of a release."""
     console, facts = _Plain(), figures["facts"]
@@ -55,6 +60,8 @@ def stats(figures: Mapping[str, Any]) -> None:
         f"{facts:,} facts, {figures['items']:,} items, {figures['subjects']:,} subjects, {figures['answers']:,} "
         f"answers; content {figures['content'][:16]}"
     )
+    if figures.get("source") == "sample":
+        console.print("made from the bundled sample, not a Wikidata dump")
     relations = [
         (f"{entry['label']} ({key})", *(entry["splits"][s] for s in SPLITS), *(entry["tiers"][t] for t in TIERS))
         for key, entry in figures["relations"].items()
@@ -113,7 +120,7 @@ def diff(found: Diff, versions: tuple[str, str], needed: str) -> None:
     listed = {"added": found.added, "removed": found.removed}
     for kind, facts in listed.items():
         for name, reason in list(facts.items())[:20]:
-            console.print(f"  {kind}: {name}  {reason}")
+            console.print(f"  {kind}: {found.names.get(name, name)} ({name})  {reason}")
     for kind, examples in found.examples.items():
         for example in examples:
             console.print(f"  {kind}: {example}")
@@ -130,11 +137,16 @@ def pushed(done: Pushed, repo: str) -> None:
         console.print(f"{change.action:<6}  {_size(change.size_bytes):>10}  {change.path}")
     counts = Counter(change.action for change in done.changes)
     travelling = sum(change.size_bytes for change in done.changes if change.action in ("add", "change"))
-    said = ", ".join(f"{number:,} to {action}" for action, number in sorted(counts.items()))
-    console.print(f"{repo}: {said}; {_size(travelling)} to send")
+    shown = {"foreign": "of others, which stay", "conflict": "changed by others", "keep": "unchanged"}
+    listed = [f"{number:,} {shown.get(action, f'to {action}')}" for action, number in sorted(counts.items())]
+    console.print(f"{repo}: {', '.join(listed)}; {_size(travelling)} to send")
     if done.pull_request:
-        console.print(f"pull request: {done.pull_request}; once it is merged, push again to set the tag")
+        state = "is there already" if done.present else "is open"
+        console.print(f"pull request: {done.pull_request} {state}; once it is merged, push again to set the tag")
     elif done.tag:
-        console.print(f"pushed as {done.tag} ({done.commit}), loaded back by name and tag, digests equal")
+        state = "is there already as" if done.present else "pushed as"
+        console.print(f"{state} {done.tag} ({done.commit}), loaded back by name and tag, digests equal")
     else:
         console.print("dry run: nothing was sent")
+        if done.refusal:
+            console.print(f"the push would be refused: {done.refusal}")

@@ -119,7 +119,8 @@ def judge_command(
         llm__price_search_usd=price_search,
         llm__budget_usd=budget,
     )
-    judge.run(judge.Order(folder, parallel, self_test, items), judge.reached(settings, cached), Log(quiet=quiet))
+    options = judge.JudgeOptions(folder, parallel, self_test, items)
+    judge.run(options, judge.with_endpoint(settings, cached), Log(quiet=quiet))
 
 
 @app.command("export-batches")
@@ -144,8 +145,8 @@ def export_batches_command(
     from polyfact_dataset.verification import judge
 
     settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
-    order = judge.Order(folder, parallel, self_test, items)
-    judge.write_batches(order, settings, to, limits(max_requests, max_mb), include_pending)
+    options = judge.JudgeOptions(folder, parallel, self_test, items)
+    judge.write_batches(options, settings, to, limits(max_requests, max_mb), include_pending)
 
 
 @app.command("import-batches")

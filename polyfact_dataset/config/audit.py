@@ -83,6 +83,7 @@ GATES: dict[str, Gate] = {
     ),
     # splits and balance
     "split_subjects": _most(0, "a subject in two splits lets training on one answer the other"),
+    "relation_splits": _most(0, "relations with held-out facts that lack four facts in some split: no figure of them"),
     "answer_share": _most(0.25, "largest share of one answer in its stratum: more cannot be balanced by distractors"),
     "multiplicity": _most(0.02, "share of options beyond four per gold; withdrawing a judged fact leaves a few"),
     "gold_position": _least(0.01, "smallest chi-square p over languages x splits, Bonferroni-corrected"),

@@ -74,7 +74,7 @@ def validated(kind: type[Kind], data: dict[str, Any], source: str = "configurati
 
 
 def setting_names(kind: type[BaseModel], sections: Sequence[Any] = ()) -> list[str]:
-    """The settings of a configuration, or of the section that `sections` lead to; empty where they lead to none."""
+    """The settings of a configuration, or of the section at `sections`, sorted; none where there is no such section."""
     for name in sections:
         if name not in kind.model_fields:
             return []

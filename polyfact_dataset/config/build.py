@@ -147,6 +147,10 @@ class NamesakesConfig(Section):
     min_sitelinks_share: float = Field(default=0.25, ge=0)
 
 
+SystemRole = Literal["system", "developer", "none"]
+"""The role of a prompt's instructions; with `none` they begin the user's message, for models without such a role."""
+
+
 class QuestionsConfig(Section):
     """Who writes the questions, and what becomes of a fact for which a model fails."""
 
@@ -160,6 +164,9 @@ class QuestionsConfig(Section):
     fallback: Literal["drop", "template"] = "drop"
     # Have the server enforce the JSON schema of the answer.
     guided: bool = True
+    # In place of the prompts' parameters (temperature, max_tokens, ...), for models that accept others.
+    parameters: dict[str, float | int] | None = None
+    system_role: SystemRole = "system"
     # Facts asked beyond a relation's share, for those that fail or that distractors cannot serve.
     spare_share: float = Field(default=0.05, ge=0)
 
@@ -173,7 +180,7 @@ class QuestionsConfig(Section):
 
 
 class LlmConfig(Section):
-    """How a model is reached, and what that may cost. Nothing here changes an answer."""
+    """How a model is reached, and what that may cost. Apart from `seed`, nothing here changes an answer."""
 
     # OpenAI-compatible endpoint, such as http://host:8000/v1. Without one, answers come from the cache alone.
     base_url: str | None = Field(default=None, pattern=r"^https?://")
@@ -181,6 +188,8 @@ class LlmConfig(Section):
     api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_]\w*$")
     # SQLite file with every answer; by default in the build folder.
     cache: Path | None = None
+    # Whether requests carry a seed; some servers refuse it (vLLM on CPUs stops at it).
+    seed: bool = True
     in_flight: int = Field(default=64, ge=1)
     # One attempt may take this long, and a request with all its attempts that long.
     timeout_s: float = Field(default=120.0, gt=0)
@@ -188,6 +197,8 @@ class LlmConfig(Section):
     # The first pause after a failure; it doubles with each further one up to the longest.
     first_wait_s: float = Field(default=0.5, gt=0)
     max_wait_s: float = Field(default=30.0, gt=0)
+    # A server that accepts no connection for this long ends the run.
+    max_down_s: float = Field(default=10.0, gt=0)
     # Requests without any answer before the run stops; whether to go on without them at its end.
     max_unanswered: int = Field(default=20, ge=0)
     accept_unanswered: bool = False
@@ -232,8 +243,9 @@ class VerificationConfig(Section):
     search_tool: str = "web_search"
     # Have a chat server enforce the JSON schema of the answer.
     guided: bool = True
-    # In place of the prompts' own (temperature, max_tokens, ...), for models that accept others.
+    # In place of the prompts' parameters (temperature, max_tokens, ...), for models that accept others.
     parameters: dict[str, float | int] | None = None
+    system_role: SystemRole = "system"
     # A judge that finds fewer of the planted defects, or objects to more sound items, judges nothing else.
     min_recall: float = Field(default=0.8, ge=0, le=1)
     max_false_alarms: float = Field(default=0.2, ge=0, le=1)
@@ -252,6 +264,8 @@ class SampleConfig(Section):
     # A relation with at least `min_relation_facts` facts has at least `min_split_facts` in validation and in test.
     min_split_facts: int = Field(default=8, ge=4)
     min_relation_facts: int = Field(default=40, ge=12)
+    # A relation that cannot have its minimum in every split is left out as a whole, or stays in train alone.
+    small_relations: Literal["leave_out", "train"] = "leave_out"
     # No answer holds more of a relation's facts in a split: exchangeable distractors exist up to 25 %.
     answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
 
@@ -303,6 +317,8 @@ class ReleaseConfig(Section):
     version: str | None = Field(default=None, pattern=VERSION)
     # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
     dump_date: datetime.date | None = None
+    # URL of the source code, linked from the card.
+    code: str = Field(default="", pattern=r"^(https://\S+)?$")
     # Day of publication, if it shall be told.
     published: datetime.date | None = None
     # An e-mail address or URL for questions; by default the discussions of the repository.
@@ -346,7 +362,12 @@ class Config(Section):
             "audit": True,
             "release": True,
         }
-        return self.model_dump(mode="json", exclude=unheard)
+        settings = self.model_dump(mode="json", exclude=unheard)
+        # Settings added after 1.0 are left out at their defaults: builds begun before keep their identity.
+        for name, default in (("parameters", None), ("system_role", "system")):
+            if settings["questions"][name] == default:
+                del settings["questions"][name]
+        return settings if self.llm.seed else {**settings, "llm": {"seed": False}}
 
     @property
     def min_languages(self) -> int:

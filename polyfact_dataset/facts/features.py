@@ -183,7 +183,9 @@ def features_of(rows: pa.RecordBatch, reference_year: int | None) -> pa.Table:
     made = []
     for row in rows.to_pylist():
         living = is_living(row, reference_year)
-        made.append({**row, "kind": kind_of(row["types"]), "sex": sex_of(row["sexes"]), "is_living": living})
+        made.append(
+            {**row, "kind": kind_of(row["types"], row["occupations"]), "sex": sex_of(row["sexes"]), "is_living": living}
+        )
     return pa.Table.from_pylist(made, schema=FEATURES.schema)
 
 

@@ -1,9 +1,9 @@
-"""Pushing a release to the Hugging Face Hub: one commit on the expected parent, then the tag, then reading it back.
+"""Pushes a release to the Hugging Face Hub: one commit on the expected parent, then the tag, then loading it back.
 
-Nothing is pushed that does not prove itself: the files must be those of the manifest, the audit must have passed for
-this very content, every document must match the data, and the tag must be new. Only files that changed travel; the
-client skips blobs that the Hub holds already, so an interrupted push goes on. The token comes from where
-`huggingface_hub` looks for it, and is never shown.
+A release is validated before anything is sent: its files must be those of the manifest, the audit must have passed for
+this content, and every document must match the data. A push never destroys what others committed (see `plan`). It can
+be repeated: an interrupted push continues at the commit, the tag or the verification, and a finished one is verified
+again. The token is found by `huggingface_hub` and never shown.
 """
 
 from __future__ import annotations
@@ -13,94 +13,103 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import InvalidVersion, Version
+
 from polyfact_dataset.audit.report import require_passing
 from polyfact_dataset.common.errors import ConfigError, DataError, PolyFactError, RetryableError
-from polyfact_dataset.common.files import digest
+from polyfact_dataset.hub.plan import Change, RemoteFile, changes, conflict, local_files, same, tree
 from polyfact_dataset.release.documents import check
-from polyfact_dataset.release.reader import check_content, is_repository, read_about
+from polyfact_dataset.release.reader import check_content, default_config, is_repository, read_about, source_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-_KEPT_REMOTELY = (".gitattributes",)
-
 
 @dataclass(frozen=True)
-class Change:
-    """One file of a push: `add`, `change`, `keep` or `delete`."""
+class Options:
+    """How a release is pushed.
 
-    action: str
-    path: str
-    size_bytes: int
+    `create` allows a new repository, `replace` the loss of files that others committed, `sample` a release of the
+    bundled sample in a repository whose name does not say so.
+    """
+
+    dry_run: bool = False
+    create: bool = False
+    replace: bool = False
+    create_pr: bool = False
+    private: bool = False
+    sample: bool = False
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did, or would do: `commit` is None for a dry run, `tag` where none was set."""
+    """The result of a push, or the plan of one: `commit` is None for a dry run, `tag` where none was set.
+
+    `present`: the tag or the pull request held this release already, so that nothing was sent. `refusal` is why a dry
+    run would be refused.
+    """
 
     changes: list[Change]
     commit: str | None = None
     tag: str | None = None
     pull_request: str | None = None
+    present: bool = False
+    refusal: str = ""
 
 
-def require_publishable(folder: Path, tag: str | None) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Manifest, `release.json` and tag of a release that may be pushed.
+@dataclass(frozen=True)
+class _Refs:
+    """The branch `main` and the tags of a repository: their commits."""
+
+    main: str | None
+    tags: dict[str, str]
+
+    def base(self) -> str | None:
+        """The commit of the highest version that was pushed; None without any."""
+        versions: dict[Version, str] = {}
+        for name, commit in self.tags.items():
+            try:
+                versions[Version(name.removeprefix("v"))] = commit
+            except InvalidVersion:
+                continue
+        return versions[max(versions)] if versions else None
+
+
+def require_publishable(folder: Path, tag: str | None, repo: str, sample: bool) -> tuple[dict[str, Any], str]:
+    """Manifest and tag of a release that may be pushed to `repo`.
 
     Raises `DataError` when files, documents or audit do not agree or one is a link, `ConfigError` for a tag of another
-    version or a dump without a date.
+    version, a dump without a date, or the bundled sample unless `sample` or the repository's name says so.
     """
     # A link could lead to any file of the user's, which would be published.
     if link := next((path for path in folder.rglob("*") if path.is_symlink()), None):
-        raise DataError(f"{link} is a link; only files that stand in the release itself are pushed")
+        raise DataError(f"{link} is a link; only regular files of the release are pushed")
     manifest = check(folder)
     require_passing(folder)
     about = read_about(folder)
     expected = f"v{about['version']}"
     if tag not in (None, expected):
         raise ConfigError(f"{folder} is version {about['version']}: its tag is {expected}, not {tag}")
-    if about["dump_date"] is None:
-        raise ConfigError(f"{folder} does not say of which day its dump is; set [release] dump_date and build again")
-    return manifest, about, expected
-
-
-def plan(api: HfApi, folder: Path, repo: str, parent: str | None) -> list[Change]:
-    """What a push would do, file by file, against the repository at `parent`."""
-    from huggingface_hub.hf_api import RepoFile
-
-    remote: dict[str, Any] = {}
-    if parent is not None:
-        entries = api.list_repo_tree(repo, repo_type="dataset", revision=parent, recursive=True)
-        remote = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
-    changes = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        there = remote.pop(name, None)
-        if there is None:
-            action = "add"
-        else:
-            same = there.lfs.sha256 == digest(path) if there.lfs else there.blob_id == _blob_id(path)
-            action = "keep" if same else "change"
-        changes.append(Change(action, name, path.stat().st_size))
-    changes += [Change("delete", name, entry.size) for name, entry in remote.items() if name not in _KEPT_REMOTELY]
-    return changes
-
-
-def _blob_id(path: Path) -> str:
-    from huggingface_hub.utils.sha import git_hash
-
-    return str(git_hash(path.read_bytes()))
+    if source_of(manifest) == "sample":
+        if not sample and "sample" not in repo.lower():
+            raise ConfigError(
+                f"{folder} was made from the bundled sample, not a Wikidata dump; build from a dump, choose a "
+                "repository with `sample` in its name, or give --sample"
+            )
+    elif about["dump_date"] is None:
+        raise ConfigError(f"{folder} lacks the date of its dump; set [release] dump_date and build again")
+    return manifest, expected
 
 
 def explain(error: HfHubHTTPError, repo: str) -> PolyFactError:
-    """The Hub's answer as one of our errors, without the request and its headers."""
+    """The Hub's answer as one of our errors, without the request and its headers, which hold the token."""
     status = error.response.status_code if error.response is not None else 0
     if status in (401, 403):
         return ConfigError(
@@ -109,23 +118,25 @@ def explain(error: HfHubHTTPError, repo: str) -> PolyFactError:
     if status == 409:
         return ConfigError(f"{repo}: the Hub holds this tag or commit already (HTTP 409); nothing was overwritten")
     if status == 412:
-        return ConfigError(f"{repo} has changed since this push began; look at `polyfact diff`, then push again")
+        return ConfigError(
+            f"{repo} has changed since this push began; compare it with `polyfact diff`, then push again"
+        )
     if 400 <= status < 500 and status not in (408, 429):
         return ConfigError(
             f"{repo}: the Hub refuses the request (HTTP {status}): {error.server_message or 'no reason'}"
         )
-    return RetryableError(f"{repo}: the Hub answers HTTP {status}; run the command again, it goes on where it stopped")
+    return RetryableError(f"{repo}: the Hub answers HTTP {status}; run the command again, it continues")
 
 
 @contextmanager
 def errors_of_the_hub(repo: str, then: str) -> Iterator[None]:
-    """Turns what the Hub's client raises into one of our errors; `then` says what running again does.
+    """Raises our errors for those of the Hub's client; `then` tells the user what running again does.
 
     Raises `ConfigError` where the Hub refuses, `RetryableError` where it fails or cannot be reached.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
-    # The HTTP client's own errors: httpx before huggingface_hub 2, httpx2 since.
+    # Errors of the HTTP client: httpx before huggingface_hub 2, httpx2 since.
     transport: Any = HfHubHTTPError.__bases__
     try:
         yield
@@ -135,8 +146,8 @@ def errors_of_the_hub(repo: str, then: str) -> Iterator[None]:
         raise RetryableError(f"{repo}: the Hub cannot be reached ({type(error).__name__}); {then}") from None
 
 
-def _expected_parent(api: HfApi, repo: str, tag: str) -> str | None:
-    """The commit that `main` is at, None for a repository that is not there. Raises when the tag exists."""
+def _refs(api: HfApi, repo: str) -> _Refs | None:
+    """The refs of a repository; None if it does not exist."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -146,12 +157,11 @@ def _expected_parent(api: HfApi, repo: str, tag: str) -> str | None:
         if error.response is not None and error.response.status_code == 401:
             raise
         return None
-    if tag in {ref.name for ref in refs.tags}:
-        raise ConfigError(f"{repo} has a tag {tag} already; a released version never changes, choose the next one")
-    return next((ref.target_commit for ref in refs.branches if ref.name == "main"), None)
+    main = next((ref.target_commit for ref in refs.branches if ref.name == "main"), None)
+    return _Refs(main, {ref.name: ref.target_commit for ref in refs.tags})
 
 
-def _require_successor(api: HfApi, repo: str, parent: str, about: dict[str, Any]) -> None:
+def _require_successor(api: HfApi, repo: str, parent: str, about: Mapping[str, Any]) -> None:
     """Raises `ConfigError` unless the release was built on the one that the repository holds."""
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -159,101 +169,144 @@ def _require_successor(api: HfApi, repo: str, parent: str, about: dict[str, Any]
         path = api.hf_hub_download(repo, "release.json", repo_type="dataset", revision=parent)
     except EntryNotFoundError:
         return
-    there = json.loads(Path(path).read_text(encoding="utf-8"))
+    remote = json.loads(Path(path).read_text(encoding="utf-8"))
     before = about["previous"]
-    if there["content"] in (about["content"], before and before["content"]):
+    if remote.get("content") in (about["content"], before and before["content"]):
         return
-    said = f"version {before['version']}" if before else "no earlier release"
+    built_on = f"version {before['version']}" if before else "no earlier release"
+    version = remote.get("version", "of unknown number")
     raise ConfigError(
-        f"{repo} holds version {there['version']}, and this release was built on {said}: held-out facts could enter "
-        f"train; build with --previous {repo}@v{there['version']}"
+        f"{repo} holds version {version}, and this release was built on {built_on}: held-out facts could enter "
+        f"train; build with --previous {repo}@v{version}"
     )
 
 
-def push(
-    folder: Path,
-    repo: str,
-    tag: str | None = None,
-    *,
-    dry_run: bool = False,
-    create_pr: bool = False,
-    private: bool = False,
-) -> Pushed:
-    """Pushes a release folder, tags it, and reads it back; a pull request is left to be merged and tagged later.
+def _holds(folder: Path, remote: Mapping[str, RemoteFile]) -> bool:
+    """Whether a repository has every file of the release with its content."""
+    return all(name in remote and same(path, remote[name]) for name, path in local_files(folder).items())
 
-    Raises `DataError` for a release that does not prove itself, `ConfigError` for a refused token, an existing tag or a
-    repository that changed meanwhile, `RetryableError` when the Hub fails.
+
+def push(folder: Path, repo: str, tag: str | None = None, options: Options | None = None) -> Pushed:
+    """Pushes a release folder, tags it, and loads it back; a pull request is left to be merged and tagged later.
+
+    Raises `DataError` for a release that does not pass its checks, `ConfigError` for a refused token, a tag of other
+    content, a repository that does not exist without `create`, or one with changes of others without `replace`;
+    `RetryableError` when the Hub fails.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
+    options = options or Options()
     if not is_repository(repo):
         raise ConfigError(f"--repo {repo}: give it as owner/name")
-    manifest, about, tag = require_publishable(folder, tag)
-    with errors_of_the_hub(repo, "run the command again, it goes on"):
-        done = _push(HfApi(), folder, repo, tag, about, dry_run, create_pr, private)
-    if done.tag is not None:
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    manifest, tag = require_publishable(folder, tag, repo, options.sample)
+    with errors_of_the_hub(repo, "run the command again, it continues"):
+        done = _push(HfApi(), folder, repo, tag, options)
+    if done.tag is not None and not options.dry_run:
         read_back(repo, done.tag, manifest)
     return done
 
 
-def _push(
-    api: HfApi,
-    folder: Path,
-    repo: str,
-    tag: str,
-    about: dict[str, Any],
-    dry_run: bool,
-    create_pr: bool,
-    private: bool,
-) -> Pushed:
-    parent = _expected_parent(api, repo, tag)
-    if parent is not None:
-        _require_successor(api, repo, parent, about)
-        if private and not api.dataset_info(repo).private:
-            raise ConfigError(f"{repo} is public already; change that in its settings, or leave --private out")
-    changes = plan(api, folder, repo, parent)
-    if dry_run:
-        return Pushed(changes)
-    if parent is None:
-        api.create_repo(repo, repo_type="dataset", private=private)
-        parent = _expected_parent(api, repo, tag)
-    commit, pull_request = parent, None
-    if operations := _operations(folder, changes):
-        made = api.create_commit(
-            repo,
-            operations,
-            commit_message=f"PolyFact {tag}",
-            repo_type="dataset",
-            parent_commit=parent,
-            create_pr=create_pr,
-        )
-        commit, pull_request = made.oid, made.pr_url
-    if pull_request:
-        return Pushed(changes, commit, pull_request=pull_request)
+def _push(api: HfApi, folder: Path, repo: str, tag: str, options: Options) -> Pushed:
+    refs = _refs(api, repo)
+    if refs is None:
+        if options.dry_run:
+            return Pushed(changes(folder, {}, None, options.replace))
+        if not options.create:
+            raise ConfigError(f"{repo} does not exist on the Hub; check the name, or give --create to make it")
+        api.create_repo(repo, repo_type="dataset", private=options.private)
+        refs = _refs(api, repo) or _Refs(None, {})
+    elif options.private and not api.dataset_info(repo).private:
+        raise ConfigError(f"{repo} is public already; change that in its settings, or leave --private out")
+    if tag in refs.tags:
+        if not _holds(folder, tree(api, repo, refs.tags[tag])):
+            raise ConfigError(
+                f"{repo} has a tag {tag} with other files already; a version never changes, choose the next"
+            )
+        kept = [Change("keep", name, path.stat().st_size) for name, path in local_files(folder).items()]
+        return Pushed(kept, refs.tags[tag], tag, present=True)
+    main = tree(api, repo, refs.main) if refs.main else {}
+    if refs.main and not options.replace:
+        _require_successor(api, repo, refs.main, read_about(folder))
+    base = refs.base()
+    listed = changes(folder, main, tree(api, repo, base) if base else None, options.replace)
+    refusal = "" if options.replace else conflict(repo, listed, base is not None, main)
+    if options.dry_run:
+        return Pushed(listed, refusal=refusal)
+    if refusal:
+        raise ConfigError(refusal)
+    if options.create_pr:
+        return _pull_request(api, folder, repo, tag, listed, refs.main)
+    commit = refs.main
+    if operations := _operations(folder, listed):
+        title = _title(tag)
+        commit = api.create_commit(
+            repo, operations, commit_message=title, repo_type="dataset", parent_commit=commit
+        ).oid
     api.create_tag(repo, tag=tag, revision=commit, repo_type="dataset")
-    return Pushed(changes, commit, tag)
+    return Pushed(listed, commit, tag)
 
 
-def _operations(folder: Path, changes: Sequence[Change]) -> list[Any]:
+def _pull_request(api: HfApi, folder: Path, repo: str, tag: str, listed: list[Change], parent: str | None) -> Pushed:
+    """Opens a pull request with the release, or finds the one that an earlier push opened and brings it up to date."""
+    title = _title(tag)
+    open_requests = api.get_repo_discussions(
+        repo, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
+    )
+    request = next((entry for entry in open_requests if entry.title == title), None)
+    if request is None:
+        operations = _operations(folder, listed)
+        if not operations:
+            return Pushed(listed, parent)
+        made = api.create_commit(
+            repo, operations, commit_message=title, repo_type="dataset", parent_commit=parent, create_pr=True
+        )
+        return Pushed(listed, made.oid, pull_request=made.pr_url)
+    reference = f"refs/pr/{request.num}"
+    proposed = tree(api, repo, reference)
+    if _holds(folder, proposed):
+        return Pushed(listed, pull_request=request.url, present=True)
+    update = changes(folder, proposed, proposed, replace=False)
+    operations = [o for o in _operations(folder, update) if not _deletes_foreign(o, listed)]
+    made = api.create_commit(repo, operations, commit_message=title, repo_type="dataset", revision=reference)
+    return Pushed(update, made.oid, pull_request=request.url)
+
+
+def _deletes_foreign(operation: Any, listed: Sequence[Change]) -> bool:
+    """Whether an operation would delete a file of others."""
+    from huggingface_hub import CommitOperationDelete
+
+    foreign = {change.path for change in listed if change.action == "foreign"}
+    return isinstance(operation, CommitOperationDelete) and operation.path_in_repo in foreign
+
+
+def _title(tag: str) -> str:
+    """The title of the commit and of the pull request of a version."""
+    return f"PolyFact {tag}"
+
+
+def _operations(folder: Path, listed: Sequence[Change]) -> list[Any]:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    return [
-        CommitOperationDelete(change.path)
-        if change.action == "delete"
-        else CommitOperationAdd(change.path, str(folder / change.path))
-        for change in changes
-        if change.action != "keep"
-    ]
+    operations: list[Any] = []
+    for change in listed:
+        if change.action in ("add", "change"):
+            operations.append(CommitOperationAdd(change.path, str(folder / change.path)))
+        elif change.action == "delete":
+            operations.append(CommitOperationDelete(change.path))
+    return operations
 
 
 _READ_BACK = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import snapshot_download
-repo, tag = sys.argv[1:]
+repo, tag, default = sys.argv[1:]
 names = get_dataset_config_names(repo, revision=tag)
 sizes = {}
-for name in ("parallel", "clean"):
+for name in dict.fromkeys((default, "parallel", "clean")):
     if name in names:
         sizes[name] = {split: len(rows) for split, rows in load_dataset(repo, name, revision=tag).items()}
 folder = snapshot_download(repo, repo_type="dataset", revision=tag)
@@ -262,7 +315,7 @@ print(json.dumps({"names": names, "sizes": sizes, "folder": folder}))
 
 
 def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
-    """Loads what was pushed, by name and tag, from an empty cache, and compares digests and counts.
+    """Loads what was pushed by name and tag with an empty cache, and compares digests and numbers of rows.
 
     Raises `DataError` when anything differs from the release that was pushed.
     """
@@ -275,15 +328,16 @@ def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
             environment["HF_TOKEN"] = token
         for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             environment.pop(name, None)
+        default = default_config(manifest)
         result = subprocess.run(
-            [sys.executable, "-c", _READ_BACK, repo, tag], env=environment, capture_output=True, text=True
+            [sys.executable, "-c", _READ_BACK, repo, tag, default], env=environment, capture_output=True, text=True
         )
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
             raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {reason}")
         loaded = json.loads(result.stdout.splitlines()[-1])
         if check_content(Path(loaded["folder"]))["content"] != manifest["content"]:
-            raise DataError(f"{repo}@{tag} holds other content than was pushed")
+            raise DataError(f"{repo}@{tag} does not hold the content that was pushed")
     if loaded["names"] != list(manifest["configs"]):
         raise DataError(f"{repo}@{tag} offers the configs {', '.join(loaded['names'])}, not those of its manifest")
     for name, sizes in loaded["sizes"].items():

@@ -1,4 +1,4 @@
-"""How far two raters agree, and how sure a share is. Counts in, figures out."""
+"""Agreement of two raters, and confidence intervals of shares, from counts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def share(entries: Iterable[tuple[str, bool]]) -> Share:
 @dataclass(frozen=True)
 class Agreement:
     """Two raters on the same items. `confusion[i][j]`: items that the first labels i and the second j, in the order of
-    `records.LABELS`; `exact` is the share of equal labels."""
+    `schema.LABELS`; `exact` is the share of equal labels."""
 
     confusion: tuple[tuple[int, ...], ...]
     exact: Share
@@ -85,16 +85,13 @@ class Agreement:
     @property
     def kappa(self) -> float | None:
         """Cohen's kappa (1960); None where only one label occurs, which leaves nothing to agree on beyond chance."""
-        total = sum(map(sum, self.confusion))
-        if not total:
+        from sklearn.metrics import cohen_kappa_score
+
+        counts = {(i, j): number for i, row in enumerate(self.confusion) for j, number in enumerate(row) if number}
+        if len({label for pair in counts for label in pair}) < 2:
             return None
-        rows = [sum(row) for row in self.confusion]
-        columns = [sum(column) for column in zip(*self.confusion)]
-        by_chance = sum(row * column for row, column in zip(rows, columns))
-        if by_chance == total * total:
-            return None
-        observed = sum(self.confusion[place][place] for place in range(len(rows)))
-        return float((total * observed - by_chance) / (total * total - by_chance))
+        first, second = zip(*counts)
+        return float(cohen_kappa_score(first, second, sample_weight=list(counts.values())))
 
     @property
     def relaxed(self) -> float | None:
@@ -103,8 +100,12 @@ class Agreement:
         return (self.exact.hits + self.confusion[0][1]) / total if total else None
 
     def as_json(self, relaxed: bool = False) -> dict[str, Any]:
-        said = {"exact": self.exact.as_json(), "kappa": self.kappa, "confusion": [list(row) for row in self.confusion]}
-        return {**said, RELAXED: self.relaxed} if relaxed else said
+        figures = {
+            "exact": self.exact.as_json(),
+            "kappa": self.kappa,
+            "confusion": [list(row) for row in self.confusion],
+        }
+        return {**figures, RELAXED: self.relaxed} if relaxed else figures
 
 
 def agreement(pairs: Sequence[tuple[str, str, str]]) -> Agreement:

@@ -50,4 +50,5 @@ def item_columns(item: pa.StructArray, subjects: pa.Array, labels: Labels, code:
         "subject_label": labels.of(subjects, code, "text"),
         "subject_provenance": labels.of(subjects, code, "provenance"),
         "question_source": item.field("question_source"),
+        "template": item.field("template"),
     }

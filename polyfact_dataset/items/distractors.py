@@ -1,7 +1,7 @@
 """Exchangeable distractors: three permutations of the golds of a stratum.
 
 Within a stratum the golds are a multiset; each of the three distractor columns is a permutation of that same
-multiset, chosen so that the four options of every item are distinct and no distractor is barred for its fact.
+multiset, chosen so that the four options of every item are distinct and no distractor is excluded for its fact.
 Every entity then stands among the options exactly four times as often as it is the gold, so a rule that sees only
 the options is right one time in four (reference: lessons, Exchangeable distractors).
 """
@@ -26,10 +26,10 @@ _DRAWS = 6
 _TIGHT_CELLS = 400_000
 _SWITCHES = 30
 
-Barred = Callable[[int, int], bool]
-"""`barred(fact, entity)`: the entity may not be offered to the fact (a true answer, named in the question)."""
-Clash = Callable[[int, int], bool]
-"""`clash(entity, entity)`: the two may not stand in one item (the same, or the same text in some language)."""
+Excluded = Callable[[int, int], bool]
+"""`excluded(fact, entity)`: the entity may not be offered to the fact (a true answer, named in the question)."""
+Conflicting = Callable[[int, int], bool]
+"""`conflicting(entity, entity)`: the two may not stand in one item (the same, or the same text in some language)."""
 
 
 def slack(rows: int) -> int:
@@ -49,6 +49,14 @@ def feasible(golds: Sequence[Hashable], true: Sequence[Collection[Hashable]] = (
     return rows >= 4 and all(4 * count + others[gold] <= room for gold, count in counts.items())
 
 
+class NoDrawingError(Exception):
+    """No three columns were found: the fact `row` of the stratum cannot be served."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"fact {row} of the stratum cannot be served")
+        self.row = row
+
+
 @dataclass
 class Drawing:
     """Distractor columns of one stratum, `columns[k][i]` being the k-th distractor of the i-th fact."""
@@ -60,27 +68,31 @@ class _Column:
     """One permutation under repair."""
 
     def __init__(
-        self, golds: Sequence[int], earlier: list[list[int]], barred: Barred, clash: Clash, rng: random.Random
+        self,
+        golds: Sequence[int],
+        earlier: list[list[int]],
+        excluded: Excluded,
+        conflicting: Conflicting,
+        rng: random.Random,
     ) -> None:
         self.golds, self.earlier, self.rng = golds, earlier, rng
-        self._barred, self._clash = barred, clash
+        self._excluded, self._conflicting = excluded, conflicting
         self.values = list(golds)
         rng.shuffle(self.values)
 
     def fits(self, row: int, entity: int) -> bool:
-        if self._clash(self.golds[row], entity):
+        if self._conflicting(self.golds[row], entity):
             return False
-        if any(self._clash(column[row], entity) for column in self.earlier):
+        if any(self._conflicting(column[row], entity) for column in self.earlier):
             return False
-        return not self._barred(row, entity)
+        return not self._excluded(row, entity)
 
-    def repair(self) -> int | None:
-        """Moves values until all rows fit. Returns None, or a row that cannot be served."""
+    def repair(self) -> None:
+        """Moves values until all rows fit. Raises `NoDrawingError` for a row that cannot be served."""
         bad = [row for row, value in enumerate(self.values) if not self.fits(row, value)]
         for row in bad:
             if not self.fits(row, self.values[row]) and not self._swap(row) and not self._cycle(row):
-                return row
-        return None
+                raise NoDrawingError(row)
 
     def _swap(self, row: int) -> bool:
         values = self.values
@@ -147,13 +159,16 @@ def _flow(rows: int, capacities: Sequence[int], per_row: int, allowed: np.ndarra
     return chosen
 
 
-def _mix(chosen: np.ndarray, allowed: np.ndarray, clashes: np.ndarray, rng: random.Random) -> int | None:
-    """Shuffles a choice by random switches that keep all sums; returns a row where two entities clash, or None."""
+def _mix(chosen: np.ndarray, allowed: np.ndarray, conflict: np.ndarray, rng: random.Random) -> None:
+    """Shuffles a choice by random switches that keep all sums.
+
+    Raises `NoDrawingError` for a row of the choice in which two entities conflict.
+    """
     rows = len(chosen)
 
     def conflicts(row: int) -> int:
         members = np.flatnonzero(chosen[row])
-        return int(clashes[np.ix_(members, members)].sum())
+        return int(conflict[np.ix_(members, members)].sum())
 
     for _ in range(_SWITCHES * rows):
         one, other = rng.randrange(rows), rng.randrange(rows)
@@ -166,7 +181,9 @@ def _mix(chosen: np.ndarray, allowed: np.ndarray, clashes: np.ndarray, rng: rand
         chosen[one, [mine, theirs]], chosen[other, [mine, theirs]] = (0, 1), (1, 0)
         if conflicts(one) + conflicts(other) > before:
             chosen[one, [mine, theirs]], chosen[other, [mine, theirs]] = (1, 0), (0, 1)
-    return next((row for row in range(rows) if conflicts(row)), None)
+    unsound = next((row for row in range(rows) if conflicts(row)), None)
+    if unsound is not None:
+        raise NoDrawingError(unsound)
 
 
 class _Tight:
@@ -177,13 +194,16 @@ class _Tight:
     Rows and names are in random order; `chosen` is None where no three columns exist.
     """
 
-    def __init__(self, golds: Sequence[int], barred: Barred, clash: Clash, rng: random.Random) -> None:
-        self._clash, self._rng, self._counts = clash, rng, Counter(golds)
+    def __init__(self, golds: Sequence[int], excluded: Excluded, conflicting: Conflicting, rng: random.Random) -> None:
+        self._conflicting, self._rng, self._counts = conflicting, rng, Counter(golds)
         self._names, self._order = sorted(set(golds)), list(range(len(golds)))
         rng.shuffle(self._names)
         rng.shuffle(self._order)
         self._allowed = np.array(
-            [[not clash(golds[row], name) and not barred(row, name) for name in self._names] for row in self._order],
+            [
+                [not conflicting(golds[row], name) and not excluded(row, name) for name in self._names]
+                for row in self._order
+            ],
             np.int8,
         )
         self.chosen = self._flow(3, self._allowed)
@@ -196,13 +216,14 @@ class _Tight:
         """The row that may be offered the fewest names."""
         return self._order[int(self._allowed.sum(axis=1).argmin())]
 
-    def draw(self, chosen: np.ndarray) -> Drawing | int:
-        """The drawing that comes of a choice, or a row in which two entities clash."""
+    def draw(self, chosen: np.ndarray) -> Drawing:
+        """The drawing that follows from a choice. Raises `NoDrawingError` for a row in which two entities conflict."""
         order, names = self._order, self._names
-        clashes = np.array([[one != other and self._clash(one, other) for other in names] for one in names])
-        unsound = _mix(chosen, self._allowed, clashes, self._rng)
-        if unsound is not None:
-            return order[unsound]
+        conflict = np.array([[one != other and self._conflicting(one, other) for other in names] for one in names])
+        try:
+            _mix(chosen, self._allowed, conflict, self._rng)
+        except NoDrawingError as error:
+            raise NoDrawingError(order[error.row]) from error
         columns: list[list[int]] = []
         for _ in range(3):
             matching = self._flow(1, chosen)
@@ -213,34 +234,37 @@ class _Tight:
         return Drawing(columns)
 
 
-def draw(golds: Sequence[int], barred: Barred, clash: Clash, seed: str) -> Drawing | int:
-    """Three permutations of `golds`, or the index of a fact that cannot be served.
+def _permutations(golds: Sequence[int], excluded: Excluded, conflicting: Conflicting, rng: random.Random) -> Drawing:
+    """Three random permutations, repaired one after the other. Raises `NoDrawingError`."""
+    columns: list[list[int]] = []
+    for _ in range(3):
+        column = _Column(golds, columns, excluded, conflicting, rng)
+        column.repair()
+        columns.append(column.values)
+    return Drawing(columns)
 
-    `barred` gets the index of the fact inside the stratum. The same arguments give the same drawing.
+
+def draw(golds: Sequence[int], excluded: Excluded, conflicting: Conflicting, seed: str) -> Drawing:
+    """Three permutations of `golds`. Raises `NoDrawingError` with the index of a fact that cannot be served.
+
+    `excluded` gets the index of the fact inside the stratum. The same arguments give the same drawing.
     """
+    counts = Counter(golds)
     if not feasible(golds):
-        return max(range(len(golds)), key=lambda row: (Counter(golds)[golds[row]], row))
+        raise NoDrawingError(max(range(len(golds)), key=lambda row: (counts[golds[row]], row)))
     chosen = None
     culprits: Counter[int] = Counter()
     for attempt in range(_DRAWS):
-        rng = random.Random(f"{seed}/{attempt}")
-        columns: list[list[int]] = []
-        failed: int | None = None
-        for _ in range(3):
-            column = _Column(golds, columns, barred, clash, rng)
-            failed = column.repair()
-            if failed is not None:
-                break
-            columns.append(column.values)
-        if failed is None:
-            return Drawing(columns)
-        culprits[failed] += 1
-        if attempt == 0 and len(golds) * len(set(golds)) <= _TIGHT_CELLS:
+        try:
+            return _permutations(golds, excluded, conflicting, random.Random(f"{seed}/{attempt}"))
+        except NoDrawingError as error:
+            culprits[error.row] += 1
+        if attempt == 0 and len(golds) * len(counts) <= _TIGHT_CELLS:
             # What random drawing cannot do may be impossible: a flow says so at once.
-            tight = _Tight(golds, barred, clash, random.Random(f"{seed}/tight"))
+            tight = _Tight(golds, excluded, conflicting, random.Random(f"{seed}/tight"))
             chosen = tight.chosen
             if chosen is None:
-                return tight.scarcest()
+                raise NoDrawingError(tight.scarcest())
     if chosen is not None:
         return tight.draw(chosen)
-    return max(culprits, key=lambda row: (culprits[row], -row))
+    raise NoDrawingError(max(culprits, key=lambda row: (culprits[row], -row)))

@@ -60,6 +60,7 @@ def lay_out(row: dict[str, Any], seed: int, languages: Sequence[str]) -> dict[st
         result[code] = {
             "question": row[code],
             "question_source": row["sources"][code],
+            "template": row["templates"][code],
             "option_ids": ids,
             "answer_index": order.index(0),
         }
@@ -95,7 +96,7 @@ def run(context: Context) -> Report:
     with connect(context.folder) as connection, table_writer(context.target("items"), table.schema) as write:
         columns = ", ".join(f'q."{code}"' for code in languages)
         query = f"""
-            SELECT s.*, q.sources, {columns}
+            SELECT s.*, q.sources, q.templates, {columns}
             FROM read_parquet($sampled) s JOIN read_parquet($questions) q USING (fact_id)
             ORDER BY CASE s.split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END, fact_id
         """

@@ -7,7 +7,7 @@ of its pool, until every chosen fact has three exchangeable distractors.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -15,6 +15,8 @@ import pyarrow as pa
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.ambiguous_names import never_distractors
+from polyfact_dataset.items.distractors import NoDrawingError
+from polyfact_dataset.items.small_relations import as_sentence, choose_whole
 from polyfact_dataset.items.splits import Fact, Selection, select
 from polyfact_dataset.items.strata import Pool
 from polyfact_dataset.pipeline.context import Context, Report, Tally
@@ -22,7 +24,7 @@ from polyfact_dataset.pipeline.stages import CANDIDATES
 from polyfact_dataset.schema import REJECTS, SAMPLED, SPLITS
 
 _ROUNDS = 40
-Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]] | int]
+Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]]
 """What was drawn in earlier rounds, by stratum and its facts."""
 
 
@@ -54,12 +56,12 @@ def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | No
             stratum = f"{relation}/{split}/{number}"
             key = (stratum, tuple(fact.id for fact in members))
             if key not in known:
-                known[key] = pool.draw(members, f"{config.seed}/{stratum}")
-            result = known[key]
-            if isinstance(result, int):
-                drawn.unserved.append(members[result].id)
-                continue
-            for fact, distractors in zip(members, result):
+                try:
+                    known[key] = pool.draw(members, f"{config.seed}/{stratum}")
+                except NoDrawingError as error:
+                    drawn.unserved.append(members[error.row].id)
+                    continue
+            for fact, distractors in zip(members, known[key]):
                 drawn.rows.append(
                     {
                         "fact_id": fact.id,
@@ -96,18 +98,29 @@ def choose(
     )
 
 
-def _tally(pool: Pool, rows: list[dict[str, object]], unserved: Collection[str]) -> tuple[Tally, list[dict[str, str]]]:
+def _tally(
+    pool: Pool,
+    rows: list[dict[str, object]],
+    unserved: Collection[str],
+    left_out: Collection[str],
+    excluded: Sequence[Fact] = (),
+) -> tuple[Tally, list[dict[str, str]]]:
     tally, rejects = Tally(), []
+    for fact in sorted(excluded, key=_by_id):
+        tally.count(fact.relation, "excluded")
+        rejects.append({"fact_id": fact.id, "property_id": fact.relation, "reason": "excluded"})
     chosen = {row["fact_id"]: row for row in rows}
     asked = {(row["subject_id"], row["property_id"]) for row in rows}
     for relation, facts in sorted(pool.facts.items()):
-        tally.input[relation] = len(facts)
+        tally.input[relation] += len(facts)
         for fact in sorted(facts, key=_by_id):
             if fact.id in chosen:
                 tally.kept[relation] += 1
                 continue
             if fact.id in unserved:
                 reason = "no_distractors"
+            elif relation in left_out:
+                reason = "relation_too_small"
             elif (fact.subject, relation) in asked:
                 reason = "subject_already_asked"
             else:
@@ -115,6 +128,18 @@ def _tally(pool: Pool, rows: list[dict[str, object]], unserved: Collection[str])
             tally.rejected.setdefault(relation, Counter())[reason] += 1
             rejects.append({"fact_id": fact.id, "property_id": relation, "reason": reason})
     return tally, rejects
+
+
+def withdraw(pool: Pool, excluded: Container[str]) -> list[Fact]:
+    """Takes the excluded facts out of a pool and returns them: others are drawn in their place."""
+    gone = [fact for facts in pool.facts.values() for fact in facts if fact.id in excluded]
+    if gone:
+        pool.facts = {
+            relation: kept
+            for relation, facts in pool.facts.items()
+            if (kept := [fact for fact in facts if fact.id not in excluded])
+        }
+    return gone
 
 
 def sampled_subjects(
@@ -125,15 +150,18 @@ def sampled_subjects(
     true_objects: pa.Table,
     config: Config,
     previous: Mapping[str, str] | None = None,
+    features: pa.Table | None = None,
+    excluded: Container[str] = (),
 ) -> dict[str, set[str]]:
     """Relation -> subjects of the facts that the sampler would take from these tables; empty where it could draw none.
 
     The generation of questions asks this after each round, to know of which relations more facts are needed.
     """
-    pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages)
+    pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages, features)
+    withdraw(pool, excluded)
     found: dict[str, set[str]] = defaultdict(set)
     try:
-        chosen, _ = choose(pool, config, previous)
+        chosen, _, _ = choose_whole(pool, config, previous, choose)
     except DataError:
         # Too few for any drawing: more are asked, and the sample stage reports it if there are no more.
         return found
@@ -156,18 +184,22 @@ def run(context: Context) -> Report:
         context.read("questions"),
         never_distractors(context.read("resolved_true_objects"), context.read("disambiguations")),
         config.languages,
+        context.read("features"),
     )
+    excluded = withdraw(pool, context.excluded)
     if not pool.facts:
         raise DataError("no fact survived validation; see the rejects of the earlier stages for the reasons")
-    rows, unserved = choose(pool, config, context.previous)
+    rows, unserved, left_out = choose_whole(pool, config, context.previous, choose)
     if not rows:
         raise DataError(
             "no relation has four answers that can be told apart in every language; "
             "see the rejects of the earlier stages, or lower candidates.min_languages"
         )
-    tally, rejects = _tally(pool, rows, unserved)
+    tally, rejects = _tally(pool, rows, unserved, left_out, excluded)
     context.write("sampled", pa.Table.from_pylist(rows, schema=SAMPLED.schema))
     context.write("rejects", pa.Table.from_pylist(rejects, schema=REJECTS.schema))
+    for relation, sizes in left_out.items():
+        context.log.line(as_sentence(relation, sizes, config.sample))
     splits = Counter(str(row["split"]) for row in rows)
     if len(rows) < config.facts:
         pools = context.entry(CANDIDATES)["tally"]
@@ -180,4 +212,5 @@ def run(context: Context) -> Report:
         context.log.line(f"sample: {len(rows):,} facts of the {config.facts:,} asked for; {why}")
     if set(splits) != set(SPLITS):
         context.log.line("sample: too few facts for validation and test; a relation needs at least 12")
-    return Report({"facts": len(rows), "splits": dict(sorted(splits.items()))}, tally)
+    counts = {"facts": len(rows), "splits": dict(sorted(splits.items())), "small_relations": left_out}
+    return Report(counts, tally)

@@ -72,14 +72,14 @@ def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[
 
     Held-out splits hold their share of all facts, shared evenly over the relations that can hold at least four there
     (an item has four options) and keep the larger part for train. A relation with at least `min_relation_facts` has at
-    least `min_split_facts` in each, even where that is more than its share.
+    least `min_split_facts` in each, even where that is more than its share, and a smaller one at least four.
     """
     total = sum(quotas.values())
     result: dict[tuple[str, str], int] = {}
     for split, share in (("test", config.test_share), ("validation", config.validation_share)):
         fair = _fair_shares(round(total * share), quotas)
         for relation, quota in quotas.items():
-            floor = config.min_split_facts if quota >= config.min_relation_facts else 0
+            floor = config.min_split_facts if quota >= config.min_relation_facts else 4 if quota >= 12 else 0
             result[relation, split] = max(fair.get(relation, 0), floor)
     for relation, quota in quotas.items():
         result[relation, "train"] = quota - sum(result[relation, split] for split in _HELD_OUT)
@@ -181,7 +181,14 @@ def _held_out(
         (relation, split): _Bin(
             quotas[relation, split],
             config.answer_share_cap,
-            _allowed_groups(pools[relation], quotas[relation, split], config) if quotas[relation, split] else None,
+            _allowed_groups(
+                # Of subjects that an earlier release trained on, none can be held out.
+                [fact for fact in pools[relation] if previous.get(fact.subject) != "train"] or pools[relation],
+                quotas[relation, split],
+                config,
+            )
+            if quotas[relation, split]
+            else None,
         )
         for relation in pools
         for split in _HELD_OUT

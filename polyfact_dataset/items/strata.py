@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.catalog.relation import widest_kind
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
+from polyfact_dataset.items.containment import Containment, short_names
 from polyfact_dataset.items.distractors import draw, feasible
 from polyfact_dataset.items.splits import Fact
 
@@ -44,8 +45,8 @@ def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequenc
 class Pool:
     """Valid candidates with their questions and the entities that may be options.
 
-    Built from Arrow tables: `valid_candidates` (candidates' columns), `labels`, `answer_aliases`, `questions` and
-    `true_objects`.
+    Built from Arrow tables: `valid_candidates` (candidates' columns), `labels`, `answer_aliases`, `questions`,
+    `true_objects` and, where they are at hand, `features`.
     """
 
     def __init__(
@@ -56,8 +57,11 @@ class Pool:
         questions: pa.Table,
         true_objects: pa.Table,
         languages: Sequence[str],
+        features: pa.Table | None = None,
     ) -> None:
         self.languages = tuple(languages)
+        self._containment = Containment(features)
+        self._short_names = short_names(labels, valid_candidates.column("subject_id"), languages)
         self._rules = [language(code).mention_rule for code in languages]
         self.entities = self._load_entities(labels, valid_candidates)
         self._questions = questions.combine_chunks()
@@ -86,7 +90,7 @@ class Pool:
         """Subject -> its kind (relations.toml), "" for none: a film's genres are no options for a band."""
         rows = labels.filter(pc.is_in(labels.column("entity_id"), pc.unique(valid_candidates.column("subject_id"))))
         types = zip(rows.column("entity_id").to_pylist(), rows.column("types").to_pylist())
-        return {qid: kind_of(own) or "" for qid, own in types}
+        return {qid: widest_kind(own) or "" for qid, own in types}
 
     def _load_facts(self, valid_candidates: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
         by_relation: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
@@ -137,16 +141,20 @@ class Pool:
         row = self._row[fact]
         return tuple(normalise(self._questions.column(code)[row].as_py()) for code in self.languages)
 
-    def clash(self, one: str, other: str) -> bool:
-        """Whether two entities may not stand in one item: the same, or the same text in some language."""
-        return one == other or other in self._same_text.get(one, ())
+    def conflicting(self, one: str, other: str) -> bool:
+        """Whether two entities may not be in one item: the same, same text in a language, or one inside the other."""
+        return one == other or other in self._same_text.get(one, ()) or self._containment.overlap(one, other)
 
-    def barred(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
-        """Whether an entity may not be offered: a true answer, looks like one, or named in the question."""
+    def excluded(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
+        """Whether an entity may not be offered: a true answer, looks like one, named in the question or around it."""
         true = self._true[fact.subject, fact.relation]
         if entity in true or entity == fact.subject or not true.isdisjoint(self._same_text.get(entity, ())):
             return True
         names = self.entities[entity].normal
+        if self._containment.lies_in(fact.subject, entity):
+            return True
+        if any(names[position] == name for position, name in self._short_names.get(fact.subject, ())):
+            return True
         return any(mention(question, name, rule) for question, name, rule in zip(questions, names, self._rules))
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
@@ -172,28 +180,26 @@ class Pool:
         parts = [part for whole in parts for part in _cut(whole, in_all, config)]
         return [(f"{number:03}", part) for number, part in enumerate(parts)]
 
-    def draw(self, facts: Sequence[Fact], seed: str) -> list[tuple[str, ...]] | int:
-        """Distractors for one stratum, or the position of a fact that cannot be served.
+    def draw(self, facts: Sequence[Fact], seed: str) -> list[tuple[str, ...]]:
+        """Three entity ids per fact of one stratum; `seed` names the stratum.
 
-        The result holds three entity ids per fact; `seed` names the stratum.
+        Raises `NoDrawingError` with the position of a fact that cannot be served.
         """
         names = sorted({fact.answer for fact in facts})
         index = {name: position for position, name in enumerate(names)}
         questions = [self.questions_of(fact.id) for fact in facts]
         known: dict[tuple[int, int], bool] = {}
 
-        def barred(row: int, entity: int) -> bool:
+        def excluded(row: int, entity: int) -> bool:
             key = (row, entity)
             if key not in known:
-                known[key] = self.barred(facts[row], questions[row], names[entity])
+                known[key] = self.excluded(facts[row], questions[row], names[entity])
             return known[key]
 
-        def clash(one: int, other: int) -> bool:
-            return one == other or self.clash(names[one], names[other])
+        def conflicting(one: int, other: int) -> bool:
+            return one == other or self.conflicting(names[one], names[other])
 
-        drawing = draw([index[fact.answer] for fact in facts], barred, clash, seed)
-        if isinstance(drawing, int):
-            return drawing
+        drawing = draw([index[fact.answer] for fact in facts], excluded, conflicting, seed)
         return [tuple(names[column[row]] for column in drawing.columns) for row in range(len(facts))]
 
 

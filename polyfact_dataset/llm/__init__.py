@@ -1,6 +1,7 @@
-"""Calls to a language model: one request and answer format, a cache on disk, and two engines that fill it.
+"""Calls to a language model: request and response, a response cache on disk, and two ways to fill it.
 
-`protocol` has the request, its key and the answer; `cache` keeps every answer ever paid for; `openai_engine` asks a
-live endpoint and `batch` writes and reads OpenAI Batch files; `client` puts cache and engine together within a
-`meter`'s budget; `prompts` reads the prompt files. Nothing here knows what is asked.
+`protocol` defines requests, their keys and answers. `cache` stores every answer, and `cache_writer` batches its writes.
+`openai_engine` calls a live endpoint; `client` puts the cache in front of it, within the budget of `budget`; `session`
+resolves many tasks with them. `batch` writes and reads OpenAI Batch files. `prompts` reads the prompt files. No module
+here knows what the requests are about.
 """

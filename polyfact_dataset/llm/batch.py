@@ -1,25 +1,28 @@
-"""OpenAI Batch files: requests as JSON lines in shards of bounded size, and the answers, whole or partial.
+"""OpenAI Batch files: requests as JSON lines in files of bounded size, and the answers, complete or partial.
 
-A line is `{"custom_id", "method", "url", "body"}`, as `vllm run-batch` and the batch API of providers read it, with the
-request's key as its id: answers can come in any order, from any machine, more than once.
+A line is `{"custom_id", "method", "url", "body"}`, as `vllm run-batch` and the batch API of providers read it. Its id
+is the request's key, so that answers can come in any order, from any machine, more than once.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import atomic
 from polyfact_dataset.llm.cache import Cache, Sent
-from polyfact_dataset.llm.protocol import REJECTIONS, Answer, Request, read_answer, rejection
+from polyfact_dataset.llm.client import rejection_hint
+from polyfact_dataset.llm.protocol import REJECTIONS, Answer, ProviderError, Request, read_answer, rejection
 
 # The limits of the published format: requests and bytes of one file.
 MAX_REQUESTS = 50_000
@@ -34,15 +37,15 @@ def line_of(request: Request) -> bytes:
 
 
 class Shards:
-    """Writes requests, as they are added, to `requests-NNNNN.jsonl` in a folder; the cache remembers them.
+    """Writes the added requests to `requests-NNNNN.jsonl` in a folder and records them in the cache.
 
-    A file holds at most `max_requests` lines and `max_bytes` bytes. Raises `ConfigError` when the folder holds batch
-    files already.
+    A file holds at most `max_requests` lines and `max_bytes` bytes. Raises `ConfigError` when the folder already
+    contains batch files.
     """
 
     def __init__(self, folder: Path, cache: Cache, *, max_requests: int, max_bytes: int) -> None:
         if any(folder.glob("*.jsonl")):
-            raise ConfigError(f"{folder} holds batch files already; choose another folder for --to")
+            raise ConfigError(f"{folder} already contains batch files; choose another folder for --to")
         self._folder, self._cache = folder, cache
         self._max_requests, self._max_bytes = min(max_requests, MAX_REQUESTS), min(max_bytes, MAX_BYTES)
         self._sent: list[Sent] = []
@@ -70,7 +73,7 @@ class Shards:
         path = self._folder / f"requests-{len(self._paths) + 1:05}.jsonl"
         with atomic(path) as temporary:
             temporary.write_bytes(b"".join(self._lines))
-            # Before the file appears: answers to requests that nobody remembers would be lost.
+            # Before the file appears: the answer to an unrecorded request would be lost.
             self._cache.mark_sent(self._sent)
         self._paths.append(path)
         self._sent, self._lines, self._size_bytes = [], [], 0
@@ -84,12 +87,12 @@ def next_folder(parent: Path) -> Path:
 
 @dataclass
 class Intake:
-    """What was read: lines by what became of them, and the first few broken ones."""
+    """What was read: the number of lines by outcome, and the first few broken ones."""
 
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """The counts in words."""
         return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in self.counts.items()) or "no lines"
 
@@ -101,13 +104,17 @@ class Intake:
 
 
 def _outcome(line: Any, endpoint: str) -> Answer | None:
-    """The answer on a line, or None where the request failed in passing and is to be asked again."""
+    """The answer on a line, or None where the request failed for a passing reason and is to be asked again."""
     response, error = line.get("response"), line.get("error")
     status = (response or {}).get("status_code")
     if status is None:
         return None
     if status == 200:
-        return read_answer(endpoint, response["body"])
+        try:
+            return read_answer(endpoint, response["body"])
+        except ProviderError as reported:
+            rejected = reported.status is not None and reported.status in REJECTIONS
+            return rejection(reported.status or 400, str(reported)) if rejected else None
     if status in REJECTIONS:
         body = response.get("body") or error or {}
         message = body.get("error", body) if isinstance(body, dict) else body
@@ -116,17 +123,17 @@ def _outcome(line: Any, endpoint: str) -> Answer | None:
 
 
 def read_answers(paths: Iterable[Path], cache: Cache) -> Intake:
-    """Takes the answers of batch output (and error) files into the cache.
+    """Stores the answers of batch output (and error) files in the cache.
 
     Counts `answered`, `rejected`, `known` (answered before), `to_ask_again`, `unknown` (no request of this cache) and
-    `broken` lines. Raises `DataError` when every answer is a rejection and the model has never answered: then nothing
-    is stored.
+    `broken` lines. Raises `DataError` when every answer is a rejection and the model has never answered, in which case
+    nothing is stored, and for a file that is not UTF-8 (a byte-order mark and UTF-16 are read).
     """
     intake, rejected = Intake(), list[tuple[Sent, Answer]]()
     for path in paths:
         try:
             with path.open("rb") as handle:
-                for chunk in _chunks(enumerate(handle, start=1)):
+                for chunk in _chunks(enumerate(_lines(path, handle), start=1)):
                     with cache.transaction():
                         for number, line in chunk:
                             _take(path, number, line, cache, intake, rejected)
@@ -136,20 +143,41 @@ def read_answers(paths: Iterable[Path], cache: Cache) -> Intake:
         if not cache.trusts(origin.model, origin.revision):
             raise DataError(
                 f"all of {len(rejected):,} requests were rejected, the first with status {answer.status}: "
-                f"{answer.text[:200]}; mend the model's settings or the server's; nothing was stored"
+                f"{answer.text[:200]}; {rejection_hint(answer.text)}; nothing was stored"
             )
         intake.counts["rejected" if cache.put(origin, answer) else "known"] += 1
     return intake
 
 
-def take_in(paths: Iterable[Path], cache_path: Path) -> Intake:
-    """As `read_answers`, into the cache at a path; prints what became of the lines."""
+def import_batches(paths: Iterable[Path], cache_path: Path) -> Intake:
+    """As `read_answers`, into the cache at a path; prints the counts and the first broken lines."""
     with Cache(cache_path) as cache:
         intake = read_answers(paths, cache)
-    print(intake.said())
+    print(intake.summary())
     for line in intake.broken:
         print(f"broken: {line}", file=sys.stderr)
     return intake
+
+
+def _lines(path: Path, handle: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file in UTF-8, with or without a byte-order mark, or in UTF-16 with one, as Windows tools write.
+
+    Raises `DataError` for UTF-16 without a mark, whose lines cannot be told from damaged ones.
+    """
+    start = handle.read(4)
+    handle.seek(0)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            for line in io.TextIOWrapper(handle, encoding="utf-16", newline="\n"):
+                yield line.encode("utf-8", "surrogatepass")
+        except UnicodeError as error:
+            raise DataError(f"{path} is damaged UTF-16 ({error}); convert it to UTF-8") from error
+        return
+    if b"\0" in start:
+        raise DataError(f"{path} is neither UTF-8 nor UTF-16 with a byte-order mark; convert it to UTF-8")
+    if start.startswith(codecs.BOM_UTF8):
+        handle.seek(len(codecs.BOM_UTF8))
+    yield from handle
 
 
 def _chunks(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
@@ -171,7 +199,7 @@ def _take(
     intake: Intake,
     rejected: list[tuple[Sent, Answer]],
 ) -> None:
-    """Stores one line's answer; rejections are kept back until it is known whether the model answers at all."""
+    """Stores one line's answer; rejections are deferred until it is known whether the model answers at all."""
     if not data.strip():
         return
     try:

@@ -1,12 +1,12 @@
-"""Every answer of a model on disk: one SQLite file, durable after each answer, shared by builds and processes.
+"""Every answer of a model on disk: one SQLite file, shared by builds and processes.
 
-A row is keyed by the request (see `protocol.Request.key`). It holds what the server sent and nothing of what was sent
-to it, so no label, key or token of an account can leak from here. Rows are only ever added.
+An answer is keyed by its request (see `protocol.Request.key`). A row holds the response and no part of the request, so
+that no label, key or account token can leak from here. Answers are only ever added. The file also records what is in
+flight: requests in batch files (`sent`), and claims of processes that are waiting for an answer (`claims`).
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 import zlib
@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.sqlite import SqliteFile
 from polyfact_dataset.llm.protocol import Answer, Request, read_answer, rejection
 
 _RATE_WINDOW_S = 600.0
-# The year 5138: whoever says a later time does not tell seconds.
+# The year 5138: a larger value is not in seconds.
 _LATEST_S = 1e11
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS answers (
@@ -32,12 +34,16 @@ _SCHEMA = """
         key BLOB PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, revision TEXT NOT NULL, endpoint TEXT NOT NULL,
         waiting INTEGER NOT NULL
     );
+    CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL);
 """
+CACHE_NAME = "model-cache.sqlite"
+# A claim of a killed process ends after this time; a live process renews its claims.
+CLAIM_S = 30.0
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What is remembered of a request: its key in hexadecimal, what it is for, and where it goes."""
+    """A request without its content: its key in hexadecimal, its kind, model, revision and endpoint."""
 
     key: str
     kind: str
@@ -51,8 +57,8 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What a model has answered so far: answers, tokens, and both per second of the last ten minutes of work."""
+class ModelUsage:
+    """The answers and tokens of a model so far, and both per second over the last ten minutes of work."""
 
     answers: int
     prompt_tokens: int
@@ -63,19 +69,19 @@ class Usage:
 
 
 def _answered_at(answer: Answer) -> float:
-    """When the server says that it answered, else now: a batch file is read long after it was answered."""
+    """The server's time stamp, else now: a batch file is read long after it was answered."""
     body = answer.body or {}
-    said = body.get("created", body.get("created_at"))
-    return float(said) if isinstance(said, int | float) and 0 < said < _LATEST_S else time.time()
+    created = body.get("created", body.get("created_at"))
+    return float(created) if isinstance(created, int | float) and 0 < created < _LATEST_S else time.time()
 
 
 def _checksum(status: int, endpoint: str, body: str) -> int:
-    """SQLite has none of its own: a flipped bit in a text would go unnoticed."""
+    """SQLite stores no checksums: a flipped bit in a text would go unnoticed."""
     return zlib.crc32(f"{status} {endpoint} {body}".encode())
 
 
 class Cache(SqliteFile):
-    """Answers by request. Raises `DataError` naming the file when it is damaged, no cache, or locked for a minute."""
+    """Answers by request. Raises `DataError` naming a file that is damaged, not a cache, or locked for a minute."""
 
     _isolation_level = None
 
@@ -99,13 +105,14 @@ class Cache(SqliteFile):
         status, endpoint, body, checksum = row
         if checksum not in (None, _checksum(status, endpoint, body)):
             raise DataError(
-                f"cache {self._path}: an answer is not as it was stored; have it asked again: "
+                f"cache {self._path}: an answer differs from what was stored; delete it to request it again: "
                 f"sqlite3 {self._path} \"DELETE FROM answers WHERE key = x'{request.key}'\""
             )
-        return read_answer(endpoint, json.loads(body)) if status == 200 else rejection(status, json.loads(body))
+        value = msgspec.json.decode(body)
+        return read_answer(endpoint, value) if status == 200 else rejection(status, value)
 
     def answered_at(self, request: Request) -> float | None:
-        """When the answer of a request came, in seconds since 1970; None while there is none."""
+        """When a request was answered, in seconds since 1970; None while it has no answer."""
         with self._named():
             row = self._connection.execute(
                 "SELECT at FROM answers WHERE key = ?", (bytes.fromhex(request.key),)
@@ -113,9 +120,9 @@ class Cache(SqliteFile):
         return None if row is None else float(row[0])
 
     def put(self, origin: Sent, answer: Answer) -> bool:
-        """Stores an answer for good, with status 200 or rejected; whether it is a new one."""
+        """Stores an answer, with status 200 or rejected, and ends its claim; whether it is new."""
         body = answer.body if answer.status == 200 else answer.text
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        text = msgspec.json.encode(body).decode()
         row = (
             *(bytes.fromhex(origin.key), origin.kind, origin.model, origin.revision, answer.served, answer.status),
             *(origin.endpoint, text, answer.prompt_tokens, answer.completion_tokens, _answered_at(answer)),
@@ -123,11 +130,53 @@ class Cache(SqliteFile):
         )
         with self._named():
             marks = ", ".join("?" * len(row))
-            return self._connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row).rowcount == 1
+            new = self._connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row).rowcount == 1
+            self._connection.execute("DELETE FROM claims WHERE key = ?", row[:1])
+        return new
+
+    # ------------------------------------------------------------ claims
+    def claim(self, key: str, owner: str) -> bool:
+        """Claims a request for `owner`, whose it is until `CLAIM_S` from now; False while another's claim holds."""
+        now = time.time()
+        with self._named():
+            cursor = self._connection.execute(
+                "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+                "SET owner = excluded.owner, until = excluded.until WHERE until < ? OR owner = excluded.owner",
+                (bytes.fromhex(key), owner, now + CLAIM_S, now),
+            )
+        return cursor.rowcount == 1
+
+    def renew_claims(self, owner: str) -> None:
+        """Extends all claims of `owner` to `CLAIM_S` from now."""
+        with self._named():
+            self._connection.execute("UPDATE claims SET until = ? WHERE owner = ?", (time.time() + CLAIM_S, owner))
+
+    def end_claims(self, owner: str, key: str | None = None) -> None:
+        """Ends one claim of `owner`, or all of them."""
+        query, values = "DELETE FROM claims WHERE owner = ?", [owner]
+        with self._named():
+            if key is None:
+                self._connection.execute(query, values)
+            else:
+                self._connection.execute(f"{query} AND key = ?", (owner, bytes.fromhex(key)))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads inside see one state of the file; each read outside takes and releases the file's lock."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._named():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with self._named():
+                self._connection.execute("COMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything stored inside becomes durable at once: for many answers that are already on disk elsewhere."""
+        """Commits everything stored inside at once."""
         with self._named():
             self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -139,7 +188,7 @@ class Cache(SqliteFile):
             self._connection.execute("COMMIT")
 
     def trusts(self, model: str, revision: str) -> bool:
-        """Whether the model has ever answered: only then is a rejection the request's fault."""
+        """Whether the model has ever answered; until then a rejection may have a cause that all requests share."""
         with self._named():
             found = self._connection.execute(
                 "SELECT 1 FROM answers WHERE model = ? AND revision = ? AND status = 200 LIMIT 1", (model, revision)
@@ -147,13 +196,13 @@ class Cache(SqliteFile):
             return found.fetchone() is not None
 
     def mark_sent(self, requests: Iterable[Sent]) -> None:
-        """Remembers requests that stand in a batch file."""
+        """Records requests that are in a batch file."""
         rows = ((bytes.fromhex(r.key), r.kind, r.model, r.revision, r.endpoint) for r in requests)
         with self.transaction():
             self._connection.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, 1)", rows)
 
     def sent(self, key: str) -> Sent | None:
-        """A request that stands in a batch file, by its key; None where there is none."""
+        """A request that is in a batch file, by its key, or None."""
         with self._named():
             row = self._connection.execute(
                 "SELECT kind, model, revision, endpoint FROM sent WHERE key = ?", (bytes.fromhex(key),)
@@ -161,7 +210,7 @@ class Cache(SqliteFile):
         return None if row is None else Sent(key, *row)
 
     def waits(self, request: Request) -> bool:
-        """Whether the request stands in a batch file that may still be answered."""
+        """Whether the request is in a batch file that may still be answered."""
         with self._named():
             found = self._connection.execute(
                 "SELECT 1 FROM sent WHERE key = ? AND waiting", (bytes.fromhex(request.key),)
@@ -169,12 +218,12 @@ class Cache(SqliteFile):
             return found.fetchone() is not None
 
     def release(self, origin: Sent) -> None:
-        """Notes that the batch file failed for a request, so that another may ask for it."""
+        """Records that a batch file failed for a request, so that a later one may include it."""
         with self._named():
             self._connection.execute("UPDATE sent SET waiting = 0 WHERE key = ?", (bytes.fromhex(origin.key),))
 
-    def usage(self, model: str, revision: str) -> Usage:
-        """What the model has answered so far, whichever build asked."""
+    def usage(self, model: str, revision: str) -> ModelUsage:
+        """The answers of a model so far, of all builds."""
         where = "WHERE model = ? AND revision = ?"
         with self._named():
             execute = self._connection.execute
@@ -194,4 +243,4 @@ class Cache(SqliteFile):
         # Servers give whole seconds.
         span = max((last or 0.0) - (first or 0.0), 1.0)
         per_s = 1 / span if recent > 1 else 0.0
-        return Usage(count, int(prompt), int(completion), recent * per_s, tokens * per_s, dict(served))
+        return ModelUsage(count, int(prompt), int(completion), recent * per_s, tokens * per_s, dict(served))

@@ -1,4 +1,4 @@
-"""What a finished answer holds: its text, or the JSON object in it, or the reason why it cannot be used."""
+"""The content of a finished answer: its text, or the JSON object in it, or the reason why it is invalid."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from polyfact_dataset.llm.protocol import Answer
 _FENCE = re.compile(r"\A```[\w-]*\s*\n(.*?)\n?\s*```\Z", re.DOTALL)
 
 
-class Unusable(ValueError):
+class InvalidResponse(ValueError):
     """An answer that cannot be used; the message is the reason code."""
 
 
-def text_of(answer: Answer) -> str:
-    """The text of a finished answer. Raises `Unusable`."""
+def finished_text(answer: Answer) -> str:
+    """The text of a finished answer. Raises `InvalidResponse`."""
     if answer.finish == "length":
-        raise Unusable("cut_off")
+        raise InvalidResponse("cut_off")
     if answer.finish in ("refusal", "content_filter"):
-        raise Unusable("refused")
-    if answer.finish in ("rejected", "unanswered"):
-        raise Unusable(answer.finish)
+        raise InvalidResponse("refused")
+    if answer.finish in ("rejected", "unanswered", "no_content"):
+        raise InvalidResponse(answer.finish)
     return answer.text.strip()
 
 
-def _pairs(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) != len(pairs):
-        raise Unusable("wrong_shape")
+        raise InvalidResponse("wrong_shape")
     return dict(pairs)
 
 
-def object_of(text: str) -> dict[str, Any]:
-    """A JSON object, which may stand in one code fence; no key twice. Raises `Unusable`."""
+def parse_object(text: str) -> dict[str, Any]:
+    """The JSON object that the text is, possibly in one code fence; duplicate keys are invalid.
+
+    Raises `InvalidResponse`.
+    """
     fenced = _FENCE.match(text)
     try:
-        value = json.loads(fenced[1] if fenced else text, object_pairs_hook=_pairs)
-    except Unusable:
+        value = json.loads(fenced[1] if fenced else text, object_pairs_hook=_unique)
+    except InvalidResponse:
         raise
     except (ValueError, RecursionError):
-        raise Unusable("not_json") from None
+        raise InvalidResponse("not_json") from None
     if not isinstance(value, dict):
-        raise Unusable("wrong_shape")
+        raise InvalidResponse("wrong_shape")
     return value

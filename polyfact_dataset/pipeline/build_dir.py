@@ -93,7 +93,9 @@ def open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[st
             )
         return {"polyfact": __version__, "build": identity, "stages": {}}
     manifest = read_manifest(out, overwrite)
-    if manifest.get("build") != identity and not overwrite:
+    # Excluded facts are withdrawn from the build that is there: only what depends on them runs again.
+    held = {name: value for name, value in (manifest.get("build") or {}).items() if name != "excluded"}
+    if held != {name: value for name, value in identity.items() if name != "excluded"} and not overwrite:
         changed = _differences(manifest.get("build") or {}, identity)
         raise ConfigError(f"{out} holds another build (different {changed}); choose another --out, or give --overwrite")
     return {**manifest, "polyfact": __version__, "build": identity}

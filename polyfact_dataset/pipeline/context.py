@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from polyfact_dataset.common.processes import Workers
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.stages import Stage, table_path
+from polyfact_dataset.schema import is_reason
 
 
 @dataclass
@@ -26,7 +27,10 @@ class Tally:
     rejected: dict[str, Counter[str]] = field(default_factory=dict)
 
     def check(self, stage: str) -> None:
-        """Raises when kept + rejected is not the input, for any relation."""
+        """Raises when kept + rejected is not the input, for any relation, or for a reason that is not documented."""
+        unknown = {reason for reasons in self.rejected.values() for reason in reasons if not is_reason(reason)}
+        if unknown:
+            raise AssertionError(f"{stage}: schema.REASONS lacks {', '.join(sorted(unknown))}")
         for relation in self.input.keys() | self.kept.keys() | self.rejected.keys():
             dropped = sum(self.rejected.get(relation, Counter()).values())
             if self.kept[relation] + dropped != self.input[relation]:
@@ -80,9 +84,11 @@ class Inputs:
     `dump` is None where it is no longer at hand: its extraction is in the build folder, or is merged from others.
     `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump is
     extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections` maps
-    facts to the languages in which the question of a model was objected to (an empty set: in all). `verification`
+    facts to the languages in which the question of a model was objected to (an empty set: in all). `excluded` maps
+    facts that shall not be released to the reason; they may become more in a build folder. `verification`
     holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`), `written_labels` labels that
-    people wrote for entities (`schema.WRITTEN_LABELS`).
+    people wrote for entities (`schema.WRITTEN_LABELS`). `source` is `sample` for the bundled sample, whose releases
+    must not pass for Wikidata. `errata` are facts of earlier releases that are known to be wrong.
     """
 
     config: Config
@@ -90,21 +96,26 @@ class Inputs:
     dump_identity: str
     previous: Mapping[str, str] = field(default_factory=dict)
     objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    excluded: Mapping[str, str] = field(default_factory=dict)
     verification: pa.Table | None = None
     written_labels: pa.Table | None = None
     part: tuple[int, int] | None = None
     previous_release: Path | None = None
+    source: Literal["sample", "dump"] = "dump"
+    errata: frozenset[str] = frozenset()
 
     def identity(self) -> dict[str, Any]:
         """What makes two builds the same: contents and configuration, without what changes no result."""
         return {
             "dump": self.dump_identity,
+            "source": self.source,
             "config": self.config.identity(),
             **self.digests(),
             "verification": digest_json(self.verification.to_pylist()) if self.verification is not None else None,
             "written_labels": digest_json(self.written_labels.to_pylist()) if self.written_labels else None,
             "previous_release": _version_and_content(self.previous_release) if self.previous_release else None,
             **({"part": list(self.part)} if self.part else {}),
+            **({"excluded": dict(sorted(self.excluded.items()))} if self.excluded else {}),
         }
 
     def digests(self) -> dict[str, str | None]:
@@ -113,6 +124,7 @@ class Inputs:
         return {
             "previous": digest_json(dict(self.previous)) if self.previous else None,
             "objections": digest_json(objections) if objections else None,
+            "errata": digest_json(sorted(self.errata)) if self.errata else None,
         }
 
 
@@ -128,7 +140,7 @@ class Context:
         self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any], workers: Workers
     ) -> None:
         self.config, self.dump, self.previous, self.part = inputs.config, inputs.dump, inputs.previous, inputs.part
-        self.objections = inputs.objections
+        self.objections, self.excluded, self.errata = inputs.objections, inputs.excluded, inputs.errata
         self.previous_release, self.verification = inputs.previous_release, inputs.verification
         self.written_labels = inputs.written_labels
         self.out, self.log, self._target = out, log, target

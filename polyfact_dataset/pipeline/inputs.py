@@ -6,20 +6,23 @@ import datetime
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_parquet
+from polyfact_dataset.common.files import read_json, read_parquet
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.written_labels import read_written_labels
 from polyfact_dataset.pipeline.build_dir import read_manifest
 from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.stages import EXTRACT
-from polyfact_dataset.release.reader import locate, read_about
+from polyfact_dataset.release.layout import read_splits
+from polyfact_dataset.release.reader import files_of_config, locate, read_about, read_errata
 from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.wikidata.dump import identify
 
+_FACT_ID = re.compile(r"Q[1-9]\d*\|P[1-9]\d*\|Q[1-9]\d*")
 SAMPLE_DUMP = Path(__file__).parents[1] / "sample" / "dump.json.bz2"
 SAMPLE_LABELS = SAMPLE_DUMP.with_name("written_labels.tsv")
 
@@ -34,16 +37,15 @@ def previous_splits(release: Path) -> dict[str, str]:
     if table.is_file():
         rows = read_parquet(table)
         return dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
-    files = sorted((release / "data" / "parallel").glob("*.parquet"))
-    if not files:
+    try:
+        files = files_of_config(release, "parallel")
+    except ConfigError as error:
         raise ConfigError(
-            f"--previous {release}: neither splits.parquet nor data/parallel there; give a release folder"
-        )
-    splits: dict[str, str] = {}
-    # Held-out splits come last and win.
-    for path in sorted(files, key=lambda path: path.name.startswith("train-"), reverse=True):
-        subjects = read_parquet(path, ["subject_id"]).column("subject_id").to_pylist()
-        splits.update(dict.fromkeys(subjects, path.name.partition("-")[0]))
+            f"--previous {release}: neither splits.parquet nor parallel rows there; give a release folder"
+        ) from error
+    rows = read_splits(files, ["subject_id"])
+    # Train comes first, so that held-out splits win.
+    splits = dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
     return dict(sorted(splits.items()))
 
 
@@ -56,6 +58,11 @@ def _dump(given: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, 
             return None, manifest["build"]["dump"]
     dump = given or SAMPLE_DUMP
     return dump, identify(dump)
+
+
+def source_of(identity: str) -> Literal["sample", "dump"]:
+    """Whether a dump is the bundled sample, by its identity."""
+    return "sample" if identity == identify(SAMPLE_DUMP) else "dump"
 
 
 def _part(text: str | None) -> tuple[int, int] | None:
@@ -89,6 +96,61 @@ def read_objections(path: Path) -> dict[str, frozenset[str]]:
     return dict(sorted(found.items()))
 
 
+def read_excluded(path: Path) -> dict[str, str]:
+    """Fact -> why it is excluded. The file is a list of fact ids, one a line, or Parquet or CSV with `fact_id`.
+
+    The reason is in column `reason` or, of the audit's findings, `check` with the language. Of a table of
+    `polyfact verify report` the facts with an item judged incorrect are taken. Lines that name no fact are errors;
+    findings about files and strata are passed over. Raises `ConfigError` naming the file and the line.
+    """
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix not in (".csv", ".parquet"):
+            return _listed_facts(path)
+        table = pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        rows = table.to_pylist()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--exclude {path}: {error}; give fact ids, one a line, or a table with fact_id") from error
+    if "fact_id" not in table.column_names:
+        raise ConfigError(f"--exclude {path}: no column fact_id; it has {', '.join(table.column_names)}")
+    found: dict[str, str] = {}
+    for row in rows:
+        if "judge_label" in row and row.get("label") != "incorrect":
+            continue
+        reason = row.get("reason") or row.get("check") or ("judged_incorrect" if "judge_label" in row else "excluded")
+        code = row.get("language")
+        if _FACT_ID.fullmatch(str(row["fact_id"])):
+            found.setdefault(str(row["fact_id"]), f"{reason}:{code}" if code and ":" not in reason else str(reason))
+    if not found:
+        raise ConfigError(f"--exclude {path}: no row of it names a fact such as Q90|P17|Q142")
+    return dict(sorted(found.items()))
+
+
+def _listed_facts(path: Path) -> dict[str, str]:
+    """The fact ids of a text file, one a line; after a space or tab the reason. Lines that begin with # are notes."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        fact, _, reason = line.strip().replace("\t", " ").partition(" ")
+        if not fact or fact.startswith("#"):
+            continue
+        if not _FACT_ID.fullmatch(fact):
+            raise ConfigError(f"--exclude {path}, line {number}: {fact[:60]!r} is no fact id such as Q90|P17|Q142")
+        found[fact] = reason.strip() or "excluded"
+    if not found:
+        raise ConfigError(f"--exclude {path}: it names no fact")
+    return dict(sorted(found.items()))
+
+
+def excluded_before(out: Path, overwrite: bool) -> dict[str, str]:
+    """The facts that are excluded from the build in a folder so far: they stay so."""
+    if overwrite or not (out / "manifest.json").exists():
+        return {}
+    excluded: dict[str, str] = read_manifest(out).get("build", {}).get("excluded", {})
+    return excluded
+
+
 def dump_date(dump: Path) -> datetime.date | None:
     """The day in the name of a dump (wikidata-20260105-all.json.bz2), if there is one."""
     for digits in re.findall(r"(?<!\d)20\d{6}(?!\d)", dump.name):
@@ -111,6 +173,16 @@ def read_verification(path: Path) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in ("fact_id", "language", "item")])
 
 
+def require_passed(release: Path) -> None:
+    """Raises `ConfigError` when a release's own audit refused it: what follows it would keep its splits."""
+    report = release / "audit" / "report.json"
+    if report.is_file() and not read_json(report).get("passed", True):
+        raise ConfigError(
+            f"--previous {release}: its own audit refused it (see {report.parent / 'report.html'}); give a release "
+            "that passed, or --force to keep the splits of this one"
+        )
+
+
 def resolve_inputs(
     config: Config,
     dump: Path | None,
@@ -118,22 +190,27 @@ def resolve_inputs(
     previous: Path | None = None,
     part: str | None = None,
     overwrite: bool = False,
+    force: bool = False,
 ) -> Inputs:
     """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
 
     One in the published layout has no version to follow. Raises `ConfigError` for one of ours that is unfinished.
     """
     path, identity = _dump(dump, out, overwrite)
-    if config.release.dump_date is None and path is not None:
-        dated = config.release.model_copy(update={"dump_date": dump_date(path)})
-        config = config.model_copy(update={"release": dated})
-    is_sample = identity == identify(SAMPLE_DUMP)
-    written = (*config.labels.written, *([SAMPLE_LABELS] if is_sample else []))
-    inputs = Inputs(config, path, identity, part=_part(part), written_labels=read_written_labels(written))
+    source = source_of(identity)
+    # The sample is no dump of a day, whatever the configuration says.
+    if source == "sample" or (config.release.dump_date is None and path is not None):
+        day = None if source == "sample" or path is None else dump_date(path)
+        config = config.model_copy(update={"release": config.release.model_copy(update={"dump_date": day})})
+    written = read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
+    inputs = Inputs(config, path, identity, part=_part(part), source=source, written_labels=written)
     if previous is None:
         return inputs
     folder = locate(str(previous))
     if (folder / "manifest.json").is_file():
         read_about(folder)
-        inputs = replace(inputs, previous_release=folder)
+        if not force:
+            require_passed(folder)
+        wrong = frozenset(row["fact_id"] for row in read_errata(folder))
+        inputs = replace(inputs, previous_release=folder, errata=wrong)
     return replace(inputs, previous=previous_splits(folder))

@@ -12,9 +12,9 @@ from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.facts import backfill
+from polyfact_dataset.llm.cache import CACHE_NAME as MODEL_CACHE
 from polyfact_dataset.pipeline import runner as pipeline
 from polyfact_dataset.pipeline.inputs import read_objections, read_verification, resolve_inputs
-from polyfact_dataset.questions import online_runner as live
 from polyfact_dataset.release.reader import read_manifest
 from polyfact_dataset.schema import VERIFICATION
 
@@ -49,7 +49,7 @@ def _answered(config: Config, answers: Path | None) -> Config:
     """
     asked = {}
     if config.questions.source == "model":
-        asked[live.CACHE_NAME] = f"{config.questions.model} wrote the questions"
+        asked[MODEL_CACHE] = f"{config.questions.model} wrote the questions"
     if config.backfill.enabled:
         asked[backfill.CACHE_NAME] = "Wikidata's API gave labels that the dump lacks"
     for name, said in asked.items():
@@ -59,10 +59,10 @@ def _answered(config: Config, answers: Path | None) -> Config:
         return config
     if not asked:
         raise ConfigError("--cache-from is not needed: no model or API was used")
-    caches = {name: answers / name if name in asked else None for name in (live.CACHE_NAME, backfill.CACHE_NAME)}
+    caches = {name: answers / name if name in asked else None for name in (MODEL_CACHE, backfill.CACHE_NAME)}
     return config.model_copy(
         update={
-            "llm": config.llm.model_copy(update={"cache": caches[live.CACHE_NAME]}),
+            "llm": config.llm.model_copy(update={"cache": caches[MODEL_CACHE]}),
             "backfill": config.backfill.model_copy(update={"cache": caches[backfill.CACHE_NAME]}),
         }
     )
@@ -87,7 +87,9 @@ def rebuild(
     inputs = resolve_inputs(_answered(config, answers), dump, out, previous)
     if objections is not None:
         inputs = replace(inputs, objections=read_objections(objections))
-    made_from, found = manifest["build"], inputs.identity()
+    made_from = manifest["build"]
+    inputs = replace(inputs, excluded=made_from.get("excluded", {}))
+    found = inputs.identity()
     if found["dump"] != made_from["dump"]:
         raise ConfigError(
             f"{dump or 'the sample dump'} is {found['dump'][:16]}, the release was built from "

@@ -113,11 +113,13 @@ QUESTIONS = Stage(
         "resolved_true_objects",
         "fetched",
         "labels",
+        "features",
         "answer_aliases",
         "disambiguations",
+        "features",
     ),
     writes=("questions", "question_labels"),
-    inputs=("previous", "objections"),
+    inputs=("previous", "objections", "excluded"),
     uses=("items.selection:sampled_subjects",),
 )
 VALIDATE = Stage(
@@ -126,6 +128,7 @@ VALIDATE = Stage(
     "keep facts sound in all languages",
     reads=("answer_aliases", "questions", "question_labels"),
     writes=("valid_candidates",),
+    inputs=("errata",),
 )
 SAMPLE = Stage(
     "sample",
@@ -135,12 +138,13 @@ SAMPLE = Stage(
         "resolved_true_objects",
         "answer_aliases",
         "disambiguations",
+        "features",
         "questions",
         "question_labels",
         "valid_candidates",
     ),
     writes=("sampled",),
-    inputs=("previous",),
+    inputs=("previous", "excluded"),
 )
 ITEMS = Stage(
     "items",

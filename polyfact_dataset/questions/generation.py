@@ -1,42 +1,42 @@
-"""One fact and a model: what to ask next, given the answers so far. Pure functions, the same for every engine.
+"""Questions of one fact by a model: the next requests, given the answers so far. Pure functions.
 
-`Asking.advance` returns either the requests that are missing now or what has become of the fact. First come the
-labels that Wikidata lacks, then the questions, then one retry with the next seed for each that cannot be used. What is
-decided depends on the answers alone, never on the order in which they come.
+`QuestionGenerator.advance` returns either the requests that are missing now or the outcome of the fact. Labels that
+Wikidata lacks come first, then the questions, then one retry with the next seed for each invalid answer. The outcome
+depends on the answers alone, not on the order in which they arrive.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from polyfact_dataset.catalog.language import Language, language
 from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.prompts import Prompt, load
 from polyfact_dataset.llm.protocol import Answer, Request
-from polyfact_dataset.llm.response_text import Unusable
-from polyfact_dataset.questions.parse_response import name_of, question_of
+from polyfact_dataset.llm.response_text import InvalidResponse
+from polyfact_dataset.llm.session import Lookup
+from polyfact_dataset.questions.parse_response import parse_name, parse_question
 from polyfact_dataset.questions.validate import fault
 
 PROMPTS = Path(__file__).parent / "prompts"
 TEMPLATE = "template"
 _ATTEMPTS = 2
-# What another seed does not mend.
+# Failures that another attempt cannot change.
 _FINAL = ("rejected", "unanswered")
-
-Lookup = Callable[[Request], Answer | None]
-"""The answer to a request, or None while there is none."""
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A fact to be asked: labels (None where Wikidata has none), notes on what its ends are, by language.
+class FactInput:
+    """A fact and what its prompts need, by language: labels (None where Wikidata has none), descriptions and types.
 
-    `descriptions` is what tells the subject apart from a namesake, in all languages or none. `about` are the
+    `descriptions` tell the subject apart from other entities of its name, in all languages or none. `about` are the
     subject's descriptions and types, best first, and `answer_about` the answer's; either may lack languages.
     """
 
@@ -51,19 +51,27 @@ class Fact:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     answer_about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sex: Literal["female", "male"] | None = None
+    is_living: bool | None = None
+
+    def named(self, label: str) -> Subject:
+        """The subject under a label, as the templates take it."""
+        return Subject(label, self.subject_id, self.kind, self.sex, self.is_living)
 
 
 @dataclass
-class Settled:
-    """What has become of a fact: questions with their sources by language, or the `reason` why it is dropped.
+class FactOutcome:
+    """The outcome of a fact: questions with their sources by language, or the `reason` why it is dropped.
 
-    `labels` are the names that the model gave, by entity and language; `failed` counts the answers that could not be
-    used by kind and reason; `used` counts the answers that decided, `tokens` what they took (prompt, completion),
-    `served` the model as the server named it, and `resolved` how answers agreed with the gold.
+    `labels` are the model's names by entity and language, `templates` the keys of the wordings of questions that come
+    from templates. Counters: `failed` the invalid answers by kind and reason, `used` the answers that decided by kind,
+    `tokens` their tokens (prompt, completion), `served` the model as the server names it, `resolved` how answers agreed
+    with the gold.
     """
 
     questions: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, str] = field(default_factory=dict)
     labels: dict[tuple[str, str], str] = field(default_factory=dict)
     reason: str | None = None
     failed: Counter[str] = field(default_factory=Counter)
@@ -73,21 +81,21 @@ class Settled:
     resolved: Counter[str] = field(default_factory=Counter)
 
     def count(self, request: Request, answer: Answer) -> None:
-        """Notes an answer that decides."""
+        """Counts an answer that decides."""
         self.used[request.kind] += 1
         self.served[answer.served] += 1
         self.tokens["prompt"] += answer.prompt_tokens
         self.tokens["completion"] += answer.completion_tokens
 
-    def drop(self, reason: str) -> Settled:
+    def drop(self, reason: str) -> FactOutcome:
         """Drops the fact in all languages."""
-        self.questions, self.sources, self.reason = {}, {}, reason
+        self.questions, self.sources, self.templates, self.reason = {}, {}, {}, reason
         return self
 
 
 @dataclass(frozen=True)
 class _Names:
-    """Labels of the subject, what a question must contain, and labels of the answer, by language."""
+    """Labels of the subject, the text a question must contain, and labels of the answer, by language."""
 
     subject: Mapping[str, str]
     named: Mapping[str, str]
@@ -102,42 +110,46 @@ class _Missing(Exception):
         self.requests = requests
 
 
-class Asking:
-    """How facts are asked: model, prompts, mode, and the template questions that replace what a model cannot write.
+class QuestionGenerator:
+    """Writes the questions of facts with one model: its prompts, mode, and fallback to template questions.
 
-    `objections` maps a fact to the languages in which its template question is to be taken (an empty set: in all).
+    `objections` maps a fact to the languages that take its template question (an empty set: all).
     """
 
     def __init__(self, config: Config, objections: Mapping[str, frozenset[str]]) -> None:
         self.config, self.objections, self.languages = config.questions, objections, config.languages
-        self.seed = config.seed
+        self.seed = config.seed if config.llm.seed else None
         self.source = f"model:{config.questions.model}"
         names = ("label", "question", *(("translate",) if config.questions.mode == "english_first" else ()))
-        self.prompts: dict[str, Prompt] = {name: load(PROMPTS / f"{name}.toml") for name in names}
+        self.prompts: dict[str, Prompt] = {
+            name: load(PROMPTS / f"{name}.toml").with_settings(
+                config.questions.parameters, config.questions.system_role
+            )
+            for name in names
+        }
 
-    def advance(self, fact: Fact, lookup: Lookup) -> Settled | list[Request]:
-        """What has become of the fact, or the requests that must be answered first."""
-        settled = Settled()
+    def advance(self, fact: FactInput, lookup: Lookup) -> FactOutcome | list[Request]:
+        """The outcome of the fact, or the requests that must be answered first."""
         try:
-            return self._settle(fact, lookup, settled)
+            return self._resolve(fact, lookup, FactOutcome())
         except _Missing as missing:
             return missing.requests
 
-    def _settle(self, fact: Fact, lookup: Lookup, settled: Settled) -> Settled:
-        subject, answer = self._labels(fact, lookup, settled)
-        if settled.reason is not None:
-            return settled
+    def _resolve(self, fact: FactInput, lookup: Lookup, outcome: FactOutcome) -> FactOutcome:
+        subject, answer = self._labels(fact, lookup, outcome)
+        if outcome.reason is not None:
+            return outcome
         named = {code: self._named(fact, subject[code], code) for code in self.languages}
         for code in self.languages:
             reason = fault(named[code], subject[code], answer[code], code)
             if reason is not None:
-                return settled.drop(f"{reason}:{code}")
-        self._questions(fact, _Names(subject, named, answer), lookup, settled)
-        return settled
+                return outcome.drop(f"{reason}:{code}")
+        self._questions(fact, _Names(subject, named, answer), lookup, outcome)
+        return outcome
 
     # ------------------------------------------------------------ labels
-    def _labels(self, fact: Fact, lookup: Lookup, settled: Settled) -> tuple[dict[str, str], dict[str, str]]:
-        """The labels of both ends in all languages; where one cannot be had, the fact is dropped."""
+    def _labels(self, fact: FactInput, lookup: Lookup, outcome: FactOutcome) -> tuple[dict[str, str], dict[str, str]]:
+        """The labels of both ends in all languages; the fact is dropped where one cannot be obtained."""
         ends = (("subject", fact.subject_id, fact.subject), ("object", fact.object_id, fact.answer))
         asked = [
             (end, entity, code, self.label_request(fact, end, code))
@@ -147,21 +159,21 @@ class Asking:
         ]
         answers = _all(lookup, [request for *_, request in asked])
         for (end, entity, code, request), answer in zip(asked, answers):
-            settled.count(request, answer)
+            outcome.count(request, answer)
             try:
-                settled.labels[entity, code] = name_of(answer, language(code))
-            except Unusable as error:
-                settled.failed[f"label:{error}"] += 1
-                if settled.reason is None:
-                    settled.drop(f"{end}_untranslated:{code}")
+                outcome.labels[entity, code] = parse_name(answer, language(code))
+            except InvalidResponse as error:
+                outcome.failed[f"label:{error}"] += 1
+                if outcome.reason is None:
+                    outcome.drop(f"{end}_untranslated:{code}")
         both = tuple(
-            {code: labels.get(code) or settled.labels.get((entity, code), "") for code in self.languages}
+            {code: labels.get(code) or outcome.labels.get((entity, code), "") for code in self.languages}
             for _, entity, labels in ends
         )
         return both[0], both[1]
 
-    def label_request(self, fact: Fact, end: str, code: str) -> Request:
-        """The request for an entity's label, the same whichever fact it is asked for."""
+    def label_request(self, fact: FactInput, end: str, code: str) -> Request:
+        """The request for an entity's label, the same for all facts of the entity."""
         subject = end == "subject"
         entity, labels = (fact.subject_id, fact.subject) if subject else (fact.object_id, fact.answer)
         known = next(name for name in ("en", *self.languages) if labels.get(name) is not None)
@@ -170,7 +182,7 @@ class Asking:
             "language": _language_name(language(code)),
             "name": labels[known] or "",
             "name_language": language(known).name,
-            "what": next((notes[0] for notes in (about.get("en"), *about.values()) if notes), ""),
+            "what": next((texts[0] for texts in (about.get("en"), *about.values()) if texts), ""),
             "relation": all_relations()[fact.property_id].label,
             "role": "subject" if subject else "value",
         }
@@ -178,46 +190,52 @@ class Asking:
         return self._request("label", record, 0, identity=f"label {prompt.version} {code} {entity}")
 
     # ------------------------------------------------------------ questions
-    def _named(self, fact: Fact, subject: str, code: str) -> str:
-        """What the question must contain: the subject's label, with what tells it apart from a namesake."""
+    def _named(self, fact: FactInput, subject: str, code: str) -> str:
+        """The text a question must contain: the subject's label, with a description where the label is ambiguous."""
         description = fact.descriptions.get(code)
         return subject + (language(code).described.replace("{description}", description) if description else "")
 
-    def _questions(self, fact: Fact, names: _Names, lookup: Lookup, settled: Settled) -> None:
+    def _questions(self, fact: FactInput, names: _Names, lookup: Lookup, outcome: FactOutcome) -> None:
         """Fills in questions and sources, or drops the fact."""
         objected = self.objections.get(fact.fact_id)
         for code in self.languages:
             if objected is not None and (not objected or code in objected):
-                self._take_template(fact, names, code, settled)
-        if settled.reason is not None:
+                self._take_template(fact, names, code, outcome)
+        if outcome.reason is not None:
             return
         first = ("en",) if self.config.mode == "english_first" else self.languages
         for group in (first, self.languages):
-            left = {code: "" for code in group if code not in settled.questions}
+            left = {code: "" for code in group if code not in outcome.questions}
             for attempt in range(_ATTEMPTS):
-                left = self._attempt(fact, names, left, attempt, lookup, settled)
+                left = self._attempt(fact, names, left, attempt, lookup, outcome)
             for code, reason in left.items():
-                self._fail(fact, names, code, reason, settled)
-            if settled.reason is not None:
+                self._fail(fact, names, code, reason, outcome)
+            if outcome.reason is not None:
                 return
         seen: dict[str, str] = {}
-        for code, question in list(settled.questions.items()):
+        for code, question in list(outcome.questions.items()):
             other = seen.setdefault(normalise(question), code)
             if other != code:
-                settled.failed[f"question:same_as_{other}"] += 1
-                self._fail(fact, names, code, f"same_as_{other}", settled)
+                outcome.failed[f"question:same_as_{other}"] += 1
+                self._fail(fact, names, code, f"same_as_{other}", outcome)
 
     def _attempt(
-        self, fact: Fact, names: _Names, left: Mapping[str, str], attempt: int, lookup: Lookup, settled: Settled
+        self,
+        fact: FactInput,
+        names: _Names,
+        left: Mapping[str, str],
+        attempt: int,
+        lookup: Lookup,
+        outcome: FactOutcome,
     ) -> dict[str, str]:
-        """Asks for the languages that are `left`; returns those that failed, with the reason."""
+        """Asks for the languages in `left`; returns those that failed, with the reason."""
         failed = {code: reason for code, reason in left.items() if reason in _FINAL}
         codes = [code for code in left if code not in failed]
-        requests = [self.question_request(fact, names, code, attempt, settled.questions.get("en")) for code in codes]
+        requests = [self.question_request(fact, names, code, attempt, outcome.questions.get("en")) for code in codes]
         for code, request, answer in zip(codes, requests, _all(lookup, requests)):
-            settled.count(request, answer)
+            outcome.count(request, answer)
             try:
-                settled.questions[code], how = question_of(
+                outcome.questions[code], how = parse_question(
                     answer,
                     subject=names.subject[code],
                     named=names.named[code],
@@ -225,32 +243,33 @@ class Asking:
                     code=code,
                     languages=self.languages,
                 )
-                settled.sources[code] = self.source
-                settled.resolved[how] += 1
-            except Unusable as error:
+                outcome.sources[code] = self.source
+                outcome.resolved[how] += 1
+            except InvalidResponse as error:
                 failed[code] = str(error)
-                settled.failed[f"{request.kind}:{error}"] += 1
+                outcome.failed[f"{request.kind}:{error}"] += 1
         return failed
 
-    def _fail(self, fact: Fact, names: _Names, code: str, reason: str, settled: Settled) -> None:
-        """What becomes of a language for which the model failed for good."""
-        if settled.reason is not None:
+    def _fail(self, fact: FactInput, names: _Names, code: str, reason: str, outcome: FactOutcome) -> None:
+        """Replaces the question of a language for which the model failed by the template's, or drops the fact."""
+        if outcome.reason is not None:
             return
-        if self.config.fallback == "template" and settled.sources.get(code) != TEMPLATE:
-            self._take_template(fact, names, code, settled)
+        if self.config.fallback == "template" and outcome.sources.get(code) != TEMPLATE:
+            self._take_template(fact, names, code, outcome)
         else:
-            settled.drop(f"model_{reason}:{code}")
+            outcome.drop(f"model_{reason}:{code}")
 
-    def _take_template(self, fact: Fact, names: _Names, code: str, settled: Settled) -> None:
+    def _take_template(self, fact: FactInput, names: _Names, code: str, outcome: FactOutcome) -> None:
         entry = language(code)
-        question = entry.question(fact.property_id, fact.kind, names.subject[code], fact.descriptions.get(code))
-        reason = fault(question, names.subject[code], names.answer[code], code)
+        asked = entry.ask(fact.property_id, fact.named(names.subject[code]), fact.descriptions.get(code))
+        reason = fault(asked.text, names.subject[code], names.answer[code], code)
         if reason is not None:
-            settled.drop(f"{reason}:{code}")
-        elif settled.reason is None:
-            settled.questions[code], settled.sources[code] = question, TEMPLATE
+            outcome.drop(f"{reason}:{code}")
+        elif outcome.reason is None:
+            outcome.questions[code], outcome.sources[code] = asked.text, TEMPLATE
+            outcome.templates[code] = asked.template
 
-    def question_request(self, fact: Fact, names: _Names, code: str, attempt: int, english: str | None) -> Request:
+    def question_request(self, fact: FactInput, names: _Names, code: str, attempt: int, english: str | None) -> Request:
         """The request for a question; from the English one in mode `english_first`."""
         record = {"language": _language_name(language(code))}
         if code != "en" and self.config.mode == "english_first":
@@ -269,9 +288,10 @@ class Asking:
         return self._request("question", record, attempt)
 
     def _request(self, kind: str, record: Mapping[str, str], attempt: int, identity: str = "") -> Request:
-        seed = 0 if identity else self.seed + attempt
+        seed = None if self.seed is None else 0 if identity else self.seed + attempt
         body = self.prompts[kind].body(self.config.model, record, seed=seed, guided=self.config.guided)
-        return Request(kind, body, self.config.revision, identity=identity)
+        # With a seed the body tells a retry from the first attempt; the keys of caches made so far depend on it.
+        return Request(kind, body, self.config.revision, identity=identity, attempt=attempt if self.seed is None else 0)
 
 
 def _all(lookup: Lookup, requests: list[Request]) -> list[Answer]:
@@ -283,16 +303,16 @@ def _all(lookup: Lookup, requests: list[Request]) -> list[Answer]:
     return [answer for answer in answers if answer is not None]
 
 
-def _about(notes: Mapping[str, tuple[str, ...]], code: str, answers: set[str]) -> str:
-    """The first note on the subject, in the language or else in English, that does not mention the answer."""
+def _about(texts: Mapping[str, tuple[str, ...]], code: str, answers: set[str]) -> str:
+    """The first description or type of the subject that does not mention the answer, in the language or in English."""
     forms = [normalise(answer) for answer in answers]
     for name in dict.fromkeys((code, "en")):
-        for note in notes.get(name, ()):
-            if not any(form in normalise(note) for form in forms):
-                return note
+        for text in texts.get(name, ()):
+            if not any(form in normalise(text) for form in forms):
+                return text
     return ""
 
 
 def _language_name(entry: Language) -> str:
-    """How a prompt names the language."""
+    """The name of the language in a prompt."""
     return f"{entry.name} ({entry.autonym})" + (", in Simplified characters" if "Hans" in entry.scripts else "")

@@ -1,8 +1,8 @@
-"""Questions written by a model: rounds of facts, settled from the cache and an engine, until the sampler has enough.
+"""Questions written by a model: rounds of facts, until the sampler has enough.
 
-The pool is asked lazily (see `need`). After each round the sampler itself is run on what survived: where it finds
-fewer facts of a relation than its share, the next candidates are asked, so that a model's failures cost neither
-facts nor balance. Nothing but the answers decides, so a run that was killed goes on to the same result.
+Candidates are asked lazily (see `scheduler`). After each round the sampler runs on the valid facts. Where it finds
+fewer facts of a relation than its share, the next candidates are asked, so that failures of the model cost neither
+facts nor balance. The result depends on the answers alone, so that an interrupted run resumes to the same result.
 """
 
 from __future__ import annotations
@@ -16,82 +16,81 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.common.database import stream
 from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.pipeline.context import Context
-from polyfact_dataset.questions.generation import Asking, Fact, Settled
-from polyfact_dataset.questions.scheduler import Candidate, Need
-from polyfact_dataset.questions.templates import FACTS, both_ends, disambiguation, inputs
+from polyfact_dataset.questions.generation import FactInput, FactOutcome, QuestionGenerator
+from polyfact_dataset.questions.scheduler import Candidate, CandidateScheduler
+from polyfact_dataset.questions.templates import FACTS, SUBJECT, both_ends, disambiguation, inputs
 from polyfact_dataset.questions.validate import fault, mark_ambiguous
 from polyfact_dataset.schema import CANDIDATES, questions
 
 _ROWS = 1000
 
 SampledSubjects = Callable[..., dict[str, set[str]]]
-"""`items.selection.sampled_subjects`, which the runner passes: relation -> subjects that the sampler would take."""
-Settle = Callable[[Iterable[Fact], int], Mapping[str, Settled]]
-"""Settles facts, whose number is given; those with requests that found no answer are left out of the result."""
+"""`items.selection.sampled_subjects`, passed by the runner: relation -> subjects that the sampler would take."""
+ResolveFacts = Callable[[Iterable[tuple[str, FactInput]], int], Mapping[str, FactOutcome]]
+"""Resolves facts with their ids, whose number is given, without those that have requests without an answer."""
 
 
-class Writing:
-    """The state of a whole run: candidates, what became of those asked, and what the sampler makes of them."""
+class GenerationRun:
+    """The state of a run: the candidates, the outcomes of those asked, and the sampler's choice among them."""
 
     def __init__(
         self,
         context: Context,
-        asking: Asking,
+        generator: QuestionGenerator,
         connection: duckdb.DuckDBPyConnection,
         sampled_subjects: SampledSubjects,
     ) -> None:
-        self._context, self._asking, self._connection = context, asking, connection
+        self._context, self._generator, self._connection = context, generator, connection
         self._sampled_subjects = sampled_subjects
         self._config, self._languages = context.config, context.config.languages
+        self._features = context.read("features")
         self._true_objects = never_distractors(context.read("resolved_true_objects"), context.read("disambiguations"))
         self._answer_aliases = context.read("answer_aliases")
-        # Candidate rows (fact, subject, property, object, priority) in the order of the pool.
+        # Candidate rows (fact, subject, property, object, priority) by relation and priority.
         self.candidates: dict[str, dict[str, Any]] = {}
-        self.unfit: dict[str, str] = {}
-        self.settled: dict[str, Settled] = {}
+        self.unusable: dict[str, str] = {}
+        self.outcomes: dict[str, FactOutcome] = {}
         self.rounds = 0
         self._read_candidates()
-        self._note_entities()
+        self._load_entity_texts()
 
-    def run(self, settle: Settle) -> bool:
-        """Asks round by round; False when answers are missing, and `settled` holds what could be settled."""
+    def run(self, resolve: ResolveFacts) -> bool:
+        """Resolves round by round into `outcomes`; False when answers are missing."""
         pools: dict[str, list[Candidate]] = defaultdict(list)
         for fact_id, row in self.candidates.items():
-            if fact_id not in self.unfit:
+            if fact_id not in self.unusable:
                 pools[row["property_id"]].append(Candidate(fact_id, row["subject_id"], row["object_id"]))
         options = self._config.questions.spare_share, self._config.sample.answer_share_cap
-        need = Need(pools, self._config.facts, *options)
-        chosen = need.first()
+        scheduler = CandidateScheduler(pools, self._config.facts, *options)
+        chosen = scheduler.first()
         while chosen:
             self.rounds += 1
             self._context.log.line(f"questions: round {self.rounds}: {len(chosen):,} facts")
-            self.settled.update(settle(self._facts([c.fact_id for c in chosen]), len(chosen)))
-            if any(candidate.fact_id not in self.settled for candidate in chosen):
+            self.outcomes.update(resolve(self._facts([c.fact_id for c in chosen]), len(chosen)))
+            if any(candidate.fact_id not in self.outcomes for candidate in chosen):
                 return False
             for candidate in chosen:
-                if self.settled[candidate.fact_id].reason is not None:
-                    need.fail(self.candidates[candidate.fact_id]["property_id"], candidate.fact_id)
-            chosen = need.next(self._sampled())
+                if self.outcomes[candidate.fact_id].reason is not None:
+                    scheduler.fail(self.candidates[candidate.fact_id]["property_id"], candidate.fact_id)
+            chosen = scheduler.next(self._sampled())
         return True
 
     # ------------------------------------------------------------ reading
     def _read_candidates(self) -> None:
-        """Fills `candidates`, and `unfit` with those that no question could make sound, and why."""
-        columns = f"c.*, {disambiguation(self._languages)}, {both_ends(self._languages)}"
-        query = f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority"
+        """Fills `candidates`, and `unusable` with those that no question could make valid, and the reason."""
+        query = f"SELECT c.*, d.fault, {both_ends(self._languages)} {FACTS} ORDER BY c.property_id, c.priority"
         for batch in stream(self._connection, query, inputs(self._context)):
             for row in batch.to_pylist():
                 self.candidates[row["fact_id"]] = {name: row[name] for name in CANDIDATES.schema.names}
-                reason = self._unfit(row)
+                reason = self._unusable(row)
                 if reason is not None:
-                    self.unfit[row["fact_id"]] = reason
+                    self.unusable[row["fact_id"]] = reason
 
-    def _unfit(self, row: Mapping[str, Any]) -> str | None:
+    def _unusable(self, row: Mapping[str, Any]) -> str | None:
         if row["fault"] is not None:
             return str(row["fault"])
         for end in ("subject", "object"):
@@ -99,29 +98,29 @@ class Writing:
                 return f"{end}_unlabelled:{self._languages[0]}"
         for code in self._languages:
             subject, answer = row[f"subject:{code}"], row[f"object:{code}"]
-            # A question names its subject: what is wrong with the name alone, no wording mends.
+            # A question contains its subject's name: a fault of the name is a fault of every wording.
             reason = subject and answer and fault(subject, subject, answer, code)
             if reason:
                 return f"{reason}:{code}"
         return None
 
-    def _note_entities(self) -> None:
-        """Temporary table `note`: labels and descriptions of the candidates' entities and of their types."""
+    def _load_entity_texts(self) -> None:
+        """Temporary table `entity_text`: labels and descriptions of the candidates' entities and of their types."""
         path = self._context.path
         self._connection.execute(
             """
-            CREATE TEMP TABLE note AS
+            CREATE TEMP TABLE entity_text AS
             WITH fact AS (SELECT subject_id, object_id FROM read_parquet($candidates)),
-            own AS (
+            end_entity AS (
                 SELECT entity_id AS id, types FROM read_parquet($labels)
                 WHERE entity_id IN (SELECT subject_id FROM fact UNION SELECT object_id FROM fact)
-            ), wanted AS (SELECT id FROM own UNION SELECT types[1] FROM own WHERE len(types) > 0),
-            held AS (
-                SELECT id, labels, descriptions, 0 AS place FROM read_parquet($entities) WHERE kind = 'item'
+            ), needed AS (SELECT id FROM end_entity UNION SELECT types[1] FROM end_entity WHERE len(types) > 0),
+            source AS (
+                SELECT id, labels, descriptions, 0 AS priority FROM read_parquet($entities) WHERE kind = 'item'
                 UNION ALL SELECT id, labels, descriptions, 1 FROM read_parquet($fetched)
             )
-            SELECT id, labels, descriptions FROM held SEMI JOIN wanted USING (id)
-            QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(descriptions) DESC, len(labels) DESC, place) = 1
+            SELECT id, labels, descriptions FROM source SEMI JOIN needed USING (id)
+            QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(descriptions) DESC, len(labels) DESC, priority) = 1
             """,
             {
                 "candidates": str(path("resolved_candidates")),
@@ -131,54 +130,55 @@ class Writing:
             },
         )
 
-    def _facts(self, ids: list[str]) -> Iterator[Fact]:
-        """The facts with all that a prompt needs, in the order of the pool."""
+    def _facts(self, ids: list[str]) -> Iterator[tuple[str, FactInput]]:
+        """The facts by id, with all that a prompt needs, by relation and priority."""
         self._connection.register("chosen", pa.table({"fact_id": pa.array(ids, pa.string())}))
         query = f"""
-            SELECT c.*, s.types AS subject_types, {both_ends(self._languages)}, {disambiguation(self._languages)},
+            SELECT c.*, {SUBJECT}, {both_ends(self._languages)}, {disambiguation(self._languages)},
                    sn.descriptions AS subject_descriptions, sk.labels AS subject_kinds,
                    an.descriptions AS object_descriptions, ak.labels AS object_kinds
             {FACTS}
-            LEFT JOIN note sn ON sn.id = c.subject_id LEFT JOIN note sk ON sk.id = s.types[1]
-            LEFT JOIN note an ON an.id = c.object_id LEFT JOIN note ak ON ak.id = o.types[1]
+            LEFT JOIN entity_text sn ON sn.id = c.subject_id LEFT JOIN entity_text sk ON sk.id = s.types[1]
+            LEFT JOIN entity_text an ON an.id = c.object_id LEFT JOIN entity_text ak ON ak.id = o.types[1]
             WHERE c.fact_id IN (SELECT fact_id FROM chosen) ORDER BY c.property_id, c.priority
         """
         for batch in stream(self._connection, query, inputs(self._context)):
             for start in range(0, batch.num_rows, _ROWS):
                 for row in batch.slice(start, _ROWS).to_pylist():
-                    yield _fact(row, self._languages)
+                    yield row["fact_id"], _fact_input(row, self._languages)
 
     # ------------------------------------------------------------ results
     def question_rows(self) -> list[dict[str, Any]]:
-        """Rows of the questions table: the facts that were kept, in the order of the pool."""
+        """Rows of the questions table: the facts that were kept, by relation and priority."""
         rows = []
         for fact_id, row in self.candidates.items():
-            settled = self.settled.get(fact_id)
-            if settled is not None and settled.reason is None:
-                rows.append({**row, **settled.questions, "sources": settled.sources})
+            outcome = self.outcomes.get(fact_id)
+            if outcome is not None and outcome.reason is None:
+                templates = {code: outcome.templates.get(code, "") for code in self._languages}
+                rows.append({**row, **outcome.questions, "sources": outcome.sources, "templates": templates})
         return rows
 
     def reason(self, fact_id: str) -> str | None:
         """Why a candidate has no question, or None."""
-        if fact_id in self.unfit:
-            return self.unfit[fact_id]
-        settled = self.settled.get(fact_id)
-        return "not_asked" if settled is None else settled.reason
+        if fact_id in self.unusable:
+            return self.unusable[fact_id]
+        outcome = self.outcomes.get(fact_id)
+        return "not_asked" if outcome is None else outcome.reason
 
     def labels(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-        """The labels of both ends of `rows`, with those that the model gave."""
+        """The labels of both ends of `rows`, with the model's labels where Wikidata has none."""
         ends = {row[name] for row in rows for name in ("subject_id", "object_id")}
-        given: dict[str, dict[str, str]] = defaultdict(dict)
+        model_labels: dict[str, dict[str, str]] = defaultdict(dict)
         for row in rows:
-            for (entity, code), text in self.settled[row["fact_id"]].labels.items():
-                given[entity][code] = text
+            for (entity, code), text in self.outcomes[row["fact_id"]].labels.items():
+                model_labels[entity][code] = text
         table = self._context.read("labels")
         table = table.filter(pc.is_in(table.column("entity_id"), pa.array(sorted(ends), pa.string())))
-        touched = pc.is_in(table.column("entity_id"), pa.array(sorted(given), pa.string()))
+        touched = pc.is_in(table.column("entity_id"), pa.array(sorted(model_labels), pa.string()))
         changed = table.filter(touched).to_pylist()
         for row in changed:
-            for code, text in given[row["entity_id"]].items():
-                row[code] = {"text": text, "provenance": self._asking.source, "attested": False}
+            for code, text in model_labels[row["entity_id"]].items():
+                row[code] = {"text": text, "provenance": self._generator.source, "attested": False}
         whole = [table.filter(pc.invert(touched)), pa.Table.from_pylist(changed, schema=table.schema)]
         return pa.concat_tables(whole).sort_by("entity_id")
 
@@ -190,18 +190,22 @@ class Writing:
         path = self._context.target("questions")
         table = pa.Table.from_pylist(rows, schema=questions(self._languages).schema)
         write_parquet(path, table)
-        mark_ambiguous(self._connection, str(path), str(self._context.path("labels")), self._languages)
-        doubtful = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
-        sure = pc.invert(pc.is_in(table.column("fact_id"), pa.array(doubtful, pa.string())))
-        valid = table.filter(sure).select(CANDIDATES.schema.names)
+        labels = self.labels(rows)
+        write_parquet(labels_path := self._context.target("question_labels"), labels)
+        mark_ambiguous(self._connection, str(path), str(labels_path), self._languages)
+        ambiguous = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
+        unambiguous = pc.invert(pc.is_in(table.column("fact_id"), pa.array(ambiguous, pa.string())))
+        valid = table.filter(unambiguous).select(CANDIDATES.schema.names)
         return self._sampled_subjects(
             valid,
-            self.labels(rows),
+            labels,
             self._answer_aliases,
             table,
             self._true_objects,
             self._config,
             self._context.previous,
+            self._features,
+            self._context.excluded,
         )
 
 
@@ -211,24 +215,26 @@ def _texts(entries: Iterable[Mapping[str, str]] | None, chain: Sequence[str]) ->
     return next(([texts[code]] for code in chain if code in texts), [])
 
 
-def _fact(row: Mapping[str, Any], languages: tuple[str, ...]) -> Fact:
-    """A joined row as a fact."""
+def _fact_input(row: Mapping[str, Any], languages: tuple[str, ...]) -> FactInput:
+    """A joined row as a fact with what its prompts need."""
 
-    def notes(end: str) -> dict[str, tuple[str, ...]]:
-        found = {}
+    def texts_of(end: str) -> dict[str, tuple[str, ...]]:
+        by_language = {}
         for code in languages:
             chain = language(code).labels
             texts = _texts(row[f"{end}_descriptions"], chain) + _texts(row[f"{end}_kinds"], chain)
             if texts:
-                found[code] = tuple(texts)
-        return found
+                by_language[code] = tuple(texts)
+        return by_language
 
-    return Fact(
+    return FactInput(
         **{name: row[name] for name in CANDIDATES.schema.names},
-        kind=kind_of(row["subject_types"]),
+        kind=row["subject_kind"],
+        sex=row["subject_sex"],
+        is_living=row["subject_is_living"],
         subject={code: row[f"subject:{code}"] for code in languages},
         answer={code: row[f"object:{code}"] for code in languages},
         descriptions={code: text for code in languages if (text := row[f"description:{code}"]) is not None},
-        about=notes("subject"),
-        answer_about=notes("object"),
+        about=texts_of("subject"),
+        answer_about=texts_of("object"),
     )

@@ -1,8 +1,9 @@
-"""Which candidates a model is asked for next: the sampler's first choices first, more only where it falls short.
+"""The order in which candidates get questions from a model: the sampler's first choices, then more where it needs them.
 
-A question costs money, so the pool is not written whole as with templates. Each relation's candidates are taken in the
-order of the pool: first its share of the facts and some to spare, then, round by round, as many as the sampler
-lacks. A round begins when the last one is settled whole, so what is asked depends on answers alone.
+A question costs money, so a model does not write one for every candidate as the templates do. Each relation's
+candidates are taken in the order of their priority: first its share of the facts and some spare ones, then, round by
+round, as many as the sampler lacks. A round begins when the previous one is complete, so that the choice depends on
+answers alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from polyfact_dataset.common.shares import share_evenly
 
 @dataclass(frozen=True)
 class Candidate:
-    """A fact that could be asked."""
+    """A fact that may get questions."""
 
     fact_id: str
     subject: str
@@ -26,9 +27,10 @@ class Candidate:
 
 @dataclass
 class _Relation:
-    """The candidates of one relation, in the order of the pool, and what has been asked of them.
+    """The candidates of one relation by priority, and their state.
 
-    `used` are the subjects that the sampler has a fact of: it takes one fact of a subject, so no other is worth asking.
+    `used` are the subjects of which the sampler has a fact: it takes one fact of a subject, so that a further one
+    would not be used.
     """
 
     candidates: Sequence[Candidate]
@@ -38,17 +40,17 @@ class _Relation:
 
     @property
     def open(self) -> list[Candidate]:
-        """What may still be asked to any use."""
+        """The candidates that the sampler might still use."""
         return [c for c in self.candidates if c.fact_id not in self.asked and c.subject not in self.used]
 
     @property
     def success(self) -> float:
-        """The share of asked facts that the sampler takes, or that were kept where it takes none; 1 before any was."""
+        """The share of the asked facts that the sampler takes, or that were kept if it takes none; 1 at first."""
         taken = len(self.used) or len(self.asked) - len(self.failed)
         return max(taken / len(self.asked), 0.1) if self.asked else 1.0
 
     def take(self, number: int, answer_limit: int) -> list[Candidate]:
-        """The next candidates: first those that add a subject, and an answer below its limit; then any."""
+        """The next candidates: first those with a new subject and an answer below its limit, then any."""
         kept = [c for c in self.candidates if c.fact_id in self.asked and c.fact_id not in self.failed]
         subjects, answers = {c.subject for c in kept}, Counter(c.answer for c in kept)
         chosen, passed = list[Candidate](), list[Candidate]()
@@ -66,10 +68,10 @@ class _Relation:
         return chosen
 
 
-class Need:
+class CandidateScheduler:
     """Rounds of candidates for `total` facts, balanced over the relations of `pools`.
 
-    `spare_share` is what is asked beyond a relation's share; `answer_share_cap` is the sampler's.
+    `spare_share` is the share of facts asked beyond a relation's number; `answer_share_cap` is the sampler's.
     """
 
     def __init__(
@@ -79,17 +81,17 @@ class Need:
         self._total, self._spare, self._cap = total, spare_share, answer_share_cap
 
     def first(self) -> list[Candidate]:
-        """The first round: each relation's share and some to spare."""
+        """The first round: each relation's share and some spare facts."""
         return self._take(self._shares())
 
     def fail(self, relation: str, fact_id: str) -> None:
-        """Notes that a fact is dropped."""
+        """Records that a fact is dropped."""
         self._relations[relation].failed.add(fact_id)
 
     def next(self, used: Mapping[str, Set[str]]) -> list[Candidate]:
-        """The next round, when the sampler found a fact of each of the `used` subjects of a relation.
+        """The next round, given the subjects of the facts that the sampler takes, by relation (`used`).
 
-        Empty when it needs no more, or nothing more can help.
+        Empty when it needs no more, or when no candidate can help.
         """
         for relation, state in self._relations.items():
             state.used = used.get(relation, frozenset())
@@ -98,7 +100,7 @@ class Need:
         return self._take({relation: number for relation, number in lacking.items() if number > 0})
 
     def _shares(self) -> dict[str, int]:
-        """What each relation is to give: an even share of all, or what was found where no more can be."""
+        """The number of facts of each relation: an even share of the total, or fewer where candidates run out."""
         capacity = {
             relation: len(state.used | {candidate.subject for candidate in state.open})
             for relation, state in self._relations.items()
@@ -109,7 +111,7 @@ class Need:
         chosen: list[Candidate] = []
         for relation, number in lacking.items():
             state = self._relations[relation]
-            # The sampler may pass over some: ask for a little more each time, so that few rounds are needed.
+            # The sampler may skip some: asking for a few more each time keeps the number of rounds small.
             wanted = math.ceil(number * (1 + self._spare) / state.success) + len(state.asked) // 20 + 2
             share = number + len(state.asked) - len(state.failed)
             chosen += state.take(wanted, max(math.ceil(self._cap * share * (1 + self._spare)), 1))

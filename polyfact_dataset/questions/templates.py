@@ -7,13 +7,15 @@ every candidate; a model is asked only for what the sampler needs (see `model`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.catalog.subject import Subject
+from polyfact_dataset.catalog.wordings import Asked
 from polyfact_dataset.common.database import connect, stream, write_query
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.config.build import Config
@@ -21,12 +23,16 @@ from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.schema import REJECTS, labels, questions
 
 SOURCE = "template"
+# SQL columns: what the wording of a question depends on besides the relation and the name.
+SUBJECT = "f.kind AS subject_kind, f.sex AS subject_sex, f.is_living AS subject_is_living"
 
-# The candidates `c` with the labels of their ends `s` and `o`, and what tells a subject apart from namesakes, `d`.
+# The candidates `c` with the labels of their ends `s` and `o`, the features of the subject `f`, and what tells it apart
+# from namesakes, `d`.
 FACTS = """
     FROM read_parquet($facts) c
     JOIN read_parquet($labels) s ON s.entity_id = c.subject_id
     JOIN read_parquet($labels) o ON o.entity_id = c.object_id
+    LEFT JOIN read_parquet($features) f ON f.entity_id = c.subject_id
     LEFT JOIN read_parquet($disambiguations) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
 """
 
@@ -36,18 +42,19 @@ def inputs(context: Context) -> dict[str, str]:
     return {
         "facts": str(context.path("resolved_candidates")),
         "disambiguations": str(context.path("disambiguations")),
+        "features": str(context.path("features")),
         "labels": str(context.path("labels")),
     }
 
 
 def settings(config: Config) -> dict[str, object]:
     """What the result depends on besides the tables read and the language files."""
-    found: dict[str, object] = {"languages": config.languages, "questions": config.questions.model_dump()}
+    result: dict[str, object] = {"languages": config.languages, "questions": config.questions.model_dump()}
     if config.questions.source == "model":
         # Which candidates are asked depends on what the sampler needs.
-        found |= {"seed": config.seed, "facts": config.facts}
-        found |= {"sample": config.sample.model_dump(), "distract": config.distract.model_dump()}
-    return found
+        result |= {"seed": config.seed, "facts": config.facts}
+        result |= {"sample": config.sample.model_dump(), "distract": config.distract.model_dump()}
+    return result
 
 
 def both_ends(languages: Sequence[str]) -> str:
@@ -63,7 +70,13 @@ def disambiguation(languages: Sequence[str]) -> str:
     return ", ".join(f'CASE WHEN {told} THEN d."{column}" END AS "{name}"' for column, name in columns)
 
 
-def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
+def subject_of(row: Mapping[str, Any], code: str) -> Subject:
+    """The subject of a joined row as the templates of a language take it."""
+    features = row["subject_kind"], row["subject_sex"], row["subject_is_living"]
+    return Subject(row[f"subject:{code}"], row["subject_id"], *features)
+
+
+def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked] | str:
     """The questions of one joined row by language, or the reason why it has none."""
     for end in ("subject", "object"):
         for code in languages:
@@ -71,34 +84,46 @@ def ask(row: dict[str, Any], languages: Sequence[str]) -> dict[str, str] | str:
                 return f"{end}_unlabelled:{code}"
     if row["fault"] is not None:
         return str(row["fault"])
-    relation, kind = row["property_id"], kind_of(row["subject_types"])
     return {
-        code: language(code).question(relation, kind, row[f"subject:{code}"], row[f"description:{code}"])
+        code: language(code).ask(row["property_id"], subject_of(row, code), row[f"description:{code}"])
         for code in languages
     }
 
 
-def ask_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
-    """Joined rows to rows of `schema.questions` and of `schema.REJECTS`."""
+def ask_batch(
+    rows: pa.RecordBatch, languages: Sequence[str]
+) -> tuple[pa.Table, pa.Table, Tally, Counter[tuple[str, str]]]:
+    """Joined rows to rows of `schema.questions` and of `schema.REJECTS`, and why safe wordings are used.
+
+    The last counts questions by language and reason (`Wordings.why_safe`).
+    """
     good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
+    safe: Counter[tuple[str, str]] = Counter()
     for row in rows.to_pylist():
         asked = ask(row, languages)
         if isinstance(asked, str):
             bad.append({**row, "reason": asked})
         else:
-            good.append({**row, **asked, "sources": sources})
+            texts = {code: question.text for code, question in asked.items()}
+            templates = {code: question.template for code, question in asked.items()}
+            good.append({**row, **texts, "sources": sources, "templates": templates})
+            for code in languages:
+                why = language(code).wordings[row["property_id"]].why_safe(subject_of(row, code))
+                if why is not None:
+                    safe[code, why] += 1
         tally.count(row["property_id"], asked if isinstance(asked, str) else None)
     return (
         pa.Table.from_pylist(good, schema=questions(languages).schema),
         pa.Table.from_pylist(bad, schema=REJECTS.schema),
         tally,
+        safe,
     )
 
 
 def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) -> Report:
     """Writes `questions`, `question_labels` (the labels of their ends, also those that a model gave) and `rejects`."""
     if context.config.questions.source == "model":
-        from polyfact_dataset.questions.online_runner import write
+        from polyfact_dataset.questions.model_questions import write
 
         return write(context, sampled_subjects)
     return _write_templates(context)
@@ -107,18 +132,19 @@ def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) 
 def _write_templates(context: Context) -> Report:
     """Questions of all candidates that are labelled in all languages."""
     languages = context.config.languages
-    table, tally = questions(languages), Tally()
+    table, tally, safe = questions(languages), Tally(), Counter[tuple[str, str]]()
     with connect(context.folder) as connection:
         with (
             table_writer(context.target("questions"), table.schema) as keep,
             table_writer(context.target("rejects"), REJECTS.schema) as reject,
         ):
-            columns = f"c.*, s.types AS subject_types, {both_ends(languages)}, {disambiguation(languages)}"
+            columns = f"c.*, {SUBJECT}, {both_ends(languages)}, {disambiguation(languages)}"
             rows = stream(connection, f"SELECT {columns} {FACTS} ORDER BY c.property_id, c.priority", inputs(context))
-            for good, bad, counts in context.workers.map(ask_batch, rows, languages):
+            for good, bad, counts, reasons in context.workers.map(ask_batch, rows, languages):
                 keep(good)
                 reject(bad)
                 tally.add(counts)
+                safe.update(reasons)
         ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
         write_query(
             connection,
@@ -127,4 +153,5 @@ def _write_templates(context: Context) -> Report:
             context.target("question_labels"),
             {"labels": inputs(context)["labels"], "questions": str(context.target("questions"))},
         )
-    return Report({"questions": sum(tally.kept.values())}, tally)
+    by_language = {code: {why: n for (own, why), n in sorted(safe.items()) if own == code} for code in languages}
+    return Report({"questions": sum(tally.kept.values()), "safe_wordings": by_language}, tally)

@@ -6,12 +6,13 @@ What depends on the distractors (four distinct options, none in the question) is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, stream
@@ -37,17 +38,24 @@ def settings(config: Config) -> dict[str, object]:
 
 
 def fault(
-    question: str, subject: str, gold: str, code: str, people: str | None = None, names: Collection[str] = ()
+    question: str,
+    subject: str,
+    gold: str,
+    code: str,
+    people: str | None = None,
+    names: Collection[str] = (),
+    written: Iterable[str] = (),
 ) -> str | None:
     """The reason why one language's question is unsound, or None. Texts are as shown to the reader.
 
-    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold.
+    `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold, `written` forms
+    of the subject's name that may take its place ("das Vereinigte Königreich").
     """
     rule = language(code).mention_rule
     asked, named, answer = normalise(question), normalise(subject), normalise(gold)
     if not asked:
         return "empty_question"
-    if named not in asked:
+    if named not in asked and not any(normalise(form) in asked for form in written):
         return "subject_not_named"
     if named == answer:
         return "subject_is_gold"
@@ -98,13 +106,16 @@ def mark_ambiguous(
 
 
 def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
-    """The reason code of the first language in which the fact is unsound, or None."""
+    """The reason code: a known error, or the first language in which the fact is unsound; None for neither."""
+    if row["erratum"]:
+        return "erratum"
     if row["ambiguous"] is not None:
         return str(row["ambiguous"])
     people = all_relations()[row["property_id"]].people
     for code in languages:
         ends = row[f"subject:{code}"], row[f"object:{code}"]
-        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or ())
+        written = forms(code).written(row["subject_id"], ends[0])
+        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or (), written)
         if reason is not None:
             return f"{reason}:{code}"
     return None
@@ -138,7 +149,8 @@ def run(context: Context) -> Report:
         mark_ambiguous(connection, str(context.path("questions")), str(context.path("question_labels")), languages)
         names = ", ".join(f'n."{code}" AS "names:{code}"' for code in languages)
         query = f"""
-            SELECT q.*, a.reason AS ambiguous, {both_ends(languages)}, {names}
+            SELECT q.*, a.reason AS ambiguous, list_contains($errata, q.fact_id) AS erratum,
+                {both_ends(languages)}, {names}
             FROM read_parquet($questions) q
             JOIN read_parquet($labels) s ON s.entity_id = q.subject_id
             JOIN read_parquet($labels) o ON o.entity_id = q.object_id
@@ -150,6 +162,7 @@ def run(context: Context) -> Report:
             "questions": str(context.path("questions")),
             "labels": str(context.path("question_labels")),
             "answer_aliases": str(context.path("answer_aliases")),
+            "errata": sorted(context.errata),
         }
         rows = stream(connection, query, parameters)
         for good, bad, counts in context.workers.map(judge_batch, rows, languages):

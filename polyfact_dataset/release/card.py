@@ -1,12 +1,11 @@
-"""The dataset card, the datasheet and the licence: templates of `dataset_card`, filled from a release.
+"""Renders the dataset card, the datasheet and the licence from the templates of `dataset_card`.
 
-No number is typed, and a number that the release lacks is an error: undefined and null values stop the rendering.
+Every number comes from the release. An undefined or null value stops the rendering.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -16,18 +15,18 @@ import pyarrow as pa
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.build import load_config
-from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, STAGES, TIER, VALIDATE
+from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, TIER, VALIDATE
+from polyfact_dataset.release import card_tables
+from polyfact_dataset.release.errata import present, report_url
 from polyfact_dataset.release.metadata import block
+from polyfact_dataset.release.query import file_list
 from polyfact_dataset.release.reader import Release, config_files
-from polyfact_dataset.release.stats import file_list
 from polyfact_dataset.schema import (
     _ITEM,
     FLAT_ROWS,
-    LABELS,
     OPEN_ITEM,
     OPTIONS,
     SPLITS,
@@ -36,7 +35,8 @@ from polyfact_dataset.schema import (
     parallel_rows,
 )
 
-_EXAMPLE_LANGUAGES = ("en", "sw", "bn", "ja", "ar", "ru")
+# The language of the card's examples of code, if the release has it.
+_CODE_LANGUAGES = ("sw", "bn", "de")
 _LICENCES = {
     "cc0-1.0": ("CC0 1.0", "CC0-1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),
     "cc-by-4.0": ("CC BY 4.0", "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"),
@@ -77,11 +77,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def percent(value: float) -> str:
-    """A share as a reader writes it."""
-    return f"{100 * value:.1f} %"
-
-
 def _required(value: Any) -> Any:
     """The value itself. Raises `UndefinedError` when there is none."""
     if value is None:
@@ -101,10 +96,11 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=lambda value: f"{_required(value):,}",
-        percent=percent,
+        percent=card_tables.percent,
         escape=markdown,
         code=_code,
         cell=_cell,
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
         of=lambda key, counts: counts.get(key, 0),
     )
     return environment
@@ -121,7 +117,7 @@ def render(name: str, values: Mapping[str, Any]) -> str:
 
 # -------------------------------------------------------------------- values
 def _example(release: Release) -> dict[str, Any]:
-    """The clean test item of the most widely known subject, in several languages."""
+    """The clean test item of the most popular subject, in all languages."""
     config = "clean" if "clean" in release.manifest["configs"] else "parallel"
     splits = config_files(release.folder, config, release.manifest)
     paths = next(splits[split] for split in ("test", "validation", "train") if split in splits)
@@ -129,7 +125,7 @@ def _example(release: Release) -> dict[str, Any]:
         query = f"SELECT * FROM read_parquet({file_list(paths)}) ORDER BY popularity DESC, fact_id LIMIT 1"
         (row,) = connection.sql(query).to_arrow_table().to_pylist()
     shown = []
-    for code in (code for code in _EXAMPLE_LANGUAGES if code in release.languages):
+    for code in release.languages:
         item = row["translations"][code]
         options = [markdown(item[name]) for name in OPTIONS]
         options[item["answer_index"]] = f"**{options[item['answer_index']]}**"
@@ -151,13 +147,14 @@ def _tables(release: Release) -> list[dict[str, Any]]:
     """The schema, from the records: shared columns, and those of an item."""
     shared = parallel_rows(release.languages).columns
     judged = {"doc": "A row of `verification` is an item that was judged:", "columns": _columns(VERIFICATION.columns)}
-    own = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *_ITEM)}]
+    flat = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *_ITEM)}]
     return [
         {"doc": "A row of `parallel` and `clean` is a fact:", "columns": _columns(shared)},
         {
-            "doc": "Each language in `translations` holds an item. The rows of a language's config have the shared "
-            "columns above, and at top level `language` and the same item:",
-            "columns": _columns([*own, *_ITEM]),
+            "doc": "Each language in `translations` holds an item. The rows of `clean_items` and of the languages' "
+            "configs have these columns at top level, the shared columns above, and `language`, `language_script` and "
+            "`split`:",
+            "columns": _columns([*flat, *_ITEM]),
         },
         {
             "doc": "The rows of `open` have the shared columns, and in `translations`, for each language, what scoring "
@@ -166,136 +163,6 @@ def _tables(release: Release) -> list[dict[str, Any]]:
         },
         *([judged] if VERIFICATION.name in release.manifest["configs"] else []),
     ]
-
-
-def _reasons(tally: Mapping[str, Mapping[str, Any]]) -> str:
-    """Rejected facts by reason code, over all relations and languages, the commonest first."""
-    reasons: Counter[str] = Counter()
-    for entry in tally.values():
-        for reason, number in entry["rejected"].items():
-            reasons[reason.partition(":")[0]] += number
-    return ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
-
-
-def _funnel(stages: Mapping[str, Any], statements: int) -> list[dict[str, Any]]:
-    """Every stage that decides about facts, in their order: how many it kept, and why it dropped the rest."""
-    rows = [{"stage": "statements read", "kept": statements, "rejected": ""}]
-    for name in (stage.name for stage in STAGES if stages.get(stage.name, {}).get("tally")):
-        tally = stages[name]["tally"]
-        rows.append({"stage": name, "kept": sum(e["kept"] for e in tally.values()), "rejected": _reasons(tally)})
-    return rows
-
-
-def _ambiguity(key: str, evidence: Mapping[str, Any], least: int) -> tuple[str, str, str]:
-    """A relation's ambiguity as the tiers follow it, the items judged, and where: here, or for the paper."""
-    known, value = all_relations().get(key), evidence["ambiguity"]
-    if evidence["judged"] >= least:
-        return percent(value), f"{evidence['judged']:,}", "this version"
-    if value is None or known is None:
-        return "–", "–", "–"
-    return f"{100 * value:.0f} %", f"{known.judged:,}", "the paper"
-
-
-def _relations(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Facts per relation, with the judged ambiguity."""
-    rows = []
-    evidence = manifest["stages"][TIER.name]["counts"]["relations"]
-    least = manifest["build"]["config"]["tiers"]["min_judged_items"]
-    for key, entry in statistics["relations"].items():
-        ambiguity, judged, where = _ambiguity(key, evidence[key], least)
-        rows.append(
-            {
-                "id": key,
-                "label": entry["label"],
-                "facts": sum(entry["splits"].values()),
-                "answers": entry["answers"],
-                "splits": [entry["splits"][split] for split in SPLITS],
-                "tiers": ", ".join(tier for tier, number in entry["tiers"].items() if number),
-                "ambiguity": ambiguity,
-                "judged": judged,
-                "where": where,
-            }
-        )
-    return rows
-
-
-def _shortcuts(audit: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
-    """The audit's rules on a split (or `all`), over all languages together."""
-    tables = [table for entry in audit["audits"] if entry["name"] == "shortcuts" for table in entry["tables"]]
-    found = []
-    for table in (table for table in tables if "what it takes" in table["columns"]):
-        for row in (dict(zip(table["columns"], cells)) for cells in table["rows"]):
-            if row["split"] == split:
-                keys = {"accuracy": "accuracy", "expected": "expected", "error": "standard_error"}
-                found.append({"what": row["what it takes"], **{key: row[name] for key, name in keys.items()}})
-    if not found:
-        raise DataError(f"the audit has no shortcut rules for split {split}; run `polyfact audit` again")
-    return found
-
-
-def _attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """The kinds of provenance that occur, the commonest first; and per language shares and counts."""
-    own = {code: entry["answer_provenance"] for code, entry in statistics["languages"].items()}
-    total: Counter[str] = Counter()
-    for counts in own.values():
-        total.update(counts)
-    kinds = [kind for kind, _ in sorted(total.items(), key=lambda entry: (-entry[1], entry[0]))]
-    attested = release.manifest["stages"][TIER.name]["counts"]["attested"]
-    rows = [
-        {
-            "name": f"{language(code).name} (`{code}`)",
-            **{key: number / statistics["facts"] for key, number in attested[code].items()},
-            "provenance": [counts.get(kind, 0) for kind in kinds],
-        }
-        for code, counts in own.items()
-    ]
-    return kinds, rows
-
-
-def _verification(counts: Mapping[str, int]) -> str:
-    """What is known of judged facts, in a sentence."""
-    judged = {kind: number for kind, number in counts.items() if kind != "unverified"}
-    if not judged:
-        return "No item of this version was judged one by one."
-    said = ", ".join(f"{number:,} {kind}" for kind, number in judged.items())
-    return f"Of the facts judged one by one, {said}; {counts.get('unverified', 0):,} were not judged."
-
-
-def _rate(entry: Mapping[str, Any]) -> dict[str, str]:
-    """A share of items with its interval, as a reader writes them."""
-    if not entry["items"]:
-        return {"items": "0", "share": "–", "interval": "–"}
-    interval = f"{percent(entry['low']).removesuffix(' %')} to {percent(entry['high'])}"
-    return {"items": f"{entry['items']:,}", "share": percent(entry["share"]), "interval": interval}
-
-
-def _judged(counts: Mapping[str, Any] | None, languages: Sequence[str]) -> dict[str, Any]:
-    """The tables of what was judged: labels by language, and the agreement of judge and reviewers; {} for nothing."""
-    if not counts or not counts["items"]:
-        return {}
-    order = [*languages, "all"]
-    rates = [
-        {"name": name, "labels": [own["labels"][label] for label in LABELS], **_rate(own["doubtful"])}
-        for name, own in ((name, counts["by_language"][name]) for name in order)
-    ]
-    pairs = {name: counts["agreement"][name] for name in order if name in counts["agreement"]} | counts["people"]
-    agreed = [
-        {
-            "name": name,
-            **_rate(own["exact"]),
-            "kappa": "undefined" if own["kappa"] is None else f"{own['kappa']:.3f}",
-        }
-        for name, own in pairs.items()
-    ]
-    return {**counts, "rates": rates, "agreed": agreed}
-
-
-def _sources(statistics: Mapping[str, Any]) -> str:
-    """Where the questions are from, in words."""
-    kinds = sorted({kind for own in statistics["languages"].values() for kind in own["question_source"]})
-    templates = "from one template per relation, language and kind of subject"
-    model = "by the model `{}`, which saw subject, relation and answer, but no other option"
-    return " and ".join(templates if k == "template" else model.format(k.partition(":")[2]) for k in kinds)
 
 
 def _named_in(config: Mapping[str, Any]) -> str:
@@ -313,18 +180,43 @@ def _bibtex(cited: Mapping[str, Any]) -> str:
     )
 
 
+def _made_from(about: Mapping[str, Any]) -> str:
+    """What the release was made from, to follow `made from`."""
+    if about.get("source") == "sample":
+        return "the bundled sample, not a Wikidata dump"
+    day = about["dump_date"]
+    return f"the Wikidata dump of {day}" if day else "a Wikidata dump of unstated date"
+
+
 def _listed(counts: Mapping[str, int], order: Sequence[str]) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in order)
+
+
+def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the card's first part: example, configs, results and how to report an error."""
+    about, measured = release.about, "test" if statistics["splits"]["test"] else "all"
+    return {
+        "sample": about.get("source") == "sample",
+        "made_from": _made_from(about),
+        "code": about["release"].get("code", ""),
+        "code_language": next((c for c in (*_CODE_LANGUAGES, *release.languages) if c in release.languages), "en"),
+        "config_rows": card_tables.config_rows(release),
+        "errata": present(release.folder, release.errata),
+        "example": _example(release),
+        "report_url": report_url(about["release"]["repository"]),
+        "results": card_tables.results(release.folder),
+        "floors": card_tables.floors(release.audit, measured),
+        "floor_split": "the test split" if measured == "test" else "all splits",
+    }
 
 
 def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """All that the templates name. Raises `DataError` when the release lacks a number."""
     manifest, about = release.manifest, release.about
     config, stages = manifest["build"]["config"], manifest["stages"]
-    measured = "test" if statistics["splits"]["test"] else "all"
     limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
     try:
-        provenances, attestation = _attestation(release, statistics)
+        provenances, attestation = card_tables.attestation(release, statistics)
         counts = {
             "statements": stages[EXTRACT.name]["counts"]["statements"],
             "candidates": stages[CANDIDATES.name]["counts"]["candidates"],
@@ -333,20 +225,20 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         }
     except KeyError as error:
         raise DataError(f"{release.folder / 'manifest.json'} lacks {error}, which the card states") from error
-    found = {
+    named = {
+        **_first_screen(release, statistics),
         "about": about,
         "audit": release.audit,
         "attestation": attestation,
+        "arxiv": citation()["arxiv"],
         "bibtex": _bibtex(citation()),
         "changes": release.changes.partition("\n")[2].strip().replace("\n## ", "\n### ").replace("## ", "### ", 1),
         "citation": citation(),
         "config": config,
         "contact": contact(release),
         "counts": counts,
-        "dump_date": about["dump_date"] or "unstated date",
-        "example": _example(release),
-        "funnel": _funnel(stages, counts["statements"]),
-        "judged": _judged(stages[TIER.name]["counts"]["verification"], release.languages),
+        "funnel": card_tables.funnel(stages, counts["statements"]),
+        "judged": card_tables.judged(stages[TIER.name]["counts"]["verification"], release.languages),
         "languages": release.languages,
         "least_judged": config["tiers"]["min_judged_items"],
         "licences": licences(release),
@@ -354,12 +246,10 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "max_ambiguity": limit,
         "named_in": _named_in(config),
         "provenances": provenances,
-        "question_sources": _sources(statistics),
-        "relation_rows": _relations(statistics, manifest),
+        "question_sources": card_tables.question_sources(statistics),
+        "relation_rows": card_tables.relations(statistics, manifest),
         "relations": statistics["relations"],
         "repository": about["release"]["repository"],
-        "shortcuts": _shortcuts(release.audit, measured),
-        "shortcut_split": "the test split" if measured == "test" else "all splits",
         "sizes": manifest["sizes"],
         "split_sizes": _listed(statistics["splits"], SPLITS),
         "splits": SPLITS,
@@ -367,12 +257,12 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "tables": _tables(release),
         "templates": any("template" in own["question_source"] for own in statistics["languages"].values()),
         "tiers": {tier: meaning.format(limit=limit) for tier, meaning in _TIERS.items()},
-        "verification": _verification(statistics["verification"]),
+        "verification": card_tables.verification(statistics["verification"]),
     }
-    return {**found, "statements": tomllib.loads(render("statements.toml.j2", found))}
+    return {**named, "statements": tomllib.loads(render("statements.toml.j2", named))}
 
 
 def card(release: Release, named: Mapping[str, Any]) -> str:
     """The whole card: YAML block and text."""
-    yaml = block(release, [entry["id"] for entry in licences(release)])
+    yaml = block(release, [entry["id"] for entry in licences(release)], citation()["arxiv"])
     return f"---\n{yaml}\n---\n\n{render('card.md.j2', named)}"

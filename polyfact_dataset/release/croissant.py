@@ -1,12 +1,13 @@
-"""Croissant metadata of a release, with the responsible-AI fields: files, record sets, and what a user should know.
+"""Croissant 1.1 metadata of a release, with the responsible-AI fields.
 
-Made with the reference library, which refuses what is not valid. A file set per config, and a record set with its
-columns; the columns come from the files' schemas and their meaning from the records.
+Made with the reference library, which validates it. Each config has a file set and a record set with its columns and
+the split of each row; columns come from the files' schemas and their meaning from the table schemas.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.release.reader import Release
-from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, VERIFICATION, Column, parallel_rows
+from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, SPLITS, VERIFICATION, Column, parallel_rows
 
 
 def _docs(columns: Iterable[Column]) -> dict[str, str]:
@@ -51,8 +52,48 @@ class _Fields:
         )
 
 
+def data_digest(files: Mapping[str, str]) -> str:
+    """SHA-256 of the data files, as anybody can compute it: of the lines of `sha256sum`, in the order of the paths."""
+    lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(files.items()))
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
+
+
+def _splits() -> Any:
+    """The record set that names the splits."""
+    import mlcroissant as mlc
+
+    name = mlc.Field(id="splits/name", name="splits/name", description="The split.", data_types=[mlc.DataType.TEXT])
+    return mlc.RecordSet(
+        id="splits",
+        name="splits",
+        description="The splits. A subject is in one split only.",
+        key=["splits/name"],
+        data_types=[mlc.DataType.SPLIT],
+        fields=[name],
+        data=[{"splits/name": split} for split in SPLITS],
+    )
+
+
+def _split_field(config: str, files: str) -> Any:
+    """The split of a row, from the name of its file."""
+    import mlcroissant as mlc
+
+    return mlc.Field(
+        id=f"{config}/split",
+        name=f"{config}/split",
+        description="The split of the row.",
+        data_types=[mlc.DataType.TEXT],
+        references=mlc.Source(field="splits/name"),
+        source=mlc.Source(
+            file_set=files,
+            extract=mlc.Extract(file_property=mlc.FileProperty.fullpath),
+            transforms=[mlc.Transform(regex=f"(?:.*/)?({'|'.join(SPLITS)})(?:-[^/]*)?(?:\\.parquet)?$")],
+        ),
+    )
+
+
 def _resources(release: Release, url: str) -> tuple[list[Any], list[Any]]:
-    """The repository with a file set per config, and a record set per config."""
+    """The repository with a file set per config, and the record sets."""
     import mlcroissant as mlc
 
     docs = _docs((*VERIFICATION.columns, *OPEN_ITEM, *parallel_rows(release.languages).columns, *FLAT_ROWS.columns))
@@ -60,13 +101,14 @@ def _resources(release: Release, url: str) -> tuple[list[Any], list[Any]]:
         mlc.FileObject(
             id="repository",
             name="repository",
-            description="The repository on the Hugging Face Hub, at the tag of this version.",
+            description="The repository on the Hugging Face Hub at the tag of this version. Its SHA-256 is that of its "
+            "data: find data -name '*.parquet' | LC_ALL=C sort | xargs sha256sum | sha256sum",
             content_url=f"{url}/tree/v{release.about['version']}",
             encoding_formats=["git+https"],
-            sha256=release.about["content"],
+            sha256=data_digest(release.manifest["files"]),
         )
     ]
-    records = []
+    records = [_splits()]
     for config, splits in release.manifest["configs"].items():
         distribution.append(
             mlc.FileSet(
@@ -84,7 +126,10 @@ def _resources(release: Release, url: str) -> tuple[list[Any], list[Any]]:
                 id=config,
                 name=config,
                 description=f"Config {config}: {release.rows(config):,} rows.",
-                fields=[fields.of(column) for column in release.schema(config)],
+                fields=[
+                    _split_field(config, f"{config}-files"),
+                    *(fields.of(column) for column in release.schema(config) if column.name != "split"),
+                ],
             )
         )
     return distribution, records
@@ -105,7 +150,7 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
     try:
         metadata = mlc.Metadata(
             name="PolyFact",
-            description=" ".join(statements["use_cases"].split()),
+            description=_plain(f"Made from {named['made_from']}. {statements['use_cases']}"),
             url=url,
             version=about["version"],
             date_published=datetime.datetime.fromisoformat(day) if day else None,
@@ -114,13 +159,25 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
             creators=authors,
             in_language=release.languages,
             keywords=["wikidata", "factual recall", "multilingual", "multiple choice"],
-            conforms_to=["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"],
+            conforms_to=["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
             distribution=distribution,
             record_sets=records,
             data_collection=_plain(statements["collection"]),
             data_collection_type=["Secondary data analysis", "Software collection"],
+            data_collection_missing_data=_plain(statements["missing"]),
+            data_collection_raw_data=_plain(statements["raw_data"]),
+            data_collection_timeframe=[datetime.datetime.fromisoformat(about["dump_date"])]
+            if about["dump_date"]
+            else [],
+            data_imputation_protocol=_plain(statements["imputation"]),
+            data_manipulation_protocol=_plain(statements["manipulation"]),
             data_preprocessing_protocol=[_plain(statements["preprocessing"])],
             data_annotation_protocol=[_plain(statements["annotation"])],
+            data_annotation_platform=[_plain(statements["annotation_platform"])],
+            data_annotation_analysis=[_plain(statements["annotation_analysis"])],
+            annotations_per_item=_plain(statements["annotations_per_item"]),
+            annotator_demographics=[_plain(statements["annotators"])],
+            machine_annotation_tools=[_plain(statements["machine_tools"])],
             data_biases=[_plain(text) for text in statements["biases"]],
             data_limitations=[_plain(text) for text in statements["limits"]],
             data_use_cases=[_plain(statements["use_cases"])],
@@ -128,7 +185,11 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
             personal_sensitive_information=[_plain(statements["personal"])],
             data_release_maintenance_plan=_plain(statements["maintenance"]),
         )
-        return json.dumps(metadata.to_json(), ensure_ascii=False, indent=1) + "\n"
+        content = metadata.to_json()
+        # The library misspells this field of the vocabulary.
+        if misspelt := content.pop("rai:dataDataManipulationProtocol", None):
+            content["rai:dataManipulationProtocol"] = misspelt
+        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     except mlc.ValidationError as error:
         raise DataError(f"the Croissant metadata of {release.folder} is not valid: {error}") from error
 

@@ -1,6 +1,6 @@
-"""What changed between two releases, and what that makes the new version: major, minor or patch.
+"""Compares two releases and derives the new version: major, minor or patch.
 
-Rows are compared by fact id and language, never by file or position: a release that is laid out anew has not changed.
+Rows are compared by fact id and language, not by file or position: rows in other files are no change of content.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from packaging.version import InvalidVersion, Version
 
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import readable
-from polyfact_dataset.release.reader import config_files, read_manifest
-from polyfact_dataset.release.stats import file_list
+from polyfact_dataset.release.query import file_list, select_rows
+from polyfact_dataset.release.reader import config_files, read_errata, read_manifest
 from polyfact_dataset.schema import OPTIONS
 
-UNKNOWN = "reason not at hand"
+UNKNOWN = "reason not known"
 _HELD_OUT = ("validation", "test")
 _EXAMPLES = 20
 # Columns of an item that have a heading of their own in a change log.
@@ -32,11 +33,11 @@ _ITEM_KINDS = ("question", "option_ids", "answer_index", "answer_text", *OPTIONS
 class Diff:
     """Everything that differs between two releases.
 
-    `added` maps fact ids to why the earlier build did not have them, `removed` to why the new one does not, as far as
-    the build folders tell. `questions`, `options` (other
-    entities), `orders` (the same entities in another order) and `labels` (the same order, other texts) count facts per
-    language; `values` counts facts per other column. `tiers` and `splits` count moves. `leaked` lists facts in train
-    whose subject was held out. `examples` shows up to 20 changes of each kind.
+    `added` maps fact ids to the reason why the earlier build did not have them, `removed` to the reason why the new
+    one does not, if the build folders are available. `questions`, `options` (other entities), `orders` (the same
+    entities in another order) and `labels` (the same order, other texts) count facts per language; `values` counts
+    facts per other column. `tiers` and `splits` count moves. `leaked` lists facts in train whose subject was held out.
+    `examples` shows up to 20 changes of each kind.
     """
 
     added: dict[str, str] = field(default_factory=dict)
@@ -53,16 +54,21 @@ class Diff:
     languages: dict[str, str] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    # Fact -> its labels in English, of the facts that are shown.
+    names: dict[str, str] = field(default_factory=dict, compare=False)
     content_changed: bool = False
+    facts_before: int = 0
 
     @property
     def level(self) -> str:
         """`major`: a user's code or comparison breaks: a column, language or config is gone or of another type, a fact
-        moved between splits. `minor`: facts, options, their order or tiers change, or something is added. `patch`:
-        wordings, labels and other values. `none`: the same content to the byte.
+        moved between splits, or most facts are gone. `minor`: facts, options, their order or tiers change, or something
+        is added. `patch`: wordings, labels and other values. `none`: the same content to the byte.
         """
         schema = [*self.columns.values(), *self.languages.values(), *self.configs.values()]
         if any(not change.startswith("added") for change in schema) or self.leaked or self.splits:
+            return "major"
+        if 2 * len(self.removed) > self.facts_before > 0:
             return "major"
         if self.added or self.removed or self.options or self.orders or self.tiers or schema:
             return "minor"
@@ -74,14 +80,14 @@ class Diff:
 
 
 def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    found = {name: "removed" for name in old if name not in new}
-    found |= {name: "added" for name in new if name not in old}
-    found |= {name: f"type {old[name]} -> {new[name]}" for name in old if name in new and old[name] != new[name]}
-    return dict(sorted(found.items()))
+    changes = {name: "removed" for name in old if name not in new}
+    changes |= {name: "added" for name in new if name not in old}
+    changes |= {name: f"type {old[name]} -> {new[name]}" for name in old if name in new and old[name] != new[name]}
+    return dict(sorted(changes.items()))
 
 
 class _Side:
-    """One of the two releases: its manifest, its parallel files, its build folder where that is at hand."""
+    """One of the two releases: its manifest, its parallel files, its build folder if it is available."""
 
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
@@ -89,6 +95,7 @@ class _Side:
         with readable(folder):
             self.schema: pa.Schema = pq.read_schema(next(iter(self.files.values()))[0])
         self.stages = folder.resolve().parent / "stages"
+        self.errata = read_errata(folder)
 
     @property
     def languages(self) -> list[str]:
@@ -97,15 +104,12 @@ class _Side:
     @property
     def types(self) -> dict[str, str]:
         """Column -> type; columns of the items are named `translations.*.<name>`."""
-        found = {item.name: str(item.type) for item in self.schema if item.name != "translations"}
+        shared = {item.name: str(item.type) for item in self.schema if item.name != "translations"}
         item = self.schema.field("translations").type.field(0).type
-        return {**found, **{f"translations.*.{part.name}": str(part.type) for part in item}}
+        return {**shared, **{f"translations.*.{part.name}": str(part.type) for part in item}}
 
     def view(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        parts = " UNION ALL BY NAME ".join(
-            f"SELECT *, '{split}' AS split FROM read_parquet({file_list(paths)})" for split, paths in self.files.items()
-        )
-        connection.execute(f"CREATE TEMP VIEW {name} AS {parts}")
+        connection.execute(f"CREATE TEMP VIEW {name} AS {select_rows(self.files)}")
 
     def why_absent(self, facts: Sequence[str]) -> dict[str, str]:
         """Why this build does not have the facts: its reason for rejection, or that its dump does not state them."""
@@ -156,8 +160,17 @@ def _membership(connection: duckdb.DuckDBPyConnection, diff: Diff, before: _Side
     added = [row[0] for row in connection.execute(query.format("new", "old")).fetchall()]
     removed = [row[0] for row in connection.execute(query.format("old", "new")).fetchall()]
     earlier, now = before.why_absent(added), after.why_absent(removed)
+    (diff.facts_before,) = connection.execute("SELECT count(*) FROM old").fetchone() or (0,)
     diff.added = {fact: earlier.get(fact, UNKNOWN) for fact in added}
-    diff.removed = {fact: now.get(fact, UNKNOWN) for fact in removed}
+    for side, facts in (("old", removed), ("new", added)):
+        shown = connection.execute(
+            f"SELECT fact_id, subject || ' – ' || relation || ' – ' || object FROM {side} "
+            "WHERE list_contains($facts, fact_id)",
+            {"facts": facts[:_EXAMPLES]},
+        )
+        diff.names |= dict(shown.fetchall())
+    wrong = {row["fact_id"]: f"erratum: {row['reason']}" for row in (*before.errata, *after.errata)}
+    diff.removed = {fact: wrong.get(fact) or now.get(fact, UNKNOWN) for fact in removed}
 
 
 def _moves(connection: duckdb.DuckDBPyConnection, diff: Diff) -> None:
@@ -195,16 +208,18 @@ def _items(connection: duckdb.DuckDBPyConnection, diff: Diff, code: str, parts: 
         "labels": f"{was}.option_ids = {now}.option_ids AND ({texts})",
     }
     for name, condition in tests.items():
-        shown = "question" if name == "questions" else "answer_text" if name == "labels" else "option_ids"
+        texts_of = {"questions": "{}.question", "labels": "{}.answer_text"}
+        options = "concat_ws(' · ', " + ", ".join("{0}." + option for option in OPTIONS) + ")"
+        shown = texts_of.get(name, options)
         query = f"FROM old o JOIN new n USING (fact_id) WHERE {condition}"
         (number,) = connection.execute(f"SELECT count(*) {query}").fetchone() or (0,)
         examples = diff.examples.setdefault(name, [])
         if number:
             getattr(diff, name)[code] = number
-            found = connection.execute(
-                f"SELECT fact_id, {was}.{shown}, {now}.{shown} {query} ORDER BY fact_id LIMIT {_EXAMPLES}"
+            rows = connection.execute(
+                f"SELECT fact_id, {shown.format(was)}, {shown.format(now)} {query} ORDER BY fact_id LIMIT {_EXAMPLES}"
             ).fetchall()
-            examples += [f"{fact} {code}: {a} -> {b}" for fact, a, b in found][: _EXAMPLES - len(examples)]
+            examples += [f"{fact} {code}: {a} -> {b}" for fact, a, b in rows][: _EXAMPLES - len(examples)]
         if not examples:
             del diff.examples[name]
     others = [name for name in parts if name not in _ITEM_KINDS]
@@ -212,27 +227,29 @@ def _items(connection: duckdb.DuckDBPyConnection, diff: Diff, code: str, parts: 
 
 
 def next_version(version: str, level: str) -> str:
-    """The semantic version that follows. Raises `DataError` when `version` is not MAJOR.MINOR.PATCH."""
-    major, minor, patch = parts(version)
+    """The semantic version that follows a change of `level`. Raises `DataError` if `version` is not semantic."""
+    now = semantic(version)
     return {
-        "major": f"{major + 1}.0.0",
-        "minor": f"{major}.{minor + 1}.0",
-        "patch": f"{major}.{minor}.{patch + 1}",
+        "major": f"{now.major + 1}.0.0",
+        "minor": f"{now.major}.{now.minor + 1}.0",
+        "patch": f"{now.major}.{now.minor}.{now.micro + 1}",
         "none": version,
     }[level]
 
 
-def parts(version: str) -> tuple[int, int, int]:
-    """The numbers of a semantic version. Raises `DataError` when it is not MAJOR.MINOR.PATCH."""
+def semantic(version: str) -> Version:
+    """A version that can be compared. Raises `DataError` when it is not MAJOR.MINOR.PATCH."""
     try:
-        major, minor, patch = (int(part) for part in version.split("."))
-    except ValueError as error:
+        parsed = Version(version)
+    except InvalidVersion as error:
         raise DataError(f"version {version!r} is not MAJOR.MINOR.PATCH") from error
-    return major, minor, patch
+    if str(parsed) != version or parsed.release != (parsed.major, parsed.minor, parsed.micro):
+        raise DataError(f"version {version!r} is not MAJOR.MINOR.PATCH")
+    return parsed
 
 
 def _counted(reasons: Mapping[str, str], where: str) -> str:
-    """Facts by reason, the commonest first; nothing where no reason is at hand."""
+    """Facts by reason, the commonest first; empty where no reason is known."""
     counts = Counter(reason.partition(":")[0] for reason in reasons.values())
     if set(counts) <= {UNKNOWN}:
         return ""
@@ -268,7 +285,7 @@ def changelog(diff: Diff) -> list[str]:
         "Splits moved": _listed(diff.splits),
         "Other columns, facts with a new value": _listed({f"`{name}`": n for name, n in diff.values.items()}),
     }
-    lines += [f"- {title}: {said}." for title, said in counted.items() if said]
+    lines += [f"- {title}: {counts}." for title, counts in counted.items() if counts]
     for title, changes in (("Columns", diff.columns), ("Languages", diff.languages), ("Configs", diff.configs)):
         if changes:
             lines.append(f"- {title}: " + ", ".join(f"`{name}` {change}" for name, change in changes.items()) + ".")
@@ -280,7 +297,7 @@ def changelog(diff: Diff) -> list[str]:
 
 
 def require_no_leak(diff: Diff) -> None:
-    """Raises `DataError` when a subject that was held out stands in train."""
+    """Raises `DataError` when a held-out subject is in train."""
     if diff.leaked:
         shown = ", ".join(diff.leaked[:3])
         raise DataError(

@@ -1,6 +1,7 @@
-"""Stage `card`: all that a release says about its data, and the check that it is still true.
+"""Stage `card`: renders the documents of a release, and checks that they match its data.
 
-Everything is a function of what stands in the release: manifest, audit, change log, `release.json`, and the rows.
+Every document is a function of files in the release: manifest, audit, change log, `release.json`, errata, leaderboard
+and the rows.
 """
 
 from __future__ import annotations
@@ -20,14 +21,31 @@ from polyfact_dataset.common.files import atomic, write_json, write_text
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
-from polyfact_dataset.release import card, figures
+from polyfact_dataset.release import card, errata, figures, leaderboard
 from polyfact_dataset.release.croissant import croissant
-from polyfact_dataset.release.reader import Release, check_content, read_audit, read_manifest, read_release
+from polyfact_dataset.release.explorer import page as explorer
+from polyfact_dataset.release.reader import (
+    ERRATA_FILE,
+    Release,
+    check_content,
+    default_config,
+    read_audit,
+    read_errata,
+    read_manifest,
+    read_release,
+)
 from polyfact_dataset.release.stats import statistics
-from polyfact_dataset.release.versions import about, version_and_changes
+from polyfact_dataset.release.versions import about, documents_patch, version_and_changes
 
-# What is written beside the documents that are rendered.
-_WRITTEN = ("manifest.json", "splits.parquet", "release.json", "CHANGELOG.md")
+# Files of a release that are not rendered.
+_WRITTEN = (
+    "manifest.json",
+    "splits.parquet",
+    "release.json",
+    "CHANGELOG.md",
+    ERRATA_FILE,
+    leaderboard.FILE,
+)
 SCRIPT = "loading_script/PolyFact.py"
 
 
@@ -38,7 +56,7 @@ def settings(config: Config) -> dict[str, object]:
 
 def citation_file(release: Release) -> str:
     """`CITATION.cff` (format 1.2.0)."""
-    cited, own = card.citation(), release.about["release"]
+    cited, about_release = card.citation(), release.about["release"]
     keys = {"given": "given-names", "particle": "name-particle", "family": "family-names"}
     people = [{keys[key]: person[key] for key in keys if key in person} for person in cited["authors"]]
     content = {
@@ -48,9 +66,9 @@ def citation_file(release: Release) -> str:
         "title": "PolyFact",
         "abstract": cited["abstract"],
         "version": release.about["version"],
-        **({"date-released": own["published"]} if own["published"] else {}),
+        **({"date-released": about_release["published"]} if about_release["published"] else {}),
         "license": list(dict.fromkeys(entry["spdx"] for entry in card.licences(release))),
-        "url": f"https://huggingface.co/datasets/{own['repository']}",
+        "url": f"https://huggingface.co/datasets/{about_release['repository']}",
         "identifiers": [
             {
                 "type": "other",
@@ -76,17 +94,23 @@ def loading_script(release: Release) -> str:
     script = files("loading_script").joinpath("PolyFact.py").read_text(encoding="utf-8")
     listed = json.dumps(list(release.manifest["configs"]), indent=4).replace('"\n]', '",\n]')
     place = f"hf://datasets/{release.about['release']['repository']}@v{release.about['version']}"
-    for name, old, new in (("CONFIGS", r"\[.*?^\]", listed), ("REPOSITORY", '".*?"', f'"{place}"')):
-        found = re.findall(rf"^{name} = {old}", script, flags=re.M | re.S)
-        if len(found) != 1:
-            raise AssertionError(f"loading_script/PolyFact.py sets {name} {len(found)} times")
-        script = script.replace(found[0], f"{name} = {new}")
+    default = f'"{default_config(release.manifest)}"'
+    values = (("CONFIGS", r"\[.*?^\]", listed), ("REPOSITORY", '".*?"', f'"{place}"'), ("DEFAULT", '".*?"', default))
+    for name, pattern, value in values:
+        assignments = re.findall(rf"^{name} = {pattern}", script, flags=re.M | re.S)
+        if len(assignments) != 1:
+            raise AssertionError(f"loading_script/PolyFact.py sets {name} {len(assignments)} times")
+        script = script.replace(assignments[0], f"{name} = {value}")
     return script
 
 
 def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     """Path in the release -> text, of every document that is rendered."""
     named = card.values(release, counted)
+    rows, version = release.errata, release.about["version"]
+    listed = {errata.PAGE: errata.page(release.folder, rows, version)} if rows else {}
+    if board := leaderboard.read(release.folder):
+        listed[leaderboard.PAGE] = leaderboard.page(board, version, named["floors"])
     return {
         "README.md": card.card(release, named),
         "DATASHEET.md": card.render("datasheet.md.j2", named),
@@ -95,6 +119,8 @@ def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
         "croissant.json": croissant(release, named),
         "statistics.json": json.dumps(counted, ensure_ascii=False, indent=1) + "\n",
         SCRIPT: loading_script(release),
+        explorer.FILE: explorer.page(release, counted),
+        **listed,
     }
 
 
@@ -115,50 +141,65 @@ def render_again(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def patch(folder: Path, note: str) -> dict[str, Any]:
+    """Makes the next patch version of a finished release, with other documents and equal data; returns its manifest."""
+    check_content(folder)
+    described, changes = documents_patch(folder, note)
+    write_json(folder / "release.json", described)
+    write_text(folder / "CHANGELOG.md", changes)
+    return render_again(folder)
+
+
 def run(context: Context) -> Report:
-    """Writes the documents into the release folder, beside the data."""
-    folder, own = stage_folder(context.out, EXPORT), context.config.release
+    """Writes the documents into the release folder."""
+    folder, settings_of_release = stage_folder(context.out, EXPORT), context.config.release
     manifest = read_manifest(folder)
-    versioned, changes = version_and_changes(folder, context.previous_release, own)
-    said = about(manifest, versioned, own, __version__)
-    write_json(context.folder / "release.json", said)
+    versioned, changes = version_and_changes(folder, context.previous_release, settings_of_release)
+    described = about(manifest, versioned, settings_of_release, __version__)
+    # Kept, so that a fact does not come back two versions later.
+    known = read_errata(context.previous_release) if context.previous_release else []
+    if known:
+        errata.write_errata(context.folder, known)
+    write_json(context.folder / "release.json", described)
     write_text(context.folder / "CHANGELOG.md", changes)
-    write(Release(folder, manifest, said, read_audit(folder), changes), context.folder)
-    return Report({name: said[name] for name in ("version", "change", "content")})
+    write(Release(folder, manifest, described, read_audit(folder), changes, known), context.folder)
+    return Report({name: described[name] for name in ("version", "change", "content")})
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """The manifest of a release whose every document is what its data and numbers make it.
+    """The manifest of a release, after checking that every document matches its data.
 
     Raises `DataError` that names the first file that differs, with the lines.
     """
     manifest = check_content(folder)
     release = read_release(folder)
     if release.about["content"] != manifest["content"]:
-        raise DataError(f"{folder / 'release.json'} speaks of other content; build the release again")
+        raise DataError(f"{folder / 'release.json'} is about other content; build the release again")
     _check_changes(release)
     counted = statistics(folder)
     rendered = texts(release, counted)
     for name, text in rendered.items():
         path = folder / name
-        found = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if found != text:
-            raise DataError(_difference(path, found, text))
+        present = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if name == explorer.FILE and present:
+            present, text = explorer.plain(present), explorer.plain(text)
+        if present != text:
+            raise DataError(_difference(path, present, text))
     for name in figures.FIGURES:
         path = folder / name
         # Not to the byte: another release of the drawing library may draw another pixel.
         if not path.is_file() or figures.content_shown(path.read_bytes(), name) != manifest["content"]:
             raise DataError(f"{path} is missing or shows other content; render it again: polyfact card")
-    _check_strangers(folder, {*rendered, *figures.FIGURES, *manifest["files"], *_WRITTEN})
+    _check_no_other_files(folder, {*rendered, *figures.FIGURES, *manifest["files"], *_WRITTEN})
     return manifest
 
 
-def _check_strangers(folder: Path, known: set[str]) -> None:
-    """Raises `DataError` for a file that is no part of a release: what is pushed is what was built."""
+def _check_no_other_files(folder: Path, known: set[str]) -> None:
+    """Raises `DataError` for a file that is not part of a release, so that a push uploads nothing else."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if name not in known and not name.startswith("audit/"):
-            raise DataError(f"{path} is no part of the release; move it elsewhere")
+            raise DataError(f"{path} is not part of the release; move it elsewhere")
 
 
 def _check_changes(release: Release) -> None:
@@ -168,9 +209,9 @@ def _check_changes(release: Release) -> None:
         raise DataError(f"{release.folder / 'CHANGELOG.md'}: its first entry is not about {version} with its content")
 
 
-def _difference(path: Path, found: str, expected: str) -> str:
-    if not found:
+def _difference(path: Path, present: str, expected: str) -> str:
+    if not present:
         return f"{path} is missing; render it again: polyfact card"
-    lines = difflib.unified_diff(found.splitlines(), expected.splitlines(), "there", "expected", n=0, lineterm="")
+    lines = difflib.unified_diff(present.splitlines(), expected.splitlines(), "present", "expected", n=0, lineterm="")
     shown = "\n  ".join(line[:160] for line in list(lines)[2:10])
     return f"{path} does not match the release:\n  {shown}\nrender it again: polyfact card"

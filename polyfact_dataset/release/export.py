@@ -1,8 +1,9 @@
 """Stage `export`: the release folder that `load_dataset` reads.
 
-Rows are partitioned by config, split and tier, so that every config is a list of files and no row is stored twice:
-`parallel` and the languages list all tiers, `clean` and `clean_<lang>` list gold and silver. `verification` has the
-items that were judged, those of withdrawn facts as well.
+Rows are partitioned by table, split and tier, so that every config is a list of files and no row is stored twice:
+`parallel` and the languages list all tiers; `clean` and `clean_<lang>` list gold and silver; `clean_items`, the
+default, lists the gold and silver files of all languages. `verification` has the items that were judged, including
+those of withdrawn facts.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from polyfact_dataset import __version__
 from polyfact_dataset.common.files import digest_sources, write_json, write_parquet
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.release.layout import content_of, data_files
+from polyfact_dataset.release.reader import ITEMS, config_order
 from polyfact_dataset.release.rows import tables
-from polyfact_dataset.schema import SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
+from polyfact_dataset.schema import FLAT_ROWS, SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
 
 CLEAN_TIERS = ("gold", "silver")
+_NOT_FLAT = ("parallel", "open")
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -46,19 +49,20 @@ def write_partition(folder: Path, name: str, rows: pa.Table, config: Config) -> 
 
 
 def configs(files: dict[str, dict[str, dict[str, list[str]]]]) -> dict[str, dict[str, list[str]]]:
-    """Config name -> split -> files, in the order of a reader. `files` is table -> split -> tier -> files."""
-    result: dict[str, dict[str, list[str]]] = {}
-    for clean in (False, True):
-        for table, splits in files.items():
-            name = table if not clean else "clean" if table == "parallel" else f"clean_{table}"
-            tiers = CLEAN_TIERS if clean else TIERS
-            listed = {
-                split: [path for tier in tiers for path in found.get(tier, [])] for split, found in splits.items()
-            }
-            result[name] = {split: paths for split, paths in listed.items() if paths}
-    codes = [table for table in files if table not in ("parallel", "open")]
-    order = ["parallel", "clean", *codes, *(f"clean_{code}" for code in codes), "open", "clean_open"]
-    return {name: result[name] for name in order if result.get(name)}
+    """Config -> split -> files, in the order of `config_order`. `files` is table -> split -> tier -> files."""
+    codes = [table for table in files if table not in _NOT_FLAT]
+
+    def of(tables: Sequence[str], tiers: Sequence[str]) -> dict[str, list[str]]:
+        splits = {
+            split: [path for table in tables for tier in tiers for path in files[table].get(split, {}).get(tier, ())]
+            for split in SPLITS
+        }
+        return {split: paths for split, paths in splits.items() if paths}
+
+    listed = {table: of([table], TIERS) for table in files}
+    listed |= {"clean" if table == "parallel" else f"clean_{table}": of([table], CLEAN_TIERS) for table in files}
+    listed[ITEMS] = of(codes, CLEAN_TIERS)
+    return {name: listed[name] for name in config_order(listed, codes) if listed[name]}
 
 
 def _partitions(items: pa.Table, tiers: pa.Table) -> dict[tuple[str, str], pa.Array]:
@@ -71,7 +75,8 @@ def _partitions(items: pa.Table, tiers: pa.Table) -> dict[tuple[str, str], pa.Ar
 def _aligned(items: pa.Table, tiers: pa.Table) -> dict[str, pa.Array]:
     if items.column("fact_id").combine_chunks() != tiers.column("fact_id").combine_chunks():
         raise AssertionError("items and tiers are not aligned")
-    names = ("quality_tier", "n_langs_attested", "n_langs_subject_attested", "verification")
+    shipped = FLAT_ROWS.schema.names
+    names = [name for name in tiers.column_names if name in shipped and name not in items.column_names]
     return {name: tiers.column(name).combine_chunks() for name in names}
 
 

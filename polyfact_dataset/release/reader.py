@@ -1,9 +1,13 @@
-"""Where a release is, and what stands in it: a folder, or a dataset on the Hugging Face Hub at a revision."""
+"""Reads releases: from a folder, or from a dataset on the Hugging Face Hub at a revision.
+
+Audit, verification, baselines and the commands all find and read releases through this module and `layout`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,17 +16,27 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.common.files import read_json, readable
-from polyfact_dataset.release.content import content_of, data_files
-from polyfact_dataset.schema import SPLITS
+from polyfact_dataset.common.files import read_json, read_parquet, readable
+from polyfact_dataset.release.audit_report import AuditReport
+from polyfact_dataset.release.layout import configs_by_folder, content_of, data_files, folder_of, is_data_file
+from polyfact_dataset.schema import ERRATA, SPLITS
 
+REPORT = "audit/report.json"
 Split = Literal["train", "validation", "test"]
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
-# Of plain parts alone: what a manifest names stays inside the release (the Hub's cache has links, which is fine).
+# Path components are plain names, so that a manifest cannot lead out of the release.
 _DATA_FILE = re.compile(r"data/\w[\w\-]*/\w[\w\-]*\.parquet", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
-# What is fetched from the Hub beside the data: everything that describes it.
-_DESCRIPTION = ("*.json", "*.md", "*.cff", "splits.parquet")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# What is fetched from the Hub in addition to data files.
+_DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet", "leaderboard.parquet")
+# The config of files that are in no folder of their own.
+DEFAULT = "default"
+# Where `polyfact build` writes a release unless told otherwise.
+DEFAULT_RELEASE = "build/release"
+# The config with a row for every clean item in every language.
+ITEMS = "clean_items"
+ERRATA_FILE = "errata.parquet"
 
 
 def is_repository(name: str) -> bool:
@@ -37,30 +51,61 @@ def is_repository(name: str) -> bool:
     return name.count("/") == 1
 
 
-def locate(release: str, tables: Sequence[str] = ("parallel",)) -> Path:
+@contextmanager
+def _hub_errors(release: str) -> Iterator[None]:
+    """Raises our errors for those of the Hub's client."""
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        yield
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise ConfigError(f"{release}: no such dataset or revision on the Hub, or no access to it") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise RetryableError(f"{release}: the Hub cannot be reached ({type(error).__name__}); try again") from error
+
+
+def _names_on_hub(repo: str, commit: str, folder: Path, configs: Sequence[str]) -> list[str]:
+    """The data files of configs: from the manifest that was fetched into `folder`, else by the names of folders."""
+    if (folder / "manifest.json").is_file():
+        listed = read_manifest(folder)["configs"]
+        return [name for config in configs for paths in listed.get(config, {}).values() for name in paths]
+    from huggingface_hub import HfApi
+
+    names = HfApi().list_repo_files(repo, repo_type="dataset", revision=commit)
+    return [name for name in names if is_data_file(name) and (folder_of(name) or DEFAULT) in (*configs, DEFAULT)]
+
+
+def locate(release: str, configs: Sequence[str] = ("parallel",)) -> Path:
     """The folder of a release: a local one, or `owner/name[@revision]` fetched from the Hub into its cache.
 
-    Of one on the Hub, only the description and the data of `tables` are fetched. Raises `ConfigError` when there is
+    From the Hub, only the descriptions and the data files of `configs` are fetched. Raises `ConfigError` when there is
     neither, `RetryableError` when the Hub cannot be reached.
     """
     folder = Path(release)
     if folder.is_dir():
         return folder
+    if release == DEFAULT_RELEASE:
+        raise ConfigError(f"{release} does not exist; build a release with `polyfact build`, or name one")
     match = _REPOSITORY.fullmatch(release)
     if match is None or folder.exists() or not is_repository(match["repo"]):
         raise ConfigError(f"{release}: neither a folder nor owner/name[@revision] on the Hub")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-    wanted = [*_DESCRIPTION, *(f"data/{table}/*.parquet" for table in tables)]
-    try:
-        return Path(
-            snapshot_download(match["repo"], repo_type="dataset", revision=match["revision"], allow_patterns=wanted)
-        )
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise ConfigError(f"{release}: no such dataset or revision on the Hub, or no access to it") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise RetryableError(f"{release}: the Hub cannot be reached ({type(error).__name__}); try again") from error
+    def fetch(revision: str | None, names: Sequence[str]) -> Path:
+        with _hub_errors(release):
+            return Path(
+                snapshot_download(match["repo"], repo_type="dataset", revision=revision, allow_patterns=list(names))
+            )
+
+    found = fetch(match["revision"], _DESCRIPTIONS)
+    # The name of the snapshot's folder is the commit; what is fetched next is of the same one.
+    names = _names_on_hub(match["repo"], found.name, found, configs)
+    return fetch(found.name, [re.sub(r"([*?[])", r"[\1]", name) for name in names]) if names else found
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit of a release that `locate` fetched from the Hub; None for a local folder."""
+    return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else None
 
 
 class _Settings(BaseModel):
@@ -72,7 +117,7 @@ class _Build(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What readers of a manifest rely on; its names are built into queries."""
+    """The part of a manifest that readers rely on; its names become part of SQL queries."""
 
     model_config = ConfigDict(strict=True)
 
@@ -90,18 +135,31 @@ class _Manifest(BaseModel):
         return self
 
 
+def config_order(configs: Iterable[str], languages: Sequence[str]) -> list[str]:
+    """Configs in the order in which users see them; the first one is the default.
+
+    `clean_items`, `clean`, `clean_<lang>`, `parallel`, `<lang>`, then the others.
+    """
+    first = [ITEMS, "clean", *(f"clean_{code}" for code in languages), "parallel", *languages]
+    places = {name: place for place, name in enumerate(first)}
+    return sorted(
+        configs, key=lambda name: (places.get(name, len(places)), name.removeprefix("clean_"), name.startswith("clean"))
+    )
+
+
+def default_config(manifest: Mapping[str, Any]) -> str:
+    """The config that `load_dataset` takes without a name; `parallel` for releases without flat clean rows."""
+    return ITEMS if ITEMS in manifest["configs"] else "parallel"
+
+
+def source_of(manifest: Mapping[str, Any]) -> str:
+    """What a release was made from: `sample`, the bundled one, or `dump`."""
+    return str(manifest["build"].get("source", "dump"))
+
+
 def _ordered(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with configs as readers expect them: `parallel`, `clean`, languages, their clean ones, the rest."""
-    languages = list(manifest["build"]["config"]["languages"])
-
-    def place(config: str) -> tuple[int, int, int, str]:
-        table = config.removeprefix("clean_")
-        if config in ("parallel", "clean"):
-            return 0, config == "clean", 0, config
-        own = table in languages
-        return 1 if own else 2, config.startswith("clean_"), languages.index(table) if own else -1, table
-
-    order = sorted(manifest["configs"], key=place)
+    """The manifest with configs and splits in their order, which its file does not keep."""
+    order = config_order(manifest["configs"], manifest["build"]["config"]["languages"])
     for name in ("configs", "sizes"):
         splits = manifest[name]
         manifest[name] = {key: {split: splits[key][split] for split in SPLITS if split in splits[key]} for key in order}
@@ -109,13 +167,15 @@ def _ordered(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a release, which names data files inside it alone.
+    """The manifest of a release; every path in it is that of a data file inside the release.
 
-    Raises `ConfigError` when there is none, `DataError` when it is no manifest.
+    Raises `ConfigError` when there is none, `DataError` when it is not the manifest of a release.
     """
     path = folder / "manifest.json"
+    if (folder / "stages").is_dir():
+        raise ConfigError(f"{folder} is a build folder; give its release: {folder / 'release'}")
     if not path.is_file():
-        raise ConfigError(f"{folder} holds no manifest.json: it is no release that `polyfact build` wrote")
+        raise ConfigError(f"{folder} holds no manifest.json: it is not a release that `polyfact build` wrote")
     manifest = _object(path)
     try:
         _Manifest.model_validate(manifest)
@@ -126,15 +186,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     named = [name for splits in manifest["configs"].values() for paths in splits.values() for name in paths]
     for name in (*named, *manifest["files"]):
         if not _DATA_FILE.fullmatch(name):
-            raise DataError(f"{path} names {name!r}, which is no data file of a release")
+            raise DataError(f"{path} names {name!r}, which is not a data file of a release")
     for code in manifest["build"]["config"]["languages"]:
         if not _LANGUAGE.fullmatch(code):
-            raise DataError(f"{path}: {code!r} is no language code")
+            raise DataError(f"{path}: {code!r} is not a language code")
     return _ordered(manifest)
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a finished release says of itself: `release.json`. Raises `ConfigError` when the release has none."""
+    """Version, content and settings of a finished release: `release.json`. Raises `ConfigError` without it."""
     path = folder / "release.json"
     if not path.is_file():
         raise ConfigError(f"{folder} has no release.json; finish it with `polyfact build`")
@@ -143,6 +203,26 @@ def read_about(folder: Path) -> dict[str, Any]:
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; render it again: polyfact build")
     return about
+
+
+def files_of_config(folder: Path, config: str) -> dict[str, list[Path]]:
+    """Split -> Parquet files of a config of a release, or of a dataset in the published layout.
+
+    Raises `ConfigError` for an unknown config, `DataError` for files that are missing or cannot be read.
+    """
+    if (folder / "manifest.json").is_file():
+        return config_files(folder, config)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+    named = [name for name in names if is_data_file(name)]
+    configs = configs_by_folder(folder, [name for name in named if folder_of(name)])
+    # Files in no folder of their own are one config, of whatever kind.
+    for splits in configs_by_folder(folder, [name for name in named if not folder_of(name)]).values():
+        for split, paths in splits.items():
+            configs.setdefault(DEFAULT, {}).setdefault(split, []).extend(paths)
+    if config not in configs:
+        known = ", ".join(configs) or "no Parquet file"
+        raise ConfigError(f"{folder} has no config {config!r}; it has {known}")
+    return {split: configs[config][split] for split in SPLITS if split in configs[config]}
 
 
 def config_files(folder: Path, config: str, manifest: dict[str, Any] | None = None) -> dict[str, list[Path]]:
@@ -162,25 +242,29 @@ def config_files(folder: Path, config: str, manifest: dict[str, Any] | None = No
 def check_content(folder: Path) -> dict[str, Any]:
     """The manifest of a release whose data files are exactly those it lists. Raises `DataError` naming what differs."""
     manifest = read_manifest(folder)
-    found = data_files(folder)
-    for name in sorted(found.keys() | manifest["files"].keys()):
-        if found.get(name) != manifest["files"].get(name):
-            state = "missing" if name not in found else "not listed" if name not in manifest["files"] else "changed"
+    digests, listed = data_files(folder), manifest["files"]
+    for name in sorted(digests.keys() | listed.keys()):
+        if digests.get(name) != listed.get(name):
+            state = "missing" if name not in digests else "not listed" if name not in listed else "changed"
             raise DataError(f"{folder / name} is {state} since the build; build the release again")
-    if content_of(found) != manifest["content"]:
+    if content_of(digests) != manifest["content"]:
         raise DataError(f"{folder / 'manifest.json'}: its content digest is not that of its files; build again")
     return manifest
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release read from its folder. `audit` is its report, `changes` its change log in Markdown."""
+    """A release read from its folder. `audit` is its report, `changes` its change log in Markdown.
+
+    `errata` are rows of `schema.ERRATA`.
+    """
 
     folder: Path
     manifest: dict[str, Any]
     about: dict[str, Any]
-    audit: dict[str, Any]
+    audit: AuditReport
     changes: str
+    errata: Sequence[Mapping[str, Any]] = ()
 
     @property
     def languages(self) -> list[str]:
@@ -203,19 +287,34 @@ def read_release(folder: Path) -> Release:
         raise DataError(f"{changes} is missing; finish the release with `polyfact build`")
     with readable(changes):
         text = changes.read_text(encoding="utf-8")
-    return Release(folder, read_manifest(folder), read_about(folder), read_audit(folder), text)
+    parts = read_manifest(folder), read_about(folder), read_audit(folder)
+    return Release(folder, *parts, text, read_errata(folder))
 
 
-def read_audit(folder: Path) -> dict[str, Any]:
-    """The report of a release's audit. Raises `DataError` when there is none."""
-    path = folder / "audit" / "report.json"
+def read_errata(folder: Path) -> list[dict[str, Any]]:
+    """The errata of a release, by fact and language; [] without any. Raises `DataError` for another table."""
+    path = folder / ERRATA_FILE
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = read_parquet(path, ERRATA.schema.names).to_pylist()
+    return sorted(rows, key=lambda row: (row["fact_id"], row["language"] or ""))
+
+
+def read_audit(folder: Path) -> AuditReport:
+    """The report of a release's audit. Raises `DataError` when there is none, or when it cannot be read."""
+    path = folder / REPORT
     if not path.is_file():
         raise DataError(f"{folder} has no audit; run `polyfact audit {folder}`")
-    return _object(path)
+    try:
+        return AuditReport.model_validate(_object(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {where}: {first['msg']}; run `polyfact audit {folder}` again") from error
 
 
 def _object(path: Path) -> dict[str, Any]:
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise DataError(f"{path} is no JSON object; build or fetch the release again")
-    return found
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is not a JSON object; build or fetch the release again")
+    return value

@@ -1,4 +1,4 @@
-"""From items to the rows of a release, column by column."""
+"""The rows of a release, column by column, from items, labels and tiers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.items.columns import Labels, item_columns
@@ -17,16 +18,16 @@ def shared_columns(items: pa.Table, tiers: Mapping[str, pa.Array], labels: Label
     """The columns that all languages of a fact share. `tiers` is aligned with `items`."""
     subjects, objects = (items.column(name).combine_chunks() for name in ("subject_id", "object_id"))
     relations = items.column("property_id").to_pylist()
-    known = all_relations()
+    catalog = all_relations()
     return {
         "fact_id": items.column("fact_id").combine_chunks(),
         "subject_id": subjects,
         "property_id": items.column("property_id").combine_chunks(),
         "object_id": objects,
         "subject": labels.of(subjects, "en", "text"),
-        "relation": pa.array([known[relation].label for relation in relations], pa.string()),
+        "relation": pa.array([catalog[relation].label for relation in relations], pa.string()),
         "object": labels.of(objects, "en", "text"),
-        "domain": pa.array([known[relation].domain for relation in relations], pa.string()),
+        "domain": pa.array([catalog[relation].domain for relation in relations], pa.string()),
         **tiers,
         "popularity": labels.column(subjects, "sitelinks"),
         "subject_articles": labels.column(subjects, "articles"),
@@ -85,7 +86,9 @@ def tables(
     translations = pa.StructArray.from_arrays(list(structs.values()), fields=list(schema.field("translations").type))
     yield "parallel", pa.table([*(shared[name] for name in schema.names[:-1]), translations], schema=schema)
     yield "open", open_table(items, shared, labels, answer_aliases, languages)
-    flat = FLAT_ROWS.schema
+    flat, split = FLAT_ROWS.schema, items.column("split").combine_chunks()
     for code, columns in by_language.items():
-        everything = {**shared, "language": pa.array([code] * len(items), pa.string()), **columns}
-        yield code, pa.table([everything[name] for name in flat.names], schema=flat)
+        constant = {"language": code, "language_script": language(code).scripts[0]}
+        repeated = {name: pa.array([value] * len(items), pa.string()) for name, value in constant.items()}
+        values = {**shared, **repeated, "split": split, **columns}
+        yield code, pa.table([values[name] for name in flat.names], schema=flat)

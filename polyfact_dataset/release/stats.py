@@ -1,4 +1,4 @@
-"""The figures of a release, counted from its `parallel` rows: all of them whole numbers, equal on every machine."""
+"""Statistics of a release, counted from its `parallel` rows. All are integers, so they are equal on every machine."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import duckdb
 
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.files import readable
-from polyfact_dataset.release.reader import config_files, read_manifest
+from polyfact_dataset.common.files import read_json, readable
+from polyfact_dataset.release.query import select_rows
+from polyfact_dataset.release.reader import config_files, locate, read_manifest, source_of
 from polyfact_dataset.schema import SPLITS, TIERS
 
 _FACT_COLUMNS = (
@@ -33,28 +34,20 @@ _ITEM_COLUMNS = (
     "option_provenance",
     "subject_provenance",
     "question_source",
+    "template",
 )
 PERCENTILES = (5, 25, 50, 75, 95)
 # Bins of popularity: from one edge up to the next, the last one open.
 POPULARITY_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
-def file_list(paths: Sequence[Path]) -> str:
-    """Paths as a DuckDB list literal."""
-    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
-
-
 @contextmanager
 def opened(folder: Path, config: str, columns: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the rows of a config as table `facts`: the named columns, and `split`."""
-    named = ", ".join(columns)
-    parts = " UNION ALL ".join(
-        f"SELECT {named}, '{split}' AS split FROM read_parquet({file_list(paths)})"
-        for split, paths in config_files(folder, config).items()
-    )
+    """A connection in which the table `facts` holds the given columns of a config, and `split`."""
+    rows = select_rows(config_files(folder, config), ", ".join(columns))
     with readable(folder), duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
-        connection.execute(f"CREATE TEMP TABLE facts AS {parts}")
+        connection.execute(f"CREATE TEMP TABLE facts AS {rows}")
         yield connection
 
 
@@ -66,19 +59,21 @@ def _counts(connection: duckdb.DuckDBPyConnection, expression: str) -> dict[Any,
 
 def _relations(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Relation -> label, domain, answers, and facts by split and tier, in the order of `relations.toml`."""
-    found: dict[str, Any] = {}
+    relations: dict[str, Any] = {}
     for relation, label, domain, answers in connection.execute(
         "SELECT property_id, any_value(relation), any_value(domain), count(DISTINCT object_id) "
         "FROM facts GROUP BY property_id ORDER BY property_id"
     ).fetchall():
-        found[relation] = {"label": label, "domain": domain, "answers": answers, "splits": {}, "tiers": {}}
+        relations[relation] = {"label": label, "domain": domain, "answers": answers, "splits": {}, "tiers": {}}
     for key, column, order in (("splits", "split", SPLITS), ("tiers", "quality_tier", TIERS)):
         query = f"SELECT property_id, {column}, count(*) FROM facts GROUP BY ALL"
         counts = {(relation, value): number for relation, value, number in connection.execute(query).fetchall()}
-        for relation, entry in found.items():
+        for relation, entry in relations.items():
             entry[key] = {value: counts.get((relation, value), 0) for value in order}
     known = list(all_relations())
-    return dict(sorted(found.items(), key=lambda item: (known.index(item[0]) if item[0] in known else 1000, item[0])))
+    return dict(
+        sorted(relations.items(), key=lambda item: (known.index(item[0]) if item[0] in known else 1000, item[0]))
+    )
 
 
 def _popularity(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -95,7 +90,7 @@ def _popularity(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def _language(folder: Path, code: str) -> dict[str, Any]:
-    """What the items of one language look like: provenance of labels, positions of the answer, lengths."""
+    """Statistics of the items of one language: provenance of labels, positions of the answer, lengths."""
     with opened(folder, code, _ITEM_COLUMNS) as connection:
         options = connection.execute(
             "SELECT value, count(*) FROM (SELECT unnest(option_provenance) AS value FROM facts) "
@@ -110,14 +105,29 @@ def _language(folder: Path, code: str) -> dict[str, Any]:
             "answer_provenance": _counts(connection, "option_provenance[answer_index + 1]"),
             "option_provenance": dict(options),
             "question_source": _counts(connection, "question_source"),
+            "template": _counts(connection, "template"),
             "answer_index": [positions.get(position, 0) for position in range(4)],
             "questions": row[0] if row else 0,
             "question_characters": row[1] if row else 0,
         }
 
 
+def read_statistics(release: str) -> dict[str, Any]:
+    """The statistics of a release, a folder or on the Hub: those that it ships if they describe its content.
+
+    Otherwise its data are fetched and counted. Raises as `locate` and `read_manifest` do.
+    """
+    folder = locate(release, ())
+    path, manifest = folder / "statistics.json", read_manifest(folder)
+    if path.is_file():
+        shipped: dict[str, Any] = read_json(path)
+        if shipped.get("content") == manifest["content"]:
+            return shipped
+    return statistics(locate(release, ("parallel", *manifest["build"]["config"]["languages"])))
+
+
 def statistics(folder: Path) -> dict[str, Any]:
-    """All figures of a release folder, as JSON."""
+    """The statistics of a release folder, counted from its rows, as JSON."""
     manifest = read_manifest(folder)
     languages = manifest["build"]["config"]["languages"]
     with opened(folder, "parallel", _FACT_COLUMNS) as connection:
@@ -128,6 +138,7 @@ def statistics(folder: Path) -> dict[str, Any]:
         splits, tiers = _counts(connection, "split"), _counts(connection, "quality_tier")
         return {
             "content": manifest["content"],
+            "source": source_of(manifest),
             "facts": facts,
             "items": facts * len(languages),
             "subjects": subjects,
@@ -148,7 +159,7 @@ def statistics(folder: Path) -> dict[str, Any]:
 
 
 def popularity_names() -> list[str]:
-    """The bins of popularity as a reader names them."""
+    """The names of the bins of popularity, such as `5–9`."""
     spans = [
         f"{low}–{high - 1}" if high - low > 1 else str(low) for low, high in zip(POPULARITY_EDGES, POPULARITY_EDGES[1:])
     ]

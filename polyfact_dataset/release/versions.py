@@ -1,14 +1,16 @@
-"""The version of a release and its change log: what follows from the release that it was built on."""
+"""The version of a release and its change log, derived from the release that it was built on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.build import ReleaseConfig
-from polyfact_dataset.release.diff import changelog, compare, next_version, parts, require_no_leak
-from polyfact_dataset.release.reader import read_about, read_manifest
+from polyfact_dataset.release.diff import changelog, compare, next_version, require_no_leak, semantic
+from polyfact_dataset.release.reader import read_about, read_manifest, source_of
 
 FIRST = "1.0.0"
 TITLE = "# Changes\n"
@@ -25,21 +27,36 @@ def _earlier(changes: str) -> str:
     return changes.removeprefix(TITLE).strip("\n")
 
 
-def _settle(wanted: str | None, needed: str, before: str, level: str) -> str:
-    """The version to take. Raises `ConfigError` when the one wanted is too low for the changes."""
+def _resolve(wanted: str | None, needed: str, before: str, level: str) -> str:
+    """The new version. Raises `ConfigError` when the configured one is too low for the changes."""
     if wanted is None or wanted == needed:
         return needed
     if level == "none":
         raise ConfigError(f"[release] version {wanted}: nothing has changed since {before}; leave the version out")
-    if parts(wanted) < parts(needed):
+    if semantic(wanted) < semantic(needed):
         raise ConfigError(f"[release] version {wanted}: a {level} change of {before} makes at least {needed}")
     return wanted
 
 
-def version_and_changes(folder: Path, previous: Path | None, settings: ReleaseConfig) -> tuple[dict[str, Any], str]:
-    """What `release.json` says of the version, and the change log, for the data in `folder`.
+def _changed_documents(before: Mapping[str, Any], settings: ReleaseConfig) -> list[str]:
+    """What the documents say differently than those of the release before, although the data may be equal."""
+    was, now = before.get("release", {}), settings.model_dump(mode="json")
+    names = {
+        "contact": "contact",
+        "questions_licence": "licence",
+        "repository": "repository",
+        "code": "link to the code",
+    }
+    changed = [shown for name, shown in names.items() if was.get(name, "") != now[name]]
+    if settings.version and semantic(settings.version) > semantic(before["version"]):
+        return changed or ["card and other texts"]
+    return changed
 
-    Raises `ConfigError` for a version too low for the changes, `DataError` when a held-out subject stands in train.
+
+def version_and_changes(folder: Path, previous: Path | None, settings: ReleaseConfig) -> tuple[dict[str, Any], str]:
+    """The fields of `release.json` about the version, and the change log, for the data in `folder`.
+
+    Raises `ConfigError` for a version too low for the changes, `DataError` when a held-out subject is in train.
     """
     manifest = read_manifest(folder)
     content, sizes = manifest["content"], manifest["sizes"]["parallel"]
@@ -52,14 +69,35 @@ def version_and_changes(folder: Path, previous: Path | None, settings: ReleaseCo
     before = read_about(previous)
     diff = compare(previous, folder)
     require_no_leak(diff)
-    needed = next_version(before["version"], diff.level)
-    version = _settle(settings.version, needed, before["version"], diff.level)
+    documents = _changed_documents(before, settings)
+    # Equal data under other documents are a new version, since a tag never changes.
+    level = "patch" if diff.level == "none" and documents else diff.level
+    needed = next_version(before["version"], level)
+    version = _resolve(settings.version, needed, before["version"], level)
     earlier = _earlier((previous / "CHANGELOG.md").read_text(encoding="utf-8"))
-    if diff.level == "none":
+    if level == "none":
         return {name: before[name] for name in ("version", "change", "previous")}, f"{TITLE}\n{earlier}\n"
     named = {name: before[name] for name in ("version", "content")}
-    own = entry(version, settings, content, changelog(diff))
-    return {"version": version, "change": diff.level, "previous": named}, f"{TITLE}\n{own}\n{earlier}\n"
+    lines = [f"- Documents only: {', '.join(documents)}."] if diff.level == "none" else changelog(diff)
+    latest = entry(version, settings, content, lines)
+    return {"version": version, "change": level, "previous": named}, f"{TITLE}\n{latest}\n{earlier}\n"
+
+
+def documents_patch(folder: Path, note: str) -> tuple[dict[str, Any], str]:
+    """`release.json` and change log of a finished release whose documents change and whose data do not.
+
+    `note` says what changes. Raises `ConfigError` for an empty note.
+    """
+    if not note.strip():
+        raise ConfigError("--patch must say what changes in the documents")
+    before = read_about(folder)
+    version = next_version(before["version"], "patch")
+    settings = ReleaseConfig.model_validate(before["release"])
+    lines = [f"- Documents only: {markdown(note)}."]
+    earlier = _earlier((folder / "CHANGELOG.md").read_text(encoding="utf-8"))
+    named = {name: before[name] for name in ("version", "content")}
+    latest = entry(version, settings, before["content"], lines)
+    return {**before, "version": version, "change": "patch", "previous": named}, f"{TITLE}\n{latest}\n{earlier}\n"
 
 
 def about(
@@ -71,6 +109,7 @@ def about(
         **versioned,
         "content": manifest["content"],
         "dump": manifest["build"]["dump"],
+        "source": source_of(manifest),
         "dump_date": settings.dump_date.isoformat() if settings.dump_date else None,
         "polyfact": polyfact,
         "release": settings.model_dump(mode="json"),

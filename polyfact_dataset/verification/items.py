@@ -1,4 +1,4 @@
-"""What is judged: items of a sample, and their facts in all languages; and the folder that holds them."""
+"""The sample to be judged: its items, their facts in all languages, and the folder that contains them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LETTERS = "ABCD"
 
 @dataclass(frozen=True)
 class Item:
-    """One item in one language; `marked` is the place (0 to 3) of the option that is to be right."""
+    """One item in one language; `marked` is the index (0 to 3) of the option marked as correct."""
 
     fact_id: str
     language: str
@@ -40,14 +40,14 @@ class Item:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Item:
-        """The item of a row of `records.VERIFY_SAMPLE`."""
+        """The item of a row of `schema.VERIFY_SAMPLE`."""
         names = ("fact_id", "language", "item", "property_id", "question", "place", "split")
         options = tuple(row[name] for name in OPTIONS)
         return cls(**{name: row[name] for name in names}, options=options, marked=row["answer_index"])
 
 
 @dataclass(frozen=True)
-class Asked:
+class LocalQuestion:
     """A fact's question in one language, with the labels of its ends there."""
 
     language: str
@@ -58,7 +58,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Fact:
+class JudgedFact:
     """A fact with English labels, and its questions in all languages."""
 
     fact_id: str
@@ -66,12 +66,12 @@ class Fact:
     subject: str
     relation: str
     object: str
-    items: tuple[Asked, ...]
+    items: tuple[LocalQuestion, ...]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is to be judged, in the order of languages and places; `about` says how it was drawn, and from what."""
+    """The items to be judged, by language and place; `about` records how they were drawn, and from which release."""
 
     items: tuple[Item, ...]
     about: Mapping[str, Any]
@@ -82,14 +82,16 @@ class Sample:
         return tuple(self.about["languages"])
 
     def of(self, code: str, first: int | None = None) -> list[Item]:
-        """The items of a language by place, at most the `first` so many."""
+        """The items of a language by place, at most `first` of them."""
         return [item for item in self.items if item.language == code][:first]
 
 
 def load_sample(folder: Path) -> Sample:
     """The sample in a folder. Raises `ConfigError` when there is none."""
     if not (folder / "sample.parquet").is_file():
-        raise ConfigError(f"{folder} holds no sample; draw one with: polyfact verify sample RELEASE --folder {folder}")
+        raise ConfigError(
+            f"{folder} contains no sample; draw one with: polyfact verify sample RELEASE --folder {folder}"
+        )
     rows = read_parquet(folder / "sample.parquet").to_pylist()
     try:
         return Sample(tuple(map(Item.of, rows)), read_json(folder / "sample.json"))
@@ -97,7 +99,7 @@ def load_sample(folder: Path) -> Sample:
         raise DataError(f"{folder}/sample.parquet lacks {error}; draw the sample again") from error
 
 
-def load_facts(folder: Path) -> list[Fact]:
+def load_facts(folder: Path) -> list[JudgedFact]:
     """The facts of the sample's items."""
     rows = read_parquet(folder / "facts.parquet").to_pylist()
-    return [Fact(**{**row, "items": tuple(Asked(**own) for own in row["items"])}) for row in rows]
+    return [JudgedFact(**{**row, "items": tuple(LocalQuestion(**entry) for entry in row["items"])}) for row in rows]

@@ -1,7 +1,7 @@
-"""What reviewers said: one append-only file of JSON lines for each of them.
+"""Reviewers' labels: one append-only file of JSON lines for each reviewer.
 
-A line is one click: a label, or the undoing of one; the last line about an item counts. A line is on disk before
-anything else happens. A line that a crash cut short counts as not said; the next one begins on a line of its own.
+A line is one click: a label, or the removal of one; the last line about an item counts. A line is on disk before the
+page changes. A line truncated by a crash is ignored; the next one starts a new line.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Review:
 
 @dataclass
 class Reviews:
-    """What a reviewer's file says: the labels that count, in the order they were given, and lines that are none."""
+    """The content of a reviewer's file: the valid labels in their order, and the numbers of broken lines."""
 
     reviewer: str
     labels: dict[tuple[str, str, str], Review] = field(default_factory=dict)
@@ -56,16 +56,16 @@ class Reviews:
     first_at: str = ""
 
     def label(self, item: Item) -> Review | None:
-        """The review of an item as it stands in the sample."""
+        """The review of an item with the wording of the sample."""
         return self.labels.get((item.fact_id, item.language, item.item))
 
     def last(self, code: str) -> Review | None:
-        """The latest label in a language: what undo takes back."""
+        """The latest label in a language, which undo removes."""
         return next((review for review in reversed(self.labels.values()) if review.language == code), None)
 
 
 def _slug(reviewer: str) -> str:
-    """A file name for any name; names that look alike in ASCII stay apart."""
+    """A file name for any name; names with the same ASCII form get different file names."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", reviewer).strip("-")[:40]
     if plain == reviewer:
         return plain
@@ -78,7 +78,7 @@ class Journal:
     def __init__(self, folder: Path, reviewer: str) -> None:
         self.reviewer = " ".join(reviewer.split())
         if not self.reviewer or len(self.reviewer) > 100 or not self.reviewer.isprintable():
-            raise ConfigError(f"{reviewer!r} is no name for a reviewer; give a short one, such as --reviewer amina")
+            raise ConfigError(f"{reviewer!r} is not a valid reviewer name; use a short one, such as --reviewer amina")
         self.path = folder / FOLDER / f"{_slug(self.reviewer)}.jsonl"
 
     def read(self) -> Reviews:
@@ -87,7 +87,7 @@ class Journal:
 
     @contextmanager
     def locked(self) -> Iterator[Reviews]:
-        """Holds the file against other pages of the same reviewer; gives the labels so far."""
+        """Locks the file against other pages of the same reviewer; yields the labels so far."""
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
@@ -100,18 +100,18 @@ class Journal:
     def add(self, item: Item, label: str, note: str = "", source: str = "page") -> None:
         """Appends a label, durably; call it while the file is `locked`."""
         if label not in LABELS:
-            raise DataError(f"{label!r} is no label; the labels are {', '.join(LABELS)}")
+            raise DataError(f"{label!r} is not a label; the labels are {', '.join(LABELS)}")
         texts = {"question": item.question, "answer_text": item.answer}
         self._append(item.key, item.item, **texts, label=label, note=note[:MAX_NOTE], source=source)
 
     def undo(self, review: Review) -> None:
-        """Appends that a label is taken back."""
+        """Appends the removal of a label."""
         self._append(review.key[:2], review.item, undo=True)
 
-    def _append(self, key: tuple[str, str], item: str, **said: Any) -> None:
+    def _append(self, key: tuple[str, str], item: str, **content: Any) -> None:
         fact_id, language = key
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        line = {"at": at, "reviewer": self.reviewer, "fact_id": fact_id, "language": language, "item": item, **said}
+        line = {"at": at, "reviewer": self.reviewer, "fact_id": fact_id, "language": language, "item": item, **content}
         data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         with disk_errors(self.path):
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -131,8 +131,8 @@ def read_reviews(path: Path) -> Reviews:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    found = Reviews(path.stem)
-    good = 0
+    reviews = Reviews(path.stem)
+    valid = 0
     for number, data in enumerate(lines, start=1):
         if not data.strip():
             continue
@@ -142,23 +142,24 @@ def read_reviews(path: Path) -> Reviews:
             undo, label = bool(line.get("undo")), line.get("label")
             if not undo and label not in LABELS:
                 raise ValueError(label)
-            found.reviewer = str(line["reviewer"])
+            reviews.reviewer = str(line["reviewer"])
             at, note = str(line["at"]), str(line.get("note", ""))
             texts = ("", "") if undo else (str(line["question"]), str(line["answer_text"]))
         except (ValueError, KeyError, TypeError):
-            found.broken.append(number)
+            reviews.broken.append(number)
             continue
-        good += 1
-        found.first_at = found.first_at or at
-        found.labels.pop(key, None)
+        valid += 1
+        reviews.first_at = reviews.first_at or at
+        reviews.labels.pop(key, None)
         if not undo:
-            found.labels[key] = Review(*key, str(label), *texts, note, at)
-    if found.broken and not good:
-        raise DataError(f"{path}: line {found.broken[0]} is no review; move the file out of {path.parent}")
-    return found
+            reviews.labels[key] = Review(*key, str(label), *texts, note, at)
+    if reviews.broken and not valid:
+        raise DataError(f"{path}: line {reviews.broken[0]} is not a review; move the file out of {path.parent}")
+    return reviews
 
 
 def all_reviews(folder: Path) -> list[Reviews]:
-    """Every reviewer's labels, the reviewer who began first first."""
-    found = [read_reviews(path) for path in sorted((folder / FOLDER).glob("*.jsonl"))]
-    return sorted((own for own in found if own.first_at), key=lambda own: (own.first_at, own.reviewer))
+    """The labels of all reviewers, in the order in which they began."""
+    everyone = [read_reviews(path) for path in sorted((folder / FOLDER).glob("*.jsonl"))]
+    begun = (reviews for reviews in everyone if reviews.first_at)
+    return sorted(begun, key=lambda reviews: (reviews.first_at, reviews.reviewer))

@@ -1,4 +1,4 @@
-"""`polyfact verify judge`: the sample put to a model; a table for every judge, and its test on planted defects."""
+"""`polyfact verify judge`: a model judges the sample; one table for every judge, and its self-test."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ from polyfact_dataset.common.errors import ConfigError, DataError, RetryableErro
 from polyfact_dataset.common.files import digest_json, read_json, read_parquet, write_json, write_parquet
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config, bare_url
-from polyfact_dataset.llm.batch import Shards, next_folder, take_in
-from polyfact_dataset.llm.cache import Cache
+from polyfact_dataset.llm.batch import Shards, import_batches, next_folder
+from polyfact_dataset.llm.cache import CACHE_NAME, Cache
 from polyfact_dataset.llm.protocol import Request
+from polyfact_dataset.llm.session import LlmSession, new_requests, resolve_cached
 from polyfact_dataset.schema import DRIFT, JUDGEMENTS
-from polyfact_dataset.verification.asking import Live, from_cache, uncached
 from polyfact_dataset.verification.items import load_facts, load_sample
-from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, Outcome
+from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, JudgeOutcome
 from polyfact_dataset.verification.selftest import Score, planted_facts, planted_items, score
 
-CACHE_NAME = "model-cache.sqlite"
 OPENAI = "https://api.openai.com/v1"
 Tasks = Mapping[str, ItemTask | FactTask]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be judged: items, or with `parallel` whole facts; `first` so many places of each language only."""
+class JudgeOptions:
+    """What is judged: items, or with `parallel` whole facts; only the `first` places of each language."""
 
     folder: Path
     parallel: bool = False
@@ -44,53 +43,54 @@ class Order:
     first: int | None = None
 
 
-class Work:
-    """A judge and its tasks, and where its judgements go."""
+class JudgeRun:
+    """A judge, its tasks, and the files of its judgements."""
 
-    def __init__(self, order: Order, config: Config) -> None:
-        self.order, self.config, own = order, config, config.verification
-        if not own.model:
+    def __init__(self, options: JudgeOptions, config: Config) -> None:
+        self.options, self.config, settings = options, config, config.verification
+        if not settings.model:
             raise ConfigError("no judge is named; give --model, such as --model gpt-4o")
-        has_sample = (order.folder / "sample.parquet").is_file()
-        if not has_sample and not order.self_test:
-            load_sample(order.folder)
-        sample = load_sample(order.folder) if has_sample else None
-        languages = [asked.language for asked in load_facts(order.folder)[0].items] if sample else config.languages
-        self.judge = Judge(own, sample.about["seed"] if sample else config.seed, languages, parallel=order.parallel)
-        self.planted = planted_facts(languages) if order.parallel else planted_items()
+        has_sample = (options.folder / "sample.parquet").is_file()
+        if not has_sample and not options.self_test:
+            load_sample(options.folder)
+        sample = load_sample(options.folder) if has_sample else None
+        languages = [asked.language for asked in load_facts(options.folder)[0].items] if sample else config.languages
+        seed = sample.about["seed"] if sample else config.seed
+        self.judge = Judge(settings, seed if config.llm.seed else None, languages, parallel=options.parallel)
+        self.planted = planted_facts(languages) if options.parallel else planted_items()
         self.tasks: Tasks = {}
         if sample is not None:
-            items = [item for code in sample.languages for item in sample.of(code, order.first)]
-            if order.parallel:
-                wanted = {item.fact_id for item in items}
-                facts = [fact for fact in load_facts(order.folder) if fact.fact_id in wanted]
+            items = [item for code in sample.languages for item in sample.of(code, options.first)]
+            if options.parallel:
+                ids = {item.fact_id for item in items}
+                facts = [fact for fact in load_facts(options.folder) if fact.fact_id in ids]
                 self.tasks = {fact.fact_id: FactTask(fact) for fact in facts}
             else:
                 self.tasks = {f"{item.fact_id} {item.language}": ItemTask(item) for item in items}
         self.identity = {
-            **own.model_dump(include={"model", "revision", "api", "guided"}),
-            "search_tool": own.search_tool if own.searches else "",
+            **settings.model_dump(include={"model", "revision", "api", "guided"}),
+            "search_tool": settings.search_tool if settings.searches else "",
             "prompt": self.judge.prompt.version,
-            "kind": "parallel" if order.parallel else "judge",
+            "kind": "parallel" if options.parallel else "judge",
         }
 
     @property
     def cache_path(self) -> Path:
         """The file with all answers."""
-        return self.config.llm.cache or self.order.folder / CACHE_NAME
+        return self.config.llm.cache or self.options.folder / CACHE_NAME
 
     @property
     def name(self) -> str:
-        """The judge's name among the files: of its model, and of how it is asked."""
+        """The name of the judge's files: its model and a digest of its settings."""
         return f"{re.sub(r'[^A-Za-z0-9.]+', '-', self.identity['model'])}-{digest_json(self.identity)[:8]}"
 
     @property
     def path(self) -> Path:
         """The judge's table."""
-        return self.order.folder / ("drift" if self.order.parallel else "judgements") / f"{self.name}.parquet"
+        return self.options.folder / ("drift" if self.options.parallel else "judgements") / f"{self.name}.parquet"
 
-    def rows(self, outcomes: Mapping[str, Outcome], cache: Cache) -> list[dict[str, Any]]:
-        """Rows of `records.JUDGEMENTS` or `records.DRIFT`."""
+    def rows(self, outcomes: Mapping[str, JudgeOutcome], cache: Cache) -> list[dict[str, Any]]:
+        """Rows of `schema.JUDGEMENTS` or `schema.DRIFT`."""
         rows: list[dict[str, Any]] = []
         for name, outcome in outcomes.items():
             task, at = self.tasks[name], cache.answered_at(outcome.request)
@@ -98,23 +98,23 @@ class Work:
             rows += _rows(task, outcome, date)
         return rows
 
-    def keep(self, rows: Sequence[Mapping[str, Any]], served: Mapping[str, int], tested: Score | None) -> None:
-        """Writes the judge's table, with what it said of items that are not in the sample any more, and about it."""
-        schema = (DRIFT if self.order.parallel else JUDGEMENTS).schema
-        known = {(row["fact_id"], row["language"], row["item"]): row for row in self._earlier()}
+    def save(self, rows: Sequence[Mapping[str, Any]], served: Mapping[str, int], tested: Score | None) -> None:
+        """Writes the judge's table, with earlier judgements of items outside the sample, and its description."""
+        schema = (DRIFT if self.options.parallel else JUDGEMENTS).schema
+        known = {(row["fact_id"], row["language"], row["item"]): row for row in self._earlier_rows()}
         known |= {(row["fact_id"], row["language"], row["item"]): dict(row) for row in rows}
         table = pa.Table.from_pylist([known[key] for key in sorted(known)], schema=schema)
         about = self.path.with_suffix(".json")
-        before = read_json(about) if about.is_file() else {}
-        test = tested.as_json() if tested else before.get("self_test")
+        previous = read_json(about) if about.is_file() else {}
+        test = tested.as_json() if tested else previous.get("self_test")
         write_parquet(self.path, table)
         write_json(about, {**self.identity, "served": dict(served), "self_test": test})
 
-    def _earlier(self) -> list[dict[str, Any]]:
+    def _earlier_rows(self) -> list[dict[str, Any]]:
         return list(read_parquet(self.path).to_pylist()) if self.path.is_file() else []
 
 
-def _rows(task: ItemTask | FactTask, outcome: Outcome, date: str | None) -> list[dict[str, Any]]:
+def _rows(task: ItemTask | FactTask, outcome: JudgeOutcome, date: str | None) -> list[dict[str, Any]]:
     finding, reason = outcome.finding, outcome.reason or None
     if isinstance(task, ItemTask):
         return [
@@ -149,10 +149,10 @@ def _rows(task: ItemTask | FactTask, outcome: Outcome, date: str | None) -> list
     ]
 
 
-def reached(config: Config, cached: bool) -> Config:
-    """The configuration with the endpoint to ask: the one given, else OpenAI's; none where only the cache is asked.
+def with_endpoint(config: Config, cached: bool) -> Config:
+    """The configuration with the endpoint: the configured one, else OpenAI's; none where only the cache is read.
 
-    Raises `ConfigError` when the variable OPENAI_BASE_URL holds what may not stand in a message.
+    Raises `ConfigError` when the variable OPENAI_BASE_URL contains credentials.
     """
     url = None if cached else config.llm.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
     try:
@@ -162,124 +162,139 @@ def reached(config: Config, cached: bool) -> Config:
     return config.model_copy(update={"llm": config.llm.model_copy(update={"base_url": url})})
 
 
-def run(order: Order, config: Config, log: Log) -> None:
-    """Judges what is not judged yet, and writes the judge's table.
+def run(options: JudgeOptions, config: Config, log: Log) -> None:
+    """Judges the tasks without a judgement and writes the judge's table.
 
     Raises `DataError` when the judge fails its self-test, `RetryableError` while requests have no answer.
     """
-    work = Work(order, config)
-    tested: Score | None = None
-    everything = [*(work.planted.tasks.values() if order.self_test else ()), *work.tasks.values()]
-    with Cache(work.cache_path) as cache:
-        missing: set[str] = set()
+    run = JudgeRun(options, config)
+    missing: set[str] = set()
+    with Cache(run.cache_path) as cache:
         if config.llm.base_url is None:
-            if order.self_test:
-                tested = _tested(
-                    work, from_cache(work.judge, work.planted.tasks, cache, lambda r: missing.add(r.key)), missing
-                )
-            found = from_cache(work.judge, work.tasks, cache, lambda request: missing.add(request.key))
+            outcomes, tested = _judge(run, cache, None, missing)
         else:
-            left = uncached(work.judge, everything, cache)
-            with Live(work.judge, cache, config.llm, log, left) as live:
+            with LlmSession(cache, config.llm, log, name="judge", unit="judged") as session:
                 try:
-                    if order.self_test:
-                        tested = _tested(work, live.judge(work.planted.tasks), missing)
-                    found = live.judge(work.tasks)
+                    outcomes, tested = _judge(run, cache, session, missing)
                 finally:
-                    live.say()
-        if work.tasks:
-            served = cache.usage(work.identity["model"], work.identity["revision"]).served
-            work.keep(work.rows(found, cache), served, tested)
-    if work.tasks:
-        _show(work, found)
-    if len(found) < len(work.tasks) or missing:
-        raise RetryableError(_unfinished(work, len(work.tasks) - len(found), missing))
+                    session.log_totals()
+        if run.tasks:
+            served = cache.usage(run.identity["model"], run.identity["revision"]).served
+            run.save(run.rows(outcomes, cache), served, tested)
+    if run.tasks:
+        _show(run, outcomes)
+    if len(outcomes) < len(run.tasks) or missing:
+        raise RetryableError(_unfinished(run, len(run.tasks) - len(outcomes), missing))
 
 
-def _tested(work: Work, outcomes: Mapping[str, Outcome], missing: set[str]) -> Score | None:
-    """The judge's score on planted defects, shown. Raises `DataError` when it is too low to go on."""
-    if len(outcomes) < len(work.planted.tasks):
+def _judge(
+    run: JudgeRun, cache: Cache, session: LlmSession | None, missing: set[str]
+) -> tuple[dict[str, JudgeOutcome], Score | None]:
+    """The outcomes of the tasks, and the score of the self-test if there is one; it must be passed first.
+
+    Without a session they follow from the cache alone, and `missing` gets the keys of requests without an answer.
+    """
+    stages: list[Tasks] = [run.planted.tasks, run.tasks] if run.options.self_test else [run.tasks]
+    known = [resolve_cached(run.judge.advance, tasks.items(), cache, lambda request: None) for tasks in stages]
+    if session is not None:
+        session.expect(sum(len(tasks) - len(found) for tasks, found in zip(stages, known)))
+    tested: Score | None = None
+    for tasks, outcomes in zip(stages, known):
+        left = [(name, task) for name, task in tasks.items() if name not in outcomes]
+        if session is not None:
+            outcomes.update(session.resolve(run.judge.advance, left, len(left)))
+        else:
+            resolve_cached(run.judge.advance, left, cache, lambda request: missing.add(request.key))
+        if tasks is run.planted.tasks:
+            tested = _tested(run, outcomes, missing)
+    return {name: known[-1][name] for name in run.tasks if name in known[-1]}, tested
+
+
+def _tested(run: JudgeRun, outcomes: Mapping[str, JudgeOutcome], missing: set[str]) -> Score | None:
+    """The judge's score in the self-test, printed. Raises `DataError` when it is too low to continue."""
+    if len(outcomes) < len(run.planted.tasks):
         if not missing:
-            raise RetryableError("requests of the self-test found no answer; everything answered is kept: run again")
+            raise RetryableError(
+                "requests of the self-test got no answer in time; all answers are kept: rerun the same command"
+            )
         return None
-    found, own = score(work.planted, outcomes), work.config.verification
-    show_score(found)
-    if found.recall < own.min_recall or found.false_alarms > own.max_false_alarms:
+    result, settings = score(run.planted, outcomes), run.config.verification
+    show_score(result)
+    if result.recall < settings.min_recall or result.false_alarms > settings.max_false_alarms:
         raise DataError(
-            f"{own.model} finds {found.recall:.0%} of the planted defects and objects to {found.false_alarms:.0%} of "
-            f"the sound items; at least {own.min_recall:.0%} and at most {own.max_false_alarms:.0%} are asked. Nothing "
-            "else was judged: take another judge, or set min_recall and max_false_alarms under [verification]"
+            f"{settings.model} finds {result.recall:.0%} of the planted defects and objects to "
+            f"{result.false_alarms:.0%} of the sound items; the limits are {settings.min_recall:.0%} and "
+            f"{settings.max_false_alarms:.0%}. Nothing else was judged: choose another judge, or set min_recall and "
+            "max_false_alarms under [verification]"
         )
-    return found
+    return result
 
 
-def _unfinished(work: Work, left: int, missing: set[str]) -> str:
+def _unfinished(run: JudgeRun, left: int, missing: set[str]) -> str:
     if missing:
         return (
-            f"{len(missing):,} requests to {work.config.verification.model} have no answer yet. Give --base-url for a "
-            f"live endpoint, or ask by batch files: polyfact verify export-batches --folder {work.order.folder}"
+            f"{len(missing):,} requests to {run.config.verification.model} have no answer yet. Give --base-url for a "
+            f"live endpoint, or use batch files: polyfact verify export-batches --folder {run.options.folder}"
         )
-    return f"{left:,} found no answer in time; everything answered is kept: run again to ask for the rest"
+    return f"{left:,} got no answer in time; all answers are kept: rerun the same command to ask for the rest"
 
 
 # ---------------------------------------------------------------- batch files
-def write_batches(order: Order, config: Config, to: Path | None, limits: tuple[int, int], again: bool) -> None:
-    """Writes the requests without an answer as batch files, but (unless `again`) those that stand in earlier ones."""
-    work, waiting = Work(order, config), 0
+def write_batches(options: JudgeOptions, config: Config, to: Path | None, limits: tuple[int, int], again: bool) -> None:
+    """Writes the requests without an answer as batch files, except (unless `again`) those in earlier ones."""
+    run, waiting = JudgeRun(options, config), 0
     seen: set[str] = set()
-    with Cache(work.cache_path) as cache:
-        shards = Shards(to or next_folder(order.folder / "batches"), cache, max_requests=limits[0], max_bytes=limits[1])
+    with Cache(run.cache_path) as cache:
+        folder = to or next_folder(options.folder / "batches")
+        shards = Shards(folder, cache, max_requests=limits[0], max_bytes=limits[1])
 
         def take(request: Request) -> None:
             nonlocal waiting
-            if request.key in seen:
-                return
-            seen.add(request.key)
             if not again and cache.waits(request):
                 waiting += 1
             else:
                 shards.add(request)
 
-        for tasks in ((work.planted.tasks,) if order.self_test else ()) + (work.tasks,):
-            from_cache(work.judge, tasks, cache, take)
+        for tasks in ((run.planted.tasks,) if options.self_test else ()) + (run.tasks,):
+            resolve_cached(run.judge.advance, tasks.items(), cache, new_requests(take, seen))
         paths = shards.close()
     for path in paths:
         print(path)
     if not seen:
-        print(f"Nothing is left to ask. Go on with: polyfact verify judge --cached --folder {order.folder}")
+        print(f"Nothing is left to ask. Continue with: polyfact verify judge --cached --folder {options.folder}")
         return
-    more = f"; {waiting:,} more wait in earlier files (--include-pending writes them once more)" if waiting else ""
+    more = f"; {waiting:,} more wait in earlier files (--include-pending writes them again)" if waiting else ""
     print(f"{shards.written:,} requests to {config.verification.model} in {len(paths)} files{more}", file=sys.stderr)
 
 
 def read_batches(files: Sequence[Path], folder: Path, cache_path: Path | None) -> None:
-    """Takes the answers of batch files into the cache and prints what became of their lines."""
+    """Imports the answers of batch files into the cache and prints the counts of lines by outcome."""
     if cache_path is None and not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder of a verification; give the --folder of export-batches")
-    take_in(files, cache_path or folder / CACHE_NAME)
+        raise ConfigError(f"{folder} is not a verification folder; give the --folder of export-batches")
+    import_batches(files, cache_path or folder / CACHE_NAME)
 
 
-# ---------------------------------------------------------------- what is shown
-def show_score(found: Score) -> None:
-    """Prints what a judge made of the planted defects."""
+# ---------------------------------------------------------------- output
+def show_score(result: Score) -> None:
+    """Prints the result of a self-test."""
     table = Table("planted", "items", "objected to", "no judgement", box=None, pad_edge=False)
-    for name in found.judged:
-        numbers = found.judged[name] + found.unjudged[name], found.flagged[name], found.unjudged[name]
+    for name in result.judged:
+        numbers = result.judged[name] + result.unjudged[name], result.flagged[name], result.unjudged[name]
         table.add_row(name, *(f"{number:,}" for number in numbers))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     console.print(table)
-    console.print(f"recall {found.recall:.1%}, false alarms {found.false_alarms:.1%}")
+    console.print(f"recall {result.recall:.1%}, false alarms {result.false_alarms:.1%}")
 
 
-def _show(work: Work, found: Mapping[str, Outcome]) -> None:
-    """Prints labels, or problems, and what has none."""
+def _show(run: JudgeRun, outcomes: Mapping[str, JudgeOutcome]) -> None:
+    """Prints the number of labels or problems, and of tasks without a judgement by reason."""
     counts: Counter[str] = Counter()
-    for outcome in found.values():
+    for outcome in outcomes.values():
         if outcome.finding is None:
             counts[f"unjudged ({outcome.reason})"] += 1
-        elif work.order.parallel:
-            counts.update(["facts judged", *(p for own in outcome.finding.problems.values() for p in own)])
+        elif run.options.parallel:
+            counts.update(["facts judged", *(p for listed in outcome.finding.problems.values() for p in listed)])
         else:
             counts[outcome.finding.label] += 1
     listed = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items(), key=lambda e: (-e[1], e[0])))
-    print(f"{work.path}: {listed or 'nothing judged'}")
+    print(f"{run.path}: {listed or 'nothing judged'}")

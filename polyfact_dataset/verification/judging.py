@@ -1,12 +1,13 @@
-"""One question to a judge: the request, and what its answer is worth. Pure functions, the same for every engine.
+"""One task for a judge: the request, and how its answer is read. Pure functions, independent of the transport.
 
-A judge is asked twice at most: an answer that cannot be used (no JSON, refused, contradicting itself) is asked for once
-more, with the reason. What stays without a usable answer has no label, and says why; nothing is guessed.
+A judge is asked at most twice: after an invalid answer (not JSON, refused, contradictory) it is asked once more, with
+the reason. A task without a valid answer has no label, and a reason; nothing is guessed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -16,23 +17,24 @@ from polyfact_dataset.common.text.normalise import clean
 from polyfact_dataset.config.build import VerificationConfig
 from polyfact_dataset.llm.prompts import Prompt
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request
-from polyfact_dataset.llm.response_text import Unusable, object_of, text_of
+from polyfact_dataset.llm.response_text import InvalidResponse, finished_text, parse_object
+from polyfact_dataset.llm.session import Lookup
 from polyfact_dataset.schema import LABELS
-from polyfact_dataset.verification.items import LETTERS, Fact, Item
+from polyfact_dataset.verification.items import LETTERS, Item, JudgedFact
 from polyfact_dataset.verification.rubric import PROBLEMS, judge_prompt, parallel_prompt
 
 _ATTEMPTS = 2
-# What asking again does not mend.
+# Failures that another attempt cannot change.
 _FINAL = ("rejected", "unanswered")
 _MAX_RATIONALE, _MAX_URLS = 2000, 20
-
-Lookup = Callable[[Request], Answer | None]
-"""The answer to a request, or None while there is none."""
+# Citations in the text of models with web search: an opening mark, `cite` and references, a closing mark.
+_CITATION = re.compile("\ue200[^\ue201]{0,200}\ue201")
+_PRIVATE_USE = re.compile("[\ue000-\uf8ff]")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a judge says. Of an item: label and other right options; of a fact: problems and notes by language."""
+    """A judgement. Of an item: its label and other correct options; of a fact: problems and notes by language."""
 
     label: str = ""
     rationale: str = ""
@@ -44,8 +46,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The end of a task: a finding, or None and the reason; `request` is the one whose answer decided."""
+class JudgeOutcome:
+    """The result of a task: a finding, or None and the reason; `request` is the one whose answer decided."""
 
     finding: Finding | None
     reason: str
@@ -53,15 +55,15 @@ class Outcome:
     answer: Answer
 
 
-class Task(Protocol):
-    """Something to be judged. `kind` names it for counting, `record` is what the judge sees."""
+class JudgeTask(Protocol):
+    """Something to be judged. `kind` names it for counting, `record` is the text that the judge reads."""
 
     @property
     def kind(self) -> str: ...
 
     def record(self) -> dict[str, str]: ...
 
-    def read(self, said: Mapping[str, Any], answer: Answer) -> Finding: ...
+    def read(self, judgement: Mapping[str, Any], answer: Answer) -> Finding: ...
 
 
 def _name(code: str) -> str:
@@ -69,25 +71,26 @@ def _name(code: str) -> str:
 
 
 def _plain(text: object) -> str:
-    """Text of a judge as it may be stored and shown: one line, no hidden characters."""
-    return clean(str(text)[:_MAX_RATIONALE]) or ""
+    """A judge's text as it may be stored and shown: one line, without citation marks and hidden characters."""
+    plain = _PRIVATE_USE.sub("", _CITATION.sub("", str(text)))
+    return clean(plain[:_MAX_RATIONALE]) or ""
 
 
 def _strings(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-        raise Unusable("wrong_shape")
+        raise InvalidResponse("wrong_shape")
     return value
 
 
 def _cited(answer: Answer, named: Sequence[str]) -> tuple[str, ...]:
-    """Addresses that the answer cites, and those that the judge names, each once."""
-    found = []
+    """The URLs that the answer cites and those that the judge names, each once."""
+    cited = []
     for item in (answer.body or {}).get("output") or ():
         for part in item.get("content") or ():
-            found += [note.get("url") for note in part.get("annotations") or () if note.get("type") == "url_citation"]
-    urls = [str(url).strip() for url in (*found, *named)]
-    good = [url for url in urls if urlsplit(url).scheme in ("http", "https") and len(url) < 500 and " " not in url]
-    return tuple(dict.fromkeys(good))[:_MAX_URLS]
+            cited += [note.get("url") for note in part.get("annotations") or () if note.get("type") == "url_citation"]
+    urls = [str(url).strip() for url in (*cited, *named)]
+    valid = [url for url in urls if urlsplit(url).scheme in ("http", "https") and len(url) < 500 and " " not in url]
+    return tuple(dict.fromkeys(valid))[:_MAX_URLS]
 
 
 @dataclass(frozen=True)
@@ -98,33 +101,34 @@ class ItemTask:
     kind: str = "judge"
 
     def record(self) -> dict[str, str]:
-        """What a person sees who answers, and the marked option."""
+        """The item as someone sees it who answers, and the marked option."""
         options = {f"option_{letter}": text for letter, text in zip(LETTERS, self.item.options)}
         marked = f"{LETTERS[self.item.marked]}"
         return {"language": _name(self.item.language), "question": self.item.question, **options, "marked": marked}
 
-    def read(self, said: Mapping[str, Any], answer: Answer) -> Finding:
-        """The label. Raises `Unusable` when something lacks, or when label and reasons contradict each other."""
-        label, letters, rationale = said.get("label"), said.get("also_right"), said.get("rationale")
+    def read(self, judgement: Mapping[str, Any], answer: Answer) -> Finding:
+        """The label. Raises `InvalidResponse` when a field is missing, or label and options contradict each other."""
+        label, letters, rationale = judgement.get("label"), judgement.get("also_right"), judgement.get("rationale")
         if label not in LABELS or not isinstance(rationale, str):
-            raise Unusable("wrong_shape")
+            raise InvalidResponse("wrong_shape")
         others = [letter for letter in dict.fromkeys(_strings(letters)) if letter != LETTERS[self.item.marked]]
         if any(letter not in LETTERS for letter in others):
-            raise Unusable("wrong_shape")
+            raise InvalidResponse("wrong_shape")
         if label == "correct" and others:
-            raise Unusable("contradiction")
-        if not rationale.strip():
-            raise Unusable("no_rationale")
+            raise InvalidResponse("contradiction")
+        shown = _plain(rationale)
+        if not shown:
+            raise InvalidResponse("no_rationale")
         right = tuple(self.item.options[LETTERS.index(letter)] for letter in others)
-        urls = _cited(answer, _strings(said.get("urls")))
-        return Finding(str(label), _plain(rationale), urls, right, answer.searches)
+        urls = _cited(answer, _strings(judgement.get("urls")))
+        return Finding(str(label), shown, urls, right, answer.searches)
 
 
 @dataclass(frozen=True)
 class FactTask:
     """A fact's questions in all languages, against its triple."""
 
-    fact: Fact
+    fact: JudgedFact
     kind: str = "parallel"
 
     def record(self) -> dict[str, str]:
@@ -133,51 +137,54 @@ class FactTask:
         record = {"subject": fact.subject, "relation": fact.relation, "answer": fact.object}
         for asked in fact.items:
             code = asked.language
-            own = {"subject": asked.subject, "answer": asked.answer, "question": asked.question}
-            record |= {f"{code}.language": _name(code), **{f"{code}.{name}": text for name, text in own.items()}}
+            texts = {"subject": asked.subject, "answer": asked.answer, "question": asked.question}
+            record |= {f"{code}.language": _name(code), **{f"{code}.{name}": text for name, text in texts.items()}}
         return record
 
-    def read(self, said: Mapping[str, Any], answer: Answer) -> Finding:
-        """The problems of every language. Raises `Unusable` when one lacks, or has a reason and no problem."""
+    def read(self, judgement: Mapping[str, Any], answer: Answer) -> Finding:
+        """The problems of every language. Raises `InvalidResponse` when one is missing, or has problems and no note."""
         problems, notes = {}, {}
         for asked in self.fact.items:
-            own = said.get(asked.language)
-            if not isinstance(own, dict) or not isinstance(own.get("note"), str):
-                raise Unusable("wrong_shape")
-            listed = _strings(own.get("problems"))
+            entry = judgement.get(asked.language)
+            if not isinstance(entry, dict) or not isinstance(entry.get("note"), str):
+                raise InvalidResponse("wrong_shape")
+            listed = _strings(entry.get("problems"))
             if any(problem not in PROBLEMS for problem in listed):
-                raise Unusable("wrong_shape")
-            if listed and not own["note"].strip():
-                raise Unusable("no_rationale")
+                raise InvalidResponse("wrong_shape")
+            note = _plain(entry["note"])
+            if listed and not note:
+                raise InvalidResponse("no_rationale")
             problems[asked.language] = tuple(name for name in PROBLEMS if name in listed)
-            notes[asked.language] = _plain(own["note"])
+            notes[asked.language] = note
         return Finding(searches=answer.searches, problems=problems, notes=notes)
 
 
 class Judge:
-    """How tasks are put to a model, and in which version: model, endpoint, tools, prompt and rubric."""
+    """Asks one model to judge tasks: its endpoint, tools, prompt and rubric. Requests carry no seed if it is None."""
 
-    def __init__(self, config: VerificationConfig, seed: int, languages: Sequence[str], *, parallel: bool) -> None:
+    def __init__(
+        self, config: VerificationConfig, seed: int | None, languages: Sequence[str], *, parallel: bool
+    ) -> None:
         self.config, self.seed, self.parallel = config, seed, parallel
         self.prompt: Prompt = parallel_prompt(config, languages) if parallel else judge_prompt(config)
 
-    def advance(self, task: Task, lookup: Lookup) -> Outcome | Request:
-        """What became of the task, or the request that must be answered first."""
+    def advance(self, task: JudgeTask, lookup: Lookup) -> JudgeOutcome | list[Request]:
+        """The result of the task, or the request that must be answered first."""
         reason, attempt = "", 0
         while True:
             request, attempt = self.request(task, reason), attempt + 1
             answer = lookup(request)
             if answer is None:
-                return request
+                return [request]
             try:
-                return Outcome(task.read(object_of(text_of(answer)), answer), "", request, answer)
-            except Unusable as error:
+                return JudgeOutcome(task.read(parse_object(finished_text(answer)), answer), "", request, answer)
+            except InvalidResponse as error:
                 reason = str(error)
             if attempt == _ATTEMPTS or reason in _FINAL:
-                return Outcome(None, reason, request, answer)
+                return JudgeOutcome(None, reason, request, answer)
 
-    def request(self, task: Task, note: str = "") -> Request:
-        """The request for a task; `note` is the reason why an earlier answer could not be used."""
+    def request(self, task: JudgeTask, note: str = "") -> Request:
+        """The request for a task; `note` is the reason why an earlier answer was invalid."""
         record, config = task.record(), self.config
         if note:
             record["note"] = note.replace("_", " ")

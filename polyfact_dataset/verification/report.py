@@ -1,4 +1,4 @@
-"""`polyfact verify report`: coverage, ambiguity, agreement, and the verification table that a build takes."""
+"""`polyfact verify report`: coverage, ambiguity, agreement, and the verification table that a build reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from polyfact_dataset.items.judgement_figures import ALL, agreements, ambiguity,
 from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import Item, Sample, load_sample
 from polyfact_dataset.verification.journal import Reviews, all_reviews
-from polyfact_dataset.verification.table import Source, as_table, source, table_rows
+from polyfact_dataset.verification.table import JudgeTable, as_table, judge_table, table_rows
 
 _JUDGE_AND_PEOPLE = (
     "Every reviewer's label of an item against the judge's. The interval allows for items of the same fact."
@@ -29,11 +29,11 @@ _JUDGE_AND_PEOPLE = (
 
 
 @dataclass(frozen=True)
-class Section:
-    """A table of the report, with what is to be said before it."""
+class ReportTable:
+    """A table of the report, with the text that introduces it."""
 
     title: str
-    said: str
+    text: str
     heading: tuple[str, ...]
     rows: list[list[str]]
 
@@ -47,59 +47,59 @@ def _by_language(sample: Sample) -> dict[str, list[Item]]:
     return {**{code: sample.of(code) for code in sample.languages}, ALL: list(sample.items)}
 
 
-def coverage(sample: Sample, judge: Source, reviews: Sequence[Reviews]) -> dict[str, Any]:
-    """Language -> items, judged, why the others are not, and labelled by each reviewer. Nothing is guessed."""
-    found: dict[str, Any] = {}
+def coverage(sample: Sample, judge: JudgeTable, reviews: Sequence[Reviews]) -> dict[str, Any]:
+    """Language -> number of items, judged, unjudged by reason, and labelled by each reviewer."""
+    by_language: dict[str, Any] = {}
     for code, items in _by_language(sample).items():
         unjudged: Counter[str] = Counter()
         for item in items:
             row = judge.rows.get(_key(item))
             if row is None or row["label"] is None:
                 unjudged["not asked" if row is None else str(row["reason"])] += 1
-        found[code] = {
+        by_language[code] = {
             "items": len(items),
             "judged": len(items) - unjudged.total(),
             "unjudged": dict(sorted(unjudged.items())),
             "reviewed": {
-                f"r{number}": sum(own.label(item) is not None for item in items)
-                for number, own in enumerate(reviews, start=1)
+                f"r{number}": sum(reviewer.label(item) is not None for item in items)
+                for number, reviewer in enumerate(reviews, start=1)
             },
         }
-    return found
+    return by_language
 
 
-def searched(sample: Sample, judge: Source) -> int | None:
-    """How many of the judge's labels follow a web search; None where it could not search."""
+def searched(sample: Sample, judge: JudgeTable) -> int | None:
+    """The number of the judge's labels that follow a web search; None where it could not search."""
     if not judge.about.get("search_tool"):
         return None
     rows = [judge.rows.get(_key(item)) or {} for item in sample.items]
     return sum(bool(row.get("label") and row["searches"]) for row in rows)
 
 
-def figures(folder: Path, judge: Source, drift: Source, config: Config, relaxed: bool) -> dict[str, Any]:
+def figures(folder: Path, judge: JudgeTable, drift: JudgeTable, config: Config, relaxed: bool) -> dict[str, Any]:
     """All figures of a report, as JSON, over the items of the sample."""
     sample, reviews = load_sample(folder), all_reviews(folder)
-    wanted = {item.key: item.item for item in sample.items}
+    sampled = {item.key: item.item for item in sample.items}
     everything = table_rows(judge, drift, reviews)
-    rows = [row for row in everything if wanted.get((row["fact_id"], row["language"])) == row["item"]]
-    # What was said of an earlier wording counts in no build; of items outside the sample, only the build knows.
-    standing = [row for row in everything if wanted.get((row["fact_id"], row["language"]), row["item"]) == row["item"]]
+    rows = [row for row in everything if sampled.get((row["fact_id"], row["language"])) == row["item"]]
+    # Labels of an earlier wording count in no build; whether items outside the sample changed, only the build knows.
+    valid = [row for row in everything if sampled.get((row["fact_id"], row["language"]), row["item"]) == row["item"]]
     relations = sorted({item.property_id for item in sample.items}, key=list(all_relations()).index)
     judged, people, reviewers = label_pairs(rows)
-    evidence = relation_evidence(standing, relations, config.tiers)
+    evidence = relation_evidence(valid, relations, config.tiers)
     problems = Counter(problem for row in rows for problem in row["drift"])
     return {
         "sample": dict(sample.about),
         "judge": {"name": judge.name, **judge.about, "searched": searched(sample, judge)},
         "drift": {"name": drift.name, **drift.about, "problems": dict(sorted(problems.items()))},
-        "reviewers": [{"number": f"r{n}", "broken_lines": own.broken} for n, own in enumerate(reviews, start=1)],
+        "reviewers": [{"number": f"r{n}", "broken_lines": one.broken} for n, one in enumerate(reviews, start=1)],
         "coverage": coverage(sample, judge, reviews),
         "labels": {label: sum(row["label"] == label for row in rows) for label in LABELS},
         "by_language": ambiguity(rows, "language", sample.languages),
         "by_relation": ambiguity(rows, "property_id", relations),
         "tiers": {
-            relation: {"judged": own.judged, "ambiguity": own.ambiguity, "source": own.source}
-            for relation, own in evidence.items()
+            relation: {"judged": entry.judged, "ambiguity": entry.ambiguity, "source": entry.source}
+            for relation, entry in evidence.items()
         },
         "judge_and_people": agreements(judged, sample.languages, relaxed),
         "people": agreements(people, sample.languages),
@@ -107,7 +107,7 @@ def figures(folder: Path, judge: Source, drift: Source, config: Config, relaxed:
     }
 
 
-# ---------------------------------------------------------------- in words
+# ---------------------------------------------------------------- tables and text
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
@@ -120,107 +120,107 @@ def _kappa(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-def _coverage_section(found: Mapping[str, Any]) -> Section:
-    names = [own["number"] for own in found["reviewers"]]
+def _coverage_section(report: Mapping[str, Any]) -> ReportTable:
+    names = [entry["number"] for entry in report["reviewers"]]
     rows = [
         [
             code,
-            f"{own['items']:,}",
-            f"{own['judged']:,}",
-            ", ".join(f"{reason} {number:,}" for reason, number in own["unjudged"].items()) or "–",
-            *(f"{own['reviewed'][name]:,}" for name in names),
+            f"{entry['items']:,}",
+            f"{entry['judged']:,}",
+            ", ".join(f"{reason} {number:,}" for reason, number in entry["unjudged"].items()) or "–",
+            *(f"{entry['reviewed'][name]:,}" for name in names),
         ]
-        for code, own in found["coverage"].items()
+        for code, entry in report["coverage"].items()
     ]
-    said = "Items with a label. What has none counts in no figure below."
-    number = found["judge"]["searched"]
+    text = "Items with a label. Items without one count in no figure below."
+    number = report["judge"]["searched"]
     if number is not None:
-        said += f" The judge searched the web for {number:,} of its {found['coverage'][ALL]['judged']:,} labels."
-    return Section("Coverage", said, ("language", "items", "judged", "without a label", *names), rows)
+        text += f" The judge searched the web for {number:,} of its {report['coverage'][ALL]['judged']:,} labels."
+    return ReportTable("Coverage", text, ("language", "items", "judged", "without a label", *names), rows)
 
 
-def _rate_section(found: Mapping[str, Any], name: str, title: str) -> Section:
+def _rate_section(report: Mapping[str, Any], name: str, title: str) -> ReportTable:
     rows = []
-    for value, own in found[name].items():
+    for value, entry in report[name].items():
         shown = f"{all_relations()[value].label} ({value})" if value in all_relations() else value
-        doubt = own["doubtful"]
-        counts = [f"{own['labels'][label]:,}" for label in LABELS]
+        doubt = entry["doubtful"]
+        counts = [f"{entry['labels'][label]:,}" for label in LABELS]
         rows.append([shown, f"{doubt['items']:,}", *counts, _percent(doubt["share"]), _interval(doubt)])
-    said = "Share of items labelled ambiguous or incorrect: by the judge, by people where the judge has no label."
-    return Section(title, said, (title.split()[-1], "items", *LABELS, "share", "95 % interval"), rows)
+    text = "Share of items labelled ambiguous or incorrect: by the judge, or by people where the judge has no label."
+    return ReportTable(title, text, (title.split()[-1], "items", *LABELS, "share", "95 % interval"), rows)
 
 
-def _agreement_section(title: str, said: str, found: Mapping[str, Any], first: str) -> Section:
-    relaxed = any(RELAXED in own for own in found.values())
+def _agreement_section(title: str, text: str, report: Mapping[str, Any], first: str) -> ReportTable:
+    relaxed = any(RELAXED in entry for entry in report.values())
     rows = []
-    for name, own in found.items():
-        exact = own["exact"]
-        cells = [name, f"{exact['items']:,}", _percent(exact["share"]), _interval(exact), _kappa(own["kappa"])]
-        rows.append([*cells, *([_percent(own[RELAXED])] if relaxed else [])])
+    for name, entry in report.items():
+        exact = entry["exact"]
+        cells = [name, f"{exact['items']:,}", _percent(exact["share"]), _interval(exact), _kappa(entry["kappa"])]
+        rows.append([*cells, *([_percent(entry[RELAXED])] if relaxed else [])])
     heading = (first, "labels", "exact", "95 % interval", "kappa", *(["relaxed"] if relaxed else []))
-    return Section(title, said + (f" {RELAXED[0].upper()}{RELAXED[1:]}." if relaxed else ""), heading, rows)
+    return ReportTable(title, text + (f" {RELAXED[0].upper()}{RELAXED[1:]}." if relaxed else ""), heading, rows)
 
 
-def _confusion_section(title: str, found: Mapping[str, Any], first: str, raters: str) -> Section:
+def _confusion_section(title: str, report: Mapping[str, Any], first: str, raters: str) -> ReportTable:
     rows = [
         [name, label, *map(str, counts)]
-        for name, own in found.items()
-        for label, counts in zip(LABELS, own["confusion"])
+        for name, entry in report.items()
+        for label, counts in zip(LABELS, entry["confusion"])
     ]
     row, column = raters.split(" / ")
-    return Section(f"{title}: confusion", f"Rows: {row}; columns: {column}.", (first, raters, *LABELS), rows)
+    return ReportTable(f"{title}: confusion", f"Rows: {row}; columns: {column}.", (first, raters, *LABELS), rows)
 
 
-def _tier_section(found: Mapping[str, Any], limit: float) -> Section:
+def _tier_section(report: Mapping[str, Any], limit: float) -> ReportTable:
     rows = []
-    for relation, own in found["tiers"].items():
-        value = own["ambiguity"]
+    for relation, entry in report["tiers"].items():
+        value = entry["ambiguity"]
         outcome = "bronze" if value is not None and value > limit else "clean"
         name = f"{all_relations()[relation].label} ({relation})"
-        rows.append([name, str(own["judged"]), _percent(value), outcome, own["source"]])
-    said = "What tiers follow: the share drawn towards that of all relations, or the default where too few were judged."
+        rows.append([name, str(entry["judged"]), _percent(value), outcome, entry["source"]])
+    text = "The basis of the tiers: the share shrunk towards that of all relations, or the default with too few items."
     heading = ("relation", "judged", "ambiguity", "relation is", "from")
-    return Section("Tiers", said, heading, rows)
+    return ReportTable("Tiers", text, heading, rows)
 
 
-def sections(found: Mapping[str, Any], config: Config) -> list[Section]:
+def sections(report: Mapping[str, Any], config: Config) -> list[ReportTable]:
     """The report as tables."""
     parts = [
-        _coverage_section(found),
-        _rate_section(found, "by_language", "Ambiguity by language"),
-        _rate_section(found, "by_relation", "Ambiguity by relation"),
+        _coverage_section(report),
+        _rate_section(report, "by_language", "Ambiguity by language"),
+        _rate_section(report, "by_relation", "Ambiguity by relation"),
     ]
     both = "Two reviewers on the items that both labelled."
-    for name, title, said, first, raters in (
+    for name, title, text, first, raters in (
         ("judge_and_people", "Judge and people", _JUDGE_AND_PEOPLE, "language", "judge / people"),
         ("people", "People and people", both, "language", "one / the other"),
         ("reviewers_in_pairs", "Reviewers in pairs", both, "reviewers", "first / second"),
     ):
-        if found[name]:
-            parts.append(_agreement_section(title, said, found[name], first))
-            parts.append(_confusion_section(title, found[name], first, raters))
-    if found["drift"]["name"]:
-        rows = [[name, str(number)] for name, number in found["drift"]["problems"].items()] or [["none", "0"]]
-        said = "What the judge of all languages together objects to."
-        parts.append(Section("Drift from the triple", said, ("problem", "items"), rows))
-    return [*parts, _tier_section(found, config.tiers.max_ambiguity)]
+        if report[name]:
+            parts.append(_agreement_section(title, text, report[name], first))
+            parts.append(_confusion_section(title, report[name], first, raters))
+    if report["drift"]["name"]:
+        rows = [[name, str(number)] for name, number in report["drift"]["problems"].items()] or [["none", "0"]]
+        text = "Objections of the judge that sees all languages at once."
+        parts.append(ReportTable("Drift from the triple", text, ("problem", "items"), rows))
+    return [*parts, _tier_section(report, config.tiers.max_ambiguity)]
 
 
-def markdown(found: Mapping[str, Any], parts: Sequence[Section]) -> str:
+def markdown(report: Mapping[str, Any], parts: Sequence[ReportTable]) -> str:
     """The report as Markdown."""
-    judge, sample = found["judge"], found["sample"]
+    judge, sample = report["judge"], report["sample"]
     lines = [
         "# Verification",
         "",
         f"Release {sample['release'][:12]}, seed {sample['seed']}. Judge: {judge.get('model', 'none')}"
         + (f" ({judge['api']}{', web search' if judge['search_tool'] else ''})" if judge["name"] else "")
-        + f". Reviewers: {len(found['reviewers'])}.",
+        + f". Reviewers: {len(report['reviewers'])}.",
     ]
     test = judge.get("self_test")
     if test:
         lines += ["", f"Self-test: recall {test['recall']:.1%}, false alarms {test['false_alarms']:.1%}."]
     for part in parts:
-        lines += ["", f"## {part.title}", "", part.said, ""]
+        lines += ["", f"## {part.title}", "", part.text, ""]
         lines += ["| " + " | ".join(part.heading) + " |", "|---" * len(part.heading) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in part.rows]
     return "\n".join(lines) + "\n"
@@ -228,16 +228,16 @@ def markdown(found: Mapping[str, Any], parts: Sequence[Section]) -> str:
 
 def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, quiet: bool) -> None:
     """Writes `report/` and `verification.parquet` into the folder, and prints the tables."""
-    own, other = source(folder, "judgements", judge), source(folder, "drift", drift)
-    found = figures(folder, own, other, config, relaxed)
-    parts = sections(found, config)
-    write_json(folder / "report" / "report.json", found)
-    write_text(folder / "report" / "report.md", markdown(found, parts))
-    rows = table_rows(own, other, all_reviews(folder))
+    judged, drifted = judge_table(folder, "judgements", judge), judge_table(folder, "drift", drift)
+    report = figures(folder, judged, drifted, config, relaxed)
+    parts = sections(report, config)
+    write_json(folder / "report" / "report.json", report)
+    write_text(folder / "report" / "report.md", markdown(report, parts))
+    rows = table_rows(judged, drifted, all_reviews(folder))
     write_parquet(folder / "verification.parquet", as_table(rows))
-    # What `polyfact build --objections` takes: questions of a model that are to be replaced by the template's.
-    drifted = "".join(f"{row['fact_id']},{row['language']}\n" for row in rows if row["drift"])
-    write_text(folder / "objections.csv", f"fact_id,language\n{drifted}")
+    # For `polyfact build --objections`: the questions of a model that the template's are to replace.
+    objections = "".join(f"{row['fact_id']},{row['language']}\n" for row in rows if row["drift"])
+    write_text(folder / "objections.csv", f"fact_id,language\n{objections}")
     if not quiet:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         for part in parts:
@@ -246,12 +246,12 @@ def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, 
                 table.add_row(*row)
             console.print(part.title, style="italic")
             console.print(table)
-            console.print(part.said, style="dim")
+            console.print(part.text, style="dim")
             console.print()
     for number, reviewer in enumerate(all_reviews(folder), start=1):
-        # Names are for whoever runs this; no file has them but the reviewers' own.
+        # Reviewers' names are printed only; no file has them but the reviews.
         print(f"r{number} is {reviewer.reviewer}")
         if reviewer.broken:
             lines = ", ".join(map(str, reviewer.broken))
-            print(f"{reviewer.reviewer}: lines {lines} are no reviews and do not count", file=sys.stderr)
+            print(f"{reviewer.reviewer}: lines {lines} are not reviews and are ignored", file=sys.stderr)
     print(f"{len(rows):,} judged items: {folder / 'verification.parquet'}; report: {folder / 'report' / 'report.md'}")

@@ -1,4 +1,4 @@
-"""The rubric, and the prompts that hold it."""
+"""The rubric, and the prompts that contain it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBLEMS = ("subject", "relation", "language", "negation", "extra")
 
 
 class Rubric(BaseModel):
-    """What each label means, and which one to choose in doubt."""
+    """The meaning of each label, and which one to choose when in doubt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,23 +52,25 @@ def rubric() -> Rubric:
         raise ConfigError(f"{PATH.name}: {error}") from error
 
 
-def _settled(prompt: Prompt, config: VerificationConfig, **changes: Any) -> Prompt:
-    """The prompt with what it lacks; its version speaks of all of it."""
-    whole = prompt.model_copy(update={"parameters": config.parameters or prompt.parameters, **changes})
-    return whole.model_copy(update={"version": digest_json(whole.model_dump(exclude={"version"}))[:12]})
+def _configured(prompt: Prompt, config: VerificationConfig, **changes: Any) -> Prompt:
+    """The prompt with its rubric or schema and the configured parameters; its version is the digest of all of it."""
+    changed = prompt.model_copy(update=changes).with_settings(config.parameters, config.system_role)
+    # At its default the role is left out, so that judgements made before it was a setting stay valid.
+    unchanged = {"system_role"} if config.system_role == "system" else set()
+    return changed.model_copy(update={"version": digest_json(changed.model_dump(exclude={"version", *unchanged}))[:12]})
 
 
 def judge_prompt(config: VerificationConfig) -> Prompt:
     """The prompt for one item."""
     prompt = load(PROMPTS / "judge.toml")
     if "{rubric}" not in prompt.system:
-        raise ConfigError("prompt judge.toml: the instructions lack {rubric}")
-    return _settled(prompt, config, system=prompt.system.replace("{rubric}", rubric().text()))
+        raise ConfigError("prompt judge.toml: the instructions must contain {rubric}")
+    return _configured(prompt, config, system=prompt.system.replace("{rubric}", rubric().text()))
 
 
 def parallel_prompt(config: VerificationConfig, languages: Sequence[str]) -> Prompt:
     """The prompt for one fact in all `languages`."""
-    own = {
+    entry = {
         "type": "object",
         "required": ["note", "problems"],
         "additionalProperties": False,
@@ -81,6 +83,6 @@ def parallel_prompt(config: VerificationConfig, languages: Sequence[str]) -> Pro
         "type": "object",
         "required": list(languages),
         "additionalProperties": False,
-        "properties": dict.fromkeys(languages, own),
+        "properties": dict.fromkeys(languages, entry),
     }
-    return _settled(load(PROMPTS / "parallel.toml"), config, result=schema)
+    return _configured(load(PROMPTS / "parallel.toml"), config, result=schema)

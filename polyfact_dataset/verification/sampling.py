@@ -1,8 +1,8 @@
-"""`polyfact verify sample`: which items are judged. Stratified by language and balanced over relations; or a census.
+"""`polyfact verify sample`: the items to be judged, stratified by language and balanced over relations; or a census.
 
-The facts of each relation stand in an order that depends on the seed and their ids alone, and relations take turns. So
-a larger sample holds the smaller one, and a fact leaves the sample only where a new one of its relation comes before
-it: when a release grows by a tenth, about a tenth of the sample changes, and what was judged stays judged.
+The facts of each relation are ordered by a hash of the seed and their ids, and relations take turns. A larger sample
+therefore contains the smaller one, and a fact leaves the sample only where a new one of its relation precedes it: when
+a release grows by a tenth, about a tenth of the sample changes, and earlier judgements stay valid.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ import pyarrow as pa
 
 from polyfact_dataset.common.database import connect
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.files import read_json, write_json, write_parquet
+from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.items.evidence import item_digest
+from polyfact_dataset.release.reader import read_manifest
 from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
 
 _SHOWN = ("fact_id", "property_id", "question", *OPTIONS, "answer_index", "answer_text", "subject_label")
-# Relations take turns; which facts they put forward first is drawn by the seed, for all languages or for each.
+# Relations take turns; the seed orders their facts, for all languages together or for each.
 _DRAW = """
     WITH turns AS (
         SELECT fact_id, property_id, row_number() OVER (
-            PARTITION BY property_id ORDER BY md5($seed || ':verify:' || $own || fact_id), fact_id
+            PARTITION BY property_id ORDER BY md5($seed || ':verify:' || $language_prefix || fact_id), fact_id
         ) AS turn
         FROM items
     )
@@ -39,9 +40,9 @@ _DRAW = """
 
 @dataclass(frozen=True)
 class Draw:
-    """How a sample is drawn. `items` per language, None for all; `splits` none means every one.
+    """How a sample is drawn. `items` per language, None for all; no `splits` or `languages` mean all of them.
 
-    With `independent` each language has facts of its own; otherwise, as in the paper, all have the same ones.
+    With `independent` each language has different facts; otherwise, as in the paper, all have the same ones.
     """
 
     items: int | None
@@ -52,12 +53,10 @@ class Draw:
 
 
 def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
-    """Language -> (split, file) to draw from. Raises `ConfigError` for no release, language, split or item."""
-    if not (release / "manifest.json").is_file():
-        raise ConfigError(f"{release} holds no release; give the folder that `polyfact build` wrote")
-    manifest = read_json(release / "manifest.json")
-    own: Sequence[str] = manifest["build"]["config"]["languages"]
-    for kind, asked, known in (("languages", draw.languages, own), ("splits", draw.splits, SPLITS)):
+    """Language -> (split, file) to draw from. Raises `ConfigError` for a missing release, language, split or item."""
+    manifest = read_manifest(release)
+    released: Sequence[str] = manifest["build"]["config"]["languages"]
+    for kind, asked, known in (("languages", draw.languages, released), ("splits", draw.splits, SPLITS)):
         if unknown := [name for name in asked if name not in known]:
             raise ConfigError(f"{release} has no {', '.join(unknown)}; its {kind} are {', '.join(known)}")
     files = {
@@ -67,10 +66,10 @@ def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
             if not draw.splits or split in draw.splits
             for path in manifest["configs"][code].get(split, ())
         ]
-        for code in own
+        for code in released
     }
     if not all(files.values()):
-        raise ConfigError(f"{release} holds no item of {', '.join(draw.splits) or 'any split'}; nothing is drawn")
+        raise ConfigError(f"{release} contains no item of {', '.join(draw.splits) or 'any split'}; nothing is drawn")
     return files
 
 
@@ -87,24 +86,25 @@ def _digest(row: Mapping[str, Any]) -> str:
 
 
 def draw_sample(release: Path, draw: Draw) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of `records.VERIFY_SAMPLE`, by language and place, and of `records.VERIFY_FACTS`, by fact."""
+    """Rows of `schema.VERIFY_SAMPLE`, by language and place, and of `schema.VERIFY_FACTS`, by fact."""
     files, chosen = _files(release, draw), dict[str, list[str]]()
     rows: list[dict[str, Any]] = []
     facts: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as spill, connect(Path(spill)) as connection:
         for code in draw.languages or files:
             _load(connection, files[code])
-            own = f"{code}:" if draw.independent else ""
-            given = {"seed": str(draw.seed), "own": own, "number": draw.items if draw.items is not None else 2**62}
-            chosen[code] = [fact for (fact,) in connection.execute(_DRAW, given).fetchall()]
-        wanted = sorted({fact for ids in chosen.values() for fact in ids})
+            number = draw.items if draw.items is not None else 2**62
+            prefix = f"{code}:" if draw.independent else ""
+            values = {"seed": str(draw.seed), "language_prefix": prefix, "number": number}
+            chosen[code] = [fact for (fact,) in connection.execute(_DRAW, values).fetchall()]
+        drawn = sorted({fact for ids in chosen.values() for fact in ids})
         for code in files:
             _load(connection, files[code])
-            connection.register("wanted", pa.table({"fact_id": pa.array(wanted, pa.string())}))
-            found = connection.sql("SELECT items.* FROM items SEMI JOIN wanted USING (fact_id)").to_arrow_table()
-            held = {row["fact_id"]: {**row, "language": code, "item": _digest(row)} for row in found.to_pylist()}
-            rows += [{**held[fact], "place": place} for place, fact in enumerate(chosen.get(code, ()), start=1)]
-            for fact, row in held.items():
+            connection.register("drawn", pa.table({"fact_id": pa.array(drawn, pa.string())}))
+            table = connection.sql("SELECT items.* FROM items SEMI JOIN drawn USING (fact_id)").to_arrow_table()
+            by_fact = {row["fact_id"]: {**row, "language": code, "item": _digest(row)} for row in table.to_pylist()}
+            rows += [{**by_fact[fact], "place": place} for place, fact in enumerate(chosen.get(code, ()), start=1)]
+            for fact, row in by_fact.items():
                 entry = facts.setdefault(fact, {**row, "items": []})
                 asked = {name: row[name] for name in ("language", "item", "question")}
                 entry["items"].append({**asked, "subject": row["subject_label"], "answer": row["answer_text"]})
@@ -112,12 +112,12 @@ def draw_sample(release: Path, draw: Draw) -> tuple[list[dict[str, Any]], list[d
 
 
 def write_sample(release: Path, folder: Path, draw: Draw) -> None:
-    """Draws a sample into a folder and says what it holds; judgements and reviews there stay.
+    """Draws a sample into a folder and prints its size; judgements and reviews in the folder are kept.
 
     Raises `ConfigError` when nothing can be drawn.
     """
     rows, facts = draw_sample(release, draw)
-    manifest = read_json(release / "manifest.json")
+    manifest = read_manifest(release)
     languages = [code for code in manifest["build"]["config"]["languages"] if code in (draw.languages or (code,))]
     about = {
         "release": manifest["content"],

@@ -1,4 +1,4 @@
-"""Planted defects: how many of them a judge finds, and to how many sound items it objects."""
+"""The self-test of a judge: how many planted defects it finds, and to how many sound items it objects."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.items.evidence import item_digest
-from polyfact_dataset.verification.items import Asked, Fact, Item
-from polyfact_dataset.verification.judging import FactTask, ItemTask, Outcome
+from polyfact_dataset.verification.items import Item, JudgedFact, LocalQuestion
+from polyfact_dataset.verification.judging import FactTask, ItemTask, JudgeOutcome
 from polyfact_dataset.verification.rubric import PROBLEMS
 
 PATH = Path(__file__).parent / "selftest.toml"
@@ -60,7 +60,7 @@ def _read() -> _File:
 
 @dataclass(frozen=True)
 class Planted:
-    """The tasks of a self-test by name, and what is planted in each: a defect by language, `sound` where there is none.
+    """The tasks of a self-test by name, and the defect planted in each by language, `sound` where there is none.
 
     An item has one language, a fact all of them.
     """
@@ -82,50 +82,50 @@ def planted_items() -> Planted:
 
 
 def planted_facts(languages: Sequence[str]) -> Planted:
-    """Facts in those of `languages` that the file names them in; the sound questions come from the templates."""
+    """Facts in those of `languages` that the file has; the sound questions come from the templates."""
     tasks, defects = {}, {}
     for number, entry in enumerate(_read().facts, start=1):
-        name, asked, found = f"selftest {number}", [], {}
+        name, asked, planted_in = f"selftest {number}", [], {}
         for code in (code for code in languages if code in entry.subject):
             planted = entry.planted.get(code)
             sound = language(code).question(entry.property, None, entry.subject[code])
             question = planted.question if planted else sound
-            asked.append(Asked(code, "", question, entry.subject[code], entry.answer[code]))
-            found[code] = planted.problem if planted else SOUND
-        fact = Fact(name, entry.property, entry.subject["en"], entry.relation, entry.answer["en"], tuple(asked))
-        tasks[name], defects[name] = FactTask(fact), found
+            asked.append(LocalQuestion(code, "", question, entry.subject[code], entry.answer[code]))
+            planted_in[code] = planted.problem if planted else SOUND
+        fact = JudgedFact(name, entry.property, entry.subject["en"], entry.relation, entry.answer["en"], tuple(asked))
+        tasks[name], defects[name] = FactTask(fact), planted_in
     return Planted(tasks, defects)
 
 
 @dataclass
 class Score:
-    """What a judge made of planted defects: by defect (`sound` among them) the number judged, objected to, unjudged."""
+    """The judgements of planted defects: by defect (`sound` included) the numbers judged, objected to and unjudged."""
 
     judged: dict[str, int] = field(default_factory=dict)
     flagged: dict[str, int] = field(default_factory=dict)
     unjudged: dict[str, int] = field(default_factory=dict)
 
     def note(self, defect: str, objected: bool | None) -> None:
-        """Counts one judgement; None is none."""
+        """Counts one judgement, None for a task without one."""
         for counter, hit in ((self.judged, objected is not None), (self.flagged, objected), (self.unjudged, False)):
             counter[defect] = counter.get(defect, 0) + bool(hit)
         self.unjudged[defect] += objected is None
 
     @property
     def recall(self) -> float:
-        """Share of the planted defects that were found; one without a judgement was not."""
+        """The share of the planted defects that were found; one without a judgement counts as missed."""
         defects = [name for name in self.judged if name != SOUND]
         planted = sum(self.judged[name] + self.unjudged[name] for name in defects)
         return sum(self.flagged[name] for name in defects) / planted if planted else 0.0
 
     @property
     def false_alarms(self) -> float:
-        """Share of the sound items that were objected to, or not judged."""
+        """The share of the sound items that were objected to or not judged."""
         sound = self.judged.get(SOUND, 0) + self.unjudged.get(SOUND, 0)
         return (self.flagged.get(SOUND, 0) + self.unjudged.get(SOUND, 0)) / sound if sound else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """For the record of the judge."""
+        """The score as stored with the judge's table."""
         by_defect = {
             name: {"planted": self.judged[name] + self.unjudged[name], "objected": self.flagged[name]}
             for name in self.judged
@@ -133,8 +133,8 @@ class Score:
         return {"recall": self.recall, "false_alarms": self.false_alarms, "by_defect": by_defect}
 
 
-def score(planted: Planted, outcomes: Mapping[str, Outcome]) -> Score:
-    """Counts what the judge found. Of a fact, another problem than the planted one counts as found as well."""
+def score(planted: Planted, outcomes: Mapping[str, JudgeOutcome]) -> Score:
+    """Scores the outcomes. In a fact, another problem than the planted one also counts as found."""
     result = Score()
     for name, defects in planted.defects.items():
         outcome = outcomes.get(name)

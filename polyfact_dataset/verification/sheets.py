@@ -1,8 +1,8 @@
 """`polyfact verify export` and `import`: the sample as a spreadsheet for a reviewer, and back.
 
-The file is CSV in UTF-8 with a byte-order mark, which spreadsheet programs need to read it right. A cell that a program
-could take for a formula begins with an apostrophe, and the digest of an item with `#`: of all digits, or with an `e`
-between them, it would come back as a rounded number. Only the columns `label` and `note` are read back.
+The file is CSV in UTF-8 with a byte-order mark, which spreadsheet programs need to detect the encoding. A cell that a
+program could take for a formula begins with an apostrophe, and the digest of an item with `#`: a digest of digits with
+an `e` among them would come back as a rounded number. Only the columns `label` and `note` are read back.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from polyfact_dataset.verification.journal import Journal
 
 _KEYS = ("fact_id", "language", "item")
 _COLUMNS = (*_KEYS, "question", *(f"option_{letter}" for letter in LETTERS), "marked", "label", "note")
-# What makes a cell a formula, also in full width.
+# The characters that begin a formula, also in full width.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _ENCODINGS = (("utf-16", b"\xff\xfe"), ("utf-16", b"\xfe\xff"), ("utf-8-sig", b""))
 
 
 def defused(text: str) -> str:
-    """The text as a cell that no spreadsheet program takes for a formula."""
+    """The text as a cell that no spreadsheet program evaluates as a formula."""
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
@@ -38,7 +38,7 @@ def _row(item: Item, label: str, note: str) -> list[str]:
 
 
 def export(folder: Path, code: str, target: Path, *, reviewer: str, first: int | None) -> int:
-    """Writes the items of a language, with the labels that the reviewer gave already; returns their number."""
+    """Writes the items of a language with the reviewer's existing labels; returns their number."""
     sample = load_sample(folder)
     items = sample.of(code, first)
     if not items:
@@ -67,14 +67,14 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Number and cells of every line; the delimiter is the one that parts the heading."""
+    """Number and cells of every line; the delimiter is the most frequent one of the heading."""
     text = _text(path)
     heading = text.partition("\n")[0]
     delimiter = max(",;\t", key=heading.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     lacking = [name for name in (*_KEYS, "label") if name not in (reader.fieldnames or ())]
     if lacking:
-        raise DataError(f"{path}: the heading lacks {', '.join(lacking)}; export the sheet again and keep its columns")
+        raise DataError(f"{path}: the heading has no {', '.join(lacking)}; export the sheet again and keep its columns")
     try:
         for row in reader:
             yield reader.line_num, {name: (row.get(name) or "").strip() for name in _COLUMNS}
@@ -83,36 +83,36 @@ def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 
 
 def import_sheet(folder: Path, source: Path, *, reviewer: str) -> Counter[str]:
-    """Takes the labels of a sheet into the reviewer's file; nothing is taken when a line is wrong.
+    """Imports the labels of a sheet into the reviewer's file; an invalid line cancels the whole import.
 
     Counts `new`, `changed`, `same` and `missing` (no label) lines. Raises `DataError` naming the line.
     """
     known = {(*item.key, item.item): item for item in load_sample(folder).items}
-    taken: dict[tuple[str, str, str], tuple[str, str]] = {}
+    imported: dict[tuple[str, str, str], tuple[str, str]] = {}
     counts: Counter[str] = Counter()
     for number, row in _lines(source):
         key = row["fact_id"], row["language"], row["item"].removeprefix("#")
         if not any(row.values()):
             continue
         if key not in known:
-            raise DataError(f"{source} line {number}: {' '.join(key)} is no item of the sample in {folder}")
+            raise DataError(f"{source} line {number}: {' '.join(key)} is not in the sample in {folder}")
         label = row["label"].casefold()
         if not label:
             counts["missing"] += 1
         elif label not in LABELS:
             raise DataError(f"{source} line {number}: label {row['label']!r}; the labels are {', '.join(LABELS)}")
         else:
-            said = label, row["note"].removeprefix("'")
-            if taken.setdefault(key, said) != said:
+            entry = label, row["note"].removeprefix("'")
+            if imported.setdefault(key, entry) != entry:
                 raise DataError(
                     f"{source} line {number}: {' '.join(key[:2])} has another label or note above; keep one"
                 )
     journal = Journal(folder, reviewer)
     with journal.locked() as reviews:
-        for key, (label, note) in taken.items():
-            item, before = known[key], reviews.label(known[key])
-            same = before is not None and (before.label, before.note) == (label, note)
-            counts["same" if same else "changed" if before else "new"] += 1
+        for key, (label, note) in imported.items():
+            item, previous = known[key], reviews.label(known[key])
+            same = previous is not None and (previous.label, previous.note) == (label, note)
+            counts["same" if same else "changed" if previous else "new"] += 1
             if not same:
                 journal.add(item, label, note, source="sheet")
     return counts

@@ -1,4 +1,4 @@
-"""The verification table: what judge and people say of an item, together; and what follows for its relation."""
+"""The verification table: the labels of judge and reviewers for each item, combined."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A judge's table: rows by item, and how it was asked. `name` is None where there is none."""
+class JudgeTable:
+    """A judge's table: rows by item, and the judge's settings in `about`. `name` is None where there is no table."""
 
     name: str | None
     about: Mapping[str, Any]
@@ -30,42 +30,42 @@ class Source:
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
-    """What identifies a judged item."""
+    """The identity of a judged item."""
     return row["fact_id"], row["language"], row["item"]
 
 
-def source(folder: Path, kind: str, name: str) -> Source:
+def judge_table(folder: Path, kind: str, name: str) -> JudgeTable:
     """The judge's table in the subfolder `kind` whose name begins with `name`.
 
     Raises `ConfigError` when several do, or none does though one was named.
     """
-    found = [path for path in sorted((folder / kind).glob("*.parquet")) if path.stem.startswith(name)]
-    if len(found) > 1 or (name and not found):
-        known = ", ".join(path.stem for path in found or sorted((folder / kind).glob("*.parquet")))
-        raise ConfigError(f"{folder / kind} holds {known or 'no judge'}; say which one counts by the start of its name")
-    if not found:
-        return Source(None, {}, {})
-    rows = {key_of(row): row for row in read_parquet(found[0]).to_pylist()}
-    return Source(found[0].stem, read_json(found[0].with_suffix(".json")), rows)
+    matching = [path for path in sorted((folder / kind).glob("*.parquet")) if path.stem.startswith(name)]
+    if len(matching) > 1 or (name and not matching):
+        known = ", ".join(path.stem for path in matching or sorted((folder / kind).glob("*.parquet")))
+        raise ConfigError(f"{folder / kind} contains {known or 'no judge'}; select one by the start of its name")
+    if not matching:
+        return JudgeTable(None, {}, {})
+    rows = {key_of(row): row for row in read_parquet(matching[0]).to_pylist()}
+    return JudgeTable(matching[0].stem, read_json(matching[0].with_suffix(".json")), rows)
 
 
-def table_rows(judge: Source, drift: Source, reviews: Sequence[Reviews]) -> list[dict[str, Any]]:
-    """Rows of `records.VERIFICATION`, sorted; reviewers by number, in the order in which they began."""
+def table_rows(judge: JudgeTable, drift: JudgeTable, reviews: Sequence[Reviews]) -> list[dict[str, Any]]:
+    """Rows of `schema.VERIFICATION`, sorted; reviewers by number, in the order in which they began."""
     people: dict[Key, list[tuple[str, str, str]]] = defaultdict(list)
     texts: dict[Key, Mapping[str, Any]] = {}
-    for number, own in enumerate(reviews, start=1):
-        for key, review in own.labels.items():
+    for number, reviewer in enumerate(reviews, start=1):
+        for key, review in reviewer.labels.items():
             people[key].append((f"r{number}", review.label, review.at[:10]))
             texts[key] = {"question": review.question, "answer_text": review.answer_text}
     texts |= {**drift.rows, **judge.rows}
     rows = []
     for key in sorted(texts):
-        said = judge.rows.get(key) or {}
-        label = said.get("label")
+        judgement = judge.rows.get(key) or {}
+        label = judgement.get("label")
         problems = (drift.rows.get(key) or {}).get("problems") or []
         reviewers, labels, dates = map(list, zip(*people[key])) if key in people else ([], [], [])
-        together = verdict(label, labels, problems)
-        if together is None:
+        combined = verdict(label, labels, problems)
+        if combined is None:
             continue
         rows.append(
             {
@@ -73,13 +73,13 @@ def table_rows(judge: Source, drift: Source, reviews: Sequence[Reviews]) -> list
                 "property_id": key[0].split("|")[1],
                 "question": texts[key]["question"],
                 "answer_text": texts[key]["answer_text"],
-                "label": together,
+                "label": combined,
                 "judge_label": label,
                 "judge_model": judge.about.get("model") if label else None,
-                "judge_date": said.get("date") if label else None,
-                "judge_rationale": said.get("rationale") if label else None,
-                "judge_urls": said.get("urls") or [],
-                "judge_also_right": said.get("also_right") or [],
+                "judge_date": judgement.get("date") if label else None,
+                "judge_rationale": judgement.get("rationale") if label else None,
+                "judge_urls": judgement.get("urls") or [],
+                "judge_also_right": judgement.get("also_right") or [],
                 "drift": list(problems),
                 "reviewers": reviewers,
                 "human_labels": labels,

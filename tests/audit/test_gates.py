@@ -255,6 +255,11 @@ def _two_splits(rows: Rows) -> Rows:
     return rows
 
 
+@plant("relation_splits", balance)
+def _no_train(rows: Rows) -> Rows:
+    return [row for row in rows if (row["property_id"], row["split"]) != (rows[0]["property_id"], "train")]
+
+
 @plant("gold_position", balance)
 def _always_first(rows: Rows) -> Rows:
     for row in rows:

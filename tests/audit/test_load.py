@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.audit import load
-from polyfact_dataset.audit.build_tables import Making
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import integrity
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
@@ -62,6 +62,28 @@ def test_data_folder_and_files_beside_each_other_are_read(published: Path, tmp_p
     for path in (published / "parallel").iterdir():
         shutil.copy(path, flat / "data" / path.name)
     assert len(load.read(flat, Config())) == 160
+
+
+@pytest.mark.parametrize("form", ["clean", "data", "items"])
+def test_published_forms_of_the_clean_part_are_read(published: Path, tmp_path: Path, form: str) -> None:
+    """Parallel rows in a folder `clean`, or items of all languages in one file with a column `language`."""
+    folder = tmp_path / "form"
+    whole = load.read(published, Config())
+    if form == "clean":
+        shutil.copytree(published / "parallel", folder / "clean")
+    else:
+        codes = [path.name for path in published.iterdir() if path.is_dir() and path.name != "parallel"]
+        target = folder / ("data" if form == "data" else "clean")
+        target.mkdir(parents=True)
+        for split in ("train", "validation", "test"):
+            parts = [pq.read_table(first(published, code, split)) for code in sorted(codes)]
+            pq.write_table(pa.concat_tables(parts), target / f"{split}-00000-of-00001.parquet")
+    release = load.read(folder, Config())
+    assert len(release) == 160 and set(release.items) == set(whole.items) and release.malformed == ()
+    rows = dict(zip(whole.column("fact_id"), whole.items["sw"].table.column("question").to_pylist()))
+    facts = release.column("fact_id")
+    questions = release.items["sw"].table.column("question").to_pylist()
+    assert {facts[row]: text for row, text in zip(release.items["sw"].rows, questions)} == rows
 
 
 def test_the_content_is_named_by_the_data_alone(published: Path) -> None:
@@ -133,7 +155,7 @@ def test_broken_items_are_findings_and_the_rest_is_read(published: Path) -> None
 def test_what_is_no_release_is_said_so(published: Path, tmp_path: Path, spoil: str) -> None:
     folder, error, words = published, DataError, ""
     if spoil == "nothing":
-        folder, error, words = tmp_path / "nowhere", ConfigError, "is no folder"
+        folder, error, words = tmp_path / "nowhere", ConfigError, "is not a folder"
     elif spoil == "no parquet":
         folder, error, words = tmp_path / "empty", ConfigError, "holds no Parquet file"
         folder.mkdir()
@@ -152,7 +174,7 @@ def test_what_is_no_release_is_said_so(published: Path, tmp_path: Path, spoil: s
         for split in ("train", "validation", "test"):
             edit(
                 first(published, "en", split),
-                lambda t: t.drop_columns(["subject_id"]).set_column(0, "fact_id", pa.array(["x"] * len(t))),
+                lambda t: t.drop_columns(["subject_id", "fact_id"]).append_column("fact_id", pa.array(["x"] * len(t))),
             )
         words = "is not subject|property|object"
     elif spoil == "columns":
@@ -176,9 +198,9 @@ def test_ids_are_taken_from_the_fact_where_they_do_not_stand_apart(published: Pa
 
 def test_a_build_knows_statements_aliases_and_strata(sample_build: Path) -> None:
     folder = sample_build / "release"
-    making = Making.of(folder)
-    assert making.build == sample_build.resolve()
-    release = load.read(folder, Config(), making)
+    build_tables = BuildTables.of(folder)
+    assert build_tables.build == sample_build.resolve()
+    release = load.read(folder, Config(), build_tables)
     assert release.statements is not None and release.aliases is not None
     pairs = set(zip(release.column("subject_id"), release.column("property_id")))
     stated = set(zip(*(release.statements.column(name).to_pylist() for name in ("subject", "property"))))
@@ -190,8 +212,8 @@ def test_a_build_knows_statements_aliases_and_strata(sample_build: Path) -> None
 
 def test_a_release_apart_from_its_build_is_read_without_it(sample_build: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(sample_build / "release", tmp_path / "copy"))
-    assert Making.of(copy).build is None
-    release = load.read(copy, Config(), Making.of(copy))
+    assert BuildTables.of(copy).build is None
+    release = load.read(copy, Config(), BuildTables.of(copy))
     assert release.statements is None and release.strata[0].as_py().count("/") == 1
     victim = next(copy.glob("data/fr/train-*.parquet"))
     edit(victim, lambda table: table.slice(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from polyfact_dataset.audit.checks import answerability, integrity, labels, language_id, parallelism, popularity
 from polyfact_dataset.audit.wording import wording
 from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.common.text.language_id import Identifier
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import STATEMENTS
 from tests.support.audited import as_release, audited, broken, clean_rows, distractor, gold, rename, reword
@@ -193,11 +196,11 @@ def test_wording(question: str, subject: str | None, left: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def identifier() -> language_id.Identifier:
-    return language_id.Identifier((*known(), *AuditConfig().identify_also))
+def identifier() -> Identifier:
+    return Identifier((*known(), *AuditConfig().identify_also))
 
 
-def test_every_template_is_identified_as_its_language(identifier: language_id.Identifier) -> None:
+def test_every_template_is_identified_as_its_language(identifier: Identifier) -> None:
     for code in known():
         bare = [wording(text, "{subject}") for text in language(code).questions.values()]
         found = dict(zip(bare, identifier.identify(bare)))
@@ -210,7 +213,7 @@ def test_every_template_is_identified_as_its_language(identifier: language_id.Id
         assert sum(other == code for other in found.values()) >= 0.95 * len(found), code
 
 
-def test_whole_sentences_in_another_language_are_identified(identifier: language_id.Identifier) -> None:
+def test_whole_sentences_in_another_language_are_identified(identifier: Identifier) -> None:
     texts = {
         "en": "Which country does this river flow through?",
         "sw": "Mto huu unapita katika nchi gani ya Afrika?",
@@ -254,8 +257,10 @@ def test_popularity_bins_hold_every_fact() -> None:
     for number, row in enumerate(rows):
         row["popularity"] = (0, 1, 4, 19, 300)[number % 5]
     section = audited(popularity, rows)
-    counts = np.sum([counts for _, counts in section.series["popularity"]], axis=0)
-    filled = dict(zip(section.series["bins"], counts.tolist()))
+    (chart,) = section.charts
+    sizes = Counter(row["split"] for row in rows)
+    counts = np.sum([np.multiply(s.values, sizes[s.name] / 100) for s in chart.series], axis=0)
+    filled = dict(zip(chart.rows, counts.round().tolist()))
     assert filled == {
         "0": 32,
         "1": 32,

@@ -8,47 +8,46 @@ from polyfact_dataset.audit import report, run
 from polyfact_dataset.audit.checks import leakage
 from polyfact_dataset.audit.result import Section, Verdict, shown
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.release.audit_report import AuditReport
 from tests.support.audited import as_release, audited, clean_rows, gold, rename
 
 HOSTILE = 'x<script>alert(1)</script>"onload=|[a](http://b)`c`'
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[dict, list[Section]]:
+def made() -> tuple[AuditReport, list[Section]]:
     rows = clean_rows()
     rename(rows, gold(rows, 0), "en", HOSTILE)
     rename(rows, rows[0]["subject_id"], "en", f"{HOSTILE} 5000")
     release = as_release(rows)
     sections = [module.audit(release, AuditConfig()) for module in run.AUDITS]
-    return report.as_json(release, sections, AuditConfig()), sections
+    return report.report(release, sections, AuditConfig()), sections
 
 
-def test_html_escapes_texts(made: tuple[dict, list[Section]]) -> None:
+def test_html_escapes_texts(made: tuple[AuditReport, list[Section]]) -> None:
     page = report.as_html(*made)
     assert "<script" not in page and "&lt;script&gt;alert(1)" in page
 
 
-def test_markdown_escapes_texts(made: tuple[dict, list[Section]]) -> None:
+def test_markdown_escapes_texts(made: tuple[AuditReport, list[Section]]) -> None:
     text = report.as_markdown(*made)
     line = next(line for line in text.splitlines() if "alert" in line)
     assert "\\<script\\>" in line and "\\[a\\]" in line and "\\`c\\`" in line
     assert line.replace("\\|", "").count("|") == 4
 
 
-def test_json_says_what_is_broken(made: tuple[dict, list[Section]]) -> None:
+def test_the_report_lists_what_is_broken(made: tuple[AuditReport, list[Section]]) -> None:
     summary = made[0]
-    assert not summary["passed"] and any(
-        sentence.startswith("leak_gold (leakage): 1, ") for sentence in summary["broken"]
-    )
-    assert [s.split(" ")[0] for s in summary["not_checked"]] == ["leak_alias"]
-    assert summary["splits"] == {"train": 96, "validation": 32, "test": 32}
+    assert not summary.passed and any(sentence.startswith("leak_gold (leakage): 1, ") for sentence in summary.broken)
+    assert [s.split(" ")[0] for s in summary.not_checked] == ["leak_alias"]
+    assert summary.splits == {"train": 96, "validation": 32, "test": 32}
 
 
 def test_a_gate_that_no_audit_measures_is_a_bug() -> None:
     release = as_release(clean_rows())
     sections = [module.audit(release, AuditConfig()) for module in run.AUDITS if module is not leakage]
     with pytest.raises(AssertionError, match="leak_gold"):
-        report.as_json(release, sections, AuditConfig())
+        report.report(release, sections, AuditConfig())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from polyfact_dataset.config.build import load_config
 from polyfact_dataset.pipeline import runner as pipeline
 from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
-from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.release.layout import content_of, data_files
 from polyfact_dataset.schema import CONTAMINATION, FINDINGS
 from polyfact_dataset.wikidata.dump import identify
 from tests.support.audited import on_disk
@@ -48,7 +48,7 @@ def test_the_sample_release_passes_every_gate(summary: dict) -> None:
 def test_the_report_names_the_content_and_does_not_change_it(sample_build: Path, summary: dict) -> None:
     release = sample_build / "release"
     assert summary["content"] == read_json(release / "manifest.json")["content"] == content_of(data_files(release))
-    assert report.require_passing(release)["passed"]
+    assert report.require_passing(release).passed
     assert read_json(sample_build / "manifest.json")["stages"]["audit"]["counts"]["content"] == summary["content"]
 
 
@@ -107,7 +107,7 @@ def test_publishing_needs_a_passing_report_of_this_content(sample_build: Path, t
     with pytest.raises(DataError, match="refused by its audit: leak_gold"):
         report.require_passing(copy)
     path.write_text(json.dumps({**good, "content": "0" * 64}))
-    with pytest.raises(DataError, match="speaks of content 0000"):
+    with pytest.raises(DataError, match="describes content 0000"):
         report.require_passing(copy)
     path.unlink()
     with pytest.raises(DataError, match="has no audit"):
@@ -138,7 +138,7 @@ def test_a_build_with_a_broken_gate_fails_again_and_again_but_keeps_its_report(t
     exported = (out / "release" / "manifest.json").stat().st_mtime_ns
     build.run(config_file=None, **again)
     assert (out / "release" / "manifest.json").stat().st_mtime_ns == exported
-    assert report.require_passing(out / "release")["passed"]
+    assert report.require_passing(out / "release").passed
 
 
 def test_a_damaged_report_is_made_anew(tmp_path: Path) -> None:

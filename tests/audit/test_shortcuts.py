@@ -9,15 +9,21 @@ import pytest
 
 from polyfact_dataset.audit import classifiers as trained
 from polyfact_dataset.audit.checks import shortcuts
+from polyfact_dataset.audit.result import Section
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.release.audit_report import Floor
 from tests.support.audited import OPTIONS, Rows, as_release, audited, broken, clean_rows, mark, offer, rename
 
 RELATIONS = ("P36", "P50")
 
 
 def accuracy(rows: Rows, rule: str, split: str = "all") -> float:
-    pooled = audited(shortcuts, rows).series["pooled"]
-    return next(row[4] for row in pooled if row[0] == rule and row[1] == split)
+    return floor(audited(shortcuts, rows), rule, split).accuracy
+
+
+def floor(section: Section, rule: str, split: str, code: str = "all") -> Floor:
+    (found,) = [f for f in section.floors if (f.rule, f.split, f.language) == (rule, split, code)]
+    return found
 
 
 def test_distractors_from_all_co_occurring_objects_are_refused_and_exchangeable_ones_pass() -> None:
@@ -27,16 +33,15 @@ def test_distractors_from_all_co_occurring_objects_are_refused_and_exchangeable_
     refused = audited(shortcuts, published)
     assert {"shortcut_pooled", "shortcut_cells"} <= broken(refused)
     assert "most_frequent" in next(v.detail for v in refused.verdicts if v.gate == "shortcut_pooled")
-    assert next(r[4] for r in refused.series["pooled"] if r[:2] == ("most_frequent", "test")) > 0.5
-    assert next(r[4] for r in refused.series["pooled"] if r[:2] == ("choices_classifier", "test")) > 0.4
+    assert floor(refused, "most_frequent", "test").accuracy > 0.5
+    assert floor(refused, "choices_classifier", "test").accuracy > 0.4
     assert broken(audited(shortcuts, ours)) == set()
 
 
 def test_left_out_counts_are_judged_by_what_exchangeable_options_give() -> None:
     # Few facts per answer: without the item its gold is rarer, and that alone is no shortcut.
-    pooled = audited(shortcuts, clean_rows(600, answers=40)).series["pooled"]
-    rare = next(row for row in pooled if row[:2] == ("least_frequent", "train"))
-    assert rare[4] > 0.3 and rare[5] == pytest.approx(rare[4], abs=0.05) and abs(rare[7]) < 3
+    rare = floor(audited(shortcuts, clean_rows(600, answers=40)), "least_frequent", "train")
+    assert rare.accuracy > 0.3 and rare.expected == pytest.approx(rare.accuracy, abs=0.05) and abs(rare.distance) < 3
 
 
 @pytest.mark.parametrize(
@@ -49,9 +54,9 @@ def test_rules_of_the_text_find_a_gold_that_stands_out(rule: str, name: str) -> 
         item = row["translations"]["en"]
         text = f"{name}{number}" if rule != "shortest" else name
         item["answer_text"] = item[OPTIONS[item["answer_index"]]] = text
-    single = audited(shortcuts, rows).series["single"]
-    assert all(row[4] == 1 for row in single if row[0] == rule and row[2] == "en")
-    others = [row[4] for row in single if row[0] == rule and row[2] == "de"]
+    single = [f for f in audited(shortcuts, rows).floors if f.rule == rule]
+    assert all(f.accuracy == 1 for f in single if f.language == "en")
+    others = [f.accuracy for f in single if f.language == "de"]
     assert max(others) < 0.6
 
 
@@ -59,8 +64,8 @@ def test_a_favoured_position_is_found() -> None:
     rows = clean_rows()
     for row in rows:
         mark(row, "ja", 2)
-    single = audited(shortcuts, rows).series["single"]
-    shares = {row[1:3]: row[4] for row in single if row[0] == "position"}
+    single = [f for f in audited(shortcuts, rows).floors if f.language != "all"]
+    shares = {(f.split, f.language): f.accuracy for f in single if f.rule == "position"}
     assert {shares[split, "ja"] for split in ("validation", "test")} == {1.0}
     assert ("train", "ja") not in shares and shares["test", "en"] < 0.5
 
@@ -133,7 +138,7 @@ def test_grammar_of_the_wording_betrays_the_gold() -> None:
     assert right[~train].mean() < 0.5
 
 
-def test_trained_opponents_do_not_see_what_is_held_out() -> None:
+def test_trained_classifiers_do_not_see_what_is_held_out() -> None:
     rows = clean_rows(600, answers=40)
     release = as_release(rows)
     items = release.items["en"]
@@ -162,7 +167,7 @@ def test_question_classifier_takes_the_commonest_answer_of_the_relation() -> Non
 def test_nothing_held_out_leaves_the_rules() -> None:
     rows = [row for row in clean_rows() if row["split"] == "train"]
     section = audited(shortcuts, rows)
-    rules = {row[0] for row in section.series["pooled"]}
+    rules = {f.rule for f in section.floors}
     assert "longest" in rules and not any(rule.endswith("classifier") for rule in rules)
     assert broken(section) == set()
 

@@ -15,7 +15,7 @@ from baselines.training.config import TrainingConfig, load_config
 FOLDER = Path(__file__).parents[2] / "baselines" / "configs"
 MODELS = {"olmo2_7b": "allenai/OLMo-2-1124-7B", "qwen2.5_7b": "Qwen/Qwen2.5-7B"}
 FILES = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.endswith("grpo"))
-METHODS = ("cpt", "sft", "rft", "dco", "cm_align")
+METHODS = ("cpt", "sft", "rft", "dco", "cm_align", "warm_start")
 
 
 def class_of(method: str) -> type[TrainingConfig]:
@@ -50,12 +50,13 @@ def test_a_shipped_configuration(path: Path) -> None:
     assert config.method == method
     assert config.model.name == (f"runs/{model}_cpt/final" if from_cpt else MODELS[model])
     assert config.output.folder == Path("runs") / path.stem
+    assert config.optimisation.effective is not None and config.optimisation.accumulation is None
     text = path.read_text(encoding="utf-8")
     assert f"-m baselines.{method} --config baselines/configs/{path.name}" in text
     lines = [line for line in text.splitlines() if line and not line.startswith("#") and not line.endswith(":")]
     assert all("  # " in line for line in lines), "every value says where it is from"
     wanted = {line.split(":")[0].strip() for line in lines}
-    assert wanted >= {"learning_rate", "warmup", "weight_decay", "batch", "accumulation", "seed", "steps", "epochs"}
+    assert wanted >= {"learning_rate", "warmup", "weight_decay", "batch", "seed", "steps", "epochs"}
 
 
 PAPER = {
@@ -63,14 +64,14 @@ PAPER = {
         "optimisation.learning_rate": 2e-5,
         "optimisation.warmup": 200,
         "optimisation.batch": 6,
-        "optimisation.accumulation": 8,
+        "optimisation.effective_batch": 48,
         "lora": None,
     },
     "sft": {
         "optimisation.learning_rate": 2e-5,
         "optimisation.warmup": 0.05,
         "optimisation.batch": 8,
-        "optimisation.accumulation": 8,
+        "optimisation.effective_facts": 64,
         "consistency": 0.5,
         "lora.r": 64,
         "lora.alpha": 128,

@@ -17,6 +17,7 @@ from transformers import TrainerCallback  # noqa: E402
 from baselines.corpus import Settings, build  # noqa: E402
 from baselines.cpt import CptConfig, check_corpus, load_chunks, make_trainer, train  # noqa: E402
 from baselines.training.likelihood import validation_loss  # noqa: E402
+from baselines.training.loop import fit  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
 from tests.support.training_runs import difference, settings, trace  # noqa: E402
@@ -109,7 +110,7 @@ def test_tokens_are_counted_over_a_kill(
     trainer = make_trainer(run, killed)
     trainer.add_callback(Killer())
     with pytest.raises(KeyboardInterrupt):
-        run.train(trainer)
+        fit(run, trainer)
     train(killed)
     assert trace(tmp_path / "a", "num_tokens") == trace(tmp_path / "b", "num_tokens")
     assert difference(tmp_path / "a" / "final", tmp_path / "b" / "final") == 0.0

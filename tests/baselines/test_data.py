@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 
-from baselines import data
-from baselines.data import accepted_names, load, load_answers, load_labels, load_open
+from baselines.data import accepted_names, load, load_answers, load_attributes, load_labels, load_open
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
-from polyfact_dataset.common.errors import ConfigError, DataError
+from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import read_json
 from tests.support import baseline_releases as releases
+from tests.support.hub import Hub, Repo
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_labels_of_a_training_split(small: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"config": "dirty"}, "no config 'dirty'; it has clean, open"),
+        ({"config": "dirty"}, "no config 'dirty'; it has parallel, clean, open"),
         ({"split": "dev"}, "no split 'dev'; it has train, test"),
         ({"languages": ("en", "xx")}, "no language xx; it has en, de, ja"),
     ],
@@ -93,39 +95,60 @@ def test_what_is_not_there_is_named(small: Path, arguments: dict, message: str) 
 
 
 def test_a_missing_dataset(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="neither a folder nor owner/name"):
         load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="the name of the dataset is empty"):
         load("")
-
-
-def test_files_without_configs_have_one_named_default(small: Path, tmp_path: Path) -> None:
-    (tmp_path / "test.parquet").write_bytes((small / "data" / "clean" / "test.parquet").read_bytes())
-    assert load(tmp_path, "default").digests == load(small).digests
-    with pytest.raises(ConfigError, match="has no config 'clean'; it has default"):
+    with pytest.raises(ConfigError, match=r"holds no manifest\.json"):
         load(tmp_path)
 
 
-def test_the_card_is_read_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names every column of every config and language, and takes longer to read than the rows."""
-    from huggingface_hub import DatasetCard
-
-    real, read = DatasetCard.load, []
-    monkeypatch.setattr(DatasetCard, "load", lambda path, *args, **rest: read.append(path) or real(path, *args, **rest))
-    load(small)
-    assert len(read) == 1
-    load_answers(small, ("en",))
-    assert len(read) == 2
+@pytest.mark.parametrize("name", ["runs[1]", "what?", "all*", "a b"])
+def test_folders_with_pattern_characters_in_their_names(small: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(small, tmp_path / name)
+    facts = load(tmp_path / name)
+    assert len(facts) == 2 and facts.digests == load(small).digests
 
 
-def test_an_empty_split(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_on_the_hub_has_its_commit_and_is_read_offline(
+    small: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        path.relative_to(small).as_posix(): (path.read_bytes(), False) for path in small.rglob("*") if path.is_file()
+    }
+    hub.repos["someone/facts"] = repo = Repo()
+    commit = repo.commit("main", files)
+    first = load("someone/facts")
+    assert first.origin.revision == commit and first.digests == load(small).digests
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    again = load("someone/facts")
+    assert again.origin == first.origin and again.digests == first.digests
+    assert load("someone/facts", revision=commit).origin.revision == commit
+    with pytest.raises(RetryableError, match="someone/other: the Hub cannot be reached"):
+        load("someone/other")
+
+
+def test_attributes_are_none_where_a_release_lacks_them(small: Path, release: Path) -> None:
+    found = load_attributes(small, "test", ("en", "ja"))
+    first = found["Q100|P36|Q1"]
+    assert (first.domain, first.popularity, first.subject_articles) == (None, None, None)
+    assert first.subject_labels == {"en": "en question 0", "ja": "ja question 0"}
+    built = load_attributes(release, "test", PAPER_LANGUAGES)
+    assert {row.domain for row in built.values()} >= {"geography", "works"}
+    assert all(row.popularity is not None and set(row.subject_labels) == set(PAPER_LANGUAGES) for row in built.values())
+
+
+def test_an_empty_split(tmp_path: Path) -> None:
     folder = releases.write(tmp_path, {"clean": {"train": releases.parallel_rows(2), "test": []}})
-    with pytest.raises(DataError, match="a file that is damaged or holds no rows"):
-        load(folder)
-    empty = data._read(data._open(str(small), "clean", None), str(small), "test")[0].select([])
-    monkeypatch.setattr(data, "_read", lambda *_: (empty, None))
     with pytest.raises(DataError, match="split 'test' of config 'clean' of .* is empty"):
-        load(small)
+        load(folder)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    folder = releases.write(tmp_path, {"clean": {"test": releases.parallel_rows(2)}})
+    (folder / "data" / "clean" / "test.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(DataError, match=r"clean/test\.parquet cannot be read"):
+        load(folder)
 
 
 def test_a_dataset_without_option_ids(tmp_path: Path) -> None:

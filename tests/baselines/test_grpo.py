@@ -15,10 +15,12 @@ torch = pytest.importorskip("torch", reason="needs polyfact[train]")
 pytest.importorskip("trl", reason="needs polyfact[train]")
 
 from baselines import grpo  # noqa: E402
+from baselines.answer_lines import answer_line  # noqa: E402
 from baselines.data import load, load_open  # noqa: E402
 from baselines.grpo import GrpoConfig, build_rows, make_trainer, train  # noqa: E402
-from baselines.rewards import RewardConfig, Verdict, answer_of, rollout_rewards  # noqa: E402
+from baselines.rewards import RewardConfig, Verdict, rollout_rewards  # noqa: E402
 from baselines.sampler import batch_facts  # noqa: E402
+from baselines.training.arguments import derive_batch  # noqa: E402
 from baselines.training.config import load_config  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
@@ -34,7 +36,7 @@ def config_of(model: Path, release: Path, folder: Path, **changes: Any) -> dict[
     """2 facts a step, 4 facts, no dropout."""
     found = settings(model, release, folder, dataset__max_facts=4)
     found["optimisation"] |= {"batch": 2 * BLOCK, "max_steps": 5, "epochs": 9, "gradient_checkpointing": False}
-    found["rollouts"] = {"generations": G, "max_new_tokens": 5, "max_prompt_tokens": 2000}
+    found["rollouts"] = {"generations": G, "max_new_tokens": 5, "max_prompt_tokens": 2000, "min_feasible": 0}
     found["sample_steps"] = 2
     for name, value in changes.items():
         section, _, key = name.partition("__")
@@ -85,7 +87,7 @@ def test_advantages_are_z_scores_of_the_pooled_reward_equal_in_all_languages(mak
         pooled = []
         for rollout in range(G):
             places = [fact * BLOCK + place * G + rollout for place in range(len(LANGUAGES))]
-            verdicts = [judge(rows[0]["row"], inputs[p]["language"], answer_of(texts[p])) for p in places]
+            verdicts = [judge(rows[0]["row"], inputs[p]["language"], answer_line(texts[p])) for p in places]
             pooled.append(rollout_rewards(verdicts, config.reward)[1][0])
         wanted = (np.array(pooled) - np.mean(pooled)) / (np.std(pooled, ddof=1) + 1e-4)
         for place in range(len(LANGUAGES)):
@@ -277,15 +279,19 @@ def test_a_fact_with_a_long_prompt_is_left_out_in_all_languages(release: Path) -
             return {"input_ids": [text.split() for text in texts]}
 
     facts = load(release, "clean", "train", LANGUAGES)[:20]
-    lengths = [max(len(text.split()) for text in grpo.prompts_of(fact, LANGUAGES)) for fact in facts]
+
+    def texts(fact: Any) -> list[str]:
+        return [prompt.text for prompt in grpo.prompts_of(fact, LANGUAGES)]
+
+    lengths = [max(len(text.split()) for text in texts(fact)) for fact in facts]
     limit = sorted(lengths)[10]
-    columns, too_long = build_rows(facts, LANGUAGES, Words(), limit)
+    columns, too_long = build_rows(facts, LANGUAGES, Words(), limit, lambda prompt: prompt)
     kept = [row for row, length in enumerate(lengths) if length <= limit]
     assert too_long == 20 - len(kept) > 0
     assert columns["row"] == [row for row in kept for _ in LANGUAGES]
     assert columns["language"] == list(LANGUAGES) * len(kept)
     with pytest.raises(DataError, match="every fact has a prompt of more than 3 tokens"):
-        build_rows(facts, LANGUAGES, Words(), 3)
+        build_rows(facts, LANGUAGES, Words(), 3, lambda prompt: prompt)
 
 
 def test_a_batch_must_hold_whole_facts(make: Callable[..., Any]) -> None:
@@ -304,10 +310,15 @@ def test_shipped_configurations_hold_the_values_of_table_4(name: str) -> None:
     assert languages is not None and len(languages) == 12 and config.dataset.max_facts == 40000
     assert (optimisation.learning_rate, optimisation.schedule, optimisation.warmup) == (1e-5, "cosine", 0.03)
     assert (optimisation.weight_decay, optimisation.max_grad_norm, optimisation.epochs) == (0.01, 1.0, 1)
-    assert batch_facts(optimisation.batch, config.steps_per_generation, 1, 12, rollouts.generations) == 1
+    assert (
+        batch_facts(
+            optimisation.batch, derive_batch(optimisation, "facts", 1, 96).accumulation, 1, 12, rollouts.generations
+        )
+        == 1
+    )
     assert (rollouts.max_prompt_tokens, rollouts.max_new_tokens) == (512, 48)
     assert (rollouts.temperature, rollouts.top_p) == (0.7, 0.95)
-    assert (rollouts.repetition_penalty, rollouts.no_repeat_ngram) == (1.5, 3)
+    assert (rollouts.repetition_penalty, rollouts.no_repeat_ngram, rollouts.penalise) == (1.5, 3, "completion")
     assert config.reward == RewardConfig() and config.loss.beta == 0 and config.seed == 42
     assert config.lora is not None and (config.lora.r, config.lora.alpha, config.lora.dropout) == (64, 128, 0.05)
     assert config.evaluation.steps == 500 and config.output.folder == Path("runs") / name
@@ -317,10 +328,10 @@ def test_shipped_configurations_hold_the_values_of_table_4(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rollouts__engine": "vllm"}, "vLLM has no such penalty"),
-        ({"rollouts__vllm": {"vllm_mode": "server"}}, "needs rollouts.engine"),
+        ({"rollouts__engine": "vllm"}, "engine vllm counts the prompt"),
+        ({"rollouts__vllm": {"vllm_mode": "server"}}, "vllm needs engine"),
         ({"rollouts__generations": 1}, "greater than or equal to 2"),
-        ({"rollouts__iterations": 3}, "must not part the steps of one generation"),
+        ({"rollouts__iterations": 3}, "must not separate the steps of one generation"),
         ({"reward": {"bonus": -1}}, "greater than or equal to 0"),
         ({"rewards": {}}, "Extra inputs"),
     ],

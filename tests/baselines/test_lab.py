@@ -16,10 +16,10 @@ pytest.importorskip("trl", reason="needs polyfact[train]")
 import typer
 
 from baselines.lab import __main__ as lab
+from baselines.lab.facts_taught import make_world
 from baselines.lab.methods import VARIANTS, folder_of
 from baselines.lab.pretrain import batches_of
 from baselines.lab.report import Report
-from baselines.lab.world import make_world
 from polyfact_dataset.common.errors import ConfigError
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -105,7 +105,7 @@ def test_the_smallest_laboratory_learns(release: Path, tmp_path: Path) -> None:
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     assert run(*command) == printed
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
-    with pytest.raises(ConfigError, match="other settings"):
+    with pytest.raises(ConfigError, match="is of other settings"):
         run(*command, "--grpo-steps", 9)
 
 

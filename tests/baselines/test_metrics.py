@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from baselines import metrics
+from baselines import metrics, resampling
 
 
 def brute_rankc(first: list[float], second: list[float]) -> float:
@@ -152,7 +152,7 @@ def test_option_distribution() -> None:
 def test_bootstrap_resamples_facts_and_not_rows() -> None:
     # Each fact is right in all languages or in none: rows as units would shrink the spread by sqrt(12).
     facts = np.repeat(np.arange(100) % 2, 12).reshape(100, 12).astype(float)
-    spread = metrics.bootstrap(facts, 3000).mean(axis=1).std()
+    spread = resampling.bootstrap(facts, 3000).mean(axis=1).std()
     assert spread == pytest.approx(0.05, rel=0.08)
 
 
@@ -160,19 +160,19 @@ def test_bootstrap_agrees_with_scipy() -> None:
     from scipy import stats
 
     values = np.random.default_rng(3).random(80)
-    low, high = metrics.interval(metrics.bootstrap(values, 6000)[:, 0])
+    low, high = resampling.interval(resampling.bootstrap(values, 6000)[:, 0])
     other = stats.bootstrap((values,), np.mean, n_resamples=6000, method="percentile", rng=4).confidence_interval
     assert (low, high) == pytest.approx((other.low, other.high), abs=0.004)
 
 
 def test_bootstrap_is_paired_and_skips_what_is_lacking() -> None:
     values = np.random.default_rng(5).random((40, 2))
-    assert metrics.bootstrap(values, 200)[:, 0].tolist() == pytest.approx(
-        metrics.bootstrap(values[:, 0], 200)[:, 0].tolist()
+    assert resampling.bootstrap(values, 200)[:, 0].tolist() == pytest.approx(
+        resampling.bootstrap(values[:, 0], 200)[:, 0].tolist()
     )
     holes = values.copy()
     holes[::2, 1] = np.nan
-    assert metrics.bootstrap(holes, 4000)[:, 1].mean() == pytest.approx(np.nanmean(holes[:, 1]), abs=0.01)
+    assert resampling.bootstrap(holes, 4000)[:, 1].mean() == pytest.approx(np.nanmean(holes[:, 1]), abs=0.01)
 
 
 def test_permutation_test_against_all_sign_changes() -> None:
@@ -181,7 +181,7 @@ def test_permutation_test_against_all_sign_changes() -> None:
     gaps = first - second
     signs = np.array(list(itertools.product((-1, 1), repeat=10)))
     exact = (np.abs(signs @ gaps) >= abs(gaps.sum())).mean()
-    difference, p = metrics.permutation_test(first, second, 20000)
+    difference, p = resampling.permutation_test(first, second, 20000)
     assert difference == pytest.approx(gaps.mean()) and p == pytest.approx(exact, abs=0.01)
 
 
@@ -191,7 +191,7 @@ def test_permutation_test_over_languages_is_scipys_over_means() -> None:
     rng = np.random.default_rng(6)
     first, second = rng.integers(0, 2, (60, 4)).astype(float), rng.integers(0, 2, (60, 4)).astype(float)
     first[:25] = 1.0
-    difference, p = metrics.permutation_test(first, second, 8000)
+    difference, p = resampling.permutation_test(first, second, 8000)
     other = stats.permutation_test(
         (first.mean(axis=1), second.mean(axis=1)),
         lambda a, b: np.mean(a - b),
@@ -204,4 +204,4 @@ def test_permutation_test_over_languages_is_scipys_over_means() -> None:
 
 def test_equal_runs_do_not_differ() -> None:
     values = np.random.default_rng(8).integers(0, 2, (30, 3))
-    assert metrics.permutation_test(values, values, 500) == (0.0, 1.0)
+    assert resampling.permutation_test(values, values, 500) == (0.0, 1.0)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from baselines.answer_lines import answer_line
 from baselines.data import Fact, Item, OpenFact, OpenItem
 from baselines.rewards import (
     FactReward,
@@ -14,7 +15,6 @@ from baselines.rewards import (
     OptionJudge,
     RewardConfig,
     Verdict,
-    answer_of,
     base_reward,
     bonus,
     resolve,
@@ -57,7 +57,7 @@ CITIES = NAMES["en"]
         ("Romes", CITIES, None),
         ("Rome, Vienna", CITIES, None),
         ("B", CITIES, None),
-        ("B. Rome", CITIES, None),
+        ("B. Rome", CITIES, 1),
         ("", CITIES, None),
         ("...", CITIES, None),
         ("São Tomé", ("Sa\u0303o Tome\u0301", "Lomé", "Praia", "Accra"), 0),
@@ -84,7 +84,7 @@ def test_an_answer_states_one_option_or_none(answer: str, options: tuple[str, ..
     [(" Rome\nQuestion: next", "Rome"), ("\n\n Rome ", "Rome"), ("", ""), (" \n\t\n", ""), ("Rome", "Rome")],
 )
 def test_an_answer_is_the_first_line_that_is_not_blank(completion: str, answer: str) -> None:
-    assert answer_of(completion) == answer
+    assert answer_line(completion) == answer
 
 
 @pytest.mark.parametrize(

@@ -54,19 +54,19 @@ def test_an_unknown_family(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_something_is_not_replaced(release: Path, tmp_path: Path) -> None:
     output, chosen = tmp_path / "model", {"facts": 2, "vocabulary": 300, "hidden": 16}
-    module.main(str(release), output, **chosen)
+    module.main(output, str(release), **chosen)
     (output / "model-00001-of-00002.safetensors").touch()
     before = (output / "model.safetensors").read_bytes()
     with pytest.raises(ConfigError, match=f"{output} holds a model already; .* add --overwrite"):
-        module.main(str(release), output, seed=1, **chosen)
+        module.main(output, str(release), seed=1, **chosen)
     assert (output / "model.safetensors").read_bytes() == before
-    module.main(str(release), output, seed=1, overwrite=True, **chosen)
+    module.main(output, str(release), seed=1, overwrite=True, **chosen)
     assert (output / "model.safetensors").read_bytes() != before
     assert not (output / "model-00001-of-00002.safetensors").exists()
     (tmp_path / "notes.txt").write_text("mine")
     for folder, message in ((tmp_path, "holds something that is no model"), (tmp_path / "notes.txt", "is a file")):
         with pytest.raises(ConfigError, match=message):
-            module.main(str(release), folder, overwrite=True, **chosen)
+            module.main(folder, str(release), overwrite=True, **chosen)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

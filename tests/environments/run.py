@@ -89,7 +89,7 @@ def load(python: Path, source: str, mode: str, hub: Hub | None = None) -> dict[s
 
 
 def compare(loaded: dict[str, Any] | str, wanted: dict[str, Any], version: str) -> str:
-    """`same`, or what differs first."""
+    """`same`, or what differs first. The first config of `wanted` is the default."""
     if isinstance(loaded, str):
         return loaded
     if loaded["version"] != version:
@@ -101,7 +101,7 @@ def compare(loaded: dict[str, Any] | str, wanted: dict[str, Any], version: str) 
             for key, value in values.items():
                 if loaded["configs"][name].get(split, {}).get(key) != value:
                     return f"{name}/{split}: {key} differs"
-    sizes = {split: values["rows"] for split, values in wanted["parallel"].items()}
+    sizes = {split: values["rows"] for split, values in next(iter(wanted.values())).items()}
     return "same" if loaded["default"] == sizes else f"without a config: {loaded['default']}"
 
 

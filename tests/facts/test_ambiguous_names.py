@@ -105,9 +105,7 @@ def asked(built: Path) -> dict[str, dict]:
 
 
 def test_namesakes_are_named_with_their_descriptions_in_every_language(asked: dict[str, dict]) -> None:
-    assert asked["Q201"]["en"] == (
-        "What is the capital of the following country or region: Guinea (realm in the west)?"
-    )
+    assert asked["Q201"]["en"] == "What is the capital of Guinea (realm in the west)?"
     assert asked["Q202"]["en"].endswith("Guinea (realm in the east)?")
     assert "（" in asked["Q201"]["zh"] and "（" in asked["Q201"]["ja"]
     assert all("in the west" in asked["Q201"][code] for code in PAPER_LANGUAGES)

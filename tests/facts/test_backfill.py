@@ -16,7 +16,7 @@ from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import load_config
-from polyfact_dataset.pipeline.stages import table_path
+from polyfact_dataset.pipeline.stages import BACKFILL, CANDIDATES, QUESTIONS, Stage, stage_folder, table_path
 from tests.support.backfilled import build, contents, lacks, settings
 from tests.support.planted import item, labels, reasons, state, world
 from tests.support.wikidata_server import Wikidata
@@ -40,6 +40,10 @@ def table(out: Path, name: str) -> list[dict]:
     return pq.read_table(table_path(out, name)).to_pylist()
 
 
+def rejects(out: Path, stage: Stage) -> list[dict]:
+    return pq.read_table(stage_folder(out, stage) / "rejects.parquet").to_pylist()
+
+
 def test_without_backfill_nothing_is_asked_and_candidates_pass_unchanged(dump: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole.json"
     whole.write_text("[\n" + ",\n".join(json.dumps(entity) for entity in world()) + "\n]\n")
@@ -51,7 +55,7 @@ def test_without_backfill_nothing_is_asked_and_candidates_pass_unchanged(dump: P
     assert manifest["stages"]["backfill"]["tally"]["P36"] == {"input": 60, "kept": 60, "rejected": {}}
     # The same dump with holes yields nothing: every country lacks a label.
     build(dump, tmp_path / "holes", load_config(facts=1000, extract__workers=1), "backfill")
-    assert table(tmp_path / "holes", "backfill", "candidates") == []
+    assert table(tmp_path / "holes", "resolved_candidates") == []
 
 
 def test_a_build_gets_what_the_dump_lacks_and_asks_for_nothing_else(
@@ -64,8 +68,8 @@ def test_a_build_gets_what_the_dump_lacks_and_asks_for_nothing_else(
     assert set(sum(wikidata.asked[:2], [])) == ASKED_TEXTS and set(wikidata.asked[2]) == ASKED_TYPES
     counts = manifest["stages"]["backfill"]["counts"]
     assert counts == {"found": 109, "redirect": 1, "deleted": 1, "pending": 0, "candidates": 58}
-    assert reasons(table(out, "rejects"))["Q53|P36|Q1053"] == ["subject_unlabelled"]
-    assert reasons(table(out, "rejects")) == {"Q52|P36|Q9052": ["object_deleted"]}
+    assert reasons(rejects(out, CANDIDATES))["Q53|P36|Q1053"] == ["subject_unlabelled"]
+    assert reasons(rejects(out, BACKFILL)) == {"Q52|P36|Q9052": ["object_deleted"]}
     answers = {row["asked"]: (row["status"], row["id"]) for row in table(out, "answers")}
     assert (answers["Q9051"], answers["Q9052"], answers["Q1"]) == (
         ("redirect", "Q1051"),
@@ -87,7 +91,7 @@ def test_a_build_gets_what_the_dump_lacks_and_asks_for_nothing_else(
 
 def test_true_objects_follow_redirects(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
     build(dump, tmp_path / "build", settings(wikidata), "backfill")
-    true = {row["subject_id"]: row["objects"] for row in table(tmp_path / "build", "backfill", "true_objects")}
+    true = {row["subject_id"]: row["objects"] for row in table(tmp_path / "build", "resolved_true_objects")}
     assert true["Q51"] == ["Q1051"] and true["Q1"] == ["Q1001"]
 
 
@@ -98,9 +102,9 @@ def test_a_redirect_onto_another_candidate_is_the_same_fact(wikidata: Wikidata, 
     path = tmp_path / "dump.json"
     path.write_text("[\n" + ",\n".join(json.dumps(entity) for entity in entities) + "\n]\n")
     build(path, tmp_path / "build", settings(wikidata), "backfill")
-    kept = [row["fact_id"] for row in table(tmp_path / "build", "backfill", "candidates")]
+    kept = [row["fact_id"] for row in table(tmp_path / "build", "resolved_candidates")]
     assert kept.count("Q1|P47|Q2") == 1
-    assert reasons(table(tmp_path / "build", "backfill", "rejects")) == {
+    assert reasons(rejects(tmp_path / "build", BACKFILL)) == {
         "Q1|P47|Q2": ["repeated"],
         "Q1|P47|Q1": ["self_reference"],
     }
@@ -170,7 +174,7 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     assert wikidata.asked == []
     assert manifest["stages"]["backfill"]["pending"] == 49
     assert manifest["stages"]["backfill"]["tally"]["P36"]["kept"] == 58
-    rejected = Counter(row["reason"] for row in table(out, "rejects"))
+    rejected = Counter(row["reason"] for row in rejects(out, QUESTIONS))
     asked = len(table(out, "questions"))
     assert asked and rejected and asked + sum(rejected.values()) == 58
     assert all(reason.partition(":")[0] in ("subject_unlabelled", "object_unlabelled") for reason in rejected)
@@ -244,7 +248,7 @@ def test_fully_labelled_facts_come_first_so_that_fewer_ids_are_asked_for(wikidat
     small = config.candidates.model_copy(update={"pool_factor": 1.0, "min_pool": 1})
     config = config.model_copy(update={"candidates": small})
     build(path, tmp_path / "build", config, "backfill")
-    rows = table(tmp_path / "build", "backfill", "candidates")
+    rows = table(tmp_path / "build", "resolved_candidates")
     assert len(rows) == 40
     whole = [int(row["subject_id"][1:]) > 30 for row in rows]
     assert whole == [True] * 30 + [False] * 10

@@ -15,7 +15,7 @@ from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.llm.protocol import CHAT, BrokenAnswer, read_answer
-from polyfact_dataset.llm.response_text import Unusable, object_of
+from polyfact_dataset.llm.response_text import InvalidResponse, parse_object
 from polyfact_dataset.wikidata.entities import Reader, Rows
 from polyfact_dataset.wikidata.extract import wanted
 from tests.support.planted import item, labels
@@ -115,8 +115,8 @@ def test_a_klar_file_of_a_hundred_thousand_faults_gives_a_short_message(tmp_path
 
 @pytest.mark.parametrize("text", [DEEP, '{"question": ' + "9" * 5_000 + "}", '{"question": ' + DEEP + "}"])
 def test_what_a_model_says_is_unusable_not_a_crash(text: str) -> None:
-    with pytest.raises(Unusable, match="not_json"):
-        object_of(text)
+    with pytest.raises(InvalidResponse, match="not_json"):
+        parse_object(text)
 
 
 @pytest.mark.parametrize("tokens", [2**63, float("inf"), -5, "many"])

@@ -42,9 +42,10 @@ def test_split_quotas_of_a_full_release() -> None:
     assert totals == {"train": 95_000, "validation": 2_500, "test": 2_500}
 
 
-def test_small_relations_have_no_held_out_facts_and_others_at_least_eight() -> None:
-    quotas = split_quotas({"P1": 39, "P2": 40, "P3": 100}, CONFIG)
-    assert [quotas["P1", split] for split in ("train", "validation", "test")] == [39, 0, 0]
+def test_small_relations_have_at_least_four_held_out_facts_and_others_eight() -> None:
+    quotas = split_quotas({"P0": 11, "P1": 39, "P2": 40, "P3": 100}, CONFIG)
+    assert [quotas["P0", split] for split in ("train", "validation", "test")] == [11, 0, 0]
+    assert [quotas["P1", split] for split in ("train", "validation", "test")] == [31, 4, 4]
     assert [quotas["P2", split] for split in ("train", "validation", "test")] == [24, 8, 8]
     assert [quotas["P3", split] for split in ("train", "validation", "test")] == [84, 8, 8]
 

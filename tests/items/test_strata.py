@@ -53,21 +53,27 @@ def test_answers_of_a_class_share_a_type() -> None:
     assert answer_classes(facts, types) == {"A": "Q515", "B": "Q515", "C": "Q1", "D": ""}
 
 
-def test_barred(pool: Pool) -> None:
+def test_excluded(pool: Pool) -> None:
     first, third = fact(pool, "Q1|P36|Q1001"), fact(pool, "Q3|P36|Q1003")
-    assert pool.barred(first, pool.questions_of(first.id), "Q1001")
-    assert pool.barred(first, pool.questions_of(first.id), "Q1002")  # once true
-    assert not pool.barred(first, pool.questions_of(first.id), "Q1003")
-    assert pool.barred(third, pool.questions_of(third.id), "Q1004")  # "Land of Town 4" names it in English
-    assert not pool.barred(third, pool.questions_of(third.id), "Q1005")
+    assert pool.excluded(first, pool.questions_of(first.id), "Q1001")
+    assert pool.excluded(first, pool.questions_of(first.id), "Q1002")  # once true
+    assert not pool.excluded(first, pool.questions_of(first.id), "Q1003")
+    assert pool.excluded(third, pool.questions_of(third.id), "Q1004")  # "Land of Town 4" names it in English
+    assert not pool.excluded(third, pool.questions_of(third.id), "Q1005")
 
 
-def test_entities_that_look_the_same_in_one_language_clash(pool: Pool) -> None:
-    assert pool.clash("Q1011", "Q1012") and pool.clash("Q1012", "Q1011") and pool.clash("Q1001", "Q1001")
-    assert not pool.clash("Q1011", "Q1013")
-    assert pool.clash("Q1015", "Q1017") and pool.clash("Q1017", "Q1015") and not pool.clash("Q1016", "Q1017")
+def test_entities_that_look_the_same_in_one_language_conflict(pool: Pool) -> None:
+    assert (
+        pool.conflicting("Q1011", "Q1012") and pool.conflicting("Q1012", "Q1011") and pool.conflicting("Q1001", "Q1001")
+    )
+    assert not pool.conflicting("Q1011", "Q1013")
+    assert (
+        pool.conflicting("Q1015", "Q1017")
+        and pool.conflicting("Q1017", "Q1015")
+        and not pool.conflicting("Q1016", "Q1017")
+    )
     eleventh = fact(pool, "Q11|P36|Q1011")
-    assert pool.barred(eleventh, pool.questions_of(eleventh.id), "Q1012")  # looks like the answer
+    assert pool.excluded(eleventh, pool.questions_of(eleventh.id), "Q1012")  # looks like the answer
 
 
 def test_strata_partition_the_facts_and_stay_feasible(pool: Pool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import random
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_a_file_is_bounded_in_bytes(tmp_path: Path) -> None:
 def test_a_folder_with_batch_files_is_left_alone(tmp_path: Path) -> None:
     with Cache(tmp_path / "c.sqlite") as cache:
         written(tmp_path, cache, 1)
-        with pytest.raises(ConfigError, match="holds batch files already"):
+        with pytest.raises(ConfigError, match="already contains batch files"):
             written(tmp_path, cache, 1)
 
 
@@ -154,3 +155,43 @@ def test_responses_travel_the_same_way(tmp_path: Path) -> None:
         write(tmp_path / "a.out", [{"custom_id": line["custom_id"], "response": response, "error": None}])
         read_answers([tmp_path / "a.out"], cache)
         assert cache.get(judged).text == "correct"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom", "utf-16-be-bom"])
+def test_files_of_windows_tools_are_read(encoding: str, tmp_path: Path) -> None:
+    marks = {"utf-16-le-bom": ("utf-16-le", codecs.BOM_UTF16_LE), "utf-16-be-bom": ("utf-16-be", codecs.BOM_UTF16_BE)}
+    name, mark = marks.get(encoding, (encoding, b""))
+    with Cache(tmp_path / "c.sqlite") as cache:
+        written(tmp_path, cache, 5)
+        lines = [output(number) for number in range(5)]
+        lines[0]["response"]["body"]["choices"][0]["message"]["content"] = "ঢাকা \U0001f600\u2028 日本"
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\r\n" for line in lines)
+        (tmp_path / "a.out").write_bytes(mark + text.encode(name))
+        assert read_answers([tmp_path / "a.out"], cache).counts == {"answered": 5}
+        assert cache.get(request(0)).text == "ঢাকা \U0001f600\u2028 日本"
+
+
+def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
+    with Cache(tmp_path / "c.sqlite") as cache:
+        written(tmp_path, cache, 1)
+        text = json.dumps(output(0)) + "\n"
+        (tmp_path / "a.out").write_bytes(text.encode("utf-16-le"))
+        with pytest.raises(DataError, match=r"a\.out is neither UTF-8 nor UTF-16 with a byte-order mark"):
+            read_answers([tmp_path / "a.out"], cache)
+        (tmp_path / "a.out").write_bytes(codecs.BOM_UTF16_LE + text.encode("utf-16-le")[:-1])
+        with pytest.raises(DataError, match=r"a\.out is damaged UTF-16"):
+            read_answers([tmp_path / "a.out"], cache)
+        (tmp_path / "a.out").write_bytes(b"")
+        assert read_answers([tmp_path / "a.out"], cache).counts == {}
+
+
+def test_errors_in_a_200_of_a_batch(tmp_path: Path) -> None:
+    def failed(number: int, code: object) -> dict:
+        body = {"error": {"message": "Provider returned error", "code": code}}
+        return output(number, response={"status_code": 200, "body": body})
+
+    with Cache(tmp_path / "c.sqlite") as cache:
+        written(tmp_path, cache, 4)
+        path = write(tmp_path / "a.out", [output(0), failed(1, 502), failed(2, 400), failed(3, "overloaded")])
+        assert read_answers([path], cache).counts == {"answered": 1, "to_ask_again": 2, "rejected": 1}
+        assert cache.get(request(2)).text == "Provider returned error" and cache.get(request(1)) is None

@@ -47,7 +47,7 @@ def test_an_answer_that_changed_on_disk_is_named_and_the_others_are_kept(tmp_pat
         connection.execute("UPDATE answers SET checksum = NULL WHERE key = ?", (bytes.fromhex(request(2).key),))
     connection.close()
     with Cache(path) as cache:
-        with pytest.raises(DataError, match=f"not as it was stored.*DELETE FROM answers .*{request(1).key}"):
+        with pytest.raises(DataError, match=f"differs from what was stored.*DELETE FROM answers .*{request(1).key}"):
             cache.get(request(1))
         # Stored by a version that kept no checksums.
         assert cache.get(request(2)) == answer("yet")

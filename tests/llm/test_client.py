@@ -12,7 +12,7 @@ from rich.console import Console
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import LlmConfig
-from polyfact_dataset.llm.budget import Meter
+from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
 from polyfact_dataset.llm.protocol import CHAT, UNANSWERED, Answer, Request, Unanswered, read_answer, rejection
@@ -23,7 +23,7 @@ def request(number: int) -> Request:
 
 
 class Engine:
-    """Answers with the number it is asked, 1,000 + 100 tokens each; what it does wrong is scripted by number."""
+    """Answers with the number it is asked, 1,000 + 100 tokens each; its failures are scripted by number."""
 
     def __init__(self, script: dict[int, Answer | Exception] | None = None) -> None:
         self.script, self.asked = script or {}, list[int]()
@@ -35,7 +35,7 @@ class Engine:
         self.asked.append(number)
         self.now += 1
         self.most_at_once = max(self.most_at_once, self.now)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
         self.now -= 1
         outcome = self.script.get(number)
         if isinstance(outcome, Exception):
@@ -61,7 +61,7 @@ def run(path: Path, engine: Engine, numbers: list[int], **settings: object) -> t
     answers: dict[int, Answer] = {}
 
     async def main() -> None:
-        client = Client(cache, engine, config, Meter(config, log, lambda: len(numbers) - len(answers)))
+        client = Client(cache, engine, config, BudgetTracker(config, log, lambda: len(numbers) - len(answers)))
 
         async def work(number: int) -> None:
             answers[number] = await client.answer(request(number))
@@ -106,7 +106,7 @@ PRICES = {"price_in_usd": 2.0, "price_out_usd": 10.0, "probe_requests": 10}
 def test_a_paid_endpoint_stops_after_the_probe_without_a_budget(tmp_path: Path) -> None:
     engine = Engine()
     with pytest.raises(
-        ConfigError, match=r"for about 0\.\d\d USD, and no --budget is given; .* To go on: --budget"
+        ConfigError, match=r"for about 0\.\d\d USD, and no --budget is given; .* To continue: --budget"
     ) as stop:
         run(tmp_path, engine, list(range(100)), **PRICES)
     assert len(engine.asked) == 10 and "USD (without retries)" in stop.value.log
@@ -153,7 +153,7 @@ def test_too_many_without_an_answer_stop_the_run(tmp_path: Path) -> None:
     engine = Engine({number: Unanswered("status 503") for number in range(3, 50)})
     with pytest.raises(Unanswered):
         run(tmp_path, engine, list(range(50)))
-    with pytest.raises(RetryableError, match=r"1 requests found no answer; the last: status 503"):
+    with pytest.raises(RetryableError, match=r"1 requests got no answer; the last: status 503"):
         run(tmp_path, engine, [3], max_unanswered=0)
     answers, _ = run(tmp_path, engine, list(range(50)), accept_unanswered=True)
     assert answers[2].text == "2" and answers[3] == UNANSWERED and engine.asked.count(0) == 1

@@ -92,3 +92,9 @@ def test_what_is_no_answer_is_broken(body: object) -> None:
 
 def test_nulls_go_at_any_depth() -> None:
     assert without_nulls({"a": None, "b": [{"c": None, "d": 0}], "e": ""}) == {"b": [{"d": 0}], "e": ""}
+
+
+def test_an_attempt_is_part_of_the_key_where_there_is_no_seed() -> None:
+    body = {name: value for name, value in BODY.items() if name != "seed"}
+    keys = {Request("question", body, attempt=attempt).key for attempt in (0, 1)}
+    assert len(keys | {Request("question", BODY).key}) == 3 and Request("question", body).key in keys

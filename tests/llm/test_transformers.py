@@ -18,13 +18,13 @@ import pytest
 
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import LlmConfig, load_config
-from polyfact_dataset.llm.budget import Meter
+from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import Answer, Request
-from polyfact_dataset.questions.generation import Asking, Settled
-from tests.questions.test_generation import fact
+from polyfact_dataset.questions.generation import FactOutcome, QuestionGenerator
+from tests.support.llm_facts import fact_input
 
 needed = ("torch", "transformers", "fastapi", "uvicorn")
 pytestmark = [
@@ -101,13 +101,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
 def test_a_fact_is_asked_of_a_real_server(server: tuple[str, str], tmp_path: Path) -> None:
     url, model = server
     languages = ("en", "sw", "bn")
-    asking = Asking(load_config(questions__source="model", questions__model=model, languages=languages), {})
+    generator = QuestionGenerator(
+        load_config(questions__source="model", questions__model=model, languages=languages), {}
+    )
     config = LlmConfig(base_url=url, in_flight=4, timeout_s=60)
     asked: list[Request] = []
 
-    async def settle(cache: Cache) -> Settled:
+    async def settle(cache: Cache) -> FactOutcome:
         engine = OpenAIEngine(config, Counter())
-        client = Client(cache, engine, config, Meter(config, Log(quiet=True), lambda: 0))
+        client = Client(cache, engine, config, BudgetTracker(config, Log(quiet=True), lambda: 0))
 
         async def work(request: Request) -> None:
             asked.append(request)
@@ -116,15 +118,15 @@ def test_a_fact_is_asked_of_a_real_server(server: tuple[str, str], tmp_path: Pat
 
         try:
             await engine.check()
-            while not isinstance(step := asking.advance(fact(), cache.get), Settled):
+            while not isinstance(step := generator.advance(fact_input(), cache.get), FactOutcome):
                 await each(step, work, config.in_flight)
             return step
         finally:
             await engine.close()
 
     with Cache(tmp_path / "c.sqlite") as cache:
-        settled = asyncio.run(settle(cache))
+        outcome = asyncio.run(settle(cache))
         assert len(asked) == 6, "a model of random weights fails, and is asked once more in each language"
-        assert settled.reason is not None and settled.reason.startswith("model_") and settled.used == {"question": 6}
+        assert outcome.reason is not None and outcome.reason.startswith("model_") and outcome.used == {"question": 6}
         assert cache.usage(model, "").answers == 6
-        assert asyncio.run(settle(cache)).reason == settled.reason and len(asked) == 6
+        assert asyncio.run(settle(cache)).reason == outcome.reason and len(asked) == 6

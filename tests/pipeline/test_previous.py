@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.pipeline.inputs import previous_splits
+from polyfact_dataset.common.files import write_json
+from polyfact_dataset.pipeline.inputs import previous_splits, require_passed
 
 
 def write(path: Path, **columns: list[str]) -> None:
@@ -35,3 +36,14 @@ def test_of_a_published_release_held_out_files_win(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_release_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--previous .*: neither splits\.parquet nor data/parallel there"):
         previous_splits(tmp_path)
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_release_that_its_audit_refused_is_no_base(passed: bool, tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    write_json(tmp_path / "audit" / "report.json", {"passed": passed})
+    if passed:
+        require_passed(tmp_path)
+    else:
+        with pytest.raises(ConfigError, match="its own audit refused it .* or --force"):
+            require_passed(tmp_path)

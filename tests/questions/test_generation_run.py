@@ -17,18 +17,15 @@ from pathlib import Path
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
-from polyfact_dataset.cli import app
-from polyfact_dataset.common.errors import PolyFactError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.pipeline.stages import QUESTIONS, stage_folder
 from tests.pipeline.test_build import contents, parallel
-from tests.support.command import polyfact
+from tests.support.command import call, done, polyfact
 from tests.support.llm_server import BAD_CONTENTS, BAD_TRANSPORT, MODEL, Scripted, serve, share
 from tests.support.planted import item, labels, state
 
@@ -37,23 +34,6 @@ FACTS = 36
 TRANSPORT = tuple(name for name in BAD_TRANSPORT if name != "429-after")
 TEN_PERCENT_BAD = share("ten", 10, BAD_CONTENTS + TRANSPORT)
 MODEL_OPTIONS = ("--questions", "model", "--model", MODEL)
-
-
-def call(*arguments: object) -> tuple[int, str]:
-    """Runs the command line in this process; its exit code, and what it said."""
-    result = CliRunner().invoke(app, list(map(str, arguments)))
-    if isinstance(result.exception, PolyFactError):
-        return result.exception.exit_code, str(result.exception)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
-
-
-def done(*arguments: object) -> str:
-    """What a command says that succeeds."""
-    status, said = call(*arguments)
-    assert status == 0, said
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -201,10 +181,10 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
     assert max(script.answered.values()) == 1
     said = done("questions", "status", "--out", out)
     assert "left       nothing" in said and "question:not_json" in said and f"served as  {MODEL}" in said
-    assert "reached; go on with: polyfact build" in said
+    assert "reached; continue with: polyfact build" in said
     done(*build)
     assert contents(out / "release") == contents(live / "release")
-    assert "go on with" not in done("questions", "status", "--out", out)
+    assert "continue with" not in done("questions", "status", "--out", out)
 
 
 def test_status_tells_how_far_a_build_is(begun: Path, config: Path, tmp_path: Path) -> None:
@@ -215,9 +195,9 @@ def test_status_tells_how_far_a_build_is(begun: Path, config: Path, tmp_path: Pa
         text = config.read_text() + "deadline_s = 0.1\nmax_unanswered = 3\n"
         toml.write_text(text)
         status, message = call("build", "--config", toml, "--out", out, *MODEL_OPTIONS, "--base-url", server.url)
-    assert status == 1 and "requests found no answer" in message
+    assert status == 1 and "requests got no answer" in message
     said = done("questions", "status", "--out", out)
-    assert "0 settled" in said and "answers/s" in said and "about 20" in said
+    assert "0 finished" in said and "answers/s" in said and "about 20" in said
     assert f"{server.answered.total():,} answers" in said
 
 
@@ -322,9 +302,9 @@ def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path) -
         (("build", *MODEL_OPTIONS, "--price-in", "1"), "--price-out"),
         (("build", *MODEL_OPTIONS, "--budget", "1"), "a budget needs prices"),
         (("build", "--objections", "nowhere.csv"), "nowhere.csv"),
-        (("questions", "status"), "holds no build"),
+        (("questions", "status"), "contains no build"),
         (("questions", "--facts", "10", "status"), "give options after"),
-        (("questions", "read-batches", "x.jsonl", "--out", "nowhere"), "no build folder"),
+        (("questions", "read-batches", "x.jsonl", "--out", "nowhere"), "not a build folder"),
     ],
 )
 def test_wrong_usage_is_named(arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch) -> None:

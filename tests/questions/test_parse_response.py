@@ -8,7 +8,13 @@ import pytest
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.llm.protocol import Answer, rejection
-from polyfact_dataset.questions.parse_response import Unusable, name_of, other_language, question_of, resolution
+from polyfact_dataset.questions.parse_response import (
+    InvalidResponse,
+    other_language,
+    parse_name,
+    parse_question,
+    resolution,
+)
 
 SUBJECT, GOLD = "Nokia 3310", "Finland"
 
@@ -20,10 +26,10 @@ def said(question: object = "In which country was the Nokia 3310 made?", answer:
 def outcome(text: str, finish: str = "stop", *, code: str = "en", subject: str = SUBJECT, gold: str = GOLD) -> str:
     """The question, or the reason why there is none."""
     try:
-        question, _ = question_of(
+        question, _ = parse_question(
             Answer(text, finish), subject=subject, named=subject, gold=gold, code=code, languages=PAPER_LANGUAGES
         )
-    except Unusable as error:
+    except InvalidResponse as error:
         return f"! {error}"
     return question
 
@@ -71,10 +77,10 @@ def test_answers_and_their_reasons(text: str, expected: str) -> None:
 )
 def test_unfinished_answers(finish: str, reason: str) -> None:
     assert outcome(said(), finish) == f"! {reason}"
-    with pytest.raises(Unusable, match=reason):
-        name_of(Answer("Nairobi", finish), language("sw"))
-    with pytest.raises(Unusable, match="rejected"):
-        name_of(rejection(400, "Nairobi"), language("sw"))
+    with pytest.raises(InvalidResponse, match=reason):
+        parse_name(Answer("Nairobi", finish), language("sw"))
+    with pytest.raises(InvalidResponse, match="rejected"):
+        parse_name(rejection(400, "Nairobi"), language("sw"))
 
 
 def test_resolution_is_exact_or_folds_case_width_and_spaces() -> None:
@@ -107,13 +113,13 @@ def test_the_template_questions_of_a_language_pass_and_those_of_others_do_not() 
 def test_a_subject_that_needs_a_description_is_named_with_it() -> None:
     names = {"subject": "Mercury", "named": "Mercury (planet)", "gold": "Galileo", "code": "en"}
     told = Answer(said("Who first observed the celestial object Mercury (planet)?", "Galileo"), "stop")
-    assert question_of(told, **names, languages=PAPER_LANGUAGES) == (
+    assert parse_question(told, **names, languages=PAPER_LANGUAGES) == (
         "Who first observed the celestial object Mercury (planet)?",
         "exact",
     )
     untold = Answer(said("Who first observed the celestial object Mercury?", "Galileo"), "stop")
-    with pytest.raises(Unusable, match="subject_not_told_apart"):
-        question_of(untold, **names, languages=PAPER_LANGUAGES)
+    with pytest.raises(InvalidResponse, match="subject_not_told_apart"):
+        parse_question(untold, **names, languages=PAPER_LANGUAGES)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +139,6 @@ def test_a_subject_that_needs_a_description_is_named_with_it() -> None:
 )
 def test_names(text: str, code: str, expected: str) -> None:
     try:
-        assert name_of(Answer(text, "stop"), language(code)) == expected
-    except Unusable as error:
+        assert parse_name(Answer(text, "stop"), language(code)) == expected
+    except InvalidResponse as error:
         assert f"! {error}" == expected

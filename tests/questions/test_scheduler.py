@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from polyfact_dataset.questions.scheduler import Candidate, Need
+from polyfact_dataset.questions.scheduler import Candidate, CandidateScheduler
 
 
 def pool(relation: str, size: int, answers: int = 50, subjects: int | None = None) -> list[Candidate]:
@@ -14,8 +14,8 @@ def pool(relation: str, size: int, answers: int = 50, subjects: int | None = Non
     ]
 
 
-def need(pools: dict[str, list[Candidate]], total: int) -> Need:
-    return Need(pools, total, spare_share=0.05, answer_share_cap=0.25)
+def need(pools: dict[str, list[Candidate]], total: int) -> CandidateScheduler:
+    return CandidateScheduler(pools, total, spare_share=0.05, answer_share_cap=0.25)
 
 
 def by_relation(chosen: list[Candidate]) -> Counter[str]:

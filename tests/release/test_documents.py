@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from polyfact_dataset.common.errors import DataError, PolyFactError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.release import card, documents, figures
-from polyfact_dataset.release.reader import read_release
+from polyfact_dataset.release.reader import read_audit, read_release
 from polyfact_dataset.release.stats import statistics
 from polyfact_dataset.schema import FLAT_ROWS, parallel_rows
 from tests.support.command import polyfact
@@ -38,14 +40,16 @@ def test_the_card_has_its_parts(text: str, small: Path) -> None:
     titles = re.findall(r"^## (.+)", text, re.M)
     assert titles == [
         "One item",
-        "Use",
+        "Evaluate",
         "Configs",
+        "Known issues and how to report an error",
+        "Reading it",
         "Columns",
         "Construction",
-        "Shortcuts",
+        "Audit",
         "Quality tiers",
         "Attestation",
-        "Limits and biases",
+        "Personal data and use",
         "Licence",
         "Citation",
         "Changes",
@@ -60,12 +64,14 @@ def test_the_numbers_of_the_card_are_those_of_the_rows(text: str, small: Path) -
     assert f"{len(rows)} facts, 4 relations, 2 languages: {2 * len(rows)} items" in text
     for tier in ("gold", "silver", "bronze"):
         assert f"| {tier} | {tiers.count(tier)} | {100 * tiers.count(tier) / len(rows):.1f} % |" in text
-    for name, keep in (("parallel", ("gold", "silver", "bronze")), ("clean_sw", ("gold", "silver"))):
+    every, clean = ("gold", "silver", "bronze"), ("gold", "silver")
+    for name, keep in (("`parallel`, `<lang>`", every), ("`clean_<lang>`", clean), ("`clean`", clean)):
         sizes = [
             sum(row["split"] == split and row["quality_tier"] in keep for row in rows)
             for split in ("train", "validation", "test")
         ]
-        assert f"| `{name}` | {sizes[0]} | {sizes[1]} | {sizes[2]} |" in text
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+        assert line.endswith(f"| {sizes[0]} | {sizes[1]} | {sizes[2]} |")
     births = [row for row in rows if row["property_id"] == "P19"]
     answers = len({row["object_id"] for row in births})
     assert f"| place of birth (P19) | {len(births)} | {answers} |" in text and "| bronze | 25 % | 216 |" in text
@@ -74,29 +80,28 @@ def test_the_numbers_of_the_card_are_those_of_the_rows(text: str, small: Path) -
 
 
 def test_the_shortcut_floor_is_the_audits(text: str, small: Path) -> None:
-    report = read_json(small / "audit" / "report.json")
-    (table,) = [
-        table
-        for audit in report["audits"]
-        for table in audit["tables"]
-        if audit["name"] == "shortcuts" and "what it takes" in table["columns"]
-    ]
-    row = next(dict(zip(table["columns"], cells)) for cells in table["rows"] if cells[2] == "test")
-    assert f"| {row['what it takes']} | {100 * row['accuracy']:.1f} % | {100 * row['expected']:.1f} % |" in text
+    floors = read_audit(small).pooled("test")
+    assert {floor.rule for floor in floors} >= {"most_frequent", "choices_classifier"}
+    for floor in floors:
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| *floor:* {floor.takes} |")]
+        assert f"| {100 * floor.accuracy:.1f} % |" in line and f"| {100 * floor.expected:.1f} % |" in line
 
 
 def test_configs_come_in_the_order_of_a_reader(small: Path) -> None:
     block = yaml.safe_load((small / "README.md").read_text(encoding="utf-8").split("---\n", 2)[1])
     assert [entry["config_name"] for entry in block["configs"]] == [
-        "parallel",
+        "clean_items",
         "clean",
-        "en",
-        "sw",
         "clean_en",
         "clean_sw",
+        "parallel",
+        "en",
+        "sw",
         "open",
         "clean_open",
     ]
+    assert [entry["config_name"] for entry in block["configs"] if entry.get("default")] == ["clean_items"]
+    assert "features" not in str(block["dataset_info"]) and "arxiv:2606.06586" in block["tags"]
     assert [split["name"] for split in block["dataset_info"][0]["splits"]] == ["train", "validation", "test"]
     assert block["license"] == "cc0-1.0" and block["size_categories"] == ["n<1K"]
 
@@ -106,7 +111,7 @@ def test_croissant_is_valid_and_reads_the_rows(small: Path) -> None:
 
     content = read_json(small / "croissant.json")
     assert set(content["conformsTo"]) == {
-        "http://mlcommons.org/croissant/1.0",
+        "http://mlcommons.org/croissant/1.1",
         "http://mlcommons.org/croissant/RAI/1.0",
     }
     for name in (
@@ -120,12 +125,30 @@ def test_croissant_is_valid_and_reads_the_rows(small: Path) -> None:
         "dataReleaseMaintenancePlan",
         "dataAnnotationProtocol",
         "dataPreprocessingProtocol",
+        "dataCollectionMissingData",
+        "dataCollectionRawData",
+        "dataCollectionTimeFrame",
+        "dataImputationProtocol",
+        "dataManipulationProtocol",
+        "dataAnnotationPlatform",
+        "dataAnnotationAnalysis",
+        "annotationsPerItem",
+        "annotatorDemographics",
+        "machineAnnotationTools",
     ):
         assert content[f"rai:{name}"], name
     data = mlcroissant.Dataset(str(small / "croissant.json"), mapping={"repository": str(small)})
     assert not data.metadata.ctx.issues.errors and not data.metadata.ctx.issues.warnings
     wide = {row["fact_id"]: row for row in parallel_rows_of(small)}
-    record = next(iter(data.records("clean_sw")))
+    command = "find data -name '*.parquet' | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    computed = subprocess.run(command, shell=True, cwd=small, capture_output=True, text=True, check=True).stdout
+    assert content["distribution"][0]["sha256"] == computed.split()[0]
+    records = list(data.records("clean_sw"))
+    assert (
+        dict(Counter(record["clean_sw/split"].decode() for record in records))
+        == read_json(small / "manifest.json")["sizes"]["clean_sw"]
+    )
+    record = records[0]
     row = wide[record["clean_sw/fact_id"].decode()]
     assert record["clean_sw/question"].decode() == row["translations"]["sw"]["question"]
     assert [part.decode() for part in record["clean_sw/option_ids"]] == row["translations"]["sw"]["option_ids"]
@@ -212,7 +235,7 @@ def damage(kind: str, release: Path) -> None:
         ("more data", "is not listed since the build"),
         ("missing figure", "relations.png is missing"),
         ("no figure", "relations.png is no PNG"),
-        ("stranger", "notes.txt is no part of the release"),
+        ("stranger", "notes.txt is not part of the release"),
         ("change log", "first entry is not about 1.0.0"),
         ("audit", "has no audit"),
         ("version", "first entry is not about 1.1.0"),
@@ -290,6 +313,7 @@ def test_a_number_that_the_manifest_lacks_is_an_error(path: str, small: Path) ->
 )
 def test_a_number_that_the_card_lacks_is_an_error(gone: tuple[str, str], small: Path) -> None:
     named = card.values(read_release(small), statistics(small))
+    named["audit"] = named["audit"].model_dump()
     named = json.loads(json.dumps(named, default=str))
     name, key = gone
     for broken in ({k: v for k, v in named[name].items() if k != key}, {**named[name], key: None}):
@@ -306,7 +330,11 @@ def test_the_script_of_a_release_names_its_configs_and_tag(small: Path, sample_b
     script = (small / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     found: dict[str, object] = {}
     exec(script.partition("CONFIGS = ")[1] + script.partition("CONFIGS = ")[2].partition("\n]")[0] + "\n]", found)
-    assert found["CONFIGS"] == ["parallel", "clean", "en", "sw", "clean_en", "clean_sw", "open", "clean_open"]
+    assert found["CONFIGS"] == [
+        *("clean_items", "clean", "clean_en", "clean_sw"),
+        *("parallel", "en", "sw", "open", "clean_open"),
+    ]
+    assert 'DEFAULT = "clean_items"' in script
     assert 'REPOSITORY = "hf://datasets/jvonrad/PolyFact@v1.0.0"' in script
     compile(script, "PolyFact.py", "exec")
     # A release of all languages carries the script as it stands in the repository, but for the tag.

@@ -16,7 +16,7 @@ def wanted(small: Path) -> dict:
 
 
 def loaded(wanted: dict) -> dict:
-    sizes = {split: values["rows"] for split, values in wanted["parallel"].items()}
+    sizes = {split: values["rows"] for split, values in wanted["clean_items"].items()}
     return {"version": "5.2.0", "default": sizes, "configs": copy.deepcopy(wanted)}
 
 
@@ -25,7 +25,10 @@ def test_all_major_versions_that_users_have_are_tried() -> None:
 
 
 def test_what_is_expected_is_what_the_files_hold(wanted: dict) -> None:
-    assert list(wanted) == ["parallel", "clean", "en", "sw", "clean_en", "clean_sw", "open", "clean_open"]
+    assert list(wanted) == [
+        *("clean_items", "clean", "clean_en", "clean_sw"),
+        *("parallel", "en", "sw", "open", "clean_open"),
+    ]
     assert [wanted["en"][split]["rows"] for split in ("train", "validation", "test")] == [136, 32, 32]
     assert "translations: struct<en: struct<" in wanted["parallel"]["test"]["schema"]
     assert "option_ids: list<item: string>" in wanted["en"]["test"]["schema"]
@@ -45,4 +48,6 @@ def test_other_configs_versions_defaults_and_errors_are_named(wanted: dict) -> N
     assert compare("ValueError: no", wanted, "5.2.0") == "ValueError: no"
     assert compare({**found, "default": {"train": 1}}, wanted, "5.2.0") == "without a config: {'train': 1}"
     del found["configs"]["en"]
-    assert compare(found, wanted, "5.2.0").startswith("configs ['parallel', 'clean', 'sw'")
+    assert compare(found, wanted, "5.2.0").startswith(
+        "configs ['clean_items', 'clean', 'clean_en', 'clean_sw', 'parallel', 'sw'"
+    )

@@ -25,20 +25,23 @@ def parallel(out: Path) -> list[dict]:
     return [row for path in files for row in pq.read_table(path).to_pylist()]
 
 
-def test_configs_are_lists_of_files_and_parallel_comes_first() -> None:
+def test_configs_are_lists_of_files_and_the_default_comes_first() -> None:
     files = {
         "parallel": {"train": {"gold": ["a"], "bronze": ["b"]}, "test": {"bronze": ["c"]}},
         "open": {"test": {"silver": ["g"]}},
         "en": {"train": {"gold": ["d"], "silver": ["e"]}, "test": {"bronze": ["f"]}},
     }
-    assert configs(files) == {
-        "parallel": {"train": ["a", "b"], "test": ["c"]},
+    listed = configs(files)
+    assert listed == {
+        "clean_items": {"train": ["d", "e"]},
         "clean": {"train": ["a"]},
-        "en": {"train": ["d", "e"], "test": ["f"]},
         "clean_en": {"train": ["d", "e"]},
+        "parallel": {"train": ["a", "b"], "test": ["c"]},
+        "en": {"train": ["d", "e"], "test": ["f"]},
         "open": {"test": ["g"]},
         "clean_open": {"test": ["g"]},
     }
+    assert list(listed) == ["clean_items", "clean", "clean_en", "parallel", "en", "open", "clean_open"]
 
 
 def test_every_file_is_used_and_has_the_declared_schema(sample_build: Path) -> None:
@@ -107,14 +110,16 @@ def test_flat_rows_say_what_the_parallel_rows_say(sample_build: Path) -> None:
         for code in ("en", "bn"):
             for whole, flat in zip(wide, pq.read_table(data / code / path.name).to_pylist(), strict=True):
                 translations = whole["translations"][code]
-                assert {**whole, **translations, "language": code} == {**flat, "translations": whole["translations"]}
+                own = {"language": code, "language_script": language(code).scripts[0], "split": path.name.split("-")[0]}
+                assert {**whole, **translations, **own} == {**flat, "translations": whole["translations"]}
+                assert list(flat)[:3] == ["language", "language_script", "question"] and "option_ids" in list(flat)[-8:]
 
 
 def test_the_card_lists_configs_and_sizes(sample_build: Path) -> None:
     text = (sample_build / "release" / "README.md").read_text(encoding="utf-8")
     _, block, body = text.split("---\n", 2)
     data = yaml.safe_load(block)
-    assert [entry["config_name"] for entry in data["configs"] if entry.get("default")] == ["parallel"]
+    assert [entry["config_name"] for entry in data["configs"] if entry.get("default")] == ["clean_items"]
     manifest = read_json(sample_build / "release" / "manifest.json")
     assert {entry["config_name"] for entry in data["dataset_info"]} == set(manifest["configs"])
     for entry in data["dataset_info"]:

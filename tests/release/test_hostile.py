@@ -19,7 +19,7 @@ from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.hub.push import require_publishable
 from polyfact_dataset.pipeline.rebuild import _answered, configuration
-from polyfact_dataset.release import browse, card
+from polyfact_dataset.release import card, query
 from polyfact_dataset.release.diff import compare
 from polyfact_dataset.release.documents import loading_script, render_again
 from polyfact_dataset.release.reader import config_files, read_release
@@ -65,7 +65,7 @@ def test_a_manifest_names_no_file_outside_its_release(path: str, where: str, sma
         configuration,
         lambda folder: require_publishable(folder, None),
         lambda folder: compare(small, folder),
-        lambda folder: browse.search(folder, "a", [], 1),
+        lambda folder: query.search(folder, "a", [], 1),
     )
     for reader in readers:
         with pytest.raises(DataError, match="no data file of a release"):
@@ -78,7 +78,7 @@ def test_a_manifest_names_no_file_outside_its_release(path: str, where: str, sma
 @pytest.mark.parametrize("code", ["sw\" FROM read_text('/etc/hosts') --", "../sw", "", "SW'"])
 def test_a_language_is_no_query(code: str, small: Path, tmp_path: Path) -> None:
     copy = said(copy_of(small, tmp_path / "copy"), lambda m: m["build"]["config"]["languages"].append(code))
-    for reader in (statistics, lambda folder: browse.search(folder, "a", [], 1)):
+    for reader in (statistics, lambda folder: query.search(folder, "a", [], 1)):
         with pytest.raises(DataError, match="is no language code"):
             reader(copy)
 
@@ -195,8 +195,8 @@ def test_hostile_texts_do_nothing_to_a_terminal(
 ) -> None:
     path = config_files(hostile, "parallel")["test"][0]
     fact = pq.read_table(path).column("fact_id")[0].as_py()
-    show.fact(browse.fact(hostile, fact, []))
-    show.hits(*browse.search(hostile, "alert", ["en"], 3))
+    show.fact(query.fact(hostile, fact, []))
+    show.hits(*query.search(hostile, "alert", ["en"], 3))
     show.diff(compare(hostile, hostile), ("1", "2"), "3")
     text = capsys.readouterr().out
     assert (

@@ -37,13 +37,15 @@ def test_the_dump_date_is_read_from_the_name_where_it_is_not_configured(
     next_dump: Path, small: Path, following: Path
 ) -> None:
     from polyfact_dataset.config.build import load_config
-    from polyfact_dataset.pipeline.inputs import settle
+    from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP, dump_date, resolve_inputs
 
-    assert read_about(following)["dump_date"] == "2026-01-05", "the configuration wins"
-    dated = settle(load_config(), next_dump, None).config.release.dump_date
-    assert dated is not None and dated.isoformat() == "2026-02-02"
-    assert settle(load_config(), Path("latest-all.json.bz2"), None).config.release.dump_date is None
-    assert settle(load_config(), Path("dump-20261399-12345678901.json"), None).config.release.dump_date is None
+    assert read_about(following)["dump_date"] == "2026-02-02"
+    configured = load_config(release={"dump_date": "2026-01-01"})
+    assert str(resolve_inputs(configured, next_dump, Path("none")).config.release.dump_date) == "2026-01-01"
+    sample = resolve_inputs(configured, SAMPLE_DUMP, Path("none"))
+    assert sample.source == "sample" and sample.config.release.dump_date is None, "the sample is of no day"
+    assert dump_date(Path("latest-all.json.bz2")) is None
+    assert dump_date(Path("dump-20261399-12345678901.json")) is None
 
 
 def test_the_command_says_what_follows_and_writes_the_entry(small: Path, following: Path, tmp_path: Path) -> None:
@@ -78,11 +80,27 @@ def test_a_version_too_low_for_the_changes_is_refused(small: Path, following: Pa
 
 
 def test_the_same_content_keeps_version_and_changes(small: Path) -> None:
-    about, changes = version_and_changes(small, small, ReleaseConfig())
+    settings = ReleaseConfig(contact="maintainer@example.org")
+    about, changes = version_and_changes(small, small, settings)
     assert about == {"version": "1.0.0", "change": "first", "previous": None}
     assert changes == (small / "CHANGELOG.md").read_text()
     with pytest.raises(ConfigError, match="nothing has changed since 1.0.0"):
-        version_and_changes(small, small, ReleaseConfig(version="1.0.1"))
+        version_and_changes(small, small, settings.model_copy(update={"version": "0.9.0"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"contact": "https://example.org"}, "contact"),
+        ({"contact": "maintainer@example.org", "questions_licence": "cc-by-4.0"}, "licence"),
+        ({"contact": "maintainer@example.org", "version": "1.0.1"}, "card and other texts"),
+    ],
+)
+def test_other_documents_for_the_same_content_are_a_patch(settings: dict, named: str, small: Path) -> None:
+    about, changes = version_and_changes(small, small, ReleaseConfig(**settings))
+    assert about["version"] == "1.0.1" and about["change"] == "patch"
+    assert about["previous"] == {"version": "1.0.0", "content": read_about(small)["content"]}
+    assert f"- Documents only: {named}." in changes and changes.count("- First release") == 1
 
 
 def test_a_leak_stops_the_card(small: Path, tmp_path: Path) -> None:

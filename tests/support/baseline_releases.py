@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from yaml import safe_dump
+
+from polyfact_dataset.common.files import digest
+from polyfact_dataset.release.layout import content_of
 
 Rows = list[dict[str, Any]]
 NAMES = {
@@ -68,16 +72,37 @@ def open_rows(count: int = 4) -> Rows:
 
 
 def write(folder: Path, configs: dict[str, dict[str, Rows]]) -> Path:
-    """Writes config -> split -> rows as a folder that `load_dataset` reads; a split without rows is empty."""
-    listed = []
+    """Writes config -> split -> rows as a release folder; a split without rows is empty.
+
+    Config `parallel` is that of `clean` unless given: every release has it.
+    """
+    listed: dict[str, dict[str, list[str]]] = {}
+    sizes: dict[str, dict[str, int]] = {}
+    digests: dict[str, str] = {}
     for config, splits in configs.items():
         schema = pa.Table.from_pylist(next(rows for rows in splits.values() if rows)).schema
-        files = []
         for split, rows in splits.items():
-            path = folder / "data" / config / f"{split}.parquet"
+            name = f"data/{config}/{split}.parquet"
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
-            files.append({"split": split, "path": path.relative_to(folder).as_posix()})
-        listed.append({"config_name": config, "data_files": files})
-    (folder / "README.md").write_text(f"---\n{safe_dump({'configs': listed})}---\n", encoding="utf-8")
+            listed.setdefault(config, {})[split] = [name]
+            sizes.setdefault(config, {})[split] = len(rows)
+            digests[name] = digest(path)
+    for table in (listed, sizes):
+        table.setdefault("parallel", next(iter(table.values())))
+    manifest = {
+        "build": {"config": {"languages": ["en", "de", "ja"]}},
+        "configs": listed,
+        "sizes": sizes,
+        "files": digests,
+        "content": content_of(digests),
+        "stages": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    readme = [
+        {"config_name": config, "data_files": [{"split": split, "path": paths[0]} for split, paths in splits.items()]}
+        for config, splits in listed.items()
+    ]
+    (folder / "README.md").write_text(f"---\n{safe_dump({'configs': readme})}---\n", encoding="utf-8")
     return folder

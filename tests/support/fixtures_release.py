@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
+from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP, SAMPLE_LABELS
 from tests.support.command import polyfact
 from tests.support.released import parallel_rows_of
 from tests.support.sharing import made_once
@@ -20,7 +21,6 @@ relations = ["P36", "P17", "P50", "P19"]
 [candidates]
 min_languages = 2
 [release]
-dump_date = 2026-01-05
 contact = "maintainer@example.org"
 """
 
@@ -33,9 +33,31 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, small_config: Path) -> Path:
+def small_dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The entities of the sample as the dump of a day, since releases of the bundled sample are not published.
+
+    The written labels of the sample are labels of its entities here.
+    """
+    written: dict[str, dict[str, str]] = {}
+    for row in csv.DictReader(SAMPLE_LABELS.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
+        written[row.pop("qid")] = {code: text for code, text in row.items() if text}
+    lines = []
+    for line in bz2.decompress(SAMPLE_DUMP.read_bytes()).decode().splitlines():
+        entity = json.loads(line.rstrip(",")) if line.startswith("{") else {}
+        if own := written.get(entity.get("id", "")):
+            labels = {code: {"language": code, "value": text} for code, text in own.items()}
+            entity["labels"] = {**labels, **dict(entity["labels"])}
+            line = json.dumps(entity) + ("," if line.endswith(",") else "")
+        lines.append(line)
+    path = tmp_path_factory.mktemp("dump") / "wikidata-20260105-all.json"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, small_config: Path, small_dump: Path) -> Path:
     """The release folder of a small build."""
-    arguments = ("--config", small_config, "--quiet")
+    arguments = ("--config", small_config, "--dump", small_dump, "--quiet")
     return made_once(tmp_path_factory, "small", lambda out: polyfact("build", "--out", out, *arguments)) / "release"
 
 
@@ -46,10 +68,10 @@ def dropped_fact(small: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def next_dump(tmp_path_factory: pytest.TempPathFactory, dropped_fact: str) -> Path:
-    """The sample dump without the statement of `dropped_fact`."""
+def next_dump(tmp_path_factory: pytest.TempPathFactory, small_dump: Path, dropped_fact: str) -> Path:
+    """The small dump without the statement of `dropped_fact`."""
     subject, relation, value = dropped_fact.split("|")
-    lines = bz2.decompress(SAMPLE_DUMP.read_bytes()).decode().splitlines()
+    lines = small_dump.read_text().splitlines()
     for place, line in enumerate(lines):
         if f'"id":"{subject}"' in line:
             entity = json.loads(line.rstrip(","))

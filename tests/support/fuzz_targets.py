@@ -32,11 +32,11 @@ from polyfact_dataset.llm.batch import read_answers
 from polyfact_dataset.llm.cache import Cache, Sent
 from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request
-from polyfact_dataset.llm.response_text import Unusable
-from polyfact_dataset.questions.parse_response import name_of, question_of
-from polyfact_dataset.release import browse, diff
+from polyfact_dataset.llm.response_text import InvalidResponse
+from polyfact_dataset.questions.parse_response import parse_name, parse_question
+from polyfact_dataset.release import diff, query
 from polyfact_dataset.release import reader as source
-from polyfact_dataset.release.stats import statistics
+from polyfact_dataset.release.stats import read_statistics, statistics
 from polyfact_dataset.schema import ANSWERS, FETCHED
 from polyfact_dataset.wikidata.api import Client
 from polyfact_dataset.wikidata.cache import Cache as WikidataCache
@@ -286,10 +286,10 @@ def _use(answer: Answer) -> None:
     """Takes an answer for a question and for a name."""
     asked = {"subject": "Land", "named": "Land", "gold": "Town", "code": "en", "languages": PAPER_LANGUAGES}
     found = []
-    with contextlib.suppress(Unusable):
-        found += question_of(answer, **asked)
-    with contextlib.suppress(Unusable):
-        found.append(name_of(answer, language("en")))
+    with contextlib.suppress(InvalidResponse):
+        found += parse_question(answer, **asked)
+    with contextlib.suppress(InvalidResponse):
+        found.append(parse_name(answer, language("en")))
     pa.array(found, pa.string())
 
 
@@ -384,9 +384,9 @@ def release_folders(spoilt: Spoilt, folder: Path) -> None:
     (release / spoilt.name).write_bytes(spoilt.data)
     fact = pq.read_table(next((sound / "data" / "parallel").glob("*.parquet"))).column("fact_id")[0].as_py()
     for use in (
-        lambda: show.stats(browse.read_statistics(release)),
-        lambda: show.fact(browse.fact(release, fact, ["en"])),
-        lambda: browse.search(release, "Land", [], 5),
+        lambda: show.stats(read_statistics(str(release))),
+        lambda: show.fact(query.fact(release, fact, ["en"])),
+        lambda: query.search(release, "Land", [], 5),
         lambda: statistics(release),
         lambda: source.check_content(release),
         lambda: source.read_release(release),

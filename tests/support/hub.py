@@ -31,6 +31,8 @@ class Repo:
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     private: bool = False
+    # Number -> title of the open pull requests.
+    requests: dict[int, str] = field(default_factory=dict)
 
     def resolve(self, revision: str) -> str | None:
         revision = unquote(revision)
@@ -49,7 +51,8 @@ class Repo:
 class Hub:
     """The state of the server. `uploaded` lists LFS bytes that arrived, `requests` every request line.
 
-    `after_upload` is called when LFS bytes have arrived, `before_commit` before a commit is checked against its parent.
+    `after_upload` is called when LFS bytes have arrived, `before_commit` before a commit is checked against
+    its parent, `before_tag` before a tag is set.
     """
 
     url: str = ""
@@ -59,6 +62,7 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     after_upload: Callable[[Hub], None] | None = None
     before_commit: Callable[[Hub], None] | None = None
+    before_tag: Callable[[Hub], None] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def reset(self) -> None:
@@ -66,7 +70,7 @@ class Hub:
         with self.lock:
             for held in (self.repos, self.blobs, self.uploaded, self.requests):
                 held.clear()
-            self.after_upload = self.before_commit = None
+            self.after_upload = self.before_commit = self.before_tag = None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -215,6 +219,22 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._refuse(404, "RepoNotFound", f"{repo} not found")
 
+    def discussions(self, query: dict, body: bytes, repo: str) -> None:
+        found = self.hub.repos[repo]
+        listed = [
+            {
+                "title": title,
+                "num": number,
+                "author": {"name": "jvonrad"},
+                "createdAt": "2026-01-05T00:00:00.000Z",
+                "status": "open",
+                "repo": {"name": repo, "type": "dataset"},
+                "isPullRequest": True,
+            }
+            for number, title in found.requests.items()
+        ]
+        self._send(200, {"discussions": listed, "count": len(listed), "start": 0})
+
     def resolve(self, query: dict, body: bytes, repo: str, revision: str, path: str) -> None:
         if not (found := self._repo(repo, revision)):
             return
@@ -304,7 +324,8 @@ class _Handler(BaseHTTPRequestHandler):
                 files.pop(value["path"], None)
         branch = revision
         if query.get("create_pr", ["0"])[0] in ("1", "true"):
-            branch = f"refs/pr/{sum(name.startswith('refs/pr/') for name in found[0].branches) + 1}"
+            number = len(found[0].requests) + 1
+            found[0].requests[number], branch = header["summary"], f"refs/pr/{number}"
         sha = found[0].commit(branch, files)
         answer = {"commitUrl": f"{self.hub.url}/datasets/{repo}/commit/{sha}", "commitOid": sha, "success": True}
         if branch != revision:
@@ -312,6 +333,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, answer)
 
     def tag(self, query: dict, body: bytes, repo: str, revision: str) -> None:
+        if self.hub.before_tag:
+            self.hub.before_tag(self.hub)
         if not (found := self._repo(repo, revision)):
             return
         name = json.loads(body)["tag"]
@@ -332,6 +355,7 @@ _ROUTES: tuple[tuple[tuple[str, ...], str, Any], ...] = (
     (("GET",), f"/api/(?:datasets|models)/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", _H.tree),
     (("POST",), f"/api/(?:datasets|models)/{_REPO}/paths-info/(?P<revision>[^/]+)", _H.paths_info),
     (("GET",), f"/api/(?:datasets|models)/{_REPO}/refs", _H.refs),
+    (("GET",), f"/api/(?:datasets|models)/{_REPO}/discussions", _H.discussions),
     (("POST",), f"/api/(?:datasets|models)/{_REPO}/preupload/(?P<revision>[^/]+)", _H.preupload),
     (("POST",), f"/api/(?:datasets|models)/{_REPO}/commit/(?P<revision>[^/]+)", _H.commit),
     (("POST",), f"/api/(?:datasets|models)/{_REPO}/tag/(?P<revision>[^/]+)", _H.tag),

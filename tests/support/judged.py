@@ -50,7 +50,9 @@ def write_release(
                 pq.write_table(pa.Table.from_pylist(rows), folder / path)
                 configs.setdefault(code, {})[split] = [path]
     build = {"config": {"languages": list(languages)}}
-    write_json(folder / "manifest.json", {"content": "c" * 64, "polyfact": "1", "build": build, "configs": configs})
+    sizes = {name: dict.fromkeys(splits, 1) for name, splits in configs.items()}
+    manifest = {"content": "c" * 64, "polyfact": "1", "build": build, "configs": configs, "sizes": sizes}
+    write_json(folder / "manifest.json", {**manifest, "files": {}, "stages": {}})
     return folder
 
 

@@ -30,6 +30,10 @@ BAD_CONTENTS = (
     *("not_json", "list", "no_answer_text", "twice", "wrong_answer", "empty", "empty_answer"),
     *("leak", "no_subject", "language", "script", "hidden", "refusal", "length", "markup"),
 )
+# Messages of reasoning models and gateways, with the text that another server would give.
+ODD_MESSAGES = ("reasoning", "think", "open_template", "parts", "thinking_part")
+# Errors that a gateway reports with status 200, by their codes.
+ERRORS_IN_200 = {"200-402": 402, "200-502": 502, "200-400": "400", "200-text": "server_error"}
 # No answer, or none that can be read: to be asked again.
 BAD_TRANSPORT = ("429", "429-after", "500", "503", "cut", "html", "half", "no_choices")
 
@@ -107,6 +111,26 @@ def content(body: dict[str, Any], fault: str | None) -> str:
     return {"fence": f"```json\n{said}\n```", "markup": f"<answer>{said}</answer>"}.get(fault or "", said)
 
 
+def odd_message(text: str, fault: str | None) -> dict[str, Any]:
+    """Fields of a message as reasoning models and gateways send them."""
+    odd: dict[str, dict[str, Any]] = {
+        "null": {"content": None},
+        "only_reasoning": {"content": None, "reasoning_content": "Let me think about it."},
+        "open_think": {"content": f"<think>\nFirst, {text}"},
+        "reasoning": {"reasoning_content": "Let me think about it."},
+        "think": {"content": f"<think>\nThe user wants {{}}.\n</think>\n\n{text}"},
+        "open_template": {"content": f"The user wants a question.\n</think>\n\n{text}"},
+        "parts": {"content": [{"type": "text", "text": text[:9]}, {"type": "text", "text": text[9:]}]},
+        "thinking_part": {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                {"type": "text", "text": text},
+            ]
+        },
+    }
+    return odd.get(fault or "", {})
+
+
 @dataclass
 class Scripted:
     """What the server does and what it was asked. `answered` counts requests that got a whole answer, by body."""
@@ -116,6 +140,8 @@ class Scripted:
     models_status: int = 200
     delay_s: float = 0.0
     served: str = MODEL
+    # Text in a body that is answered with status 400.
+    refused: tuple[str, ...] = ()
     tries: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -127,16 +153,21 @@ class Scripted:
 
     def response(self, body: dict[str, Any], fault: str | None, path: str) -> dict[str, Any]:
         """The body of an answer with status 200."""
-        said, finish = content(body, fault), "stop"
-        message: dict[str, Any] = {"role": "assistant", "content": said, "refusal": None}
+        text, finish = content(body, fault), "stop"
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if fault == "length":
-            message["content"], finish = said[: len(said) // 2], "length"
+            message["content"], finish = text[: len(text) // 2], "length"
         if fault == "refusal":
             message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
-        tokens = len(json.dumps(body["messages"], ensure_ascii=False)) // 4, len(said) // 3
+        message |= odd_message(text, fault)
+        tokens = len(json.dumps(body["messages"], ensure_ascii=False)) // 4, len(text) // 3
         usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
         choices = [] if fault == "no_choices" else [{"index": 0, "message": message, "finish_reason": finish}]
-        return {"id": "x", "object": "chat.completion", "model": self.served, "choices": choices, "usage": usage}
+        whole = {"id": "x", "object": "chat.completion", "model": self.served, "choices": choices, "usage": usage}
+        if fault in ERRORS_IN_200:
+            whole["error"] = {"message": "Provider returned error", "code": ERRORS_IN_200[fault]}
+            del whole["choices"]
+        return whole
 
     def begin(self, body: dict[str, Any]) -> tuple[str, str | None]:
         """Notes a request; its digest and what will go wrong."""
@@ -207,11 +238,15 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.script.delay_s)
         if fault == "slow":
             time.sleep(3)
-        if fault in ("400", "404", "429", "429-after", "500", "503", "quota"):
-            headers = {"Retry_After": "1"} if fault == "429-after" else {}
+        if fault in ("400", "402", "404", "429", "429-after", "429-hour", "500", "503", "quota"):
+            headers = {"429-after": {"Retry_After": "1"}, "429-hour": {"Retry_After": "3600"}}.get(fault, {})
             status = 429 if fault == "quota" else int(fault[:3])
             code = "insufficient_quota" if fault == "quota" else None
             self._error(status, f"scripted, key {self.script.key}", code, **headers)
+            return False
+        refused = next((name for name in self.script.refused if name in json.dumps(body)), None)
+        if refused is not None:
+            self._error(400, f"Unsupported parameter: {refused}")
             return False
         said = json.dumps(self.script.response(body, fault, self.path), ensure_ascii=False).encode()
         if fault in ("html", "half", "cut"):

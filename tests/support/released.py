@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyfact_dataset.common.files import write_parquet
-from polyfact_dataset.release.content import content_of, data_files
+from polyfact_dataset.release.layout import content_of, data_files
 from polyfact_dataset.release.reader import config_files
 
 Rows = list[dict[str, Any]]

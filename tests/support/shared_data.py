@@ -1,4 +1,4 @@
-"""Real data that lie next to a checkout and are no part of it: tests that need them are skipped where they are absent."""
+"""Real data next to a checkout and not part of it: tests that need them skip where they are absent."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from polyfact_dataset.common.text.normalise import clean
 from polyfact_dataset.pipeline.inputs import read_objections, read_verification
 from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import Desk
-from tests.questions.test_generation_run import call, done
+from polyfact_dataset.verification.page import ReviewSession
+from tests.support.command import call, done
 from tests.support.llm_server import serve
 from tests.support.review_server import JUDGE, ScriptedJudge, record_of
 
@@ -39,7 +39,7 @@ class Story:
     facts: dict[str, str]
 
     def parallel(self, build: Path) -> dict[str, dict[str, Any]]:
-        """Fact -> its row in `parallel`, without translations."""
+        """JudgedFact -> its row in `parallel`, without translations."""
         tables = [pq.read_table(path) for path in sorted((build / "release/data/parallel").glob("*.parquet"))]
         return {row["fact_id"]: row for row in pa.concat_tables(tables).drop_columns(["translations"]).to_pylist()}
 
@@ -71,10 +71,10 @@ def judge_all(folder: Path) -> dict[str, str]:
         for more in ((), ("--parallel",)):
             done("verify", "judge", "--folder", folder, "--model", JUDGE, "--base-url", server.url, "--quiet", *more)
     for name, label in (("amina", "ambiguous"), ("bilal", "correct")):
-        desk = Desk(folder, None)
+        session = ReviewSession(folder, None)
         for item in load_sample(folder).of("ar"):
             doubted, record = item.fact_id == single[REVIEWED], {"question": clean(item.question) or ""}
-            desk.give(name, "ar", item.item, label if doubted else truth(record), "")
+            session.label(name, "ar", item.item, label if doubted else truth(record), "")
     return single
 
 

@@ -19,7 +19,7 @@ import pytest
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.llm.protocol import RESPONSES
 from polyfact_dataset.verification.selftest import SOUND, planted_facts, planted_items
-from tests.questions.test_generation_run import call, done
+from tests.support.command import call, done
 from tests.support.judged import LANGUAGES, sampled
 from tests.support.llm_server import BAD_TRANSPORT, serve, share
 from tests.support.review_server import BAD_JUDGEMENTS, JUDGE, ScriptedJudge, by_question, record_of
@@ -112,7 +112,7 @@ def test_a_slow_server_is_given_up_and_asked_by_the_next_run(folder: Path) -> No
 
     with serve(ScriptedJudge(truth=TRUTH, fault=slow_in_arabic)) as server:
         status, said = ask(folder, server, "--config", config)
-        assert status == 1 and "6 found no answer in time" in said and "run again" in said
+        assert status == 1 and "6 got no answer in time" in said and "rerun the same command" in said
         assert len(rows(folder)) == 12
         server.fault = lambda body, tries: None
         assert ask(folder, server, "--config", config)[0] == 0
@@ -205,7 +205,7 @@ def test_the_self_test_needs_no_sample(tmp_path: Path) -> None:
         status, said = ask(tmp_path / "none", server, "--self-test")
         assert status == 0 and "recall 100.0%" in said
         status, said = ask(tmp_path / "other", server)
-    assert status == 2 and "holds no sample" in said
+    assert status == 2 and "contains no sample" in said
 
 
 # ---------------------------------------------------------------- all languages at once

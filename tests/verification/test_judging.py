@@ -9,20 +9,20 @@ import pytest
 
 from polyfact_dataset.config.build import VerificationConfig
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request, read_answer
-from polyfact_dataset.verification.items import Asked, Fact, Item
-from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, Outcome
+from polyfact_dataset.verification.items import Item, JudgedFact, LocalQuestion
+from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, JudgeOutcome
 from polyfact_dataset.verification.rubric import rubric
 
 ITEM = Item("Q1|P36|Q2", "ar", "0" * 16, "P36", "ما عاصمة اليابان؟", ("سيول", "طوكيو", "بكين", "بانكوك"), 1)
-FACT = Fact(
+FACT = JudgedFact(
     "Q1|P36|Q2",
     "P36",
     "Japan",
     "capital",
     "Tokyo",
     (
-        Asked("en", "e", "What is the capital of Japan?", "Japan", "Tokyo"),
-        Asked("ar", "a", ITEM.question, "اليابان", "طوكيو"),
+        LocalQuestion("en", "e", "What is the capital of Japan?", "Japan", "Tokyo"),
+        LocalQuestion("ar", "a", ITEM.question, "اليابان", "طوكيو"),
     ),
 )
 CONFIG = VerificationConfig(model="m")
@@ -36,29 +36,30 @@ def said(value: object, **more: Any) -> Answer:
     return read_answer(CHAT, {"model": "m", "choices": [choice]})
 
 
-def settle(task: ItemTask | FactTask, *answers: Answer) -> tuple[Outcome | Request, list[Request]]:
+def settle(task: ItemTask | FactTask, *answers: Answer) -> tuple[JudgeOutcome | list[Request], list[Request]]:
     """Advances with answers in turn; the last step, and what was asked."""
     judge, asked, known = Judge(CONFIG, 42, ("en", "ar"), parallel=isinstance(task, FactTask)), [], {}
     left = list(answers)
-    while isinstance(step := judge.advance(task, lambda request: known.get(request.key)), Request):
-        asked.append(step)
+    while isinstance(step := judge.advance(task, lambda request: known.get(request.key)), list):
+        (request,) = step
+        asked.append(request)
         if not left:
             break
-        known[step.key] = left.pop(0)
+        known[request.key] = left.pop(0)
     return step, asked
 
 
 def test_a_judgement_is_read() -> None:
     value = GOOD | {"label": "ambiguous", "also_right": ["A", "D", "A"], "urls": ["https://a.example/x", "nonsense"]}
     step, asked = settle(ItemTask(ITEM), said(value))
-    assert isinstance(step, Outcome) and step.finding and len(asked) == 1
+    assert isinstance(step, JudgeOutcome) and step.finding and len(asked) == 1
     assert step.finding.label == "ambiguous" and step.finding.also_right == ("سيول", "بانكوك")
     assert step.finding.urls == ("https://a.example/x",) and step.finding.searches == 0
 
 
 def test_the_marked_option_is_no_other_option() -> None:
     step, _ = settle(ItemTask(ITEM), said(GOOD | {"also_right": ["B"]}))
-    assert isinstance(step, Outcome) and step.finding and step.finding.label == "correct"
+    assert isinstance(step, JudgeOutcome) and step.finding and step.finding.label == "correct"
 
 
 @pytest.mark.parametrize(
@@ -79,16 +80,16 @@ def test_the_marked_option_is_no_other_option() -> None:
 )
 def test_what_cannot_be_used_is_asked_once_more_and_then_has_no_label(answer: Answer, reason: str) -> None:
     step, asked = settle(ItemTask(ITEM), answer, answer)
-    assert isinstance(step, Outcome) and step.finding is None and step.reason == reason
+    assert isinstance(step, JudgeOutcome) and step.finding is None and step.reason == reason
     assert len(asked) == 2 and asked[0].key != asked[1].key
     assert json.loads(asked[1].body["input"][-1]["content"])["note"] == reason.replace("_", " ")
     step, _ = settle(ItemTask(ITEM), answer, said(GOOD))
-    assert isinstance(step, Outcome) and step.finding and step.finding.label == "correct"
+    assert isinstance(step, JudgeOutcome) and step.finding and step.finding.label == "correct"
 
 
 def test_what_will_never_be_answered_is_not_asked_again() -> None:
     step, asked = settle(ItemTask(ITEM), Answer("too long", "rejected", status=400))
-    assert isinstance(step, Outcome) and step.reason == "rejected" and len(asked) == 1
+    assert isinstance(step, JudgeOutcome) and step.reason == "rejected" and len(asked) == 1
 
 
 def test_the_judge_sees_what_a_person_sees_and_the_rubric() -> None:
@@ -125,7 +126,7 @@ def test_cited_pages_and_searches_of_a_response_are_kept() -> None:
     output = [{"type": "web_search_call"}, {"type": "web_search_call"}, {"type": "message", "content": content}]
     answer = read_answer(RESPONSES, {"model": "m", "status": "completed", "output": output})
     step, _ = settle(ItemTask(ITEM), answer)
-    assert isinstance(step, Outcome) and step.finding
+    assert isinstance(step, JudgeOutcome) and step.finding
     assert step.finding.urls == ("https://b.example/", "https://a.example/x") and step.finding.searches == 2
 
 
@@ -135,7 +136,7 @@ CLEAN = {"note": "", "problems": []}
 def test_all_languages_of_a_fact_are_judged_at_once() -> None:
     value = {"en": CLEAN, "ar": {"note": "asks for something else", "problems": ["extra", "subject", "extra"]}}
     step, (request,) = settle(FactTask(FACT), said(value))
-    assert isinstance(step, Outcome) and step.finding
+    assert isinstance(step, JudgeOutcome) and step.finding
     assert step.finding.problems == {"en": (), "ar": ("subject", "extra")}
     assert step.finding.notes["ar"] == "asks for something else"
     record = json.loads(request.body["input"][-1]["content"])
@@ -155,7 +156,7 @@ def test_all_languages_of_a_fact_are_judged_at_once() -> None:
 )
 def test_a_judgement_that_lacks_a_language_is_none(value: dict[str, Any]) -> None:
     step, _ = settle(FactTask(FACT), said(value), said(value))
-    assert isinstance(step, Outcome) and step.finding is None
+    assert isinstance(step, JudgeOutcome) and step.finding is None
 
 
 def test_a_label_cannot_give_orders_and_a_rationale_cannot_hide_text() -> None:
@@ -164,7 +165,7 @@ def test_a_label_cannot_give_orders_and_a_rationale_cannot_hide_text() -> None:
     content = request.body["input"][-1]["content"]
     assert "<|" not in content and json.loads(content)["question"] == evil.question
     step, _ = settle(ItemTask(ITEM), said(GOOD | {"rationale": "fine\n\u200b and good"}))
-    assert isinstance(step, Outcome) and step.finding and step.finding.rationale == "fine and good"
+    assert isinstance(step, JudgeOutcome) and step.finding and step.finding.rationale == "fine and good"
 
 
 def test_another_rubric_prompt_or_parameter_is_another_version() -> None:
@@ -174,3 +175,26 @@ def test_another_rubric_prompt_or_parameter_is_another_version() -> None:
         for parallel in (False, True)
     }
     assert len(versions) == 4
+
+
+def test_citation_marks_are_taken_out_of_a_rationale() -> None:
+    marked = "Tokyo is the capital \ue200cite\ue202turn0search0\ue202turn0search3\ue201. It is.\ue203"
+    step, _ = settle(ItemTask(ITEM), said(GOOD | {"rationale": marked}))
+    assert step.finding.rationale == "Tokyo is the capital . It is."
+
+
+@pytest.mark.parametrize("rationale", ["\ue200cite\ue202turn0search0\ue201", "\u202e\u202e", " \u200b "])
+def test_a_rationale_that_cleaning_empties_is_none(rationale: str) -> None:
+    step, asked = settle(ItemTask(ITEM), *[said(GOOD | {"rationale": rationale})] * 2)
+    assert step.finding is None and step.reason == "no_rationale" and len(asked) == 2
+    value = {"en": {"note": "", "problems": []}, "ar": {"note": rationale, "problems": ["subject"]}}
+    step, _ = settle(FactTask(FACT), *[said(value)] * 2)
+    assert step.finding is None and step.reason == "no_rationale"
+
+
+def test_a_judge_without_a_seed_or_a_system_role() -> None:
+    config = VerificationConfig(model="m", api="chat", system_role="none", parameters={"top_k": 1})
+    body = Judge(config, None, ("en", "ar"), parallel=False).request(ItemTask(ITEM)).body
+    assert "seed" not in body and body["top_k"] == 1 and len(body["messages"]) == 1
+    plain = Judge(VerificationConfig(model="m", api="chat"), 42, ("en", "ar"), parallel=False)
+    assert plain.prompt.version == "1d3f7f804916" and plain.request(ItemTask(ITEM)).body["seed"] == 42

@@ -1,4 +1,4 @@
-"""The review page: its desk, its HTML, and people who use it in a browser, two at once, one killed half-way."""
+"""The review page: its session, its HTML, and people who use it in a browser, two at once, one killed half-way."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ import requests
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import Desk, OwnPagesOnly, item_html
-from tests.questions.test_generation_run import call
+from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html
+from tests.support.command import call
 from tests.support.judged import sampled
 
 EVIL = '<img src=x onerror="window.hit=1">${window.hit=2}{{evil}}</p><script>window.hit=3</script>'
@@ -34,35 +34,35 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 # ---------------------------------------------------------------- without a browser
 def test_the_desk_goes_on_where_a_reviewer_stopped(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
-    desk, items = Desk(folder, None), load_sample(folder).of("ar")
-    first = desk.look("amina", "ar")
+    session, items = ReviewSession(folder, None), load_sample(folder).of("ar")
+    first = session.current("amina", "ar")
     assert (first.item, first.done, first.total) == (items[0], 0, 6)
-    second = desk.give("amina", "ar", items[0].item, "correct", " a note ")
+    second = session.label("amina", "ar", items[0].item, "correct", " a note ")
     assert (second.item, second.done) == (items[1], 1)
-    assert Desk(folder, None).look("amina", "ar").item == items[1]
-    assert desk.look("bilal", "ar").item == items[0] and desk.look("amina", "en").done == 0
-    back = desk.undo("amina", "ar")
+    assert ReviewSession(folder, None).current("amina", "ar").item == items[1]
+    assert session.current("bilal", "ar").item == items[0] and session.current("amina", "en").done == 0
+    back = session.undo("amina", "ar")
     assert (back.item, back.done, back.note) == (items[0], 0, "a note")
-    assert desk.undo("amina", "ar").item == items[0]
+    assert session.undo("amina", "ar").item == items[0]
 
 
 def test_a_click_for_an_item_that_is_not_shown_any_more_does_nothing(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
-    desk, items = Desk(folder, None), load_sample(folder).of("en")
-    desk.give("amina", "en", items[0].item, "correct", "")
-    again = desk.give("amina", "en", items[0].item, "incorrect", "")
+    session, items = ReviewSession(folder, None), load_sample(folder).of("en")
+    session.label("amina", "en", items[0].item, "correct", "")
+    again = session.label("amina", "en", items[0].item, "incorrect", "")
     assert (again.item, again.done) == (items[1], 1)
-    assert desk.give("amina", "en", "gone", "incorrect", "").done == 1
+    assert session.label("amina", "en", "gone", "incorrect", "").done == 1
 
 
 def test_the_end_and_the_first_so_many(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
-    desk = Desk(folder, 2)
+    session = ReviewSession(folder, 2)
     for item in load_sample(folder).of("bn", 2):
-        shown = desk.give("amina", "bn", item.item, "ambiguous", "")
+        shown = session.label("amina", "bn", item.item, "ambiguous", "")
     assert shown.item is None and (shown.done, shown.total) == (2, 2)
     with pytest.raises(ConfigError, match="no items in 'xx'"):
-        desk.look("amina", "xx")
+        session.current("amina", "xx")
 
 
 def test_every_text_of_an_item_is_escaped() -> None:
@@ -75,7 +75,7 @@ def test_every_text_of_an_item_is_escaped() -> None:
 def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     status, said = call("verify", "review", "--folder", tmp_path)
-    assert status == 2 and "holds no sample" in said
+    assert status == 2 and "contains no sample" in said
     status, said = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
     assert status == 2 and "no items in 'xx'" in said
 
@@ -106,7 +106,7 @@ def test_the_page_answers_itself_alone(host: str, origin: str | None, status: in
         sent.append(message)
 
     headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin else [])
-    asyncio.run(OwnPagesOnly(page)({"type": "http", "headers": headers}, None, send))
+    asyncio.run(SameOriginOnly(page)({"type": "http", "headers": headers}, None, send))
     assert sent[0]["status"] == status
 
 

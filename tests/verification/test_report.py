@@ -15,7 +15,7 @@ from polyfact_dataset.items.agreement import RELAXED
 from polyfact_dataset.schema import JUDGEMENTS, VERIFICATION
 from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
-from tests.questions.test_generation_run import call, done
+from tests.support.command import call, done
 from tests.support.judged import sampled
 from tests.support.llm_server import serve
 from tests.support.review_server import JUDGE, ScriptedJudge, by_question, record_of
@@ -168,4 +168,4 @@ def test_a_sample_without_any_label_is_a_report_too(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     assert "0 judged items" in done("verify", "report", "--folder", folder, "--quiet")
     status, said = call("verify", "report", "--folder", tmp_path / "none")
-    assert status == 2 and "holds no sample" in said
+    assert status == 2 and "contains no sample" in said

@@ -16,8 +16,8 @@ from polyfact_dataset.schema import OPTIONS
 from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
 from polyfact_dataset.verification.sheets import defused, export, import_sheet
-from tests.questions.test_generation_run import call, done
 from tests.support import judged as releases
+from tests.support.command import call, done
 from tests.support.judged import sampled
 
 

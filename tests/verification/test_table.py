@@ -12,10 +12,10 @@ from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.config.build import TiersConfig
 from polyfact_dataset.items.evidence import relation_evidence, verdict
 from polyfact_dataset.verification.journal import Review, Reviews
-from polyfact_dataset.verification.table import Source, as_table, source, table_rows
+from polyfact_dataset.verification.table import JudgeTable, as_table, judge_table, table_rows
 
 C, A, I = "correct", "ambiguous", "incorrect"  # noqa: E741
-NOBODY = Source(None, {}, {})
+NOBODY = JudgeTable(None, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def judged(fact: str, label: str | None, code: str = "en", **more: Any) -> dict[
     }
 
 
-def as_source(*rows: dict[str, Any]) -> Source:
+def as_source(*rows: dict[str, Any]) -> JudgeTable:
     keyed = {(row["fact_id"], row["language"], row["item"]): row for row in rows}
-    return Source("judge-1", {"model": "judge"}, keyed)
+    return JudgeTable("judge-1", {"model": "judge"}, keyed)
 
 
 def reviews(name: str, labels: dict[str, str]) -> Reviews:
@@ -125,13 +125,13 @@ def test_rates_are_the_judges_and_peoples_where_it_has_no_label() -> None:
 
 
 def test_the_judge_that_counts_must_be_clear(tmp_path: Path) -> None:
-    assert source(tmp_path, "judgements", "") == NOBODY
+    assert judge_table(tmp_path, "judgements", "") == NOBODY
     schema = as_table([]).schema
     for name in ("gpt-4o-11111111", "gpt-4o-22222222"):
         write_parquet(tmp_path / "judgements" / f"{name}.parquet", schema.empty_table())
         write_json(tmp_path / "judgements" / f"{name}.json", {"model": name})
-    with pytest.raises(ConfigError, match=r"holds gpt-4o-11111111, gpt-4o-22222222; say which one counts"):
-        source(tmp_path, "judgements", "")
+    with pytest.raises(ConfigError, match=r"contains gpt-4o-11111111, gpt-4o-22222222; select one"):
+        judge_table(tmp_path, "judgements", "")
     with pytest.raises(ConfigError, match="holds gpt-4o-11111111, gpt-4o-22222222"):
-        source(tmp_path, "judgements", "claude")
-    assert source(tmp_path, "judgements", "gpt-4o-2").about == {"model": "gpt-4o-22222222"}
+        judge_table(tmp_path, "judgements", "claude")
+    assert judge_table(tmp_path, "judgements", "gpt-4o-2").about == {"model": "gpt-4o-22222222"}

@@ -13,21 +13,33 @@ from collections import Counter, defaultdict
 from polyfact_dataset.audit.release import Items, Release
 from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.audit.wording import bare
+from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
+
+# What the report tells its reader.
+SUMMARY = (
+    "A question names its subject, no other fact has the same question with another gold, the wording asks for the "
+    "fact's relation, no fact is listed twice, and no option is another true answer by the extracted statements. "
+    "These are current (best rank, not ended), past (ended, or a better-ranked one exists) or deprecated; only "
+    "current ones break the gate."
+)
 
 _Pair = tuple[str, str]
 
 
 def _unnamed(items: Items, release: Release, section: Section) -> None:
-    """Questions that do not hold the name of their subject."""
+    """Questions that hold neither the name of their subject nor a form of it."""
     if items.subjects is None:
         return
-    questions, subjects = items.asked, items.named
-    ids = release.array("fact_id")[items.rows]
+    questions, subjects, own = items.asked, items.named, forms(items.code)
+    ids, entities = (release.array(name)[items.rows] for name in ("fact_id", "subject_id"))
     pairs = zip(items.questions.codes.tolist(), items.subjects.codes.tolist())
     for row, (question, subject) in enumerate(pairs):
-        if not subjects[subject] or subjects[subject] not in questions[question]:
+        if subjects[subject] and subjects[subject] in questions[question]:
+            continue
+        written = map(normalise, own.written(entities[row], items.subjects.values[subject]))
+        if not any(name and name in questions[question] for name in written):
             detail = f"{shown(items.subjects.values[subject])!r} is not in {shown(items.questions.values[question])!r}"
             section.find("subject_named", [ids[row]], items.code, [detail])
 
@@ -123,7 +135,7 @@ def _second_answers(release: Release, section: Section) -> None:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures answerability; see the module."""
-    section = Section("answerability", "Answerability", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("answerability", "Answerability", SUMMARY, config)
     for items in release.items.values():
         _unnamed(items, release, section)
         _shared_questions(items, release, section)

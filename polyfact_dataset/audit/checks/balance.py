@@ -12,9 +12,17 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from polyfact_dataset.audit.release import Items, Release, relation_order
-from polyfact_dataset.audit.result import Section
+from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.audit.stats import corrected, uniform_p
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.schema import SPLITS
+
+# What the report tells its reader.
+SUMMARY = (
+    "No subject is in two splits. Within a stratum (the facts among whose golds the distractors were drawn; relation "
+    "and split where that is unknown) no answer holds more than a quarter, and every entity is an option four times "
+    "as often as it is the gold. The gold's position is uniform in every language and split."
+)
 
 
 def _subjects(release: Release, section: Section) -> None:
@@ -48,7 +56,33 @@ def _relations(release: Release, section: Section) -> None:
         *(f"share {split}" for split in release.splits),
     )
     section.grid("Relations", columns, rows, percents=columns)
-    section.series["relations"] = [(row[0], dict(zip(release.splits, row[-len(release.splits) :]))) for row in rows]
+    section.charts.append(
+        Chart(
+            "Relations",
+            "points",
+            tuple(names),
+            tuple(
+                Series(split, tuple(100 * counts[name, split] / totals[split] for name in names))
+                for split in release.splits
+            ),
+            "% of the split's facts",
+            span=(0, None),
+        )
+    )
+
+
+def _empty_splits(release: Release, section: Section) -> None:
+    """Relations that lack facts in some split; one in train alone is no part of the evaluation, and lacks nothing."""
+    counts = Counter(zip(release.column("property_id"), release.column("split")))
+    facts_of, relations = release.column("fact_id"), release.column("property_id")
+    for relation in sorted(set(relations), key=relation_order):
+        sizes = {split: counts[relation, split] for split in SPLITS}
+        held_out = sizes["validation"] + sizes["test"]
+        short = [f"{split} holds {size}" for split, size in sizes.items() if size < 4]
+        if short and held_out:
+            facts = [fact for fact, own in zip(facts_of, relations) if own == relation]
+            detail = f"{relation}: {', '.join(short)} of at least 4 facts"
+            section.find("relation_splits", facts, "", [detail] * len(facts))
 
 
 def _answers(release: Release, section: Section) -> float:
@@ -119,7 +153,8 @@ def _multiplicity(release: Release, section: Section) -> float:
 
 def _positions(release: Release, section: Section) -> tuple[float, int, str]:
     """The smallest p of a uniform gold position, the number of tests, and where it is."""
-    rows, tests = [], []
+    rows: list[tuple[str, tuple[int, ...], float]] = []
+    tests = []
     for code, items in release.items.items():
         splits = release.array("split")[items.rows]
         for split in release.splits:
@@ -127,19 +162,37 @@ def _positions(release: Release, section: Section) -> tuple[float, int, str]:
             if counts.sum() >= 20:
                 tests.append((uniform_p(counts), f"{code} {split}: {' '.join(map(str, counts))}"))
         everywhere = np.bincount(items.gold, minlength=4)
-        rows.append((code, *(int(count) for count in everywhere), uniform_p(everywhere)))
-    section.grid("Position of the gold", ("language", "first", "second", "third", "fourth", "chi-square p"), rows)
-    section.series["positions"] = [row[:5] for row in rows]
+        rows.append((code, tuple(everywhere.tolist()), uniform_p(everywhere)))
+    section.grid(
+        "Position of the gold",
+        ("language", "first", "second", "third", "fourth", "chi-square p"),
+        [(code, *counts, p) for code, counts, p in rows],
+    )
+    section.charts.append(
+        Chart(
+            "Position of the gold",
+            "points",
+            tuple(code for code, _, _ in rows),
+            tuple(
+                Series(name, tuple(100 * counts[slot] / max(sum(counts), 1) for _, counts, _ in rows))
+                for slot, name in enumerate(("first", "second", "third", "fourth"))
+            ),
+            "% of golds",
+            reference=25,
+        )
+    )
     smallest, where = min(tests, default=(1.0, "no split has 20 facts"))
     return smallest, len(tests), where
 
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures splits and balance; see the module."""
-    section = Section("balance", "Splits and balance", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("balance", "Splits and balance", SUMMARY, config)
     _subjects(release, section)
     section.gate_count("split_subjects")
     _relations(release, section)
+    _empty_splits(release, section)
+    section.gate_count("relation_splits")
     section.gate("answer_share", _answers(release, section))
     share = _multiplicity(release, section)
     section.gate(

@@ -13,6 +13,12 @@ from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import SPLITS
 
+# What the report tells its reader.
+SUMMARY = (
+    "Every fact is complete in every language, the marked option is the fact's object, the four options differ, the "
+    "files are those of the manifest, all configs agree with `parallel`, and no split is empty."
+)
+
 
 def _marked(items: Items, release: Release, section: Section) -> None:
     """The answer's text is the marked option's, its entity the fact's object, and the id says so too."""
@@ -53,7 +59,7 @@ def _named(release: Release, section: Section) -> None:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures wholeness; see the module."""
-    section = Section("integrity", "Integrity", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("integrity", "Integrity", SUMMARY, config)
     section.find("files", release.files, "", ["not as the manifest says"] * len(release.files))
     for check, found in (("complete", release.malformed), ("same_in_configs", release.contradictions)):
         for fact, code, detail in found:

@@ -10,64 +10,27 @@ do not break a gate.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from polyfact_dataset.audit.release import Coded, Items, Release
-from polyfact_dataset.audit.result import Section, shown
+from polyfact_dataset.audit.result import Chart, Section, Series, shown
+from polyfact_dataset.common.text.language_id import Identifier, identifier_of, long_enough
 from polyfact_dataset.config.audit import AuditConfig
 
-# Fewer letters than this identify nothing (Chinese and Japanese say more with each).
-_LETTERS, _UNSPACED_LETTERS = 8, 4
+# What the report tells its reader.
+SUMMARY = (
+    "Every distinct wording (the question without its subject's name, which may be in another language) is identified "
+    "by lingua among the release's languages and a few similar ones. An identification is sure from the configured "
+    "confidence. Close relatives can win narrowly in short wordings; such cases are listed and break no gate."
+)
+
 # A wording that this many facts share is a template.
 _TEMPLATE_FACTS = 10
 
 
-class Identifier:
-    """lingua for the given ISO 639-1 codes. Codes that it does not know are left out: see `codes`."""
-
-    def __init__(self, codes: Sequence[str]) -> None:
-        from lingua import IsoCode639_1, Language, LanguageDetectorBuilder
-
-        self._by_code: dict[str, Any] = {}
-        for code in dict.fromkeys(codes):
-            iso = getattr(IsoCode639_1, code.upper(), None)
-            if iso is not None:
-                self._by_code[code] = Language.from_iso_code_639_1(iso)
-        builder = LanguageDetectorBuilder.from_languages(*self._by_code.values())
-        self._detector = builder.with_preloaded_language_models().build()
-        self._code_of = {found: code for code, found in self._by_code.items()}
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        """The codes that it tells apart."""
-        return tuple(self._by_code)
-
-    def identify(self, texts: list[str]) -> list[str | None]:
-        """The most likely code of each text; None where nothing speaks for any."""
-        found = self._detector.detect_languages_in_parallel_of(texts)
-        return [None if entry is None else self._code_of[entry] for entry in found]
-
-    def confidence(self, text: str, code: str) -> float:
-        """How likely the code is, 0 to 1 over all candidates."""
-        return float(self._detector.compute_language_confidence(text, self._by_code[code]))
-
-
-@cache
-def identifier_of(codes: tuple[str, ...]) -> Identifier:
-    """The identifier of these codes, loaded once."""
-    return Identifier(codes)
-
-
-def _long_enough(text: str) -> bool:
-    letters = [char for char in text if char.isalpha()]
-    return len(letters) >= (_LETTERS if all(ord(char) < 0x2E80 for char in letters) else _UNSPACED_LETTERS)
-
-
 def other_languages(asked: Coded, code: str, identifier: Identifier) -> dict[int, tuple[str, float]]:
     """Number of a wording -> another language that it is identified as, with the confidence."""
-    numbers = [number for number, text in enumerate(asked.values) if _long_enough(text)]
+    numbers = [number for number, text in enumerate(asked.values) if long_enough(text)]
     found = identifier.identify([asked.values[number] for number in numbers])
     return {
         number: (other, identifier.confidence(asked.values[number], other))
@@ -104,7 +67,7 @@ def _language(items: Items, release: Release, section: Section, identifier: Iden
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Identifies all questions; see the module."""
-    section = Section("language_id", "Language identification", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("language_id", "Language identification", SUMMARY, config)
     identifier = identifier_of((*release.items, *config.identify_also))
     able = [items for items in release.items.values() if items.code in identifier.codes]
     rows = [_language(items, release, section, identifier) for items in able]
@@ -121,5 +84,19 @@ def audit(release: Release, config: AuditConfig) -> Section:
         percents=("share",),
         note=f"Candidates: {', '.join(identifier.codes)}. Sure: confidence {config.identify_confidence:g} or more.",
     )
-    section.series["shares"] = [(row[0], row[4] / row[3] if row[3] else 0.0, row[-1]) for row in rows]
+    shares = [(row[0], 100 * row[4] / row[3] if row[3] else 0.0, 100 * row[-1]) for row in rows]
+    if any(share for _, share, _ in shares):
+        section.charts.append(
+            Chart(
+                "Questions taken for another language",
+                "bars",
+                tuple(code for code, _, _ in shares),
+                (
+                    Series("taken for another", tuple(share for _, share, _ in shares)),
+                    Series("surely", tuple(share for _, _, share in shares)),
+                ),
+                "% of questions",
+                span=(0, max(1.0, *(1.05 * share for _, share, _ in shares))),
+            )
+        )
     return section

@@ -20,6 +20,12 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.facts.labels import usable
 
+# What the report tells its reader.
+SUMMARY = (
+    "A name counts as mentioned where its word ends, by the rule with which the build validates: affixes and case "
+    "endings are those of the language file, and a person is also found by the family name. Names below three "
+    "characters (two in Han, kana or Hangul) are skipped."
+)
 _GOLD_CHECKS: dict[Mention, str] = {"name": "leak_gold", "inflected": "leak_inflected", "surname": "leak_surname"}
 _CHECKS = ("leak_gold", "leak_alias", "leak_inflected", "leak_surname", "leak_distractor", "leak_subject")
 
@@ -86,7 +92,7 @@ def _subjects(items: Items, release: Release) -> list[tuple[int, str]]:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures leaks; see the module."""
-    section = Section("leakage", "Leakage", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("leakage", "Leakage", SUMMARY, config)
     people = {relation.id for relation in all_relations().values() if relation.people == "answers"}
     for code, items in release.items.items():
         ids = release.array("fact_id")[items.rows]

@@ -16,6 +16,12 @@ from polyfact_dataset.audit.release import Ints, Items, Release
 from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.config.audit import AuditConfig
 
+# What the report tells its reader.
+SUMMARY = (
+    "An entity has one text per language, as option and as subject, in the whole release. No option is another name "
+    "of the gold (alias, variant, Wikipedia title, accepted answer): it would be equally correct."
+)
+
 _CHECKS = ("one_text", "alias_option")
 
 
@@ -69,7 +75,7 @@ def _known_names(release: Release, code: str) -> dict[str, frozenset[str]]:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Compares texts with entities; see the module."""
-    section = Section("names", "Names", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("names", "Names", SUMMARY, config)
     for code, items in release.items.items():
         ids = release.array("fact_id")[items.rows]
         if items.entities is not None:

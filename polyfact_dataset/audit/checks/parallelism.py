@@ -16,11 +16,19 @@ from itertools import combinations
 import numpy as np
 
 from polyfact_dataset.audit.release import Coded, Floats, Items, Release
-from polyfact_dataset.audit.result import Section, shown
+from polyfact_dataset.audit.result import Chart, Section, Series, shown
 from polyfact_dataset.audit.wording import bare
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
+
+# What the report tells its reader.
+SUMMARY = (
+    "A fact has the same four entities in every language. No question repeats another language's letters (ignoring "
+    "case, spaces and punctuation) or most of its words. Its length against English is near the usual ratio: the "
+    "median of the facts with the same English wording, else of the relation. Relations with fewer than five facts "
+    "have no usual ratio."
+)
 
 # A group has a usual length of its own from this many facts.
 _USUAL_FACTS = 5
@@ -123,7 +131,7 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
     by_row[english.rows], wording_of[english.rows] = _lengths(asked), asked.codes
     ids, relations = release.array("fact_id"), release.array("property_id")
     outside = compared = 0
-    rows = []
+    rows: list[tuple[str, float, float, float, int]] = []
     for items in (items for items in release.items.values() if items.code != "en"):
         both = by_row[items.rows] > 0
         own = _lengths(items.wordings)[both]
@@ -146,13 +154,26 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
         rows,
         note=f"The band is {factor:g} times the usual ratio, either way.",
     )
-    section.series["lengths"] = rows
+    section.charts.append(
+        Chart(
+            "Length of the wording against English",
+            "ranges",
+            tuple(row[0] for row in rows),
+            (
+                Series("low", tuple(row[1] for row in rows)),
+                Series("median", tuple(row[2] for row in rows)),
+                Series("high", tuple(row[3] for row in rows)),
+            ),
+            "times the English wording: median, 1st to 99th percentile",
+            span=(0, None),
+        )
+    )
     return outside, compared
 
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures parallelism; see the module."""
-    section = Section("parallelism", "Parallelism", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("parallelism", "Parallelism", SUMMARY, config)
     _entities(release, section)
     lacking = [code for code, items in release.items.items() if items.entities is None]
     if lacking:

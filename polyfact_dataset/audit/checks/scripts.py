@@ -30,6 +30,14 @@ from polyfact_dataset.common.text.scripts import (
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.facts.chinese import simplified
 
+# What the report tells its reader.
+SUMMARY = (
+    "Letters belong to the scripts of the language. Latin names and single Greek symbols are allowed everywhere, but "
+    "a question is not wholly in Latin letters where the language has another script. No word mixes alphabets, no "
+    "name is half transliterated, no look-alike replaces a letter, no character is invisible, Chinese is in "
+    "Simplified characters, nothing is markup, and all text is in Unicode's NFC."
+)
+
 _WORD = re.compile(r"[^\W\d_]+(?:[̀-ͯ][^\W\d_]*)*")
 # Letters of these stand side by side in one word of Chinese and Japanese, and many look alike.
 _JOINED = {"Hani", "Hira", "Kana", "Hang", "Zyyy"}
@@ -183,7 +191,7 @@ def _latin(items: Items) -> float:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures scripts; see the module."""
-    section = Section("scripts", "Scripts", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("scripts", "Scripts", SUMMARY, config)
     latin = []
     for code, items in release.items.items():
         scripts = language(code).scripts if code in known() else None

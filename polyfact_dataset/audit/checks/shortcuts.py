@@ -8,17 +8,18 @@ overlap is real knowledge about names; it is reported by relation and bounded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from polyfact_dataset.audit import classifiers as trained
 from polyfact_dataset.audit.release import Bools, Floats, Ints, Items, Release, relation_order
-from polyfact_dataset.audit.result import Section
+from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.audit.stats import (
     CHANCE,
+    Z95,
     Figure,
     Pool,
     bound,
@@ -31,6 +32,15 @@ from polyfact_dataset.audit.stats import (
 )
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.release.audit_report import EVERY, Floor
+from polyfact_dataset.schema import SPLITS
+
+# What the report tells its reader.
+SUMMARY = (
+    "Every rule gives each option a score and takes the highest; ties share. Rules and classifiers that see only the "
+    "options must be at chance. Overlap rules compare options with the question: some overlap is real knowledge about "
+    "names (Mexico City is in Mexico), so it is reported by relation and bounded."
+)
 
 RULES = {
     "most_frequent": "the option most often a gold in train; inside train the item itself is left out",
@@ -54,13 +64,32 @@ _OVERLAP_LEVEL = 0.01
 
 
 @dataclass(frozen=True)
-class Cell:
+class RuleFigure:
     """One rule in one split and language; `all` stands for the pooled."""
 
     rule: str
     split: str
     language: str
     figure: Figure
+
+    def floor(self) -> Floor:
+        """The figure as the report lists it."""
+        sees: Literal["options", "question"] = "question" if self.rule in OVERLAP else "options"
+        at = self.figure
+        return Floor(
+            rule=self.rule,
+            takes=RULES[self.rule],
+            sees=sees,
+            split=self.split,
+            language=self.language,
+            facts=at.facts,
+            accuracy=round(at.accuracy, 6),
+            expected=round(at.expected, 6),
+            standard_error=round(at.error, 6),
+            low=round(max(at.accuracy - Z95 * at.error, 0.0), 6),
+            high=round(min(at.accuracy + Z95 * at.error, 1.0), 6),
+            distance=round(at.distance, 6),
+        )
 
 
 def gram_size(code: str) -> int:
@@ -182,9 +211,9 @@ def entity_order(items: Items) -> Ints:
     return order
 
 
-def cells(release: Release, config: AuditConfig) -> tuple[list[Cell], dict[str, Pool]]:
+def cells(release: Release, config: AuditConfig) -> tuple[list[RuleFigure], dict[str, Pool]]:
     """Every rule in every split and language, and its pool over languages."""
-    found: list[Cell] = []
+    found: list[RuleFigure] = []
     aligned = all(items.entities is not None for items in release.items.values())
     pools: dict[str, Pool] = {}
     for code, items in release.items.items():
@@ -198,11 +227,11 @@ def cells(release: Release, config: AuditConfig) -> tuple[list[Cell], dict[str, 
             for split in release.splits:
                 keep = scored & (splits == split)
                 if keep.any():
-                    found.append(Cell(rule, split, code, figure(gained[keep], expected[keep], variance[keep])))
+                    found.append(RuleFigure(rule, split, code, figure(gained[keep], expected[keep], variance[keep])))
     return found, pools
 
 
-def _pooled(release: Release, pools: dict[str, Pool]) -> list[Cell]:
+def _pooled(release: Release, pools: dict[str, Pool]) -> list[RuleFigure]:
     """Every rule over all languages: in each split, and over all of them."""
     splits = release.array("split")
     result = []
@@ -210,11 +239,11 @@ def _pooled(release: Release, pools: dict[str, Pool]) -> list[Cell]:
         for split in (*release.splits, "all"):
             whole = pool.figure(np.ones(len(release), dtype=bool) if split == "all" else splits == split)
             if whole.facts:
-                result.append(Cell(rule, split, "all", whole))
+                result.append(RuleFigure(rule, split, "all", whole))
     return result
 
 
-def _row(cell: Cell) -> tuple[Any, ...]:
+def _row(cell: RuleFigure) -> tuple[Any, ...]:
     at = cell.figure
     return (cell.rule, cell.split, cell.language, at.facts, at.accuracy, at.expected, at.error, at.distance)
 
@@ -225,7 +254,7 @@ _COLUMNS = ("rule", "split", "language", "facts", "accuracy", "expected", "stand
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures all rules; see the module."""
-    section = Section("shortcuts", "Shortcuts", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("shortcuts", "Shortcuts", SUMMARY, config)
     single, pools = cells(release, config)
     pooled = _pooled(release, pools)
     blind = [cell for cell in pooled if cell.rule not in OVERLAP]
@@ -249,24 +278,65 @@ def audit(release: Release, config: AuditConfig) -> Section:
         percents=_PERCENTS,
     )
     section.grid("Rules in each language", _COLUMNS, [_row(cell) for cell in single], percents=_PERCENTS, long=True)
-    section.series["pooled"] = [_row(cell) for cell in pooled]
-    section.series["single"] = [_row(cell) for cell in single]
+    section.floors += [cell.floor() for cell in (*pooled, *single)]
+    section.charts += [_accuracies(pooled), _distances(single)]
     return section
 
 
-def _said(cell: Cell) -> str:
+def _accuracies(pooled: Sequence[RuleFigure]) -> Chart:
+    """Accuracy of every rule by split."""
+    at = {(cell.rule, cell.split): cell.figure for cell in pooled if cell.split != EVERY}
+    rules, splits = (tuple(dict.fromkeys(key[part] for key in at)) for part in (0, 1))
+    series = []
+    for split in splits:
+        figures = [at.get((rule, split)) for rule in rules]
+        series.append(
+            Series(
+                split,
+                tuple(None if figure is None else 100 * figure.accuracy for figure in figures),
+                tuple(0.0 if figure is None else 300 * figure.error for figure in figures),
+                tuple(100 * CHANCE if figure is None else 100 * figure.expected for figure in figures),
+            )
+        )
+    return Chart(
+        "Accuracy of rules that know no fact",
+        "points",
+        tuple(rule.replace("_", " ") for rule in rules),
+        tuple(series),
+        "accuracy in %, with three standard errors",
+        "A tick marks what exchangeable options give where that is not 25 %: inside train, where the item itself is "
+        "left out of the counts.",
+        reference=100 * CHANCE,
+    )
+
+
+def _distances(single: Sequence[RuleFigure]) -> Chart:
+    """Standard errors from expectation of every rule and language on the last split."""
+    split = max((cell.split for cell in single), key=SPLITS.index, default="")
+    at = {(cell.rule, cell.language): cell.figure.distance for cell in single if cell.split == split}
+    rules, codes = (tuple(dict.fromkeys(key[part] for key in at)) for part in (0, 1))
+    return Chart(
+        "Distance by rule and language",
+        "bubbles",
+        tuple(rule.replace("_", " ") for rule in rules),
+        tuple(Series(code, tuple(at.get((rule, code)) for rule in rules)) for code in codes),
+        f"standard errors from expectation, {split}",
+    )
+
+
+def _said(cell: RuleFigure) -> str:
     at = cell.figure
     where = f"{cell.split}, {'all languages' if cell.language == 'all' else cell.language}"
     shares = f"{100 * at.accuracy:.2f} %, expected {100 * at.expected:.2f}"
     return f"{cell.rule} in {where}: {shares}, {at.distance:+.1f} errors"
 
 
-def _note(pooled: list[Cell]) -> str:
+def _note(pooled: list[RuleFigure]) -> str:
     beyond = [_said(cell) for cell in pooled if abs(cell.figure.distance) > 3]
     return f"Further than three errors: {'; '.join(beyond)}." if beyond else "None is further than three errors."
 
 
-def _overlap(section: Section, release: Release, pools: dict[str, Pool], pooled: list[Cell]) -> None:
+def _overlap(section: Section, release: Release, pools: dict[str, Pool], pooled: list[RuleFigure]) -> None:
     """Bounds the rules that compare options with the question, over all and by relation."""
     relations = release.array("property_id")
     sizes = Counter(release.column("property_id"))

@@ -26,6 +26,13 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import CONTAMINATION
 
+# What the report tells its reader.
+SUMMARY = (
+    "Item-writing flaws after the rubric of BenchMarker that can be checked without a model; the table names the "
+    "audit, or the judge, that covers the others. The held-out items are exported to be searched for in web corpora "
+    "(`contamination.parquet`)."
+)
+
 # The flaws of the rubric, and where they are looked for.
 RUBRIC = (
     ("ambiguous or unclear information", "answerability (one gold, subject named); beyond that, a judge"),
@@ -219,7 +226,7 @@ def contamination(release: Release) -> pa.Table:
 
 def audit(release: Release, config: AuditConfig) -> Section:
     """Measures writing; see the module."""
-    section = Section("writing", "Writing and contamination", (__doc__ or "").partition("\n\n")[2].strip(), config)
+    section = Section("writing", "Writing and contamination", SUMMARY, config)
     for items in release.items.values():
         ids = release.array("fact_id")[items.rows].tolist()
         _questions(items, release.array("property_id")[items.rows].tolist(), ids, section)

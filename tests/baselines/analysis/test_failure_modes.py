@@ -62,9 +62,9 @@ def loaded(label, answers):
 
 def test_the_other_language_is_named():
     metrics, _ = summarise(generations(BASE), CODES)
-    assert metrics["de"]["spoken"] == {"en": 1.0, "de": 0.0, "es": 0.0}
+    assert metrics["de"]["answered_in"] == {"en": 1.0, "de": 0.0, "es": 0.0}
     # BRD is an alias in German; Paris is the same in English and German.
-    assert metrics["es"]["spoken"] == {"en": 0.5, "de": 1.5, "es": 0.0}
+    assert metrics["es"]["answered_in"] == {"en": 0.5, "de": 1.5, "es": 0.0}
     assert metrics["en"]["modes"] == {"correct": 2, "wrong_language": 0, "wrong_fact": 0, "incoherent": 0}
     assert metrics["de"]["nouns"]["common"]["incoherent"] == 1
     assert metrics["de"]["nouns"]["proper"]["wrong_language"] == 1
@@ -73,12 +73,12 @@ def test_the_other_language_is_named():
 def test_flow_between_two_models():
     rows = {(row["model"], row["language"]): row for row in compare([loaded("base", BASE), loaded("new", TRAINED)])}
     german, english = rows["new", "de"], rows["new", "en"]
-    assert (german["mended, was wrong language"], german["mended, was incoherent"]) == (1, 1)
+    assert (german["corrected, was wrong language"], german["corrected, was incoherent"]) == (1, 1)
     assert german["correct (%)"] == 100
-    assert english["appeared, is wrong fact"] == 1
-    assert english["proper among appeared (%)"] == 100
-    assert rows["new", "es"]["proper among appeared (%)"] is None
-    assert sum(value for name, value in rows["base", "de"].items() if name.startswith(("mended", "appeared"))) == 0
+    assert english["broken, is wrong fact"] == 1
+    assert english["proper among broken (%)"] == 100
+    assert rows["new", "es"]["proper among broken (%)"] is None
+    assert sum(value for name, value in rows["base", "de"].items() if name.startswith(("corrected", "broken"))) == 0
 
 
 def test_flow_counts_every_answer_once():
@@ -87,8 +87,8 @@ def test_flow_counts_every_answer_once():
     table = failures.flow(before, after)
     assert table.sum() == 100
     assert table[1, 2] == ((before == 1) & (after == 2)).sum()
-    assert failures.mended(table)["incoherent"] == ((before == 3) & (after == 0)).sum()
-    assert failures.appeared(table)["wrong_fact"] == ((before == 0) & (after == 2)).sum()
+    assert failures.corrected(table)["incoherent"] == ((before == 3) & (after == 0)).sum()
+    assert failures.broken(table)["wrong_fact"] == ((before == 0) & (after == 2)).sum()
 
 
 def test_other_questions_are_refused():

@@ -115,7 +115,7 @@ def test_collisions_are_counted_and_left_out():
     assert Letters().decode(probes[0].ids).endswith("Answer: ")
 
 
-def test_two_models_side_by_side_show_what_was_mended():
+def test_two_models_side_by_side_show_the_switched_probes():
     probes = [Probe(f"f{n}", "de", "gold", (1,), 2, 3) for n in range(3)]
     before = np.array([[[9, 9], [9, 9], [1, 1]], [[1, 1], [1, 1], [5, 5]]])
     after = np.array([[[9, 1], [9, 9], [1, 1]], [[1, 4], [1, 1], [5, 5]]])

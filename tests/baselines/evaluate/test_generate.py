@@ -13,10 +13,11 @@ pytest.importorskip("transformers", reason="needs polyfact[eval]")
 
 from baselines.evaluate import open as open_answers  # noqa: E402
 from baselines.evaluate import results  # noqa: E402
+from baselines.evaluate.engines import Answer  # noqa: E402
 from baselines.evaluate.generate import Generator  # noqa: E402
 from baselines.models import Model, load_model  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
-from tests.baselines import releases  # noqa: E402
+from tests.support import baseline_releases as releases  # noqa: E402
 
 PROMPTS = ["Question: Which city?\nAnswer:", "質問：都市は？\n回答：", "A", "Swali: mji gani ni huu?\nJibu:"]
 
@@ -79,7 +80,7 @@ def test_running_out_of_memory_makes_batches_smaller(model: Model) -> None:
     generator = Generator(model, 8)
     real, sizes = generator._batch, []
 
-    def limited(prompts: Any) -> list[str]:
+    def limited(prompts: Any) -> list[Answer]:
         if len(prompts) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         sizes.append(len(prompts))
@@ -116,9 +117,9 @@ def test_open_answers_are_judged(
         "ja question 1": "Rome",
     }
 
-    def say(self: Generator, prompts: list[list[int]]) -> list[str]:
+    def say(self: Generator, prompts: list[list[int]]) -> list[Answer]:
         texts = self.model.tokenizer.batch_decode(prompts)
-        return [next((answer for key, answer in told.items() if key in text), "") for text in texts]
+        return [Answer(next((answer for key, answer in told.items() if key in text), "")) for text in texts]
 
     monkeypatch.setattr(Generator, "_batch", say)
     output = tmp_path / "o.json"
@@ -131,7 +132,8 @@ def test_open_answers_are_judged(
         "items": 4,
         "lenient": 0.25,
         "exact": 0.25,
-        "modes": {"correct": 0.25, "wrong_language": 0.25, "wrong_fact": 0.25, "incoherent": 0.25},
+        "folded": 0.25,
+        "modes": {"correct": 0.25, "wrong_language": 0.25, "wrong_fact": 0.25, "incoherent": 0.25, "declined": 0.0},
     }
     assert (japanese["lenient"], japanese["exact"]) == (0.25, 0.0)
     assert japanese["modes"]["wrong_language"] == 0.25
@@ -144,5 +146,5 @@ def test_open_answers_are_judged(
 
 def test_a_release_without_open_questions(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     folder = releases.write(tmp_path, {"clean": {"test": releases.parallel_rows(2)}})
-    with pytest.raises(ConfigError, match="has no config 'clean_open'; it has clean"):
+    with pytest.raises(ConfigError, match="has no config 'clean_open'; it has parallel, clean"):
         open_answers.main(model=str(tiny("qwen2")), output=tmp_path / "o.json", dataset=str(folder), quiet=True)

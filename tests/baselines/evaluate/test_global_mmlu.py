@@ -115,9 +115,9 @@ def test_vllm_gets_arguments_that_it_has() -> None:
 
 def test_what_it_refuses(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     model = str(tiny("qwen2"))
-    with pytest.raises(ConfigError, match="--backend 'tgi' is unknown; known are hf, vllm"):
-        global_mmlu.main(model=model, output=tmp_path / "g.json", backend="tgi")
+    with pytest.raises(ConfigError, match="--engine 'tgi' is unknown; known are hf, vllm"):
+        global_mmlu.main(model=model, output=tmp_path / "g.json", engine="tgi")
     with pytest.raises(ConfigError, match="no Global-MMLU in xx"):
         global_mmlu.main(model=model, output=tmp_path / "g.json", languages="xx")
     with pytest.raises(ConfigError, match=r"vllm is not installed; run: pip install 'polyfact\[vllm\]'"):
-        global_mmlu.main(model=model, output=tmp_path / "g.json", backend="vllm")
+        global_mmlu.main(model=model, output=tmp_path / "g.json", engine="vllm")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from baselines.evaluate import common, klar, results
+from baselines.evaluate.engines import Answer
 from baselines.evaluate.klar import LANGUAGES, RelationFile, Sample, load_klar, prompt_of, questions_of
 from polyfact_dataset.common.errors import ConfigError, DataError
 from tests.support import baseline_releases as releases
@@ -70,7 +71,7 @@ def test_prompts_have_three_shots_and_a_last_line(folder: Path) -> None:
         assert len(lines) == 4 and lines[3] == f"The capital of {sample.subject} is "
         known = {f"The capital of {other.subject} is {other.object}" for other in file.samples if other != sample}
         assert len(set(lines[:3])) == 3 and set(lines[:3]) <= known
-    assert prompt_of(file, file.samples[0], "capital", 0, 42).endswith("capital  of France-nl ")
+    assert prompt_of(file, file.samples[0], "capital", 0, 42).endswith("capital of France-nl ")
 
 
 def test_shots_are_drawn_from_the_others_in_the_order_of_their_index() -> None:
@@ -118,12 +119,34 @@ def test_contamination_in_any_language_and_turned_round(folder: Path) -> None:
     ("languages", "template", "message"),
     [
         (("en", "de"), 1, "KLAR is not in de; choose from en, es"),
-        (("en",), 7, "KLAR capital: there is no template 7, only 4 from 0; choose by --template"),
     ],
 )
 def test_what_is_not_there(folder: Path, languages: tuple[str, ...], template: int, message: str) -> None:
     with pytest.raises((ConfigError, DataError), match=message):
         questions_of(load_klar(str(folder), languages), template, 42, None)
+
+
+def test_the_template_is_taken_modulo_their_number(folder: Path) -> None:
+    """Four real files of fa and he hold one template instead of five."""
+    file = load_klar(str(folder), ("fa",)).files["fa"]["capital"]
+    single = file.model_copy(update={"prompt_templates": file.prompt_templates[:1]})
+    assert prompt_of(single, single.samples[0], "capital", 1, 42) == prompt_of(file, file.samples[0], "capital", 0, 42)
+    empty = file.model_copy(update={"prompt_templates": ()})
+    with pytest.raises(DataError, match="KLAR capital: the file has no template"):
+        prompt_of(empty, empty.samples[0], "capital", 1, 42)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("The capital of <subject> is <mask>.", "The capital of Peru is."),
+        ("<subject>の首都は<mask>", "Peruの首都は"),
+        ("<mask> is the capital of <subject>", "is the capital of Peru"),
+        ("<subject> <mask>", "Peru"),
+    ],
+)
+def test_the_blank_before_the_mask_goes_with_it(template: str, expected: str) -> None:
+    assert klar.fill(template, "Peru") == expected.rjust(len(expected) + (template[0:6] == "<mask>"))
 
 
 def test_too_few_samples_and_broken_files(tmp_path: Path) -> None:
@@ -150,10 +173,10 @@ def test_the_evaluator_end_to_end(
 ) -> None:
     from baselines.evaluate.generate import Generator
 
-    def say(self: Any, prompts: list[list[int]]) -> list[str]:
+    def say(self: Any, prompts: list[list[int]]) -> list[Answer]:
         """Knows Paris everywhere, but says it in English in Dutch, and Lima where Rome is asked for in Turkish."""
         texts = [text.rpartition("\n")[2] for text in self.model.tokenizer.batch_decode(prompts)]
-        return [_answer(text) for text in texts]
+        return [Answer(_answer(text)) for text in texts]
 
     def _answer(line: str) -> str:
         if "The capital of France" in line:
@@ -191,3 +214,18 @@ def test_the_table_fits_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     common.show("base: klar", header, [("contaminated", "54000", *["100.00"] * 5)])
     shown = capsys.readouterr().out
     assert "contaminated" in shown and "language" in shown and "…" not in shown
+
+
+def test_objects_are_ranked_in_pools_of_their_relation(
+    folder: Path, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "r.json"
+    options = {"languages": "en,nl", "rank": True, "limit": 4, "device": "cpu", "quiet": True}
+    klar.main(model=str(tiny("qwen2")), data=str(folder), output=output, **options)  # type: ignore[arg-type]
+    result = results.load_result(output)
+    assert result.kind == "klar_ranked" and result.data.facts == 8
+    rows = results.load_scores(output, result).to_pylist()
+    assert len(rows) == 2 * 4 * 2 * 4  # relations, facts, languages, objects
+    dutch = {row["option_id"]: row["name"] for row in rows if row["language"] == "nl" and row["group"] == "capital"}
+    assert dutch == {"Paris": "Paris-nl", "Rome": "Rome-nl", "Vienna": "Vienna-nl", "Cairo": "Cairo-nl"}
+    assert set(result.metrics["byte"]["groups"]) == {"high"} and result.metrics["token"]["rankc"] is not None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from baselines.evaluate.klar import LANGUAGES
-from baselines.evaluate.matching import Names, failure_mode, fold, matches, matches_any
+from baselines.evaluate.matching import Match, Names, declines, failure_mode, matches, matches_any, paper_fold
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
+from polyfact_dataset.common.text.answers import fold
 
-# language -> (prediction, target, exact, lenient)
+# language -> (prediction, target, exact, folded)
 CASES: dict[str, list[tuple[str, str, bool, bool]]] = {
     "en": [
         ("Paris.", "paris", True, True),
@@ -19,7 +21,7 @@ CASES: dict[str, list[tuple[str, str, bool, bool]]] = {
         ("", "Paris", False, False),
         ("...", "Paris", False, False),
     ],
-    "es": [("¿Perú?", "perú", False, False), ("«Perú»", "Perú", True, True), ("PERÚ", "Perú", True, True)],
+    "es": [("¿Perú?", "perú", True, True), ("«Perú»", "Perú", True, True), ("PERÚ", "Perú", True, True)],
     "fr": [("l’Allemagne", "Allemagne", False, True), ("Côte d'Ivoire", "côte d’ivoire", True, True)],
     "ru": [("Москва", "москва", True, True), ("в Москве", "Москва", False, False), ("„Москва“", "Москва", True, True)],
     "zh": [
@@ -54,23 +56,81 @@ def test_all_languages_have_cases() -> None:
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_matching(code: str) -> None:
-    for prediction, target, exact, lenient in CASES[code]:
-        assert matches(prediction, target) == (exact, lenient), (prediction, target)
+    for prediction, target, exact, folded in CASES[code]:
+        found = matches(prediction, target)
+        assert (found.exact, found.folded) == (exact, folded), (prediction, target)
 
 
 def test_composed_and_decomposed_letters_are_one() -> None:
-    assert matches("Peru\u0301", "Perú") == (True, True) and fold("A\u030angstro\u0308m") == "ångström"
+    assert matches("Peru\u0301", "Perú") == (True, True, True) and fold("A\u030angstro\u0308m") == "ångström"
 
 
 def test_spaces_and_punctuation_are_one_space() -> None:
     assert fold("  a ,;  b\t—“c” ") == "a b c" and fold("!?") == ""
-    assert matches("anything", "?!") == (False, False)  # an empty target matches nothing
+    assert matches("anything", "?!") == (False, False, False)  # an empty target matches nothing
 
 
 def test_any_of_several_answers() -> None:
-    assert matches_any("Holland", ["Netherlands", "Holland"]) == (True, True)
-    assert matches_any("in Holland", ["Netherlands", "Holland"]) == (False, True)
-    assert matches_any("Holland", []) == (False, False)
+    assert matches_any("Holland", ["Netherlands", "Holland"]) == (True, True, True)
+    assert matches_any("in Holland", ["Netherlands", "Holland"]) == (False, True, True)
+    assert matches_any("Holland", []) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "lenient", "folded"),
+    [
+        ("巴黎。", "巴黎", True, True),
+        ("（巴黎）", "巴黎", True, True),
+        ("« Paris »", "Paris", True, True),
+        ("“Київ”", "Київ", True, True),
+        # Not in the paper's punctuation: marks of other scripts, other brackets, dots between names, long dashes.
+        ("《巴黎》", "巴黎", False, True),
+        ("١٢ دكا،", "دكا", False, True),
+        ("ঢাকা।", "ঢাকা", True, True),
+        ("Paris—France", "Paris", True, True),
+        ("The city of Baden—Baden", "Baden-Baden", False, False),
+        ("レオナルド・ダ・ヴィンチ", "ダ", False, True),
+        ("¡Daca!", "Daca", False, True),
+        ("\u200fدكا", "دكا", False, True),
+        ("ＮＨＫ", "NHK", False, True),
+    ],
+)
+def test_the_papers_punctuation_and_ours(prediction: str, target: str, lenient: bool, folded: bool) -> None:
+    found = matches(prediction, target)
+    assert (found.lenient, found.folded) == (lenient, folded)
+
+
+def test_the_papers_normalisation_keeps_what_is_not_in_its_set() -> None:
+    assert paper_fold("Côte d’Ivoire — a·b…") == "côte d ivoire — a·b…"
+    assert matches("x", "x") == Match(True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "declined"),
+    [
+        ("I don't know.", "en", True),
+        ("I DON’T KNOW the answer", "en", True),
+        ("Paris", "en", False),
+        ("", "en", False),
+        ("Ich weiß es nicht", "de", True),
+        ("わかりません。", "ja", True),
+        ("我不知道", "zh", True),
+        ("لا أعرف", "ar", True),
+        ("আমি জানি না।", "bn", True),
+        ("Sijui", "sw", True),
+        ("I don't know", "nl", False),  # no language file, so no phrases
+    ],
+)
+def test_declining(answer: str, code: str, declined: bool) -> None:
+    assert declines(answer, code) == declined
+
+
+def test_every_language_can_decline_and_no_name_does() -> None:
+    for code in PAPER_LANGUAGES:
+        phrases = language(code).declines.phrases
+        assert len(phrases) >= 5 and len(set(map(fold, phrases))) == len(phrases)
+        assert all(declines(phrase, code) for phrase in phrases)
+        assert not any(declines(name, code) for name in ("Paris", "Николай", "不丹", "日本", "Sizwe", "Nobody Knows"))
 
 
 NAMES = Names(
@@ -99,6 +159,8 @@ VIENNA = {"de": ("Wien",), "en": ("Vienna",), "ja": ("ウィーン",)}
         ("was", "de", "incoherent"),
         ("1", "de", "incoherent"),
         ("", "de", "incoherent"),
+        ("Ich weiß es nicht.", "de", "declined"),
+        ("Ich weiß es nicht, vielleicht Wien", "de", "correct"),
         ("ウィーンです", "ja", "correct"),
         ("Vienna", "ja", "wrong_language"),
         ("ローマです", "ja", "wrong_fact"),

@@ -20,6 +20,7 @@ pytest.importorskip("transformers", reason="needs polyfact[eval]")
 
 from baselines import data
 from baselines.evaluate import mcq, results, shards
+from baselines.evaluate.engines.hf import HfScoreJob
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
@@ -144,19 +145,19 @@ def test_finished_shards_are_not_computed_again(
     small: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mcq, "cut", lambda total: [slice(0, 1), slice(1, 2), slice(2, total)])
-    real, seen = mcq.compute, []
+    real, seen = HfScoreJob.run, []
 
-    def failing(scorer: Any, rows: Any, names: Any) -> pa.Table:
-        seen.append(rows[0].ids.tolist())
+    def failing(job: HfScoreJob, units: range) -> Any:
+        seen.append(units)
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return real(scorer, rows, names)
+        return real(job, units)
 
-    monkeypatch.setattr(mcq, "compute", failing)
+    monkeypatch.setattr(HfScoreJob, "run", failing)
     with pytest.raises(KeyboardInterrupt):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json")
     evaluate(small, tiny("qwen2"), tmp_path / "r.json")
-    assert len(seen) == 4 and seen[1] == seen[2] and len({tuple(ids) for ids in seen}) == 3
+    assert len(seen) == 4 and seen[1] == seen[2] and len(set(seen)) == 3
 
 
 def test_another_run_is_not_mixed_in(
@@ -166,7 +167,7 @@ def test_another_run_is_not_mixed_in(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mcq, "compute", stop)
+        patch.setattr(HfScoreJob, "run", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluate(small, tiny("qwen2"), tmp_path / "r.json")
         with pytest.raises(KeyboardInterrupt):  # nothing was finished, so nothing can be mixed
@@ -190,7 +191,7 @@ def test_overwrite_does_not_start_an_unfinished_run_again(
     small: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mcq, "cut", lambda total: [slice(0, 1), slice(1, total)])
-    real, seen = mcq.compute, []
+    real, seen = HfScoreJob.run, []
 
     def failing(*given: Any) -> pa.Table:
         seen.append(given)
@@ -198,7 +199,7 @@ def test_overwrite_does_not_start_an_unfinished_run_again(
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(mcq, "compute", failing)
+    monkeypatch.setattr(HfScoreJob, "run", failing)
     with pytest.raises(KeyboardInterrupt):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json", overwrite=True)
     evaluate(small, tiny("qwen2"), tmp_path / "r.json", overwrite=True)
@@ -222,7 +223,7 @@ def test_shards_of_many_rows() -> None:
 
 def test_a_finished_result_is_not_overwritten(small: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     evaluate(small, tiny("qwen2"), tmp_path / "r.json", languages="en")
-    with pytest.raises(ConfigError, match="is there already; choose another --output or add --overwrite"):
+    with pytest.raises(ConfigError, match="exists; choose another --output or add --overwrite"):
         evaluate(small, tiny("qwen2"), tmp_path / "r.json", languages="en")
     evaluate(small, tiny("qwen2"), tmp_path / "r.json", languages="de", overwrite=True)
     assert results.load_result(tmp_path / "r.json").data.languages == ("de",)

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from baselines import metrics
-from baselines.evaluate import compare, results, series
+from baselines.evaluate import aligned, compare, results
+from baselines.evaluate.attributes import append
+from baselines.evaluate.choices import Choices
 from baselines.evaluate.results import Data, Prompt, Result, Speed
-from baselines.evaluate.summary import Choices, summarise_choices, summarise_generations
+from baselines.evaluate.summary import summarise_choices, summarise_generations
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest
 
@@ -33,8 +35,7 @@ def choices(seed: int, better: float = 0.0) -> pa.Table:
                 gold = bool(entity == fact % 4)
                 logprob = -10 + rng.normal() + better * gold
                 row = (f"Q{fact}|P1|Q9", "P1", code, option, f"Q{entity}", f"name {entity}", gold, logprob, 3, 6, 6)
-                for column, value in zip(columns.values(), row):
-                    column.append(value)
+                append(columns, (*row, *[None] * len(results.ITEM)))
     return results.table_of("mcq", columns)
 
 
@@ -49,10 +50,12 @@ def generations(share: float, contaminated: bool | None = None) -> pa.Table:
                     "fact_id": f"capital|{fact}",
                     "group": "capital" if fact % 2 else "occupation",
                     "language": code,
+                    "sample": 0,
                     "prediction": "Paris!" if right else "what",
                     "accepted": ["Paris"],
                     "exact": right,
                     "lenient": right,
+                    "folded": right,
                     "mode": "correct" if right else "incoherent",
                     "contaminated": None if contaminated is None else fact < 5,
                 }
@@ -110,7 +113,7 @@ def test_a_result_is_read_as_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "has schema version 2, this version reads 1; evaluate again"),
+        ({"schema_version": 1}, "has schema version 1, this version reads 2; evaluate again"),
         ({"schema_version": None}, "is no result of these evaluators"),
         ({"seed": "x"}, "r.json: seed: "),
         ({"surprise": 1}, "r.json: surprise: Extra inputs are not permitted"),
@@ -129,7 +132,7 @@ def test_missing_and_foreign_scores_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"r\.scores\.parquet is not the file that r\.json was written with"):
         run(path)
     scores.unlink()
-    with pytest.raises(DataError, match=r"r\.scores\.parquet is missing: the scores of r\.json must lie beside it"):
+    with pytest.raises(DataError, match=r"r\.scores\.parquet is missing: .* must be in the same folder"):
         run(path)
     with pytest.raises(DataError, match="cannot be read"):
         run(tmp_path / "none.json")
@@ -160,7 +163,7 @@ def test_results_of_other_items_are_not_mixed(tmp_path: Path, capsys: pytest.Cap
     content = json.loads(second.read_text())
     content["data"]["digests"]["de"] = "other"
     edit(second, data=content["data"])
-    with pytest.raises(DataError, match=r"a\.json and .*b\.json saw different items in de: release clean/test"):
+    with pytest.raises(DataError, match=r"a\.json and .*b\.json have different items in de: release clean/test"):
         run(first, second)
     run(first, second, languages="en,sw")  # where the items are the same
     assert "GRPO" in capsys.readouterr().out
@@ -170,7 +173,7 @@ def test_results_of_other_languages_are_not_mixed(tmp_path: Path) -> None:
     first = write(tmp_path / "a.json", choices(0))
     fewer = choices(1).filter([code != "sw" for code in choices(1)["language"].to_pylist()])
     second = write(tmp_path / "b.json", fewer, label="GRPO")
-    with pytest.raises(DataError, match="saw different items in sw"):
+    with pytest.raises(DataError, match="have different items in sw"):
         run(first, second)
     with pytest.raises(DataError, match=r"b\.json has no language sw; it has en, de"):
         run(first, second, languages="sw")
@@ -195,7 +198,7 @@ def test_choices_are_aligned_by_entity() -> None:
         assert found.scores["byte"][place] == pytest.approx(row["logprob"] / 6)
         assert found.scores["token"][place] == pytest.approx(row["logprob"] / 3)
         if row["gold"]:
-            assert found.gold[place[0]] == place[2]
+            assert found.gold[place[0], place[1]] == place[2]
 
 
 def test_languages_with_other_options_are_refused() -> None:
@@ -219,7 +222,7 @@ def test_a_fact_that_a_language_lacks_counts_nowhere_but_there() -> None:
 def test_recompute_finds_every_changed_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.json", choices(0))
     run(path, recompute=True)
-    assert "every number of 1 results follows from its scores" in capsys.readouterr().err
+    assert "the scores of 1 results give every stored metric" in capsys.readouterr().err
     stored = json.loads(path.read_text())["metrics"]
     for name, change in (("rankc", 1e-6), ("ece", -1e-6), ("total_consistency", 0.025)):
         wrong = json.loads(json.dumps(stored))
@@ -238,7 +241,7 @@ def test_recompute_judges_answers_again(tmp_path: Path) -> None:
     rows[3]["prediction"] = "Rome"
     table = pa.Table.from_pylist(rows, schema=results.GENERATIONS.schema)
     path = write(tmp_path / "k.json", table, kind="klar")
-    with pytest.raises(DataError, match=r"capital\|1 in nl: its answer is judged otherwise now"):
+    with pytest.raises(DataError, match=r"judgement of capital\|1 in nl differs from the rule"):
         run(path, recompute=True)
 
 
@@ -260,7 +263,7 @@ def test_the_tables_of_several_benchmarks(tmp_path: Path, capsys: pytest.Capture
     assert any(line.startswith(f"| GRPO | PolyFact High | {gain:+.2f} |") for line in lines)
     assert "RankC (floor 0.0902, chance 0.3768)" in out and "(Table 9)" in out and "(Table 10)" in out
     gen = metrics.gen_score(better.mean(axis=0), base.mean(axis=0))
-    assert any(line.startswith("| GRPO |") and line.endswith(f"| {100 * gen:.2f} |") for line in lines)
+    assert any(line.startswith("| Gen score |") and f"| {100 * gen:.2f} |" in line for line in lines)
     assert any(line.startswith("| GRPO | contaminated | 10 | 100.00 |") for line in lines)
     assert any(line.startswith("| GRPO | clean | 30 | 73.33 |") for line in lines)
 
@@ -292,7 +295,7 @@ def test_other_prompts_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_normalisations_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.json", choices(0))
-    assert series.read(path, None, "sum", None, False).normalisation == "sum"
+    assert aligned.read(path, None, "sum", None).normalisation == "sum"
     with pytest.raises(ConfigError, match="'word' is unknown; known are byte, sum, token, char"):
         run(path, normalisation="word")
 
@@ -306,7 +309,8 @@ def test_figures_are_drawn_in_both_formats(tmp_path: Path) -> None:
     ]
     run(*files, figures=tmp_path / "one")
     run(*files, figures=tmp_path / "two")
-    names = ["klar_accuracy", "klar_consistency", "mcq_accuracy", "mcq_consistency", "mcq_rankc"]
+    names = ["klar_accuracy", "klar_consistency", "klar_measures"]
+    names += ["mcq_accuracy", "mcq_consistency", "mcq_measures", "mcq_rankc"]
     found = sorted((tmp_path / "one").iterdir())
     assert [path.name for path in found] == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     for path in found:
@@ -315,13 +319,13 @@ def test_figures_are_drawn_in_both_formats(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
-def test_bars_stand_on_zero_even_if_all_are_zero(tmp_path: Path) -> None:
+def test_bars_start_at_zero_even_if_all_are_zero(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs polyfact[eval]")
-    from baselines.evaluate import figures, series
+    from baselines.evaluate import figures
     from baselines.figures import style
 
     path = write(tmp_path / "k.json", generations(0.0), kind="klar")
-    found = series.read(path, None, "byte", None, recompute=False)
+    found = aligned.read(path, None, "byte", None)
     assert not found.correct.any()
     with style():
         assert figures.accuracy_by_language("klar", {"Base": found}).axes[0].get_ylim() == (0, 1)

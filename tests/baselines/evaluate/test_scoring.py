@@ -15,8 +15,9 @@ pytest.importorskip("transformers", reason="needs polyfact[eval]")
 
 from baselines.data import load  # noqa: E402
 from baselines.evaluate import scoring  # noqa: E402
+from baselines.evaluate.engines import Request  # noqa: E402
 from baselines.evaluate.mcq import requests_of  # noqa: E402
-from baselines.evaluate.scoring import Path, Request, Scorer, encode, pack, trie  # noqa: E402
+from baselines.evaluate.scoring import Path, Scorer, encode, pack, trie  # noqa: E402
 from baselines.models import Model, load_model  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
 

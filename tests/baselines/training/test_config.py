@@ -32,10 +32,10 @@ def test_settings_win_over_the_file(file: Path) -> None:
     [
         (
             "optimisation.learning_rat=1",
-            "optimisation.learning_rat: no such setting; known are accumulation, batch, epochs",
+            "optimisation.learning_rat: unknown setting; did you mean learning_rate?",
         ),
-        ("lora.rank=1", "lora.rank: no such setting; known are alpha, dropout, r, target_modules"),
-        ("consistenzy=1", "consistenzy: no such setting; known are average, consistency, dataset"),
+        ("lora.rank=1", "lora.rank: unknown setting; known are alpha, dropout, r, target_modules"),
+        ("consistenzy=1", "consistenzy: unknown setting; did you mean consistency?"),
         ("optimisation.learning_rate=.inf", "optimisation.learning_rate: Input should be a finite number"),
         ("consistency=.inf", "consistency: Input should be a finite number"),
         ("dataset.languages=[en, de, en]", "dataset.languages: en is there more than once"),
@@ -45,8 +45,8 @@ def test_settings_win_over_the_file(file: Path) -> None:
         ("dataset.held_out=[sw]", "dataset: sw cannot be in languages and in held_out"),
         ("evaluation.prompts=[loud]", "evaluation.prompts.0"),
         ("seed", "must be section.key=value"),
-        ("seed.a=1", "seed is a value, no section"),
-        ("seed=[", "the value is no YAML"),
+        ("seed.a=1", "seed must be a section, not a value"),
+        ("seed=[", "the value is not YAML"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, said: str, file: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_wrong_setting_is_named(setting: str, said: str, file: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_config(SftConfig, tmp_path / "no.yaml")
-    for text, said in (("a: [", "a.yaml"), ("just words", "must hold sections")):
+    for text, said in (("a: [", "a.yaml"), ("just words", "must be a table of settings")):
         (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError, match=said):
             load_config(SftConfig, tmp_path / "a.yaml")

@@ -19,9 +19,11 @@ pytest.importorskip("trl", reason="needs polyfact[train]")
 
 from baselines import sft  # noqa: E402
 from baselines.sft import SftConfig, make_trainer, train  # noqa: E402
-from baselines.training.guard import disk_errors  # noqa: E402
-from baselines.training.hooks import checkpoints, last_checkpoint  # noqa: E402
-from baselines.training.run import Run, same_randomness  # noqa: E402
+from baselines.training.checkpoints import checkpoints, last_checkpoint  # noqa: E402
+from baselines.training.loop import fit  # noqa: E402
+from baselines.training.randomness import same_randomness  # noqa: E402
+from baselines.training.run import Run  # noqa: E402
+from baselines.training.run_lock import disk_errors  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError  # noqa: E402
 from polyfact_dataset.common.files import read_json, remove, write_json  # noqa: E402
 from tests.support.training_runs import difference, log_of, settings, trace, weights, write_config  # noqa: E402
@@ -68,7 +70,7 @@ def train_until(config: SftConfig, step: int) -> None:
     trainer = make_trainer(run, config, run.facts())  # type: ignore[arg-type]
     trainer.add_callback(Killer())
     with pytest.raises(Killed):
-        run.train(trainer)
+        fit(run, trainer)
 
 
 def same(first: Path, second: Path) -> None:
@@ -140,7 +142,7 @@ def test_a_checkpoint_comes_before_its_evaluation(
 
     run.evaluators.append(fail)
     with pytest.raises(Killed):
-        run.train(make_trainer(run, settings, run.facts()))
+        fit(run, make_trainer(run, settings, run.facts()))
     assert last_checkpoint(settings.output.folder) == settings.output.folder / "checkpoint-8"
     assert 8 not in trace(settings.output.folder, "eval_paper_mean_accuracy")
     train(settings)
@@ -224,7 +226,7 @@ def test_what_cannot_go_on_is_refused(whole: Path, config: Callable[..., SftConf
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="holds something that is no run"):
+        with pytest.raises(ConfigError, match="holds files that are not of a run"):
             Run.start(config(tmp_path / "thesis"), overwrite)
     assert (tmp_path / "thesis" / "chapter.tex").is_file()
     with pytest.raises(ConfigError, match="final is an adapter; merge it first"):
@@ -245,7 +247,7 @@ def test_two_runs_do_not_share_a_folder(config: Callable[..., SftConfig], tmp_pa
     Run.start(config(tmp_path / "run"))
     for more in ([], ["--overwrite"]):
         found = subprocess.run([*command, *more], capture_output=True, text=True)
-        assert found.returncode == 2 and "another run is at work in" in found.stderr
+        assert found.returncode == 2 and "another run is active in" in found.stderr
         assert (tmp_path / "run" / "run.json").is_file()
     train_until(config(tmp_path / "run"), 5)
     found = subprocess.run(command, capture_output=True, text=True)
@@ -271,7 +273,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
         return (found[0] * math.nan, *found[1:]) if calls == 6 else found
 
     monkeypatch.setattr(sft, "equation3", broken)
-    with pytest.raises(DataError, match=r"run: loss is no number any more at step 8; train anew"):
+    with pytest.raises(DataError, match=r"run: loss is not finite at step 8; restart"):
         train(config(tmp_path / "run", output__log_steps=10))
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-4"]
 
@@ -306,8 +308,8 @@ def test_a_full_disk_is_said(
         raise error
 
     monkeypatch.setattr(trainer, "_save_checkpoint", full)
-    with pytest.raises(RetryableError, match="run: the disk is full; free some space"):
-        run.train(trainer)
+    with pytest.raises(RetryableError, match="run: the disk is full; free disk space"):
+        fit(run, trainer)
 
 
 def test_other_errors_are_no_full_disk(tmp_path: Path) -> None:

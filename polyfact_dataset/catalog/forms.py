@@ -1,0 +1,180 @@
+"""Forms of names: how a name stands in a sentence with its article, contraction or case ("du Kenya", "in der Schweiz").
+
+A language's file in `forms/` holds whole phrases for names, keyed by Wikidata id and label; nouns that tell how a name
+which holds them is built ("tour Eiffel"); and rules by spelling. Code knows none of the languages.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from polyfact_dataset.catalog.relation import kind_chain, kind_names
+from polyfact_dataset.catalog.subject import Subject
+from polyfact_dataset.common.errors import ConfigError
+
+FOLDER = Path(__file__).parent / "forms"
+
+
+class Heads(BaseModel):
+    """Nouns in names, by class. `position` is where a name holds its noun: as its first or last word, or as the end of
+    a name of one word (`suffix`). Names of `kinds` alone are looked at; all names without it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    position: Literal["first", "last", "suffix"]
+    kinds: tuple[str, ...] = ()
+    classes: dict[str, tuple[str, ...]]
+
+    def class_of(self, name: str) -> str | None:
+        """The class of the noun in a name, or None. Case does not matter; a name that is the noun alone has it too."""
+        words = name.casefold().split()
+        if not words:
+            return None
+        if self.position == "suffix" and len(words) > 1:
+            return None
+        word = words[0] if self.position == "first" else words[-1]
+        for group, nouns in self.classes.items():
+            for noun in nouns:
+                if word == noun or (self.position == "suffix" and word.endswith(noun)):
+                    return group
+        return None
+
+
+class Rule(BaseModel):
+    """The form of names by their spelling: the regular expression `match`, replaced once by `replace`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slot: str
+    match: re.Pattern[str]
+    replace: str
+    kinds: tuple[str, ...] = ()
+
+
+class Forms(BaseModel):
+    """One file of forms.
+
+    `slots` are the places in a sentence that need a form; `names` maps an id to its label and the phrase of each slot.
+    `plural` are ids of names that a plural verb follows. `classes` maps the class of a noun to its pattern in each slot
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slots: tuple[str, ...] = ()
+    plural: frozenset[str] = frozenset()
+    names: dict[str, tuple[str, ...]] = {}
+    plural_classes: frozenset[str] = frozenset()
+    classes: dict[str, dict[str, str]] = {}
+    heads: tuple[Heads, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    nested_quotes: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Forms:
+        for qid, row in self.names.items():
+            if not re.fullmatch(r"Q[1-9]\d*", qid) or len(row) != 1 + len(self.slots):
+                raise ValueError(f"names.{qid}: a label and {len(self.slots)} phrases ({', '.join(self.slots)}) needed")
+            if any(not text or text != text.strip() for text in row):
+                raise ValueError(f"names.{qid}: a phrase is empty or has outer spaces")
+        for name, patterns in self.classes.items():
+            if set(patterns) - set(self.slots) or any(text.count("{name}") != 1 for text in patterns.values()):
+                raise ValueError(f"classes.{name}: one pattern with {{name}} for slots among {', '.join(self.slots)}")
+        kinds = [
+            kind for limited in (*[h.kinds for h in self.heads], *[r.kinds for r in self.rules]) for kind in limited
+        ]
+        classes = [*self.plural_classes, *(group for heads in self.heads for group in heads.classes)]
+        _require("plural", self.plural, self.names, "names")
+        _require("plural_classes and heads", classes, self.classes, "classes")
+        _require("heads and rules", kinds, kind_names(), "the kinds of relations.toml")
+        _require("rules", [rule.slot for rule in self.rules], self.slots, "slots")
+        return self
+
+    def of(self, subject: Subject, slot: str) -> str | None:
+        """The subject's name as it stands in a slot; None where it is not known.
+
+        A name whose label differs from the file's has no form: the phrase may not fit it.
+        """
+        if subject.id in self.names:
+            phrases = self.phrases(subject.id, subject.label)
+            return phrases[self.slots.index(slot)] if phrases else None
+        group = self._class_of(subject)
+        if group is not None:
+            pattern = self.classes[group].get(slot)
+            return None if pattern is None else pattern.replace("{name}", subject.label)
+        chain = kind_chain(subject.kind)
+        for rule in self.rules:
+            if rule.slot == slot and (not rule.kinds or not set(rule.kinds).isdisjoint(chain)):
+                form, count = rule.match.subn(rule.replace, subject.label, count=1)
+                if count:
+                    return form
+        return None
+
+    def phrases(self, entity_id: str, label: str) -> tuple[str, ...]:
+        """The phrases of a name, in the order of the slots; none where the file has another label, capitals aside."""
+        row = self.names.get(entity_id, ())
+        return row[1:] if row and row[0].casefold() == label.casefold() else ()
+
+    def quoted(self, name: str) -> str:
+        """The name as it is written inside quotation marks."""
+        return (
+            name.translate(str.maketrans(dict[str, str | int | None](self.nested_quotes)))
+            if self.nested_quotes
+            else name
+        )
+
+    def written(self, entity_id: str, label: str) -> Iterator[str]:
+        """All that may be written for a name in some question: the label, its phrases, its forms by rules."""
+        yield label
+        yield from self.phrases(entity_id, label)
+        yield self.quoted(label)
+        for rule in self.rules:
+            yield rule.match.sub(rule.replace, label, count=1)
+
+    def number(self, subject: Subject) -> str | None:
+        """`plural` or `singular` for a name of the file or with a noun of it, None for others."""
+        if subject.id in self.names:
+            known = not self.differs(subject)
+            return ("plural" if subject.id in self.plural else "singular") if known else None
+        group = self._class_of(subject)
+        return None if group is None else "plural" if group in self.plural_classes else "singular"
+
+    def _class_of(self, subject: Subject) -> str | None:
+        """The class of the first noun that a name holds, or None."""
+        chain = kind_chain(subject.kind)
+        for heads in self.heads:
+            if not heads.kinds or not set(heads.kinds).isdisjoint(chain):
+                group = heads.class_of(subject.label)
+                if group is not None:
+                    return group
+        return None
+
+    def differs(self, subject: Subject) -> bool:
+        """Whether the file has another label for the subject's id, capitals aside."""
+        row = self.names.get(subject.id or "")
+        return row is not None and row[0].casefold() != subject.label.casefold()
+
+
+def _require(where: str, names: Iterable[str], known: Collection[str], what: str) -> None:
+    """Raises `ValueError` when one of the names is not among the known ones."""
+    unknown = sorted({name for name in names if name not in known})
+    if unknown:
+        raise ValueError(f"{where}: {', '.join(unknown)} not among {what}")
+
+
+@cache
+def forms(code: str) -> Forms:
+    """The forms of a language; empty where it has no file. Raises `ConfigError` naming the file and the entry."""
+    path = FOLDER / f"{code}.toml"
+    if not path.is_file():
+        return Forms()
+    try:
+        return Forms.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigError(f"forms/{path.name}: {error}") from error

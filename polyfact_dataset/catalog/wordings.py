@@ -1,0 +1,194 @@
+"""Wordings of a relation: which of them asks about a subject.
+
+A wording's key is its condition: a kind (relations.toml), `female` or `male`, `living` or `dead`, `singular` or
+`plural`, and the form of the name that its text holds, joined by slashes in this order (`musician/female/dead`). Of the
+wordings that fit a subject, the one with the narrowest kind asks about it, and among these the one with the most
+conditions; two that are equally good are an error. The key `safe` has no condition and is the last resort.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+
+from polyfact_dataset.catalog.forms import Forms
+from polyfact_dataset.catalog.relation import PERSON, all_relations, kind_chain, kind_names
+from polyfact_dataset.catalog.subject import Subject
+
+SAFE = "safe"
+_SEX, _LIFE, _NUMBER = ("female", "male"), ("living", "dead"), ("singular", "plural")
+# The subject in a text, with the quotation marks around it.
+_PLACE = re.compile(r"([“„«‘『「《][\u00a0\u202f ]?)?\{subject(?::(\w+))?\}(?(1)[\u00a0\u202f ]?[”“»’』」》])")
+# A noun that is left out before or after a name that already holds it: `[river ]`, or `[rivière |fleuve ]`.
+_NOUN = re.compile(r"\[([^\[\]]+)\]")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and the wording that it has: `template` is such as `P19/female/dead`."""
+
+    text: str
+    template: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a wording asks of its subject; None asks nothing."""
+
+    kind: str | None = None
+    sex: str | None = None
+    life: str | None = None
+    number: str | None = None
+    slot: str | None = None
+
+    @classmethod
+    def parse(cls, key: str, slots: Sequence[str]) -> Condition:
+        """The condition of a key. Raises `ValueError` when it is none, or its parts are in another order."""
+        if key == SAFE:
+            return cls()
+        values: dict[str, str] = {}
+        for part in key.split("/"):
+            groups = {"kind": kind_names(), "sex": _SEX, "life": _LIFE, "number": _NUMBER, "slot": slots}
+            name = next((name for name, parts in groups.items() if part in parts), None)
+            if name is None:
+                raise ValueError(f"{part!r} is no kind of relations.toml, no feature and no slot of the forms")
+            if name in values:
+                raise ValueError(f"{values[name]!r} and {part!r} exclude each other")
+            values[name] = part
+        condition = cls(**values)
+        if condition.key != key:
+            raise ValueError(f"write it as {condition.key!r}")
+        return condition
+
+    @property
+    def key(self) -> str:
+        return "/".join(part for part in (self.kind, self.sex, self.life, self.number, self.slot) if part) or SAFE
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The kinds that a subject of the condition belongs to: only a person has a sex."""
+        return kind_chain(self.kind or (PERSON if self.sex or self.life else None))
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Greater for the more specific of two conditions: the depth of the kind, then the number of other parts."""
+        return len(self.chain), sum(part is not None for part in self._others)
+
+    @property
+    def _others(self) -> tuple[str | None, ...]:
+        return self.sex, self.life, self.number, self.slot
+
+    def same(self, other: Condition) -> bool:
+        """Whether the same subjects fit both."""
+        return self.chain == other.chain and self._others == other._others
+
+    def both(self, other: Condition) -> Condition | None:
+        """The condition of the subjects that fit both, which are of equal rank; None where there are none."""
+        if self.chain != other.chain:
+            return None
+        if any(ours and theirs and ours != theirs for ours, theirs in zip(self._others[:3], other._others[:3])):
+            return None
+        return Condition(
+            self.kind or other.kind, *(ours or theirs for ours, theirs in zip(self._others, other._others))
+        )
+
+    def fits(self, chain: Sequence[str], subject: Subject, forms: Forms) -> bool:
+        """Whether a subject, of the kinds `chain`, fits."""
+        if self.chain and self.chain[0] not in chain:
+            return False
+        if self.sex not in (None, subject.sex):
+            return False
+        if self.life is not None and (subject.is_living is None or subject.is_living != (self.life == "living")):
+            return False
+        if self.number not in (None, forms.number(subject)):
+            return False
+        return self.slot is None or forms.of(subject, self.slot) is not None
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """The wordings of one relation, key -> text, and the forms of names in their language."""
+
+    relation: str
+    texts: Mapping[str, str]
+    forms: Forms
+
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        """The most specific first; `safe` is not among them."""
+        conditions = [Condition.parse(key, self.forms.slots) for key in self.texts if key != SAFE]
+        return sorted(conditions, key=lambda condition: condition.rank, reverse=True)
+
+    def check(self) -> None:
+        """Raises `ValueError` when a wording cannot be used, or two of them fit a subject equally well."""
+        if SAFE not in self.texts:
+            raise ValueError(f"lacks {SAFE!r}")
+        for key, text in self.texts.items():
+            slot = Condition.parse(key, self.forms.slots).slot
+            places = list(_PLACE.finditer(text))
+            if len(places) != 1 or text != text.strip():
+                raise ValueError(f"{key}: {{subject}} must stand exactly once, without outer spaces")
+            if places[0][2] != slot:
+                raise ValueError(f"{key}: the text must hold {{subject{f':{slot}' if slot else ''}}}")
+        for one, two in combinations(self.conditions, 2):
+            both = one.both(two) if one.rank == two.rank else None
+            if both is None:
+                continue
+            if one.slot and two.slot and one.slot != two.slot or one.same(two):
+                raise ValueError(f"{one.key!r} and {two.key!r} fit the same subjects")
+            if not any(both.same(condition) for condition in self.conditions):
+                raise ValueError(f"{one.key!r} and {two.key!r} fit the same subjects: write {both.key!r} as well")
+
+    def choose(self, subject: Subject) -> str:
+        """The key of the wording for a subject."""
+        chain = kind_chain(subject.kind)
+        assumed = kind_chain(all_relations()[self.relation].subjects)
+        for kinds in (chain, assumed):
+            for condition in self.conditions:
+                if condition.fits(kinds, subject, self.forms):
+                    return condition.key
+        return SAFE
+
+    def why_safe(self, subject: Subject) -> str | None:
+        """Why a subject is asked about in the safe wording; None where it is not.
+
+        `label_differs`: the forms have another label for its id; `no_form`: a wording would fit if its name had a form;
+        `no_kind`: none of its types is of a kind; `no_wording`: its kind has no wording.
+        """
+        if self.choose(subject) != SAFE:
+            return None
+        if self.forms.differs(subject):
+            return "label_differs"
+        chains = kind_chain(subject.kind), kind_chain(all_relations()[self.relation].subjects)
+        formless = [replace(condition, slot=None) for condition in self.conditions if condition.slot]
+        if any(condition.fits(chain, subject, self.forms) for condition in formless for chain in chains):
+            return "no_form"
+        return "no_kind" if subject.kind is None else "no_wording"
+
+    def ask(self, subject: Subject, description: str = "") -> Asked:
+        """The question about a subject; `description` follows its name and the quotation marks around it."""
+        key = self.choose(subject)
+        text = self.texts[key]
+        place = _PLACE.search(text)
+        assert place is not None  # `check` has seen it
+        name = subject.label if place[2] is None else self.forms.of(subject, place[2])
+        assert name is not None  # the condition fits
+        name = self.forms.quoted(name) if place[1] else name
+        before, after = (self._noun(part, subject.label) for part in (text[: place.start()], text[place.end() :]))
+        shown = re.sub(r"\{subject(?::\w+)?\}", lambda _: name, place[0])
+        return Asked(f"{before}{shown}{description}{after}", f"{self.relation}/{key}")
+
+    @staticmethod
+    def _noun(text: str, name: str) -> str:
+        """The text around a name, without the nouns in square brackets that the name begins or ends with."""
+        folded = name.casefold()
+
+        def shown(noun: re.Match[str]) -> str:
+            forms = [form.strip().casefold() for form in noun[1].split("|")]
+            held = any(re.match(rf"{re.escape(form)}\b", folded) or folded.endswith(form) for form in forms)
+            return "" if held else noun[1].split("|")[0]
+
+        return _NOUN.sub(shown, text)

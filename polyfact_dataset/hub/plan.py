@@ -1,0 +1,117 @@
+"""What a push would change: a three-way comparison of the release, the repository, and what was pushed before.
+
+The base is the latest tag of a version that this project pushed. A file that changed on `main` since then is the work
+of others: it is kept when it is not part of the release, and the push is refused when it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from polyfact_dataset.common.files import digest
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+Action = Literal["add", "change", "keep", "delete", "foreign", "conflict"]
+# Made by the Hub itself; never part of a release.
+_OF_THE_HUB = (".gitattributes",)
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file of a push.
+
+    `add`, `change` and `delete` are sent; `keep` is equal already; `foreign` is a file of others that stays;
+    `conflict` is a file of the release that others changed since the last version.
+    """
+
+    action: Action
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file in the repository: its identity on the Hub (SHA-256 of LFS content, or the id of the git blob)."""
+
+    identity: str
+    size_bytes: int
+    lfs: bool
+
+
+def tree(api: HfApi, repo: str, revision: str) -> dict[str, RemoteFile]:
+    """Path -> file, of every file of a repository at a revision."""
+    from huggingface_hub.hf_api import RepoFile
+
+    entries = api.list_repo_tree(repo, repo_type="dataset", revision=revision, recursive=True)
+    return {
+        entry.path: RemoteFile(entry.lfs.sha256 if entry.lfs else entry.blob_id, entry.size, entry.lfs is not None)
+        for entry in entries
+        if isinstance(entry, RepoFile) and entry.path not in _OF_THE_HUB
+    }
+
+
+def local_files(folder: Path) -> dict[str, Path]:
+    """Path in the release -> file."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def same(path: Path, remote: RemoteFile) -> bool:
+    """Whether a local file has the content of a remote one."""
+    from huggingface_hub.utils.sha import git_hash
+
+    return remote.identity == (digest(path) if remote.lfs else str(git_hash(path.read_bytes())))
+
+
+def changes(
+    folder: Path, main: Mapping[str, RemoteFile], base: Mapping[str, RemoteFile] | None, replace: bool
+) -> list[Change]:
+    """What a push of `folder` does to every file, by path.
+
+    `main` is the repository now, `base` as it was at the last version; None if there is none, then every file there is
+    that of others. With `replace`, files of others are deleted or overwritten.
+    """
+    before = base or {}
+    listed: list[Change] = []
+    local = local_files(folder)
+    for name, path in local.items():
+        remote, size = main.get(name), path.stat().st_size
+        if remote is not None and same(path, remote):
+            listed.append(Change("keep", name, size))
+        elif replace or remote == before.get(name):
+            listed.append(Change("add" if remote is None else "change", name, size))
+        else:
+            # Changed, added or deleted by others since the last version.
+            listed.append(Change("conflict", name, size))
+    for name, remote in main.items():
+        if name not in local:
+            ours = before.get(name) == remote
+            listed.append(Change("delete" if ours or replace else "foreign", name, remote.size_bytes))
+    return sorted(listed, key=lambda change: change.path)
+
+
+def _names(found: list[Change]) -> str:
+    names = [change.path for change in found]
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def conflict(repo: str, listed: list[Change], has_base: bool, main: Mapping[str, RemoteFile]) -> str:
+    """Why a push would destroy the work of others, naming the files; empty if it would not."""
+    others = [change for change in listed if change.path in main and change.action != "keep"]
+    if not has_base and others:
+        return (
+            f"{repo} holds {len(others):,} files that this project did not push ({_names(others)}); "
+            "choose another repository, or give --replace to delete and overwrite them"
+        )
+    if changed := [change for change in listed if change.action == "conflict"]:
+        return (
+            f"{repo}: {len(changed):,} files of the release were changed there since the last version "
+            f"({_names(changed)}); take these changes over, or give --replace to overwrite them"
+        )
+    return ""
