@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.items.strata import Pool
-from polyfact_dataset.schema import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, answer_aliases, questions
+from polyfact_dataset.schema import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, answer_aliases, labels, questions
 
 LETTERS = {
     "ar": "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
