@@ -9,7 +9,7 @@ text in the target language, up to Unicode form, case, width and punctuation; th
 hallucination. An empty answer matches none: if it earned 0, it would earn more than a bad answer, and once all rollouts
 are empty the gradient stays zero.
 
-The module needs neither torch nor TRL. `baselines.verifiers_env` offers the reward to other trainers.
+The module needs neither torch nor TRL.
 
 All L answers of rollout g share R, so their advantages are equal. `RewardConfig` holds the variations of it.
 """

@@ -160,6 +160,14 @@ def _compare(output: Path, settings: dict[str, Any], seeds: range, tell: Callabl
     return Report(*languages, correct, sorted(readings, key=lambda r: (r.figure, r.model, r.seed)))
 
 
+def _six_variants(output: Path, seeds: range, tell: Callable[[str], None]) -> str:
+    """Runs the laboratory of `lab.json`, writes `report.md` and `learning.json`, and returns the tables."""
+    report = _compare(output, read_json(output / "lab.json"), seeds, tell)
+    write_text(output / "report.md", report.text() + "\n")
+    write_json(output / "learning.json", [dataclasses.asdict(reading) for reading in report.readings])
+    return report.text()
+
+
 def main(
     dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")],
@@ -219,10 +227,7 @@ def main(
     }
     settings = {"dataset": dataset, "family": family, "languages": list(codes), "held_out": list(apart)}
     _open(output, {**settings, "stated_share": stated_share, **_parts(size, given)}, overwrite)
-    report = _compare(output, read_json(output / "lab.json"), chosen, tell)
-    write_text(output / "report.md", report.text() + "\n")
-    write_json(output / "learning.json", [dataclasses.asdict(reading) for reading in report.readings])
-    print(report.text())
+    print(_six_variants(output, chosen, tell))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import socket
 import sys
 import threading
@@ -24,7 +23,6 @@ from typing import Any
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.catalog.wordings import SAFE
 
 MODEL = "test/model"
 # Answered with status 200, but of no use.
@@ -58,23 +56,17 @@ def share(seed: str, percent: float, faults: tuple[str, ...]) -> Callable[[dict[
     return fault
 
 
-# The place of the subject in a wording.
-_SUBJECT = re.compile(r"\{subject(?::\w+)?\}")
-
-
 @cache
 def _code(name: str) -> str:
     return next(code for code in PAPER_LANGUAGES if name.startswith(language(code).name + " "))
 
 
 def _relation(record: dict[str, str]) -> str:
-    """The relation that a request asks for, from its label or its English question."""
+    """The relation that a record is about; of a translation, the one whose English wording it holds."""
     if "english" in record:
-        for relation, texts in language("en").questions.items():
-            for text in texts.values():
-                before, after = _SUBJECT.split(text)
-                if record["english"].startswith(before) and record["english"].endswith(after):
-                    return relation
+        for relation in all_relations():
+            if language("en").question(relation, None, record["english_subject"]) == record["english"]:
+                return relation
         return "P17"
     return next(relation.id for relation in all_relations().values() if relation.label == record["relation"])
 
@@ -82,7 +74,7 @@ def _relation(record: dict[str, str]) -> str:
 def question(record: dict[str, str], code: str | None = None) -> str:
     """A sound question about the record, in its language or another."""
     entry = language(code or _code(record["language"]))
-    return entry.questions[_relation(record)][SAFE].replace("{subject}", record["subject"])
+    return entry.question(_relation(record), None, record["subject"])
 
 
 def content(body: dict[str, Any], fault: str | None) -> str:
