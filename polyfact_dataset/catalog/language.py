@@ -143,6 +143,11 @@ class Language(BaseModel):
         names = forms(self.code)
         return {relation: Wordings(relation, texts, names) for relation, texts in self.questions.items()}
 
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """All wordings, as `P19/female` -> text with `{subject}` for the name in any form."""
+        return {f"{rel}/{key}": own.plain(key) for rel, own in self.wordings.items() for key in own.texts}
+
     def ask(self, relation: str, subject: Subject, description: str | None = None) -> Asked:
         """The question about a subject; a description follows its name and the quotation marks around it."""
         told = "" if description is None else self.described.replace("{description}", description)

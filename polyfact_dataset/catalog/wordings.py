@@ -142,6 +142,10 @@ class Wordings:
             if not any(both.same(condition) for condition in self.conditions):
                 raise ValueError(f"{one.key!r} and {two.key!r} fit the same subjects: write {both.key!r} as well")
 
+    def plain(self, key: str) -> str:
+        """The text of a key with `{subject}` for the name in any form, and with all nouns around it."""
+        return _NOUN.sub(lambda noun: noun[1].split("|")[0], re.sub(r"\{subject:\w+\}", "{subject}", self.texts[key]))
+
     def choose(self, subject: Subject) -> str:
         """The key of the wording for a subject."""
         chain = kind_chain(subject.kind)

@@ -43,7 +43,7 @@ def test_negation(wording: str, code: str, negated: bool) -> None:
 
 @pytest.mark.parametrize("code", known())
 def test_no_template_is_negated_or_ends_in_an_article(code: str) -> None:
-    for key, text in language(code).questions.items():
+    for key, text in language(code).texts.items():
         bare = " ".join(text.replace("{subject}", " ").split())
         assert writing.negation(bare, code) is None, key
         assert writing.open_end(bare, code) is None, key

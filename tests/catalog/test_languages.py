@@ -11,7 +11,7 @@ import pytest
 from polyfact_dataset.catalog import language as languages
 from polyfact_dataset.catalog import show
 from polyfact_dataset.catalog.forms import Forms, forms
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES, Language, known, language
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known, language
 from polyfact_dataset.catalog.relation import all_relations, kind_chain, kind_of
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import SAFE, Asked, Wordings
@@ -23,15 +23,9 @@ from polyfact_dataset.sample.tables import load_entities, load_statements
 
 # How a question ends, where not in a question mark.
 ENDINGS = {"ar": "؟", "zh": "？", "ja": "か。", "fr": "\u202f?"}
-PLACE = re.compile(r"\{subject(:\w+)?\}")
 # Languages whose phrases may hold another form of the name than the label.
 INFLECTED = ("de",)
 GOLDEN = Path(__file__).parents[1] / "golden" / "wordings"
-
-
-def _texts(entry: Language) -> list[tuple[str, str]]:
-    """Relation/key and text of every wording."""
-    return [(f"{rel}/{key}", text) for rel, texts in entry.questions.items() for key, text in texts.items()]
 
 
 def test_all_twelve_and_all_22_come_first() -> None:
@@ -70,8 +64,8 @@ def test_a_description_follows_the_name_and_its_quotes(
 @pytest.mark.parametrize("code", known())
 def test_questions_are_in_their_script_and_end_as_the_language_does(code: str) -> None:
     entry = language(code)
-    for key, text in _texts(entry):
-        bare = PLACE.sub("", text)
+    for key, text in entry.texts.items():
+        bare = text.replace("{subject}", "")
         assert text.endswith(ENDINGS.get(code, "?")), key
         assert in_scripts(bare, entry.scripts), key
         if entry.scripts != ("Latn",):
@@ -92,8 +86,8 @@ def test_no_template_names_an_answer(code: str) -> None:
     for statement in load_statements():
         if statement.object in names:
             answers.setdefault(statement.property, set()).add(names[statement.object])
-    for key, text in _texts(entry):
-        asked = normalise(PLACE.sub("", text))
+    for key, text in entry.texts.items():
+        asked = normalise(text.replace("{subject}", ""))
         for name in answers.get(key.partition("/")[0], ()):
             assert mention(asked, name, entry.mention_rule) is None, (key, name)
 
@@ -110,8 +104,8 @@ def test_templates_differ_between_languages_and_relations() -> None:
 def test_a_text_asks_for_one_relation(code: str) -> None:
     """A question in the words of two relations may have two answers."""
     relations: dict[str, set[str]] = {}
-    for key, text in _texts(language(code)):
-        bare = re.sub(r"\W", "", normalise(PLACE.sub("", text)))
+    for key, text in language(code).texts.items():
+        bare = re.sub(r"\W", "", normalise(text.replace("{subject}", "")))
         relations.setdefault(bare, set()).add(key.partition("/")[0])
     assert not {text: shared for text, shared in relations.items() if len(shared) > 1}
 
