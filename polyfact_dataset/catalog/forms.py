@@ -1,4 +1,4 @@
-"""Forms of names: how a name stands in a sentence with its article, contraction or case ("du Kenya", "in der Schweiz").
+"""Forms of names: a name as it is written in a sentence, with its article, contraction or case ("du Kenya", "in der Schweiz").
 
 A language's file in `forms/` holds whole phrases for names, keyed by Wikidata id and label; nouns that tell how a name
 which holds them is built ("tour Eiffel"); and rules by spelling. Code knows none of the languages.
@@ -97,7 +97,7 @@ class Forms(BaseModel):
         return self
 
     def of(self, subject: Subject, slot: str) -> str | None:
-        """The subject's name as it stands in a slot; None where it is not known.
+        """The subject's name as it is written in a slot; None where it is not known.
 
         A name whose label differs from the file's has no form: the phrase may not fit it.
         """

@@ -130,7 +130,7 @@ class Wordings:
             slot = Condition.parse(key, self.forms.slots).slot
             places = list(_PLACE.finditer(text))
             if len(places) != 1 or text != text.strip():
-                raise ValueError(f"{key}: {{subject}} must stand exactly once, without outer spaces")
+                raise ValueError(f"{key}: {{subject}} must occur exactly once, without outer spaces")
             if places[0][2] != slot:
                 raise ValueError(f"{key}: the text must hold {{subject{f':{slot}' if slot else ''}}}")
         for one, two in combinations(self.conditions, 2):
