@@ -40,7 +40,10 @@ class LockStep:
             self._announce(True)
 
     def finish(self) -> None:
-        """Takes part in the passes of others until no process has one left."""
+        """Takes part in the passes of others until no process has one left.
+
+        Evaluators must use `torch.no_grad`: FSDP cannot train weights that were gathered in inference mode.
+        """
         import torch
 
         ids = torch.zeros((1, 1), dtype=torch.long, device=next(self.network.parameters()).device)

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-_WEIGHTS = ("*.safetensors", "*.bin", "adapter_config.json", "config.json")
+# Of a model, and of a checkpoint in shards by FSDP or ZeRO-3.
+_WEIGHTS = (
+    *("*.safetensors", "*.bin", "adapter_config.json", "config.json"),
+    *("pytorch_model_fsdp_*/*.distcp", "global_step*/*_model_states.pt"),
+)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from baselines.answer_lines import LineEnd
 from baselines.lockstep import lockstep
 from baselines.penalties import Scope, processors
 from baselines.sampler import FactSampler, batch_facts
+from baselines.training.padding import pad_left, pad_right
 from baselines.training.randomness import fork_rng
 from baselines.training.sharding import is_sharded
 from polyfact_dataset.common.errors import DataError
@@ -152,10 +153,9 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _sample(self, prompts: list[list[int]]) -> list[list[int]]:
         """Completions of a batch of prompts by `generate`, cut at the end of their line."""
-        device, pad = self.accelerator.device, self.processing_class.pad_token_id
-        width = max(map(len, prompts))
-        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        device = self.accelerator.device
+        ids, mask = pad_left(prompts, self.processing_class.pad_token_id, device)
+        width = ids.shape[1]
         settings = self._rollouts
         penalties = processors(settings.repetition_penalty, settings.no_repeat_ngram, settings.penalise, mask)
         with (
@@ -259,16 +259,9 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
     def _padded(self, prompts: list[list[int]], completions: list[list[int]]) -> dict[str, torch.Tensor]:
         """Prompts padded on the left and completions on the right, with their masks."""
         pad, device = self.processing_class.pad_token_id, self.accelerator.device
-        found: dict[str, torch.Tensor] = {}
-        for name, rows, left in (("prompt", prompts, True), ("completion", completions, False)):
-            width = max(map(len, rows))
-            gaps = [width - len(row) for row in rows]
-            for suffix, values, fill in (("ids", rows, pad), ("mask", [[1] * len(row) for row in rows], 0)):
-                found[f"{name}_{suffix}"] = torch.tensor(
-                    [[fill] * gap + row if left else row + [fill] * gap for row, gap in zip(values, gaps)],
-                    device=device,
-                )
-        return found
+        prompt_ids, prompt_mask = pad_left(prompts, pad, device)
+        completion_ids, completion_mask = pad_right(completions, pad, device)
+        return dict(zip(_DRIFT, (prompt_ids, prompt_mask, completion_ids, completion_mask)))
 
     def _log_drift(self, batch: dict[str, Any]) -> None:
         """Logs how far the model is from the one that the run started from; see the head of this file."""

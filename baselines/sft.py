@@ -31,6 +31,7 @@ from baselines.prompts import LETTERS, Prompt, item_prompt, prompt
 from baselines.training.arguments import training_arguments
 from baselines.training.config import ConfigFile, Overwrite, Settings, TrainingConfig, load_config
 from baselines.training.loop import fit
+from baselines.training.padding import pad_left
 from baselines.training.run import Run
 from polyfact_dataset.common.errors import ConfigError, DataError
 
@@ -129,12 +130,7 @@ class Collator:
         shape = (len(facts), len(self.languages), -1)
         prompts = [self._encode(fact, code) for fact in facts for code in self.languages]
         options = [self._options(fact, code) for fact in facts for code in self.languages]
-        width = max(map(len, prompts))
-        ids = torch.full((len(prompts), width), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(prompts):
-            ids[row, width - len(tokens) :] = torch.tensor(tokens)
-            mask[row, width - len(tokens) :] = 1
+        ids, mask = pad_left(prompts, self.tokenizer.pad_token_id)
         return {
             "input_ids": ids.view(shape),
             "attention_mask": mask.view(shape),

@@ -63,3 +63,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write the golden files anew; read them before committing"
     )
+    parser.addoption("--quick", action="store_true", help="leave out tests that need a whole build or a model")
+
+
+# Fixtures that run a whole build, train a model, or start a browser.
+_SLOW_FIXTURES = {"sample_build", "small", "following", "next_dump", "release", "tiny", "real_dump"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--quick`, leaves out the tests that use slow fixtures."""
+    if config.getoption("--quick"):
+        slow = [item for item in items if not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]

@@ -295,7 +295,7 @@ class Scorer:
         """Log-probabilities of the paths of each row, under a (B, 1, T, T) mask of the tries."""
         ids, depths, ends = self._inputs(rows)
         targets = _Targets(rows, ids.shape[1])
-        with torch.inference_mode(), _only(self.model.network, targets.places):
+        with torch.no_grad(), _only(self.model.network, targets.places):
             mask = ancestors(ends, self.model.network.dtype)
             network = self.model.network
             logits = network(input_ids=ids, position_ids=depths, attention_mask=mask, use_cache=False).logits
@@ -307,7 +307,7 @@ class Scorer:
         lengths = torch.tensor([row.length for row in rows], device=ids.device)
         mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
         targets = _Targets(rows, ids.shape[1])
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = self.model.network(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return targets.logprobs(logits.flatten(0, 1)[targets.places])
 

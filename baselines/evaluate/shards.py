@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from baselines import lockstep
 from baselines.models import processes
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import digest_json, read_json, read_parquet, remove, write_json, write_parquet
@@ -85,6 +86,7 @@ class Shards:
                     metadata = {**(rows.schema.metadata or {}), _SECONDS: repr(seconds).encode()}
                     write_parquet(path, rows.replace_schema_metadata(metadata))
                 task.advance()
+        lockstep.finish()
         self._state.wait_for_everyone()
 
     def tables(self, count: int) -> tuple[list[pa.Table], float]:

@@ -84,8 +84,8 @@ def _shared(world: World, model: Path, output: Path, budget: Budget, batch: int,
         "lora": LoraConfig(r=budget.rank, alpha=2 * budget.rank, dropout=0.0),
         "optimisation": OptimisationConfig(
             learning_rate=budget.rate,
-            schedule="constant_with_warmup",
-            warmup=3,
+            # The number of steps is not known before, and a warm-up would begin with steps of rate 0.
+            schedule="constant",
             optimiser="adamw_torch",
             batch=batch,
             # As many as the budget allows.

@@ -39,25 +39,7 @@ class Scored:
     def kappa(self) -> float:
         """Mean over pairs of languages of kappa_p: agreement beyond what equal accuracies explain (2502.04313)."""
         spread = metrics.option_distribution(self.choices.scores["sum"])
-        return kappa_p(spread, self.choices.gold)
-
-
-def kappa_p(spread: Floats, gold: metrics.Ints) -> float:
-    """(N, L, n) probabilities of options and (N,) golds -> kappa_p, the mean over pairs of languages.
-
-    With c_obs = mean_x sum_o p_l(o) p_m(o) and a the mean probability of the gold,
-    c_exp = a_l a_m + (1 - a_l)(1 - a_m) / (n - 1); kappa_p = (c_obs - c_exp) / (1 - c_exp).
-    """
-    count, languages, options = spread.shape
-    right = spread[np.arange(count), :, gold].mean(axis=0)
-    values = []
-    for first in range(languages):
-        for second in range(first + 1, languages):
-            observed = float((spread[:, first] * spread[:, second]).sum(axis=1).mean())
-            a, b = right[first], right[second]
-            expected = a * b + (1 - a) * (1 - b) / (options - 1)
-            values.append((observed - expected) / (1 - expected))
-    return float(np.mean(values))
+        return float(metrics.kappa_p_value(metrics.kappa_p_terms(spread, self.choices.gold).mean(axis=0)))
 
 
 def transfer(correct: Floats, source: int) -> float | None:

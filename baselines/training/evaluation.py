@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from baselines import lockstep
 from baselines.data import Fact, Rows, load_answers, load_open
 from baselines.evaluate import common, mcq, results
 from baselines.evaluate.answers import Task, answer_all
@@ -41,7 +42,7 @@ def evaluate_choices(run: Run, network: Any, step: int) -> dict[str, float]:
         path = run.folder / "evaluations" / f"step-{step:06d}-{style}.json"
         if not path.is_file():
             _score(run, network, step, facts, style, path)
-        processes().wait_for_everyone()
+        _together()
         figures |= {f"{style}_{name}": value for name, value in summary(path, run.languages).items()}
         if held_out:
             figures |= {f"{style}_held_out_{name}": value for name, value in summary(path, held_out).items()}
@@ -65,13 +66,19 @@ def evaluate_answers(run: Run, network: Any, step: int) -> dict[str, float]:
         prompt = results.Prompt(style="free", sha256=prompt_hash("free", codes))
         task = Task("open", questions_of(facts), names, common.data_of(facts), prompt, {"names": names.digest})
         answer_all(_evaluation(run, network, step, path), task, settings.open_new_tokens, settings.batch_tokens)
-    processes().wait_for_everyone()
+    _together()
     by_language = results.load_result(path).metrics["languages"]
     figures: dict[str, float] = {}
     for prefix, chosen in (("open_", run.languages), ("open_held_out_", data.held_out)):
         for name in ("lenient", "exact") if chosen else ():
             figures[prefix + name] = sum(float(by_language[code][name]) for code in chosen) / len(chosen)
     return figures
+
+
+def _together() -> None:
+    """Waits for the main process, which measures latencies with passes of its own, and takes part in them."""
+    lockstep.finish()
+    processes().wait_for_everyone()
 
 
 def _evaluation(run: Run, network: Any, step: int, path: Path) -> common.Run:

@@ -34,7 +34,7 @@ def validation_loss(trainer: Any, dataset: Any) -> float:
     size = trainer.args.per_device_eval_batch_size
     loader = trainer.accelerator.prepare(DataLoader(dataset, size, collate_fn=trainer.data_collator))
     for batch in loader:
-        with torch.inference_mode():
+        with torch.no_grad():
             logprobs = network(**batch, use_cache=False, fused_lm_head=True).log_probs
         sums = -logprobs.double().sum(-1)
         counts = (batch["labels"][:, 1:] != -100).double().sum(-1)

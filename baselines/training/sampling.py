@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
+from baselines.answer_lines import LineEnd, answer_line
 from baselines.data import Fact, Rows
 from baselines.evaluate.shards import Shards, cut
-from baselines.models import Model, processes
+from baselines.models import processes
 from baselines.prompts import Prompt, item_prompt
-from baselines.training.evaluation import run_device
+from baselines.training.padding import pad_left
 from baselines.training.randomness import same_randomness
 from baselines.training.run import Run
+from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.base import Section
 
 
@@ -30,19 +32,85 @@ class SamplingConfig(Section):
     batch_tokens: int | None = Field(default=None, ge=1)
 
 
-def prompts_of(facts: Rows[Fact], settings: SamplingConfig) -> list[tuple[str, str, Prompt]]:
-    """(fact, language, prompt), facts outermost."""
+def prompts_of(
+    facts: Rows[Fact], settings: SamplingConfig, wrap: Callable[[Prompt], Prompt] = lambda prompt: prompt
+) -> list[tuple[str, str, Prompt]]:
+    """(fact, language, prompt), facts outermost. `wrap` puts a prompt into a chat template."""
     return [
-        (fact.fact_id, code, item_prompt(settings.prompt, code, item))
+        (fact.fact_id, code, wrap(item_prompt(settings.prompt, code, item)))
         for fact in facts
         for code, item in fact.items.items()
     ]
 
 
-def sample_answers(run: Run, facts: Rows[Fact], settings: SamplingConfig) -> pa.Table:
-    """Samples in `<folder>/samples.parquet`, made once: `fact_id`, `language`, `number`, `text` (the first line).
+class Sampler:
+    """Samples answers from a model, cut to their line. `encode`, then `run`."""
 
-    The same whatever the number of processes, and after a kill: each part is drawn by a seed of its own.
+    def __init__(self, network: Any, tokenizer: Any, settings: SamplingConfig) -> None:
+        from transformers import GenerationConfig
+
+        from baselines.evaluate.batching import Batcher
+
+        self._network = network
+        self._tokenizer = tokenizer
+        self._new_tokens = settings.max_new_tokens
+        self._device = next(network.parameters()).device
+        self._batcher = Batcher(self._device, settings.batch_tokens)
+        self._line_end = LineEnd.of(network, tokenizer).to(self._device)
+        ends = network.generation_config.eos_token_id
+        ends = tokenizer.eos_token_id if ends is None else ends
+        self._ends = ends if isinstance(ends, list) else [ends]
+        # A fresh configuration: the model's own may set penalties or top-k.
+        self._config = GenerationConfig(
+            do_sample=True,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            top_k=0,
+            max_new_tokens=settings.max_new_tokens,
+            eos_token_id=self._ends,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+
+    def encode(self, prompts: Sequence[str], names: Sequence[str]) -> list[list[int]]:
+        """Tokens of the prompts. Raises `DataError` for a prompt that leaves no room for the answer."""
+        most = self._network.config.get_text_config().max_position_embeddings - self._new_tokens
+        ids: list[list[int]] = self._tokenizer(list(prompts), return_attention_mask=False)["input_ids"]
+        for name, tokens in zip(names, ids):
+            if len(tokens) > most:
+                raise DataError(f"{name}: the prompt has {len(tokens)} tokens; the model takes {most} before an answer")
+        return ids
+
+    def run(self, numbers: Sequence[int], ids: Sequence[list[int]], names: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """(number, answer) for the prompts `numbers`, longest first; equal numbers stay together."""
+        ordered = sorted(numbers, key=lambda number: (-len(ids[number]), number))
+        yield from self._batcher.run(
+            ordered,
+            lambda number: len(ids[number]) + self._new_tokens,
+            lambda batch: self._batch([ids[number] for number in batch]),
+            lambda number: names[number],
+        )
+
+    def _batch(self, prompts: Sequence[list[int]]) -> list[str]:
+        import torch
+
+        ids, mask = pad_left(prompts, self._tokenizer.pad_token_id, self._device)
+        width = ids.shape[1]
+        with torch.no_grad():
+            sequences = self._network.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=self._config,
+                stopping_criteria=self._line_end.criteria(width),
+                synced_gpus=False,
+            )
+        rows = [self._line_end.cut(row, self._ends) for row in sequences[:, width:].tolist()]
+        return [answer_line(text) for text in self._tokenizer.batch_decode(rows, skip_special_tokens=True)]
+
+
+def sample_answers(run: Run, facts: Rows[Fact], settings: SamplingConfig) -> pa.Table:
+    """Samples in `<folder>/samples.parquet`, made once: `fact_id`, `language`, `number`, `text` (the answer's line).
+
+    They do not depend on the number of processes or on interruptions: each part has a seed of its own.
     """
     identity = {
         "settings": settings.model_dump(),
@@ -55,29 +123,11 @@ def sample_answers(run: Run, facts: Rows[Fact], settings: SamplingConfig) -> pa.
 
 def _sample(run: Run, facts: Rows[Fact], settings: SamplingConfig, identity: dict[str, Any]) -> pa.Table | None:
     import torch
-    from transformers import GenerationConfig
 
-    from baselines.evaluate.generate import Generator
-
-    asked = prompts_of(facts, settings)
-    network = run.network.to(processes().device)
-    network.eval()
-    kept = network.generation_config
-    generator = Generator(
-        Model(network, run.tokenizer, run_device(network), {}), settings.max_new_tokens, settings.batch_tokens
-    )
-    greedy = network.generation_config
-    network.generation_config = GenerationConfig(
-        do_sample=True,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        top_k=0,
-        max_new_tokens=settings.max_new_tokens,
-        eos_token_id=greedy.eos_token_id,
-        pad_token_id=greedy.pad_token_id,
-    )
+    asked = prompts_of(facts, settings, run.prompt)
+    sampler = Sampler(run.network.to(processes().device).eval(), run.tokenizer, settings)
     names = [f"fact {fact} in {code}" for fact, code, _ in asked]
-    ids = generator.encode([prompt.text for _, _, prompt in asked], names)
+    ids = sampler.encode([prompt.text for _, _, prompt in asked], names)
     order = sorted(range(len(asked)), key=lambda number: (-len(ids[number]), number))
     parts = [order[part] for part in cut(len(order))]
 
@@ -85,13 +135,11 @@ def _sample(run: Run, facts: Rows[Fact], settings: SamplingConfig, identity: dic
         seed = hashlib.sha256(f"{run.config.seed}|samples|{part}".encode()).digest()
         torch.manual_seed(int.from_bytes(seed[:7], "big"))
         repeated = [number for number in parts[part] for _ in range(settings.samples)]
-        found = list(generator.run(repeated, ids, names))
-        return _rows(asked, found, settings.samples)
+        return _rows(asked, list(sampler.run(repeated, ids, names)), settings.samples)
 
     work = Shards(run.folder / "samples", identity)
     with same_randomness():
         work.run(len(parts), compute, "sampling", quiet=False)
-    network.generation_config = kept
     if not work.main:
         return None
     table, _ = work.collect(len(parts))
@@ -100,7 +148,7 @@ def _sample(run: Run, facts: Rows[Fact], settings: SamplingConfig, identity: dic
 
 
 def _rows(asked: Sequence[tuple[str, str, Prompt]], found: Sequence[tuple[int, str]], samples: int) -> pa.Table:
-    """The samples of a part, those of a question together (the generator keeps equal numbers side by side)."""
+    """The samples of a part, those of a question together."""
     return pa.table(
         {
             "fact_id": pa.array([asked[number][0] for number, _ in found], pa.string()),

@@ -238,11 +238,11 @@ class OpenAIEngine:
             if time.monotonic() - self._answered_at >= self._config.timeout_s:
                 await self._ping()
             raise _Failed("time-out") from None
-        except self._aiohttp.ClientConnectionError as error:
+        except self._aiohttp.ClientConnectorError as error:
             self._note_down(error)
             raise _Failed("connection", type(error).__name__) from None
         except self._aiohttp.ClientError as error:
-            # The connection ended inside a response.
+            # The connection ended before or inside a response: the server lives, or the next attempt will tell.
             raise _Failed("connection", type(error).__name__) from None
         self._answered_at, self._down_since = time.monotonic(), None
         return response

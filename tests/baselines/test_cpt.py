@@ -139,5 +139,5 @@ def test_a_corpus_of_another_tokenizer_or_other_files_is_refused(
         check_corpus(corpus, AutoTokenizer.from_pretrained(tiny("olmo2")))
     spoilt = copytree(corpus, tmp_path / "spoilt")
     (spoilt / "train.parquet").write_bytes((spoilt / "validation.parquet").read_bytes())
-    with pytest.raises(DataError, match=r"train.parquet is not the file of its report.json"):
+    with pytest.raises(DataError, match=r"train.parquet differs from its digest in report.json"):
         check_corpus(spoilt, AutoTokenizer.from_pretrained(tiny("qwen2")))

@@ -84,7 +84,7 @@ def test_labels_of_a_training_split(small: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"config": "dirty"}, "no config 'dirty'; it has parallel, clean, open"),
+        ({"config": "dirty"}, "no config 'dirty'; it has clean, parallel, open"),
         ({"split": "dev"}, "no split 'dev'; it has train, test"),
         ({"languages": ("en", "xx")}, "no language xx; it has en, de, ja"),
     ],

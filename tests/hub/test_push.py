@@ -277,7 +277,7 @@ def test_what_is_no_repository_is_refused(repo: str, hub: Hub, small: Path) -> N
 
 
 def test_an_unreachable_hub_can_be_tried_again(small: Path) -> None:
-    for command in (["push", small, "--repo", REPO], ["stats", f"{REPO}@v1.0.0"]):
+    for command in (["push", small, "--repo", REPO], ["stats", f"{REPO}@v9.9.9"]):
         result = polyfact(*command, check=False, HF_ENDPOINT="http://127.0.0.1:9", HF_TOKEN=TOKEN)
         assert result.returncode == 1 and "cannot be reached" in result.stderr, result.stderr
         assert len(result.stderr.strip().splitlines()) == 1

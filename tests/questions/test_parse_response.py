@@ -99,10 +99,14 @@ def test_chinese_is_simplified_but_its_names_stay() -> None:
 def test_the_template_questions_of_a_language_pass_and_those_of_others_do_not() -> None:
     alarms, pairs, found = [], 0, 0
     for code in PAPER_LANGUAGES:
-        for relation in ("P30", "P37", "P50.book", "P176.device"):
-            wording = language(code).questions[relation].replace("{subject}", " ").casefold()
+        for relation, kind in (("P30", None), ("P37", None), ("P50", "book"), ("P176", "device")):
+            wording = language(code).question(relation, kind, "0").replace("0", " ").casefold()
             if other_language(wording, code, PAPER_LANGUAGES) is not None:
                 alarms.append((code, wording))
+            if sum(map(str.isalpha, wording)) < 8:
+                # Too short to be identified; all of these are in scripts of their own, which are checked before.
+                assert code in ("ar", "bn", "zh")
+                continue
             others = [other for other in PAPER_LANGUAGES if other != code]
             pairs += len(others)
             found += sum(other_language(wording, other, PAPER_LANGUAGES) is not None for other in others)

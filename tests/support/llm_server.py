@@ -61,12 +61,12 @@ def _code(name: str) -> str:
     return next(code for code in PAPER_LANGUAGES if name.startswith(language(code).name + " "))
 
 
-def _wording(record: dict[str, str]) -> str:
-    """The key of the question in the language files."""
+def _relation(record: dict[str, str]) -> str:
+    """The relation that a record is about; of a translation, the one whose English wording it holds."""
     if "english" in record:
-        for key, text in language("en").questions.items():
-            if text.replace("{subject}", record["english_subject"]) == record["english"]:
-                return key
+        for relation in all_relations():
+            if language("en").question(relation, None, record["english_subject"]) == record["english"]:
+                return relation
         return "P17"
     return next(relation.id for relation in all_relations().values() if relation.label == record["relation"])
 
@@ -74,9 +74,7 @@ def _wording(record: dict[str, str]) -> str:
 def question(record: dict[str, str], code: str | None = None) -> str:
     """A sound question about the record, in its language or another."""
     entry = language(code or _code(record["language"]))
-    key = _wording(record)
-    template = entry.questions.get(key) or entry.questions[key.partition(".")[0]]
-    return template.replace("{subject}", record["subject"])
+    return entry.question(_relation(record), None, record["subject"])
 
 
 def content(body: dict[str, Any], fault: str | None) -> str:

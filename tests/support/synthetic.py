@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.items.strata import Pool
-from polyfact_dataset.schema import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, answer_aliases, questions
+from polyfact_dataset.schema import CANDIDATES, LOCALISED_TEXT, TRUE_OBJECTS, answer_aliases, labels, questions
 
 LETTERS = {
     "ar": "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
@@ -43,7 +43,7 @@ def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int =
             true.append((subject, relation, [value]))
     entities = sorted({row[3] for row in rows})
     texts = {code: names(len(entities), code, rng) for code in languages}
-    labels = [
+    structs = [
         pa.array([{"text": text, "provenance": "label", "attested": True} for text in texts[code]], LOCALISED_TEXT)
         for code in languages
     ]
@@ -59,7 +59,7 @@ def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int =
                 pa.array([[]] * len(entities), pa.list_(pa.string())),
                 pa.array([0] * len(entities), pa.int32()),
                 pa.array([[]] * len(entities), pa.list_(pa.string())),
-                *labels,
+                *structs,
             ],
             schema=labels(languages).schema,
         ),

@@ -146,5 +146,5 @@ def test_open_answers_are_judged(
 
 def test_a_release_without_open_questions(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     folder = releases.write(tmp_path, {"clean": {"test": releases.parallel_rows(2)}})
-    with pytest.raises(ConfigError, match="has no config 'clean_open'; it has parallel, clean"):
+    with pytest.raises(ConfigError, match="has no config 'clean_open'; it has clean, parallel"):
         open_answers.main(model=str(tiny("qwen2")), output=tmp_path / "o.json", dataset=str(folder), quiet=True)
