@@ -29,8 +29,8 @@ ROOMS = (
     "polyfact_dataset.facts",
     "polyfact_dataset.questions",
     "polyfact_dataset.items",
-    "polyfact_dataset.verification",
     "polyfact_dataset.release",
+    "polyfact_dataset.verification",
     "polyfact_dataset.audit",
     "polyfact_dataset.hub",
     "polyfact_dataset.sample",
@@ -44,23 +44,35 @@ ROOMS = (
     "baselines.figures",
     "baselines.models",
     "baselines.metrics",
+    "baselines.resampling",
+    "baselines.answer_lines",
+    "baselines.lockstep",
+    "baselines.penalties",
+    "baselines.feasibility",
     "baselines.prompts",
     "baselines.sampler",
-    "baselines.rollouts",
     "baselines.evaluate",
     "baselines.rewards",
+    "baselines.pass_rate",
+    "baselines.samples",
     "baselines.training",
+    "baselines.rollouts",
     "baselines.corpus",
     "baselines.cpt",
     "baselines.sft",
     "baselines.dco",
     "baselines.cm_align",
     "baselines.rft",
+    "baselines.warm_start",
     "baselines.grpo",
     "baselines.tiny",
     "baselines.analysis",
     "baselines.lab",
 )
+# Imports that go upwards all the same, each with its reason; one that is gone fails.
+EXCEPTIONS = {
+    ("polyfact_dataset.cli.leaderboard", "baselines.evaluate.leaderboard"): "reads the results of the evaluators",
+}
 # What the package of the factory holds besides its rooms.
 ROOT_FILES = ("__init__.py", "schema.py")
 
@@ -79,7 +91,7 @@ def imports(module: str, known: Mapping[str, Path]) -> set[str]:
     """The modules of `known` that `module` imports: at its top, in functions, relatively or by `import_module`."""
     path = known[module]
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _executed(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -94,6 +106,14 @@ def imports(module: str, known: Mapping[str, Path]) -> set[str]:
         ):
             names.update(str(word.value) for word in node.args if isinstance(word, ast.Constant))
     return (names & known.keys()) - {module}
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only the type checker sees."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")):
+            yield from _executed(child)
 
 
 def room_of(module: str) -> str | None:
@@ -114,8 +134,13 @@ def violations(root: Path = ROOT) -> Iterator[str]:
             continue
         for target in sorted(targets):
             other = room_of(target)
+            if (module, target) in EXCEPTIONS:
+                continue
             if other is not None and ROOMS.index(other) > ROOMS.index(room):
                 yield f"{module} imports {target}: {other} is above {room}"
+    for module, target in EXCEPTIONS:
+        if target not in graph.get(module, ()):
+            yield f"{module} does not import {target}: no exception is needed"
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

@@ -52,7 +52,7 @@ def errata_add_command(
     fact_id: Annotated[str, typer.Argument(help="Such as 'Q480|P50|Q5682' (in quotes).")],
     reason: Annotated[str, typer.Option("--reason", help="What is wrong, in a sentence.")],
     lang: Annotated[
-        Optional[str], typer.Option("--lang", help="Language of the item. Default: the whole fact.")
+        Optional[str], typer.Option("--language", help="Language of the item. Default: the whole fact.")
     ] = None,
     link: Annotated[str, typer.Option("--link", help="Address of the report.")] = "",
 ) -> None:

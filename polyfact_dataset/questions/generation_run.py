@@ -21,8 +21,8 @@ from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.pipeline.context import Context
 from polyfact_dataset.questions.generation import FactInput, FactOutcome, QuestionGenerator
+from polyfact_dataset.questions.joined_facts import FACTS, SUBJECT, both_ends, disambiguation, inputs
 from polyfact_dataset.questions.scheduler import Candidate, CandidateScheduler
-from polyfact_dataset.questions.templates import FACTS, SUBJECT, both_ends, disambiguation, inputs
 from polyfact_dataset.questions.validate import fault, mark_ambiguous
 from polyfact_dataset.schema import CANDIDATES, questions
 

@@ -22,7 +22,7 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import half_transliterated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report, Tally
-from polyfact_dataset.questions.templates import both_ends
+from polyfact_dataset.questions.joined_facts import both_ends
 from polyfact_dataset.schema import REJECTS, VALID_CANDIDATES
 
 _MENTION_REASONS: dict[Mention, str] = {

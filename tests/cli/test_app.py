@@ -36,7 +36,7 @@ def help_of(*path: str) -> str:
 def test_the_verbs() -> None:
     verbs = {path[0] for path in COMMANDS if path}
     releases = {"audit", "card", "stats", "show", "search", "diff", "rebuild", "push"}
-    assert verbs == {stage.name for stage in STAGES} | releases | {"build", "merge", "verify"}
+    assert verbs >= {stage.name for stage in STAGES} | releases | {"build", "merge", "verify"}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids="-".join)
@@ -62,9 +62,9 @@ def test_an_option_has_one_name_everywhere() -> None:
         (("search", "x", "--release", "missing", "--lang=de"), "missing: neither a folder"),
         (("audit", "missing", "--output", "report"), "missing is no folder"),
         (("rebuild", "missing", "--answers", "build"), "missing: give the manifest"),
-        (("questions", "write-batches", "--out", "missing", "--again"), "cannot write in missing"),
-        (("questions", "read-batches", "x.jsonl", "--out", "missing"), "missing is no build folder"),
-        (("verify", "read-batches", "x.jsonl", "--folder", "missing"), "missing is no folder"),
+        (("questions", "write-batches", "--out", "missing", "--again"), "missing contains no build"),
+        (("questions", "read-batches", "x.jsonl", "--out", "missing"), "missing is not a build folder"),
+        (("verify", "read-batches", "x.jsonl", "--folder", "missing"), "missing is not a verification folder"),
     ],
 )
 def test_replaced_names_are_taken(

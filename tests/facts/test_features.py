@@ -74,7 +74,7 @@ def test_features_of_a_small_world(tmp_path: Path) -> None:
     }
     assert (found["Q102"]["sex"], found["Q102"]["is_living"], found["Q102"]["country"]) == ("male", True, None)
     lyon = found["Q202"]
-    assert (lyon["country"], lyon["continent"], lyon["is_living"], lyon["kind"]) == ("Q204", "Q205", None, None)
+    assert (lyon["country"], lyon["continent"], lyon["is_living"], lyon["kind"]) == ("Q204", "Q205", None, "settlement")
     assert lyon["containers"] == ["Q203", "Q204", "Q205", "Q206", "Q207", "Q999999"]
     assert found["Q204"]["containers"] == ["Q205", "Q206", "Q207"] and found["Q204"]["inception_year"] == 1958
     film = found["Q301"]

@@ -1,0 +1,43 @@
+"""The joined rows of facts that both templates and models write questions from, as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polyfact_dataset.pipeline.context import Context
+
+# SQL columns: what the wording of a question depends on besides the relation and the name.
+SUBJECT = "f.kind AS subject_kind, f.sex AS subject_sex, f.is_living AS subject_is_living"
+
+# The candidates `c` with the labels of their ends `s` and `o`, the features of the subject `f`, and what tells it apart
+# from namesakes, `d`.
+FACTS = """
+    FROM read_parquet($facts) c
+    JOIN read_parquet($labels) s ON s.entity_id = c.subject_id
+    JOIN read_parquet($labels) o ON o.entity_id = c.object_id
+    LEFT JOIN read_parquet($features) f ON f.entity_id = c.subject_id
+    LEFT JOIN read_parquet($disambiguations) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
+"""
+
+
+def inputs(context: Context) -> dict[str, str]:
+    """The parameters of `FACTS`."""
+    return {
+        "facts": str(context.path("resolved_candidates")),
+        "disambiguations": str(context.path("disambiguations")),
+        "features": str(context.path("features")),
+        "labels": str(context.path("labels")),
+    }
+
+
+def both_ends(languages: Sequence[str]) -> str:
+    """SQL columns: the label texts of subject `s` and object `o`, as `subject:<code>` and `object:<code>`
+    (an underscore would make Indonesian's `subject_id`)."""
+    return ", ".join(f's."{code}".text AS "subject:{code}", o."{code}".text AS "object:{code}"' for code in languages)
+
+
+def disambiguation(languages: Sequence[str]) -> str:
+    """SQL columns of `FACTS`: `fault` and the descriptions, as `description:<code>`; null where all have the answer."""
+    columns = [("fault", "fault"), *((code, f"description:{code}") for code in languages)]
+    told = "d.subject_id IS NOT NULL AND NOT list_contains(d.shared_answers, c.object_id)"
+    return ", ".join(f'CASE WHEN {told} THEN d."{column}" END AS "{name}"' for column, name in columns)
