@@ -1,4 +1,4 @@
-"""Forms of names: a name as it is written in a sentence, with its article, contraction or case ("du Kenya", "in der Schweiz").
+"""Forms of names: a name as it is written in a sentence, with article, contraction or case ("du Kenya", "der Schweiz").
 
 A language's file in `forms/` holds whole phrases for names, keyed by Wikidata id and label; nouns that tell how a name
 which holds them is built ("tour Eiffel"); and rules by spelling. Code knows none of the languages.
