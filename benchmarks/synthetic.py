@@ -18,6 +18,7 @@ import pyarrow as pa
 from polyfact_dataset import schema
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.items.distractors import draw
 from polyfact_dataset.items.layout import order_of
@@ -132,13 +133,15 @@ def release(
         for code in languages:
             shown = [row["object_id"], *row["distractor_ids"]]
             order = order_of(seed, row["fact_id"], code)
-            question = language(code).question(row["property_id"], None, texts[code][place[row["subject_id"]]])
+            asked = language(code).ask(row["property_id"], Subject(texts[code][place[row["subject_id"]]]))
+            question = asked.text
             if varied:
                 question = f"{' '.join(rng.choice(vocabulary[code], 5))}: {question}"
             ids = [shown[slot] for slot in order]
             row[code] = {
                 "question": question,
                 "question_source": "template",
+                "template": asked.template,
                 "option_ids": ids,
                 "answer_index": order.index(0),
             }

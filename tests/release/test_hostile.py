@@ -63,12 +63,12 @@ def test_a_manifest_names_no_file_outside_its_release(path: str, where: str, sma
         render_again,
         read_release,
         configuration,
-        lambda folder: require_publishable(folder, None),
+        lambda folder: require_publishable(folder, None, "jvonrad/PolyFact", True),
         lambda folder: compare(small, folder),
         lambda folder: query.search(folder, "a", [], 1),
     )
     for reader in readers:
-        with pytest.raises(DataError, match="no data file of a release"):
+        with pytest.raises(DataError, match="not a data file of a release"):
             reader(copy)
     # The audit reads the files that are there, and finds that the manifest speaks of another.
     if where == "files":
@@ -79,7 +79,7 @@ def test_a_manifest_names_no_file_outside_its_release(path: str, where: str, sma
 def test_a_language_is_no_query(code: str, small: Path, tmp_path: Path) -> None:
     copy = said(copy_of(small, tmp_path / "copy"), lambda m: m["build"]["config"]["languages"].append(code))
     for reader in (statistics, lambda folder: query.search(folder, "a", [], 1)):
-        with pytest.raises(DataError, match="is no language code"):
+        with pytest.raises(DataError, match="is not a language code"):
             reader(copy)
 
 
@@ -114,11 +114,11 @@ def test_what_a_link_leads_to_is_not_pushed(name: str, small: Path, tmp_path: Pa
     (copy / name).unlink(missing_ok=True)
     (copy / name).symlink_to(token)
     with pytest.raises(DataError, match=f"{name} is a link"):
-        require_publishable(copy, None)
+        require_publishable(copy, None, "jvonrad/PolyFact", True)
     (copy / name).unlink()
     (copy / name).symlink_to(tmp_path, target_is_directory=True)
     with pytest.raises(DataError, match=f"{name} is a link"):
-        require_publishable(copy, None)
+        require_publishable(copy, None, "jvonrad/PolyFact", True)
 
 
 def test_a_rebuild_asks_no_stranger_and_writes_no_strangers_file(small: Path, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def write_release(
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(pa.Table.from_pylist(rows), folder / path)
                 configs.setdefault(code, {})[split] = [path]
+    configs = {"parallel": configs[languages[0]], **configs}
     build = {"config": {"languages": list(languages)}}
     sizes = {name: dict.fromkeys(splits, 1) for name, splits in configs.items()}
     manifest = {"content": "c" * 64, "polyfact": "1", "build": build, "configs": configs, "sizes": sizes}

@@ -106,7 +106,7 @@ def test_a_wrong_line_is_named_and_nothing_is_taken(tmp_path: Path) -> None:
     good = filled(folder, tmp_path / "a.csv", ["correct"] * 6)
     for change, said in (
         ({"label": "fine"}, r"b\.csv line 7: label 'fine'; the labels are correct, ambiguous, incorrect"),
-        ({"item": "0" * 16}, r"b\.csv line 7: Q\d+\|P\d+\|Q\d+ ar 0{16} is no item of the sample"),
+        ({"item": "0" * 16}, r"b\.csv line 7: Q\d+\|P\d+\|Q\d+ ar 0{16} is not in the sample"),
     ):
         path = write(tmp_path / "b.csv", [*good[:5], good[5] | change])
         with pytest.raises(DataError, match=said):
