@@ -72,7 +72,7 @@ def test_published_forms_of_the_clean_part_are_read(published: Path, tmp_path: P
     if form == "clean":
         shutil.copytree(published / "parallel", folder / "clean")
     else:
-        codes = [path.name for path in published.iterdir() if path.is_dir() and path.name != "parallel"]
+        codes = [path.name for path in published.iterdir() if path.is_dir() and path.name not in ("parallel", "open")]
         target = folder / ("data" if form == "data" else "clean")
         target.mkdir(parents=True)
         for split in ("train", "validation", "test"):

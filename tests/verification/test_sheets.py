@@ -115,7 +115,7 @@ def test_a_wrong_line_is_named_and_nothing_is_taken(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 9: Q\d+\|P\d+\|Q\d+ ar has another label or note above"):
         import_sheet(folder, path, reviewer="amina")
     (tmp_path / "c.csv").write_text("question,label\nx,correct\n")
-    with pytest.raises(DataError, match="heading lacks fact_id, language, item"):
+    with pytest.raises(DataError, match="heading has no fact_id, language, item"):
         import_sheet(folder, tmp_path / "c.csv", reviewer="amina")
     (tmp_path / "d.csv").write_bytes("fact_id,language,item,label\nä".encode("latin-1"))
     with pytest.raises(DataError, match="save it as `CSV UTF-8`"):
