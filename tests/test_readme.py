@@ -68,7 +68,7 @@ def test_links_and_paths_exist(page: Path) -> None:
 
 def test_commands_shown_have_their_options() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    shown = re.findall(r"^polyfact ((?:verify )?[a-z-]+)(.*)$", text, re.M)
+    shown = re.findall(r"^polyfact ((?:verify |questions (?=[a-z]))?[a-z-]+)(.*)$", text, re.M)
     assert {name for name, _ in shown} >= {"build", "verify judge"}
     helps = {name: polyfact(*name.split(), "--help", COLUMNS="200").stdout for name, _ in shown}
     for name, rest in shown:
