@@ -5,7 +5,8 @@
 
 `bare` is what a build finds that reads the bare codes alone (`zh`, `pt`, ...); `gained` are items without such a
 label that have one now; `rejected` are items all of whose texts in the language are too long, in a foreign script,
-or hide something; `converted` are labels whose Traditional Chinese was converted.
+or hide something; `converted` are labels whose Traditional Chinese was converted, and
+`reordered` those whose inverted name ("Пушкин, Александр") was turned round.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pyarrow.dataset import dataset
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.facts.labels import Texts, resolve
 from polyfact_dataset.pipeline.stages import table_path
-from polyfact_dataset.schema import CONVERTED
+from polyfact_dataset.schema import CONVERTED, REORDERED
 
-_COLUMNS = ("bare", "label", "variant", "title", "mul", "missing", "rejected", "converted", "gained")
+_COLUMNS = ("bare", "label", "variant", "title", "mul", "missing", "rejected", "converted", "reordered", "gained")
 
 
 def count(build: Path) -> tuple[int, dict[str, Counter[str]]]:
@@ -39,10 +40,11 @@ def count(build: Path) -> tuple[int, dict[str, Counter[str]]]:
             for entry in entries:
                 found = resolve(entry, texts)
                 own, bare = counts[entry.code], entry.code in texts.labels
-                own[found["provenance"].removesuffix(CONVERTED) if found else "missing"] += 1
+                own[found["provenance"].removesuffix(CONVERTED).removesuffix(REORDERED) if found else "missing"] += 1
                 own["bare"] += bare
                 own["gained"] += found is not None and not bare
                 own["converted"] += found is not None and found["provenance"].endswith(CONVERTED)
+                own["reordered"] += found is not None and REORDERED in found["provenance"]
                 own["rejected"] += found is None and any(texts.offers(entry))
     return items, counts
 

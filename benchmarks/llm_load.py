@@ -22,7 +22,8 @@ from pathlib import Path
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import Config, LlmConfig, load_config
+from polyfact_dataset.config.build import Config, load_config
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each

@@ -20,7 +20,7 @@ from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.runner import Context, Report
 from polyfact_dataset.schema import ENTITIES, QUARANTINE, STATEMENTS
-from polyfact_dataset.wikidata.extract import EXTRACTION, fingerprint, wanted
+from polyfact_dataset.wikidata.extract import EXTRACTION, extracted_fields, fingerprint
 from polyfact_dataset.wikidata.workers import REPORTED
 
 _PART = 250_000
@@ -42,7 +42,7 @@ class Shape:
 
     def __init__(self, entities: int, config: Config, seed: int = 11) -> None:
         self.entities, self.config, self.seed = entities, config, seed
-        self.need = wanted(config)
+        self.need = extracted_fields(config)
         rng = np.random.default_rng(seed)
         alphabets = {"Latn": "abcdefghijklmnopqrstuvwxyz"} | {code: _LETTERS[code] for code in ("ar", "bn", "ru", "ja")}
         self.words = {name: _vocabulary(letters, rng) for name, letters in (alphabets | {"zh": _LETTERS["zh"]}).items()}

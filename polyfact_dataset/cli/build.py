@@ -39,6 +39,15 @@ from polyfact_dataset.pipeline.stages import AUDIT, CARD, EXTRACT, LAST, QUESTIO
 _PANEL = "Stages of a build"
 
 
+def _leads_to_subcommand(context: typer.Context) -> bool:
+    """Whether a subcommand follows, which takes the options itself."""
+    if context.invoked_subcommand is None:
+        return False
+    if any(getattr(context.get_parameter_source(name), "name", "") != "DEFAULT" for name in context.params):
+        raise typer.BadParameter(f"give options after `{context.invoked_subcommand}`, not before it")
+    return True
+
+
 def _command(until: Stage) -> Callable[..., None]:
     """The command that builds up to a stage: all of them have the same options."""
 
@@ -68,9 +77,7 @@ def _command(until: Stage) -> Callable[..., None]:
         overwrite: Overwrite = False,
         quiet: Quiet = False,
     ) -> None:
-        if context.invoked_subcommand is not None:
-            if any(getattr(context.get_parameter_source(name), "name", "") != "DEFAULT" for name in context.params):
-                raise typer.BadParameter(f"give options after `{context.invoked_subcommand}`, not before it")
+        if _leads_to_subcommand(context):
             return
         from polyfact_dataset.cli import build_commands as build
 

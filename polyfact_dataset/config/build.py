@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import os
-import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import duckdb
 from pydantic import (
@@ -21,34 +18,8 @@ from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.config.base import Section, override, read_file, validated
-
-
-def bare_url(url: str | None) -> str | None:
-    """An endpoint that may stand in messages and records: without a secret."""
-    parts = urlsplit(url or "")
-    if parts.username or parts.password or parts.query:
-        raise ValueError("it holds a user name, password or query, which would stand in logs and records")
-    return url
-
-
-class ExtractConfig(Section):
-    """Reading the dump. `workers` and `memory_mb` do not change the result."""
-
-    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    # All processes together; where it is too little for the workers, there are fewer of them.
-    memory_mb: int = Field(default=2000, ge=500)
-    # Text that a worker gets at a time; of bz2 an eighth as many compressed bytes.
-    batch_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 28)
-    # So many batches (of bz2 half as many) become durable at once: about 1 GB of text.
-    part_batches: int = Field(default=128, ge=1)
-    max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
-    # Text may be so many times longer than its compressed form (that of Wikidata is about 20 times); a bomb is longer.
-    max_expansion: float = Field(default=1000, ge=1)
-    # Memory that a zst frame may ask for; the default admits what `zstd --ultra -22 --long=27` makes.
-    max_window_bytes: int = Field(default=1 << 27, ge=1 << 10, le=1 << 31)
-    # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
-    max_broken_lines: int = Field(default=10, ge=0)
-    max_broken_share: float = Field(default=1e-4, ge=0, le=1)
+from polyfact_dataset.config.models import LlmConfig, SystemRole, VerificationConfig
+from polyfact_dataset.config.wikidata import BackfillConfig, ExtractConfig
 
 
 class CandidatesConfig(Section):
@@ -83,46 +54,6 @@ class CandidatesConfig(Section):
         return patterns
 
 
-class BackfillConfig(Section):
-    """Asking Wikidata's API for the labels that the dump lacks. Only the first two settings change the result."""
-
-    enabled: bool = False
-    # Languages in which both ends of a fact must have a label in the dump; the API is asked for the others.
-    min_languages: int = Field(default=8, ge=0)
-    # Take answers from the cache alone and ask for nothing.
-    offline: bool = False
-    # An e-mail address or URL for the User-Agent header, as Wikimedia's policy asks.
-    contact: str = ""
-    api: str = Field(default="https://www.wikidata.org/w/api.php", pattern=r"^https?://")
-    # SQLite file with every answer ever received; by default in the build folder.
-    cache: Path | None = None
-    batch_ids: int = Field(default=50, ge=1, le=50)
-    requests_per_s: float = Field(default=1.0, gt=0)
-    maxlag_s: int = Field(default=5, ge=1)
-    timeout_s: float = Field(default=60.0, gt=0)
-    max_tries: int = Field(default=8, ge=1)
-    # The first pause after a failure; it doubles with each further one up to the longest.
-    first_wait_s: float = Field(default=1.0, gt=0)
-    max_wait_s: float = Field(default=300.0, gt=0)
-
-    _plain_api = field_validator("api")(bare_url)
-
-    @field_validator("contact")
-    @classmethod
-    def _contact(cls, text: str) -> str:
-        if text and not re.fullmatch(r"[!-~]+@[!-~]+|https?://[!-~]+", text):
-            raise ValueError(f"{text!r} is neither an e-mail address nor a URL in ASCII")
-        return text
-
-    @model_validator(mode="after")
-    def _reachable(self) -> BackfillConfig:
-        if self.offline and not self.enabled:
-            raise ValueError("offline says how the backfill works; turn it on with --backfill or enabled = true")
-        if self.enabled and not self.offline and not self.contact:
-            raise ValueError("contact is empty: give an e-mail address or URL by --contact, as Wikimedia asks")
-        return self
-
-
 class FeaturesConfig(Section):
     """What wording and matching go by."""
 
@@ -147,7 +78,6 @@ class NamesakesConfig(Section):
     min_sitelinks_share: float = Field(default=0.25, ge=0)
 
 
-SystemRole = Literal["system", "developer", "none"]
 """The role of a prompt's instructions; with `none` they begin the user's message, for models without such a role."""
 
 
@@ -177,83 +107,6 @@ class QuestionsConfig(Section):
         if self.source == "template" and self.model:
             raise ValueError(f"model is {self.model!r}, but templates write the questions; add --questions model")
         return self
-
-
-class LlmConfig(Section):
-    """How a model is reached, and what that may cost. Apart from `seed`, nothing here changes an answer."""
-
-    # OpenAI-compatible endpoint, such as http://host:8000/v1. Without one, answers come from the cache alone.
-    base_url: str | None = Field(default=None, pattern=r"^https?://")
-    # The environment variable that holds the key; the key itself is never a setting.
-    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_]\w*$")
-    # SQLite file with every answer; by default in the build folder.
-    cache: Path | None = None
-    # Whether requests carry a seed; some servers refuse it (vLLM on CPUs stops at it).
-    seed: bool = True
-    in_flight: int = Field(default=64, ge=1)
-    # One attempt may take this long, and a request with all its attempts that long.
-    timeout_s: float = Field(default=120.0, gt=0)
-    deadline_s: float = Field(default=900.0, gt=0)
-    # The first pause after a failure; it doubles with each further one up to the longest.
-    first_wait_s: float = Field(default=0.5, gt=0)
-    max_wait_s: float = Field(default=30.0, gt=0)
-    # A server that accepts no connection for this long ends the run.
-    max_down_s: float = Field(default=10.0, gt=0)
-    # Requests without any answer before the run stops; whether to go on without them at its end.
-    max_unanswered: int = Field(default=20, ge=0)
-    accept_unanswered: bool = False
-    # Requests from which the rest is estimated before anything else is sent.
-    probe_requests: int = Field(default=50, ge=1)
-    # USD per million tokens, and the most that one run may spend.
-    price_in_usd: float | None = Field(default=None, ge=0)
-    price_out_usd: float | None = Field(default=None, ge=0)
-    # USD per thousand calls of the provider's web search.
-    price_search_usd: float | None = Field(default=None, ge=0)
-    budget_usd: float | None = Field(default=None, gt=0)
-
-    @field_validator("base_url")
-    @classmethod
-    def _without_key(cls, url: str | None) -> str | None:
-        try:
-            return bare_url(url)
-        except ValueError as error:
-            raise ValueError(f"{error}; a key belongs into the variable of api_key_env") from error
-
-    @model_validator(mode="after")
-    def _priced(self) -> LlmConfig:
-        if (self.price_in_usd is None) != (self.price_out_usd is None):
-            raise ValueError("give both price_in_usd and price_out_usd (--price-in, --price-out)")
-        prices = self.price_in_usd, self.price_out_usd, self.price_search_usd
-        if self.budget_usd is not None and not any(prices):
-            raise ValueError("a budget needs prices: give --price-in and --price-out")
-        return self
-
-
-class VerificationConfig(Section):
-    """Judging and reviewing a release (paper, appendix D.2). Nothing here changes a build."""
-
-    # Items of each language; the paper judged 300 and had people review 100 of them.
-    items: int = Field(default=300, ge=1)
-    # The judge, and the revision that the server holds, where that is known.
-    model: str = ""
-    revision: str = ""
-    # `responses` can search the web; `chat` is for servers that have no Responses API.
-    api: Literal["responses", "chat"] = "responses"
-    # Tool by which the provider's model searches the web; with an empty one it does not. Chat has none.
-    search_tool: str = "web_search"
-    # Have a chat server enforce the JSON schema of the answer.
-    guided: bool = True
-    # In place of the prompts' parameters (temperature, max_tokens, ...), for models that accept others.
-    parameters: dict[str, float | int] | None = None
-    system_role: SystemRole = "system"
-    # A judge that finds fewer of the planted defects, or objects to more sound items, judges nothing else.
-    min_recall: float = Field(default=0.8, ge=0, le=1)
-    max_false_alarms: float = Field(default=0.2, ge=0, le=1)
-
-    @property
-    def searches(self) -> bool:
-        """Whether the judge can search the web."""
-        return self.api == "responses" and bool(self.search_tool)
 
 
 class SampleConfig(Section):

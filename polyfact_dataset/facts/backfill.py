@@ -23,8 +23,9 @@ from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.schema import ANSWERS, CANDIDATES, FETCHED, REJECTS, TRUE_OBJECTS
 from polyfact_dataset.wikidata.api import Client, Outcome
 from polyfact_dataset.wikidata.cache import Cache
-from polyfact_dataset.wikidata.entities import Reader, Rows
-from polyfact_dataset.wikidata.extract import wanted
+from polyfact_dataset.wikidata.columns import Rows
+from polyfact_dataset.wikidata.entities import Reader
+from polyfact_dataset.wikidata.extract import extracted_fields
 
 CACHE_NAME = "wikidata-cache.sqlite"
 _ROWS_AT_ONCE = 5_000
@@ -186,7 +187,7 @@ def _fetch(context: Context, incomplete: list[str], absent: list[str], writer: _
     config, log = context.config.backfill, context.log
     groups = (("with labels lacking", incomplete, False), ("not in the dump", absent, True))
     with Cache(config.cache or context.out / CACHE_NAME) as cache:
-        client = Client(config, cache, Reader(wanted(context.config)), log)
+        client = Client(config, cache, Reader(extracted_fields(context.config)), log)
         outcomes = []
         for what, ids, claims in groups:
             outcomes.append(client.fetch(ids, claims))
@@ -219,7 +220,7 @@ def run(context: Context) -> Report:
             parquet_writer(context.target("fetched"), FETCHED.schema) as fetched,
             parquet_writer(context.target("answers"), ANSWERS.schema) as answers,
         ):
-            writer = _Writer(Reader(wanted(context.config)), fetched, answers)
+            writer = _Writer(Reader(extracted_fields(context.config)), fetched, answers)
             if context.config.backfill.enabled:
                 pending = _fetch(context, *lacking(connection, context), writer)
             writer.flush()

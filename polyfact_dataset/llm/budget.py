@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from polyfact_dataset.common.errors import ConfigError, PolyFactError
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.protocol import Answer, TokenUsage
 
 _PER = 1_000_000

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from polyfact_dataset.common.errors import ConfigError, PolyFactError, RetryableError
-from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache, Sent
 from polyfact_dataset.llm.cache_writer import CacheWriter

@@ -25,7 +25,7 @@ import msgspec
 
 from polyfact_dataset.common.errors import ConfigError, PolyFactError, RetryableError
 from polyfact_dataset.common.retry_after import retry_after_s
-from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.protocol import (
     CHAT,

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.text.normalise import clean
-from polyfact_dataset.config.build import SystemRole
+from polyfact_dataset.config.models import SystemRole
 
 # No value of a record is longer, whatever Wikidata holds.
 MAX_CHARACTERS = 300

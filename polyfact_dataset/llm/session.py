@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each

@@ -19,7 +19,8 @@ from rich.table import Table
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import digest_json, read_json, read_parquet, write_json, write_parquet
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import Config, bare_url
+from polyfact_dataset.config.base import bare_url
+from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.batch import Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
 from polyfact_dataset.llm.protocol import Request

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.text.normalise import clean
-from polyfact_dataset.config.build import VerificationConfig
+from polyfact_dataset.config.models import VerificationConfig
 from polyfact_dataset.llm.prompts import Prompt
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request
 from polyfact_dataset.llm.response_text import InvalidResponse, finished_text, parse_object

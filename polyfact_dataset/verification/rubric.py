@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import digest_json
-from polyfact_dataset.config.build import VerificationConfig
+from polyfact_dataset.config.models import VerificationConfig
 from polyfact_dataset.llm.prompts import Prompt, load
 from polyfact_dataset.schema import LABELS
 

@@ -22,9 +22,10 @@ from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.progress import Log, Task
 from polyfact_dataset.common.retry_after import retry_after_s
-from polyfact_dataset.config.build import BackfillConfig
+from polyfact_dataset.config.wikidata import BackfillConfig
 from polyfact_dataset.wikidata.cache import Cache
-from polyfact_dataset.wikidata.entities import PROPERTIES, Reader, Rows
+from polyfact_dataset.wikidata.columns import Rows
+from polyfact_dataset.wikidata.entities import PROPERTIES, Reader
 
 # Codes of API errors that pass by themselves.
 _PASSING = ("maxlag", "ratelimited", "readonly")
@@ -111,7 +112,7 @@ class Client:
     def scope(self, claims: bool) -> dict[str, str]:
         """The parameters of a request, without ids. `claims` asks for statements (`PROPERTIES`) as well."""
         props = ["info", *_MAPS, "sitelinks", *(["claims"] if claims else [])]
-        codes = self._reader.wanted.codes
+        codes = self._reader.fields.codes
         # Above the API's limit on values all languages are read.
         languages = {"languages": "|".join(codes)} if len(codes) <= _MOST_VALUES else {}
         return {

@@ -16,12 +16,13 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, disk_errors, write_json
 from polyfact_dataset.common.progress import Task as Progress
-from polyfact_dataset.config.build import Config, ExtractConfig
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.config.wikidata import ExtractConfig
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.wikidata.bzip2 import has_lbzip2
 from polyfact_dataset.wikidata.chunks import Chunk, Chunks, Position, bounds, open_chunks
 from polyfact_dataset.wikidata.dump import Raw, damage_as_data_error, is_other_layout, open_raw
-from polyfact_dataset.wikidata.entities import Wanted
+from polyfact_dataset.wikidata.entities import ExtractFields
 from polyfact_dataset.wikidata.lines import joined
 from polyfact_dataset.wikidata.parts import Parts, Record
 from polyfact_dataset.wikidata.workers import (
@@ -43,11 +44,11 @@ _BASE_MB, _WORKER_MB = 300, 100
 _BZ2_CHUNKS = 2
 
 
-def wanted(config: Config) -> Wanted:
+def extracted_fields(config: Config) -> ExtractFields:
     """The codes, wikis and relations that the configured languages and relations need."""
     languages = [language(code) for code in config.languages]
     codes = dict.fromkeys(code for entry in languages for code in entry.labels)
-    return Wanted(config.relations, (*codes, "mul"), tuple(entry.wiki for entry in languages))
+    return ExtractFields(config.relations, (*codes, "mul"), tuple(entry.wiki for entry in languages))
 
 
 def settings(config: Config) -> dict[str, object]:
@@ -56,7 +57,7 @@ def settings(config: Config) -> dict[str, object]:
     All that is used of the catalog and of the schema is here: a question in other words, or another table's column,
     must not cost a pass over the dump.
     """
-    need = wanted(config)
+    need = extracted_fields(config)
     return {
         "relations": need.relations,
         "codes": need.codes,
@@ -249,7 +250,9 @@ def run(context: Context) -> Report:
         per_part = config.part_batches if raw.kind != "bz2" else max(1, config.part_batches // _BZ2_CHUNKS)
         extraction = Extraction(context.config, raw.name, parts, context.part, per_part)
         limits = config.max_line_bytes, config.max_expansion
-        task = Task(wanted(context.config), *limits, raw.name, parts.work / "slots", source.slot_bytes, has_lbzip2())
+        task = Task(
+            extracted_fields(context.config), *limits, raw.name, parts.work / "slots", source.slot_bytes, has_lbzip2()
+        )
         workers = worker_count(raw, config)
         if workers < config.workers and workers > 1:
             context.log.line(f"extract: {workers} workers fit into {config.memory_mb} MB (extract.memory_mb)")

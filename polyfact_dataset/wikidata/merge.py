@@ -19,14 +19,15 @@ from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, read_json, read_parquet, sync, write_json, write_parquet
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
-from polyfact_dataset.wikidata.entities import Reader, Rows
+from polyfact_dataset.wikidata.columns import Rows
+from polyfact_dataset.wikidata.entities import Reader
 from polyfact_dataset.wikidata.extract import (
     EXTRACTION,
     HEAD,
     TAIL,
     check_broken,
+    extracted_fields,
     fingerprint,
-    wanted,
 )
 from polyfact_dataset.wikidata.lines import joined
 from polyfact_dataset.wikidata.workers import REPORTED, TABLES, counts_of, renumbered
@@ -99,7 +100,7 @@ class _Merger:
 
     def __init__(self, context: Context) -> None:
         self._folder, self._limit = context.folder, context.config.extract.max_line_bytes
-        self._reader = Reader(wanted(context.config), self._limit)
+        self._reader = Reader(extracted_fields(context.config), self._limit)
         self._files, self._newlines, self._tail = 0, 0, b""
         self._quarantine: list[pa.Table] = []
         self.counts = Counter[str]()

@@ -25,8 +25,9 @@ from polyfact_dataset.common.processes import start_processes
 from polyfact_dataset.schema import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.wikidata.bzip2 import decode_by_lbzip2, decode_tolerantly
 from polyfact_dataset.wikidata.chunks import Chunk
+from polyfact_dataset.wikidata.columns import Rows
 from polyfact_dataset.wikidata.dump import check_expansion, damage_as_data_error
-from polyfact_dataset.wikidata.entities import Reader, Rows, Wanted
+from polyfact_dataset.wikidata.entities import ExtractFields, Reader
 from polyfact_dataset.wikidata.lines import LineCutter
 
 TABLES = (ENTITIES, STATEMENTS, QUARANTINE)
@@ -39,7 +40,7 @@ REPORTED = (*COUNTS, *(table.name for table in TABLES))
 class Task:
     """What all workers of an extraction know; `lbzip2`: whether that program decompresses bz2."""
 
-    wanted: Wanted
+    fields: ExtractFields
     max_line_bytes: int
     max_expansion: float
     dump_name: str
@@ -92,7 +93,7 @@ class Worker:
 
     def __init__(self, task: Task, slots: Any) -> None:
         self._task, self._slots = task, slots
-        self._reader = Reader(task.wanted, task.max_line_bytes)
+        self._reader = Reader(task.fields, task.max_line_bytes)
 
     def parse(self, chunk: Chunk, slot: int, target: Path) -> Parsed:
         """Parses the lines that lie wholly in the chunk. Raises `DataError` when it is damaged."""

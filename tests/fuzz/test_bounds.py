@@ -16,8 +16,9 @@ from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.llm.protocol import CHAT, BrokenAnswer, read_answer
 from polyfact_dataset.llm.response_text import InvalidResponse, parse_object
-from polyfact_dataset.wikidata.entities import Reader, Rows
-from polyfact_dataset.wikidata.extract import wanted
+from polyfact_dataset.wikidata.columns import Rows
+from polyfact_dataset.wikidata.entities import Reader
+from polyfact_dataset.wikidata.extract import extracted_fields
 from tests.support.planted import item, labels
 
 DEEP = "[" * 10_000 + "]" * 10_000
@@ -26,7 +27,7 @@ MB = 1 << 20
 
 def read(*lines: bytes) -> Rows:
     rows = Rows()
-    Reader(wanted(load_config(facts=100))).read(b"\n".join(lines), 1, rows)
+    Reader(extracted_fields(load_config(facts=100))).read(b"\n".join(lines), 1, rows)
     return rows
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each

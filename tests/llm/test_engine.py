@@ -12,7 +12,8 @@ import pytest
 
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.retry_after import retry_after_s
-from polyfact_dataset.config.build import LlmConfig, load_config
+from polyfact_dataset.config.build import load_config
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.openai_engine import OpenAIEngine, is_private
 from polyfact_dataset.llm.protocol import Answer, Request, Unanswered
 from tests.support.llm_server import BAD_TRANSPORT, MODEL, Scripted, serve

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from polyfact_dataset.common.errors import ConfigError, PolyFactError, RetryableError
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import LlmConfig
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.cache import CLAIM_S, Cache, Sent
 from polyfact_dataset.llm.client import Client, each, rejection_hint
 from polyfact_dataset.llm.openai_engine import OpenAIEngine

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import LlmConfig, load_config
+from polyfact_dataset.config.build import load_config
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.client import Client, each

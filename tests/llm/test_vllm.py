@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.config.build import LlmConfig, load_config
+from polyfact_dataset.config.build import load_config
+from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.batch import Shards, read_answers
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.openai_engine import OpenAIEngine

@@ -15,7 +15,8 @@ from synthetic_dump import lines
 
 from polyfact_dataset.common.files import digest
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import Config, ExtractConfig
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.config.wikidata import ExtractConfig
 from polyfact_dataset.pipeline.runner import Inputs, run
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 from polyfact_dataset.wikidata.dump import Text, check_input, damage_as_data_error, identify, open_raw, text_of

@@ -26,7 +26,9 @@ from polyfact_dataset.cli import tables as show
 from polyfact_dataset.common.errors import PolyFactError
 from polyfact_dataset.common.files import digest, digest_json, write_json
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import BackfillConfig, Config, LlmConfig, load_config
+from polyfact_dataset.config.build import Config, load_config
+from polyfact_dataset.config.models import LlmConfig
+from polyfact_dataset.config.wikidata import BackfillConfig
 from polyfact_dataset.facts.backfill import _Writer
 from polyfact_dataset.llm.batch import read_answers
 from polyfact_dataset.llm.cache import Cache, Sent
@@ -40,8 +42,9 @@ from polyfact_dataset.release.stats import read_statistics, statistics
 from polyfact_dataset.schema import ANSWERS, FETCHED
 from polyfact_dataset.wikidata.api import Client
 from polyfact_dataset.wikidata.cache import Cache as WikidataCache
-from polyfact_dataset.wikidata.entities import Reader, Rows
-from polyfact_dataset.wikidata.extract import wanted
+from polyfact_dataset.wikidata.columns import Rows
+from polyfact_dataset.wikidata.entities import Reader
+from polyfact_dataset.wikidata.extract import extracted_fields
 from tests.support.hostile import hostile_json, mutated_bytes
 from tests.support.planted import build, item, labels, state, world
 
@@ -79,7 +82,7 @@ RESPONSES_BODY = {
 def entity_lines(data: bytes, folder: Path) -> None:
     """Lines of a dump, each of which ends in a row or in quarantine."""
     rows = Rows()
-    Reader(wanted(_config())).read(data, 1, rows)
+    Reader(extracted_fields(_config())).read(data, 1, rows)
     entities, _, quarantine = rows.tables()
     assert len(entities) + len(quarantine) + rows.lexemes == rows.lines
 
@@ -267,7 +270,7 @@ def api(answer: tuple[int, bytes, str], folder: Path) -> None:
     response.headers["Retry-After"] = retry_after
     (folder / "wikidata.sqlite").unlink(missing_ok=True)
     config = BackfillConfig(enabled=True, contact="me@example.org", max_tries=2, requests_per_s=1e9)
-    reader = Reader(wanted(_config()))
+    reader = Reader(extracted_fields(_config()))
     with WikidataCache(folder / "wikidata.sqlite") as cache:
         client = Client(config, cache, reader, Log(quiet=True), sleep=lambda seconds: None)
         client._session = _Replies(response)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polyfact_dataset.config.build import VerificationConfig
+from polyfact_dataset.config.models import VerificationConfig
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request, read_answer
 from polyfact_dataset.verification.items import Item, JudgedFact, LocalQuestion
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, JudgeOutcome

@@ -12,12 +12,13 @@ import requests
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import BackfillConfig, Config
+from polyfact_dataset.config.build import Config
+from polyfact_dataset.config.wikidata import BackfillConfig
 from polyfact_dataset.sample.make import claim
 from polyfact_dataset.wikidata.api import Client, Outcome
 from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.entities import Reader
-from polyfact_dataset.wikidata.extract import wanted
+from polyfact_dataset.wikidata.extract import extracted_fields
 from tests.support.planted import item
 from tests.support.wikidata_server import Wikidata, serving
 
@@ -59,7 +60,9 @@ def client(wikidata: Wikidata, clock: Clock, tmp_path: Path) -> Iterator[Callabl
         def make(**changes: object) -> Client:
             settings = {"enabled": True, "contact": "me@example.org", "api": wikidata.url, "requests_per_s": 1e6}
             config = BackfillConfig.model_validate({**settings, **changes})
-            made = Client(config, cache, Reader(wanted(Config())), Log(quiet=True), sleep=clock.sleep, clock=clock.time)
+            made = Client(
+                config, cache, Reader(extracted_fields(Config())), Log(quiet=True), sleep=clock.sleep, clock=clock.time
+            )
             made.cache = cache  # type: ignore[attr-defined]
             return made
 

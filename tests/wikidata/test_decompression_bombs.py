@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from polyfact_dataset.common.errors import DataError
-from polyfact_dataset.config.build import ExtractConfig
+from polyfact_dataset.config.wikidata import ExtractConfig
 from polyfact_dataset.wikidata.dump import Raw, check_expansion, find_member
 from tests.support.dumps import config, extract, open_dump
 

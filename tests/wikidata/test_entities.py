@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.sample.make import awkward, claim, encode
-from polyfact_dataset.wikidata.entities import Reader, Rows
-from polyfact_dataset.wikidata.extract import wanted
+from polyfact_dataset.wikidata.columns import Rows
+from polyfact_dataset.wikidata.entities import Reader
+from polyfact_dataset.wikidata.extract import extracted_fields
 
-WANTED = wanted(Config())
+FIELDS = extracted_fields(Config())
 
 
 def parse(*entities: object, max_line_bytes: int = 1 << 20) -> Rows:
     rows = Rows()
     lines = [entity if isinstance(entity, bytes) else json.dumps(entity).encode() for entity in entities]
-    Reader(WANTED, max_line_bytes).read(b",\n".join(lines) + b"\n", 1, rows)
+    Reader(FIELDS, max_line_bytes).read(b",\n".join(lines) + b"\n", 1, rows)
     return rows
 
 
@@ -40,7 +41,7 @@ def quarantine_of(rows: Rows) -> list[dict]:
 
 def test_real_entities_agree_with_the_usual_script(real_dump: Path) -> None:
     rows = Rows()
-    Reader(WANTED).read(bz2.decompress(real_dump.read_bytes()), 1, rows)
+    Reader(FIELDS).read(bz2.decompress(real_dump.read_bytes()), 1, rows)
     found = list(usual.entities(real_dump))
     assert rows.lines == len(found) == 2255 and rows.lexemes == 23 and not rows.broken
     kept = [entity for entity in found if entity["type"] != "lexeme"]
@@ -232,5 +233,5 @@ def test_a_line_above_the_limit_is_quarantined() -> None:
 @pytest.mark.parametrize("end", [b",\n", b"\n", b", \r\n", b" ,\n", b"\r\n"])
 def test_however_a_line_ends(end: bytes) -> None:
     rows = Rows()
-    Reader(WANTED).read(b"[" + end[-1:] + b'{"id":"Q1"}' + end + b"\n" + b'  {"id":"Q2"}' + end + b"]", 1, rows)
+    Reader(FIELDS).read(b"[" + end[-1:] + b'{"id":"Q1"}' + end + b"\n" + b'  {"id":"Q2"}' + end + b"]", 1, rows)
     assert rows.ids == ["Q1", "Q2"] and rows.lines == 2 and not rows.broken
