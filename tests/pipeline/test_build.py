@@ -6,6 +6,7 @@ import bz2
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, mention_rule
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.errors import RetryableError
@@ -75,7 +77,8 @@ def test_every_item_is_sound_in_every_language(rows: list[dict]) -> None:
             assert len({normalise(option) for option in options}) == 4
             assert options[item["answer_index"]] == item["answer_text"]
             assert item["option_ids"][item["answer_index"]] == row["object_id"]
-            assert normalise(item["subject_label"]) in normalise(item["question"])
+            names = forms(code).written(row["subject_id"], item["subject_label"])
+            assert any(normalise(name) in normalise(item["question"]) for name in names)
             assert not any(mention(normalise(item["question"]), normalise(o), mention_rule(code)) for o in options)
             assert entities in (None, set(item["option_ids"]))
             entities = set(item["option_ids"])
@@ -142,7 +145,7 @@ for name in names:
     sizes[name] = {split: len(rows) for split, rows in data.items()}
     for split in data:
         assert len(list(load_dataset(release, name, split=split, streaming=True).take(3))) == 3
-assert sizes["parallel"] == {split: len(rows) for split, rows in load_dataset(release).items()}
+assert sizes["clean_items"] == {split: len(rows) for split, rows in load_dataset(release).items()}
 assert len(polyfact_dataset.load("clean_sw", "test", release=release)) == sizes["clean"]["test"]
 assert set(load_dataset(release, "en", split="test")["language"]) == {"en"}
 assert all(tier != "bronze" for tier in load_dataset(release, "clean", split="train")["quality_tier"])
@@ -158,7 +161,7 @@ print(json.dumps(sizes))
     assert result.returncode == 0, result.stderr
     sizes = json.loads(result.stdout.splitlines()[-1])
     clean = [f"clean_{code}" for code in PAPER_LANGUAGES]
-    assert list(sizes) == ["parallel", "clean", *PAPER_LANGUAGES, *clean, "open", "clean_open"]
+    assert list(sizes) == ["clean_items", "clean", *clean, "parallel", *PAPER_LANGUAGES, "open", "clean_open"]
     assert all(set(by_split) == set(SPLITS) for by_split in sizes.values())
     assert sizes["parallel"] == sizes["en"] == sizes["zh"] and sizes["clean"] == sizes["clean_bn"]
     assert sum(sizes["clean"].values()) < sum(sizes["parallel"].values())
@@ -178,39 +181,29 @@ def test_two_builds_are_equal_to_the_byte(sample_build: Path, tmp_path: Path) ->
     assert contents(tmp_path / "other") == contents(sample_build)
 
 
-def test_another_seed_gives_another_release(sample_build: Path, tmp_path: Path) -> None:
-    polyfact("export", "--out", tmp_path / "other", "--facts", 2000, "--seed", 7)
+def test_another_seed_gives_another_release(small: Path, small_options: tuple[object, ...], tmp_path: Path) -> None:
+    polyfact("export", "--out", tmp_path / "other", *small_options, "--seed", 7)
     ours, theirs = (
-        {row["fact_id"]: row["split"] for row in parallel(out)} for out in (sample_build, tmp_path / "other")
+        {row["fact_id"]: row["split"] for row in parallel(out)} for out in (small.parent, tmp_path / "other")
     )
     assert ours != theirs
 
 
-def test_killed_at_any_moment_and_started_again_it_gives_the_same_files(sample_build: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_and_started_again_it_gives_the_same_files(
+    small: Path, small_options: tuple[object, ...], tmp_path: Path
+) -> None:
     out, rng, kills = tmp_path / "build", random.Random(5), 0
-    for _ in range(12):
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "polyfact_dataset.cli",
-                "build",
-                "--out",
-                str(out),
-                "--facts",
-                "2000",
-                "--quiet",
-            ],
-            start_new_session=True,
-        )
-        time.sleep(rng.uniform(0.4, 3.5))
+    command = [sys.executable, "-m", "polyfact_dataset.cli", "build", "--out", str(out), *map(str, small_options)]
+    for _ in range(8):
+        process = subprocess.Popen(command, start_new_session=True)
+        time.sleep(rng.uniform(0.4, 3.0))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
         process.wait()
-    polyfact("build", "--out", out, "--facts", 2000)
+    polyfact("build", "--out", out, *small_options)
     assert kills >= 3
-    assert contents(out) == contents(sample_build)
+    assert contents(out) == contents(small.parent)
 
 
 @pytest.mark.parametrize("name", [".manifest.json.part", ".timings.json.part"])
@@ -258,16 +251,18 @@ def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: p
         pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=CANDIDATES)
 
 
-def test_a_damaged_intermediate_table_is_made_again(sample_build: Path, tmp_path: Path) -> None:
+def test_a_damaged_intermediate_table_is_made_again(
+    small: Path, small_options: tuple[object, ...], tmp_path: Path
+) -> None:
     out = tmp_path / "build"
-    polyfact("build", "--out", out, "--facts", 2000)
+    shutil.copytree(small.parent, out)
     table = table_path(out, "questions")
     data = bytearray(table.read_bytes())
     data[len(data) // 2] ^= 0xFF
     table.write_bytes(data)
     (out / "release" / "README.md").unlink()
-    polyfact("build", "--out", out, "--facts", 2000)
-    assert contents(out) == contents(sample_build)
+    polyfact("build", "--out", out, *small_options)
+    assert contents(out) == contents(small.parent)
 
 
 def test_stage_commands_stop_where_they_say(tmp_path: Path) -> None:
@@ -277,14 +272,15 @@ def test_stage_commands_stop_where_they_say(tmp_path: Path) -> None:
     assert not (tmp_path / "build" / "release").exists()
 
 
-def test_held_out_facts_of_an_earlier_release_never_enter_train(sample_build: Path, tmp_path: Path) -> None:
-    polyfact(
-        "export", "--out", tmp_path / "next", "--facts", 1800, "--seed", 99, "--previous", sample_build / "release"
-    )
-    held_out = {row["subject_id"] for row in parallel(sample_build) if row["split"] != "train"}
+def test_held_out_facts_of_an_earlier_release_never_enter_train(
+    small: Path, small_options: tuple[object, ...], tmp_path: Path
+) -> None:
+    options = (*small_options, "--facts", 180, "--seed", 99)
+    polyfact("export", "--out", tmp_path / "next", *options, "--previous", small)
+    held_out = {row["subject_id"] for row in parallel(small.parent) if row["split"] != "train"}
     train = {row["subject_id"] for row in parallel(tmp_path / "next") if row["split"] == "train"}
     assert held_out and not held_out & train
-    polyfact("export", "--out", tmp_path / "free", "--facts", 1800, "--seed", 99)
+    polyfact("export", "--out", tmp_path / "free", *options)
     free = {row["subject_id"] for row in parallel(tmp_path / "free") if row["split"] == "train"}
     assert held_out & free, "without --previous some would move, or the test shows nothing"
 

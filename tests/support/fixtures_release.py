@@ -55,10 +55,15 @@ def small_dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, small_config: Path, small_dump: Path) -> Path:
+def small_options(small_config: Path, small_dump: Path) -> tuple[object, ...]:
+    """The options of the small build."""
+    return ("--config", small_config, "--dump", small_dump, "--quiet")
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, small_options: tuple[object, ...]) -> Path:
     """The release folder of a small build."""
-    arguments = ("--config", small_config, "--dump", small_dump, "--quiet")
-    return made_once(tmp_path_factory, "small", lambda out: polyfact("build", "--out", out, *arguments)) / "release"
+    return made_once(tmp_path_factory, "small", lambda out: polyfact("build", "--out", out, *small_options)) / "release"
 
 
 @pytest.fixture(scope="session")
