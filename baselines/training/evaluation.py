@@ -113,9 +113,10 @@ def summary(path: Path, languages: Sequence[str]) -> dict[str, float]:
     chosen = scores.filter(pc.is_in(scores["language"], value_set=pc.cast(list(languages), scores["language"].type)))
     choices = Choices.of(chosen, list(languages))
     byte, summed = choice_metrics(choices, "byte"), choice_metrics(choices, "sum")
-    names = ("mean_accuracy", "total_consistency", "agreement", "rankc")
-    figures = {name: float(byte[name]) for name in names if byte.get(name) is not None}
-    figures |= {f"sum_{name}": float(summed[name]) for name in ("mean_accuracy", "total_consistency")}
-    for prefix, metrics in (("", byte), ("sum_", summed)):
+    shown = ("mean_accuracy", "total_consistency")
+    figures: dict[str, float] = {}
+    for prefix, metrics, names in (("", byte, (*shown, "agreement", "rankc")), ("sum_", summed, shown)):
+        # A single language has no consistency.
+        figures |= {prefix + name: float(metrics[name]) for name in names if metrics.get(name) is not None}
         figures |= {f"{prefix}accuracy_{code}": float(value) for code, value in metrics["accuracy"].items()}
     return figures

@@ -186,5 +186,5 @@ def test_broken_files_and_settings_are_named(tokenizer: Any, tmp_path: Path) -> 
         list(read_rows(tmp_path / "a.csv"))
     with pytest.raises(ConfigError, match="--target-tokens 100 must be 1 to --max-tokens 50"):
         Settings(target_tokens=100, max_tokens=50)
-    with pytest.raises(DataError, match="none to train on"):
+    with pytest.raises(DataError, match="none is left to train on"):
         build([write(tmp_path / "b.jsonl", [line("t", 0, en="a", de="b")])], [], tokenizer, tmp_path / "o", SMALL)

@@ -9,7 +9,7 @@ import pytest
 from baselines.analysis import failures
 from baselines.analysis.failure_modes import compare, draw, summarise
 from baselines.analysis.files import Result
-from baselines.evaluate.results import GENERATIONS
+from baselines.evaluate.results import GENERATIONS, MODES
 from polyfact_dataset.common.errors import DataError
 
 ACCEPTED = {
@@ -27,8 +27,10 @@ def generations(answers):
             "language": code,
             "prediction": text,
             "accepted": ACCEPTED[fact][code],
+            "sample": 0,
             "exact": False,
             "lenient": mode == "correct",
+            "folded": mode == "correct",
             "mode": mode,
             "contaminated": None,
         }
@@ -65,7 +67,7 @@ def test_the_other_language_is_named():
     assert metrics["de"]["answered_in"] == {"en": 1.0, "de": 0.0, "es": 0.0}
     # BRD is an alias in German; Paris is the same in English and German.
     assert metrics["es"]["answered_in"] == {"en": 0.5, "de": 1.5, "es": 0.0}
-    assert metrics["en"]["modes"] == {"correct": 2, "wrong_language": 0, "wrong_fact": 0, "incoherent": 0}
+    assert metrics["en"]["modes"] == dict.fromkeys(MODES, 0) | {"correct": 2}
     assert metrics["de"]["nouns"]["common"]["incoherent"] == 1
     assert metrics["de"]["nouns"]["proper"]["wrong_language"] == 1
 

@@ -21,7 +21,7 @@ def brute_force(counts, tokens, rule, share, quantile):
         for j in range(layers)
         for w in range(width)
     }
-    level = sorted(p.values())[round(quantile * len(p)) - 1]
+    level = sorted(p.values())[round(quantile * len(p)) - 1] if quantile else 0
     scored = []
     for j in range(layers):
         for w in range(width):
@@ -37,14 +37,15 @@ def brute_force(counts, tokens, rule, share, quantile):
 
 
 @pytest.mark.parametrize("rule", neurons.RULES)
+@pytest.mark.parametrize("quantile", neurons.BARS.values(), ids=neurons.BARS)
 @pytest.mark.parametrize("seed", range(5))
-def test_selection_is_that_of_the_brute_force_computation(rule, seed):
+def test_selection_is_that_of_the_brute_force_computation(rule, quantile, seed):
     rng = np.random.default_rng(seed)
     tokens = rng.integers(50, 200, 4)
     counts = rng.integers(0, tokens[:, None, None] + 1, (4, 3, 30)) // rng.integers(1, 20, (4, 3, 30))
-    found = neurons.specialised(neurons.frequencies(counts, tokens), rule, share=0.1)
+    found = neurons.specialised(neurons.frequencies(counts, tokens), rule, 0.1, quantile)
     got = {(j, w): set(np.flatnonzero(found.assigned[:, j, w])) for j, w in zip(*np.nonzero(found.mask))}
-    expected = brute_force(counts, tokens, rule, 0.1, 0.95)
+    expected = brute_force(counts, tokens, rule, 0.1, quantile)
     assert got == expected
     assert len(got) > 3
 
@@ -57,7 +58,14 @@ def test_entropy_of_known_distributions():
 def test_bar_counts_from_one_and_must_be_exceeded():
     p = np.arange(1, 21).reshape(1, 2, 10) / 20
     assert neurons.bar(p, neurons.BARS["original"]) == 19 / 20 and neurons.bar(p) == 0.0
-    assert neurons.specialised(p, "every", share=1.0).mask.sum() == 1
+    assert neurons.specialised(p, "every", 1.0, neurons.BARS["original"]).mask.sum() == 1
+
+
+def test_any_activation_exceeds_the_bar_of_the_paper():
+    p = np.zeros((2, 1, 4))
+    p[0, 0, 1] = 1e-6
+    found = neurons.specialised(p, "every", share=1.0)
+    assert np.flatnonzero(found.mask).tolist() == [1] and found.per_language.tolist() == [1, 0]
 
 
 def test_both_rules_differ_where_a_neuron_is_above_the_bar_twice():
