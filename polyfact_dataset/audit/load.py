@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.configs import contradictions, keys_of, read_open
 from polyfact_dataset.audit.release import Items, Release
 from polyfact_dataset.catalog.language import known
 from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import read_schema, readable
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.release.layout import Files, content_of, find_files, read_splits
 from polyfact_dataset.schema import OPTIONS, VERIFICATION, parallel_rows
@@ -160,11 +160,17 @@ def read(folder: Path, config: Config, build_tables: BuildTables | None = None) 
 
     Raises `ConfigError` for no release, `DataError` for one that cannot be read.
     """
+    # Texts that are not UTF-8 are found only when they are used.
+    with readable(folder):
+        return _read(folder, config, build_tables or BuildTables())
+
+
+def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
     files = find_files(folder)
     differing: list[tuple[str, str, str]] = []
     # A published repository of the clean part alone names its rows after it.
     parallel = files.configs.get("parallel") or files.configs.get("clean")
-    if parallel and "translations" in pq.read_schema(next(iter(parallel.values()))[0]).names:
+    if parallel and "translations" in read_schema(next(iter(parallel.values()))[0]).names:
         table = read_splits(parallel)
         facts = _facts(table, str(folder))
         ids = facts.column("fact_id").to_pylist()
@@ -183,7 +189,6 @@ def read(folder: Path, config: Config, build_tables: BuildTables | None = None) 
     expected = _languages(files.manifest, config)
     broken = {(fact, code) for fact, code, _ in malformed}
     malformed += [gap for gap in missing_items(items, ids, expected) if gap[:2] not in broken]
-    build_tables = build_tables or BuildTables()
     opened = None
     if "open" in files.configs:
         opened = read_open(lambda names: read_splits(files.configs["open"], names), facts, keys_of(facts), items)

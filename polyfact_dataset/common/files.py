@@ -143,6 +143,12 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise DataError(f"{path} cannot be read ({error}); remove it and run again to rebuild it") from error
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """The schema of a Parquet file. Raises `DataError` when it is missing or damaged."""
+    with readable(path):
+        return pq.read_schema(path)
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as handle:

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from packaging.version import InvalidVersion, Version
 
 from polyfact_dataset.common.errors import DataError
-from polyfact_dataset.common.files import readable
+from polyfact_dataset.common.files import read_schema, readable
 from polyfact_dataset.release.query import file_list, select_rows
 from polyfact_dataset.release.reader import config_files, read_errata, read_manifest
 from polyfact_dataset.schema import OPTIONS
@@ -92,8 +91,7 @@ class _Side:
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
         self.files = config_files(folder, "parallel", self.manifest)
-        with readable(folder):
-            self.schema: pa.Schema = pq.read_schema(next(iter(self.files.values()))[0])
+        self.schema: pa.Schema = read_schema(next(iter(self.files.values()))[0])
         self.stages = folder.resolve().parent / "stages"
         self.errata = read_errata(folder)
 

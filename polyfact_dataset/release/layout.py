@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import digest, digest_json, read_json
+from polyfact_dataset.common.files import digest, digest_json, read_json, read_schema
 from polyfact_dataset.schema import SPLITS
 
 Configs = dict[str, dict[str, list[Path]]]
@@ -56,11 +56,8 @@ def folder_of(name: str) -> str:
 
 def _config_by_columns(path: Path) -> str:
     """The config of a file without a folder of its own: by `translations` or `language`, else English items."""
-    try:
-        names = pq.read_schema(path).names
-        return "parallel" if "translations" in names else "clean_items" if "language" in names else "en"
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    names = read_schema(path).names
+    return "parallel" if "translations" in names else "clean_items" if "language" in names else "en"
 
 
 def configs_by_folder(folder: Path, names: Iterable[str]) -> Configs:

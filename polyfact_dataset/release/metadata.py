@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from polyfact_dataset.common.files import readable
 from polyfact_dataset.release.reader import Release, default_config
 
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
@@ -21,7 +22,8 @@ _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1
 def _metadata(folder: Path, configs: Mapping[str, Mapping[str, list[str]]]) -> dict[str, pq.FileMetaData]:
     """Path in the release -> Parquet metadata; files that several configs share are read once."""
     paths = {path for splits in configs.values() for paths in splits.values() for path in paths}
-    return {path: pq.read_metadata(folder / path) for path in sorted(paths)}
+    with readable(folder):
+        return {path: pq.read_metadata(folder / path) for path in sorted(paths)}
 
 
 def _info(

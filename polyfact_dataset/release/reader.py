@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.common.files import read_json, read_parquet, readable
+from polyfact_dataset.common.files import read_json, read_parquet, read_schema, readable
 from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.release.layout import configs_by_folder, content_of, data_files, folder_of, is_data_file
 from polyfact_dataset.schema import ERRATA, SPLITS
@@ -277,7 +276,7 @@ class Release:
 
     def schema(self, config: str) -> Any:
         """The Arrow schema of a config's files."""
-        return pq.read_schema(next(paths[0] for paths in config_files(self.folder, config, self.manifest).values()))
+        return read_schema(next(paths[0] for paths in config_files(self.folder, config, self.manifest).values()))
 
 
 def read_release(folder: Path) -> Release:

@@ -206,7 +206,7 @@ def spoil(kind: str, release: Path) -> None:
     elif kind == "refused by its audit":
         report_file.write_text(json.dumps({**report, "passed": False, "broken": ["leak_gold (leakage): 3"]}))
     elif kind == "not said to pass":
-        report_file.write_text(json.dumps({**report, "passed": None}))
+        report_file.write_text(json.dumps({**report, "passed": False}))
     elif kind == "changed data":
         path = next((release / "data" / "sw").glob("*.parquet"))
         path.write_bytes(path.read_bytes() + b"\0")
@@ -224,7 +224,7 @@ def spoil(kind: str, release: Path) -> None:
     ("kind", "said"),
     [
         ("no audit", "has no audit"),
-        ("audit of other content", "speaks of content 0000"),
+        ("audit of other content", "describes content 0000"),
         ("refused by its audit", "leak_gold"),
         ("not said to pass", "refused by its audit|does not match"),
         ("changed data", "is changed since the build"),

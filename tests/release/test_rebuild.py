@@ -45,7 +45,7 @@ def test_differing_files_are_named_with_the_likely_cause(small: Path) -> None:
 
 
 def test_what_is_no_manifest_is_refused(small: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no release that"):
+    with pytest.raises(ConfigError, match="not a release that"):
         configuration(tmp_path)
     with pytest.raises(ConfigError, match="manifest.json of a release"):
         configuration(small / "README.md")

@@ -7,16 +7,17 @@ import contextlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import strategies as st
 
 from baselines.evaluate import klar, results
@@ -304,6 +305,19 @@ def model_answers() -> st.SearchStrategy[tuple[str, bytes]]:
     return st.tuples(st.just(CHAT), chat) | st.tuples(st.just(RESPONSES), hostile_json(RESPONSES_BODY))
 
 
+@contextlib.asynccontextmanager
+async def serving(body: bytes) -> AsyncIterator[str]:
+    """The address of a server that answers every request with `body`."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", lambda _: _response(body))
+    async with TestServer(application) as server:
+        yield str(server.make_url("/v1"))
+
+
+async def _response(body: bytes) -> web.Response:
+    return web.Response(body=body)
+
+
 def model(answer: tuple[str, bytes], folder: Path) -> None:
     """A response of a model's server: through the client into the cache, out of it again, and into use."""
     endpoint, body = answer
@@ -311,11 +325,12 @@ def model(answer: tuple[str, bytes], folder: Path) -> None:
     config = LlmConfig(base_url="http://127.0.0.1:1/v1", first_wait_s=0.001, deadline_s=0.001)
 
     async def ask() -> Answer:
-        engine = OpenAIEngine(config, Counter())
-        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
-        async with httpx.AsyncClient(transport=transport) as client:
-            engine._client = engine._client.with_options(http_client=client)
-            return await engine.ask(request)
+        async with serving(body) as url:
+            engine = OpenAIEngine(config.model_copy(update={"base_url": url}), Counter())
+            try:
+                return await engine.ask(request)
+            finally:
+                await engine.close()
 
     given = asyncio.run(ask())
     (folder / "model.sqlite").unlink(missing_ok=True)
@@ -347,10 +362,16 @@ def batch_files(data: bytes, folder: Path) -> None:
             _use(answer)
 
 
+def _planted_config() -> Config:
+    languages = ("en", "sw", "zh")
+    few = {"languages": languages, "candidates__min_languages": len(languages)}
+    return load_config(facts=40, relations=("P36",), extract__workers=1, **few)
+
+
 @cache
 def _release(folder: Path) -> Path:
     """A sound release of a planted world, with what the card and the audit would add."""
-    release = build(folder, world(), config=load_config(facts=40, relations=["P36"], extract__workers=1)) / "release"
+    release = build(folder, world(), config=_planted_config()) / "release"
     write_json(release / "release.json", {"version": "1.0.0", "content": "c", "release": {}})
     write_json(release / "statistics.json", statistics(release))
     write_json(release / "audit" / "report.json", {"gates": []})

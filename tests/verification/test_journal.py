@@ -56,7 +56,7 @@ def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "amina")
     journal.path.parent.mkdir()
     journal.path.write_text('{"label": "correct"}\n')
-    with pytest.raises(DataError, match=r"amina\.jsonl: line 1 is no review"):
+    with pytest.raises(DataError, match=r"amina\.jsonl: line 1 is not a review"):
         journal.read()
 
 
@@ -90,7 +90,7 @@ def test_every_name_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert len({Journal(tmp_path, name).path for name in names}) == len(names)
     assert {Journal(tmp_path, name).path.parent for name in names} == {tmp_path / "reviews"}
     for name in ("", "   ", "a\x00b", "y" * 101):
-        with pytest.raises(ConfigError, match="no name for a reviewer"):
+        with pytest.raises(ConfigError, match="is not a valid reviewer name"):
             Journal(tmp_path, name)
 
 
@@ -106,5 +106,5 @@ def test_reviewers_are_numbered_by_when_they_began(tmp_path: Path) -> None:
 
 
 def test_only_the_three_labels_are_taken(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'fine' is no label"):
+    with pytest.raises(DataError, match="'fine' is not a label"):
         Journal(tmp_path, "amina").add(item(1), "fine")
