@@ -45,24 +45,32 @@ def examples(code: str) -> list[Subject]:
 _UNKNOWN: tuple[tuple[str, ...], ...] = ((), ("id",), ("sex",), ("is_living",), ("sex", "is_living"), ("kind",))
 
 
-def examples_of(wordings: Wordings, key: str, subjects: list[Subject]) -> list[Subject]:
-    """The first examples that a wording asks about, of as many kinds as possible."""
+def examples_by_wording(wordings: Wordings, subjects: list[Subject]) -> dict[str, list[Subject]]:
+    """Key -> the first examples that the wording asks about, of as many kinds as possible."""
     assumed = all_relations()[wordings.relation].subjects
-    if key == SAFE:
-        subjects = [Subject(subject.label) for subject in subjects]
-    elif assumed is not None:
+    bare = [Subject(subject.label) for subject in subjects]
+    if assumed is not None:
         subjects = [subject for subject in subjects if assumed in kind_chain(subject.kind)] or subjects
-    fitting: list[Subject] = []
+    fitting: dict[str, list[Subject]] = {key: [] for key in wordings.texts}
+    fitting[SAFE] = [subject for subject in bare if wordings.choose(subject) == SAFE]
     for unknown in _UNKNOWN:
         without: dict[str, Any] = dict.fromkeys(unknown)
-        several = [replace(subject, **without) for subject in subjects]
-        named = {subject.label for subject in fitting}
-        fitting += [s for s in several if s.label not in named and wordings.choose(s) == key]
-        if len(fitting) >= PER_WORDING:
+        lacking = {key for key, found in fitting.items() if len(found) < PER_WORDING and key != SAFE}
+        if not lacking:
             break
-    firsts = {subject.kind: subject for subject in reversed(fitting)}
-    first = [subject for subject in fitting if subject in firsts.values()]
-    return [*first, *(subject for subject in fitting if subject not in first)][:PER_WORDING]
+        named = {key: {subject.label for subject in found} for key, found in fitting.items()}
+        for subject in (replace(subject, **without) for subject in subjects):
+            key = wordings.choose(subject)
+            if key in lacking and subject.label not in named[key]:
+                fitting[key].append(subject)
+    return {key: _of_many_kinds(found) for key, found in fitting.items()}
+
+
+def _of_many_kinds(subjects: list[Subject]) -> list[Subject]:
+    """The first subject of each kind, then the others; `PER_WORDING` at most."""
+    firsts = {subject.kind: subject for subject in reversed(subjects)}
+    first = [subject for subject in subjects if subject in firsts.values()]
+    return [*first, *(subject for subject in subjects if subject not in first)][:PER_WORDING]
 
 
 def lines(code: str) -> Iterator[str]:
@@ -70,12 +78,13 @@ def lines(code: str) -> Iterator[str]:
     entry, subjects = language(code), examples(code)
     for relation in all_relations():
         wordings = entry.wordings[relation]
+        shown = examples_by_wording(wordings, subjects)
         yield f"{relation} {all_relations()[relation].label}"
         for key, text in wordings.texts.items():
             yield f"  {key}: {text}"
             if key == SAFE and all_relations()[relation].subjects in wordings.texts:
                 continue  # a wording for the kind that all subjects of the relation have takes its place
-            for subject in examples_of(wordings, key, subjects):
+            for subject in shown[key]:
                 yield f"      {entry.ask(relation, subject).text}"
 
 

@@ -67,7 +67,7 @@ class Condition:
     def key(self) -> str:
         return "/".join(part for part in (self.kind, self.sex, self.life, self.number, self.slot) if part) or SAFE
 
-    @property
+    @cached_property
     def chain(self) -> tuple[str, ...]:
         """The kinds that a subject of the condition belongs to: only a person has a sex."""
         return kind_chain(self.kind or (PERSON if self.sex or self.life else None))
