@@ -183,6 +183,11 @@ def require_passed(release: Path) -> None:
         )
 
 
+def written_labels(config: Config, source: str) -> pa.Table | None:
+    """The labels of the configured tables, and those of the bundled sample where it is the source of a build."""
+    return read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
+
+
 def resolve_inputs(
     config: Config,
     dump: Path | None,
@@ -202,7 +207,7 @@ def resolve_inputs(
     if source == "sample" or (config.release.dump_date is None and path is not None):
         day = None if source == "sample" or path is None else dump_date(path)
         config = config.model_copy(update={"release": config.release.model_copy(update={"dump_date": day})})
-    written = read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
+    written = written_labels(config, source)
     inputs = Inputs(config, path, identity, part=_part(part), source=source, written_labels=written)
     if previous is None:
         return inputs

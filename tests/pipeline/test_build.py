@@ -286,7 +286,13 @@ def test_held_out_facts_of_an_earlier_release_never_enter_train(
 
 
 def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
-    polyfact("build", "--dump", real_dump, "--out", tmp_path / "build")
+    command = ("build", "--dump", real_dump, "--out", tmp_path / "build")
+    status, message = failing(*command)
+    if status:
+        # Among so few facts a single long name breaks a gate; the message says how to leave the facts out.
+        exclusions = tmp_path / "build" / "exclude.csv"
+        assert status == 1 and f"--exclude {exclusions}" in message
+        polyfact(*command, "--exclude", exclusions)
     found = parallel(tmp_path / "build")
     assert len(found) >= 100
     candidates = pq.read_table(stage_folder(tmp_path / "build", CANDIDATES) / "rejects.parquet").to_pylist()
