@@ -45,5 +45,5 @@ def test_a_release_that_its_audit_refused_is_no_base(passed: bool, tmp_path: Pat
     if passed:
         require_passed(tmp_path)
     else:
-        with pytest.raises(ConfigError, match="its own audit refused it .* or --force"):
+        with pytest.raises(ConfigError, match="it failed its audit .* or --force"):
             require_passed(tmp_path)
