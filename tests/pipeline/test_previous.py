@@ -34,7 +34,7 @@ def test_of_a_published_release_held_out_files_win(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_release_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--previous .*: neither splits\.parquet nor parallel rows there"):
+    with pytest.raises(ConfigError, match=r"--previous .*: it contains neither splits\.parquet nor parallel rows"):
         previous_splits(tmp_path)
 
 
