@@ -1,4 +1,4 @@
-"""DuckDB within bounds: the engine for joins and sorts over tables larger than memory."""
+"""DuckDB with a memory limit, for joins and sorts over tables that are larger than memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH_ROWS = 50_000
 
 @contextmanager
 def connect(folder: Path, memory_mb: int = 2000) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that keeps within `memory_mb` and spills into `folder`, which it leaves clean."""
+    """A connection that keeps within `memory_mb` and spills into `folder`; the spill files are removed at the end."""
     spill = folder / ".spill"
     with duckdb.connect() as connection:
         connection.execute(f"SET memory_limit = '{memory_mb}MB'")
@@ -33,8 +33,9 @@ def stream(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a query in batches of exactly `BATCH_ROWS`, the last one shorter.
 
-    DuckDB cuts its batches differently with another number of threads; ours become row groups of files, which must not
-    depend on it.
+
+    The size of DuckDB's batches depends on the number of threads. These batches become row groups of files, which must
+    not depend on it.
     """
     reader = connection.sql(query, params=parameters or {}).to_arrow_reader(BATCH_ROWS)
     kept: list[pa.RecordBatch] = []
@@ -52,9 +53,10 @@ def stream(
 
 
 def one_row_per_id() -> str:
-    """SQL: the condition (for QUALIFY) that keeps one row of an entity that stands in a dump more than once.
+    """SQL: the condition (for QUALIFY) that keeps one row of an entity that occurs more than once in a dump.
 
-    The one with most labels and sitelinks; among equals the texts decide, never the order in which rows arrive.
+
+    The row with the most labels and sitelinks is kept. Ties are broken by the texts, never by the order of the rows.
     """
     return (
         "row_number() OVER (PARTITION BY id ORDER BY len(labels) DESC, sitelinks DESC, "

@@ -1,9 +1,9 @@
-"""Stage `candidates`: from statements to facts that may be asked, in a seeded order per relation.
+"""Stage `candidates`: selects the statements that may become facts, in a seeded order per relation.
 
-Everything here is one pass of DuckDB over the extracted tables, out of core. Each statement is kept or rejected
-with the first reason that holds; the order of the reasons is the order of `_REASONS`,
-and last comes `beyond_pool`, which only a place in the pool decides. A relation's pool holds first the facts whose
-ends are labelled in all languages, so that a backfill is asked only for what these do not fill.
+DuckDB processes the extracted tables in one out-of-core pass. Each statement is kept or rejected with the first
+reason that applies, in the order of `_REASONS`. The last reason is `beyond_pool`, which depends on the place in the
+pool. A relation's pool begins with the facts whose ends are labelled in all languages, so that a backfill is used
+only where these do not suffice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.schema import CANDIDATES, REJECTS, TRUE_OBJECTS
 from polyfact_dataset.wikidata.extract import is_cut_off
 
-# Wikimedia's own pages are items, too: disambiguations, lists, categories, templates, name items.
+# Wikimedia's internal pages are items, too: disambiguations, lists, categories, templates, name items.
 _NOT_A_SUBJECT = (
     "Q4167410",
     "Q13406463",
@@ -42,7 +42,7 @@ _NOT_A_SUBJECT = (
 # A minor planet is named with its number, which may look like a year: 1955 McMath.
 _ASTEROID = "Q3863"
 
-# (reason, SQL condition over one row of `judged`), the first that holds decides.
+# (reason, SQL condition over one row of `judged`), the first that applies decides.
 _REASONS: tuple[tuple[str, str], ...] = (
     ("repeated", "copy > 1"),
     ("deprecated", "rank = 'deprecated'"),
@@ -60,7 +60,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {
         "seed": config.seed,
         "facts": config.facts,
@@ -189,7 +189,8 @@ def run(context: Context) -> Report:
     config, extracted = context.config, context.entry(EXTRACT)["counts"]
     if is_cut_off(extracted):
         raise DataError(
-            "the dump begins with [ and has no ] at its end: it is cut off; fetch it again, or `polyfact merge` the "
+            "the dump begins with [ but does not end with ]: it is truncated; download it again, or "
+            "`polyfact merge` the "
             "extractions of all files of a split dump"
         )
     share = config.candidates.pool_factor * config.facts / len(config.relations)

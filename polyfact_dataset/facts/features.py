@@ -1,7 +1,7 @@
-"""Stage `features`: what is known of the subjects and objects of candidates, for wording and for matching.
+"""Stage `features`: features of the subjects and objects of candidates, for wording and matching.
 
-Kind, sex, years, occupations, country, continent, and everything that an entity lies in or is part of. Nothing of this
-is shipped. All values come from current statements of best rank.
+Kind, sex, years, occupations, country, continent, and all places and wholes that contain an entity. They are not
+released. All values come from current statements of best rank.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HUMAN = "Q5"
 _SEXES = {"Q6581097": "male", "Q6581072": "female", "Q1052281": "female", "Q2449503": "male"}
 _MAX_AGE_YEARS = 110
 _MAX_STEPS = 6
-# The share of births and publications that is not looked at for the latest year: announcements and errors.
+# The share of births and publications that is ignored for the latest year: announcements and errors.
 _LATE_SHARE = 0.001
 _PARENTS = ("located_in", "part_of", "countries", "continents")
 _COLUMNS = (
@@ -35,7 +35,7 @@ _COLUMNS = (
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"features": config.features.model_dump()}
 
 
@@ -46,7 +46,7 @@ def sex_of(values: list[str]) -> str | None:
 
 
 def is_living(row: dict[str, Any], reference_year: int | None) -> bool | None:
-    """Whether a person lives, as far as the statements tell; None for what is no person, or of unknown birth."""
+    """Whether a person is living according to the statements; None for other kinds or an unknown birth."""
     if row["is_dead"]:
         return False
     if row["birth_year"] is None:
@@ -76,7 +76,7 @@ def latest_year(connection: duckdb.DuckDBPyConnection, entities: str) -> int | N
 
 
 def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Temporary table `node`: the ends of candidates, and what they lie in, each with its columns of `ENTITIES`.
+    """Temporary table `node`: candidates' ends and the entities that contain them, with their columns of `ENTITIES`.
 
     The dump is read once for each step away from the candidates; only the entities reached are kept.
     """
@@ -103,14 +103,14 @@ def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         connection.execute(
             f"""
             {"CREATE TEMP TABLE node AS" if step == 0 else "INSERT INTO node"}
-            WITH held AS (
+            WITH source_row AS (
                 SELECT id, {columns}, 0 AS source, len(labels) AS labels FROM read_parquet($entities)
                 WHERE kind = 'item' AND id IN (SELECT id FROM frontier)
                 UNION ALL
                 SELECT id, {columns}, 1, len(types) FROM read_parquet($fetched)
                 WHERE id IN (SELECT id FROM frontier)
             )
-            SELECT id, {columns} FROM held
+            SELECT id, {columns} FROM source_row
             QUALIFY row_number() OVER (
                 PARTITION BY id ORDER BY source, labels DESC, sitelinks DESC, md5(({columns})::VARCHAR)) = 1
             """,
@@ -157,13 +157,13 @@ def _climb(connection: duckdb.DuckDBPyConnection, name: str, parents: str) -> No
 
 
 _RESULT = """
-    WITH own AS (
+    WITH direct AS (
         SELECT node.id, coalesce(countries[1],
                CASE WHEN list_contains(types, 'Q5') THEN citizenships[1] ELSE origin.country END) AS country
         FROM node LEFT JOIN origin USING (id)
     ), placed AS (
-        SELECT lies.id, arg_min(own.country, (step, path)) AS country
-        FROM lies JOIN own ON own.id = ancestor WHERE own.country IS NOT NULL GROUP BY lies.id
+        SELECT lies.id, arg_min(direct.country, (step, path)) AS country
+        FROM lies JOIN direct ON direct.id = ancestor WHERE direct.country IS NOT NULL GROUP BY lies.id
     ), containing AS (
         SELECT id, list(ancestor ORDER BY ancestor) FILTER (ancestor <> id) AS containers FROM within GROUP BY id
     )
@@ -180,13 +180,13 @@ _RESULT = """
 
 def features_of(rows: pa.RecordBatch, reference_year: int | None) -> pa.Table:
     """Joined rows of `_RESULT` to rows of `schema.FEATURES`."""
-    made = []
+    features = []
     for row in rows.to_pylist():
         living = is_living(row, reference_year)
-        made.append(
+        features.append(
             {**row, "kind": kind_of(row["types"], row["occupations"]), "sex": sex_of(row["sexes"]), "is_living": living}
         )
-    return pa.Table.from_pylist(made, schema=FEATURES.schema)
+    return pa.Table.from_pylist(features, schema=FEATURES.schema)
 
 
 def run(context: Context) -> Report:
@@ -211,7 +211,7 @@ def run(context: Context) -> Report:
 
 
 def _coverage(rows: pa.Table) -> dict[str, int]:
-    """How many rows have a value, by column."""
+    """The number of rows with a value, by column."""
     known = {}
     for field in rows.schema:
         column = rows.column(field.name)

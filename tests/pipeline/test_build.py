@@ -173,7 +173,7 @@ def test_the_closing_table_says_what_came_out(tmp_path: Path) -> None:
         assert text in result.stdout, text
     assert "extract: read the dump" in result.stderr and "\x1b[" not in result.stderr
     again = polyfact("build", "--out", tmp_path / "build", "--facts", 300)
-    assert again.stderr.count("done before") == len(again.stderr.splitlines())
+    assert again.stderr.count("already complete") == len(again.stderr.splitlines())
 
 
 def test_two_builds_are_equal_to_the_byte(sample_build: Path, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_lost_durations_lose_nothing_else(content: str, tmp_path: Path) -> None:
     path.write_text(content)
     said = polyfact(*options).stderr
     assert ("durations of earlier stages are lost" in said) == (content != '{"extract": 1.5}')
-    assert "extract: done before" in said and contents(tmp_path / "build") == before
+    assert "extract: already complete" in said and contents(tmp_path / "build") == before
 
 
 def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
