@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,25 @@ def connect(folder: Path, memory_mb: int = 2000) -> Iterator[duckdb.DuckDBPyConn
         connection.execute(f"SET memory_limit = '{memory_mb}MB'")
         connection.execute("SET temp_directory = ?", [str(spill)])
         connection.execute("SET enable_progress_bar = false")
+        # Folders named `seed=42` are no columns of the tables in them.
+        connection.execute(
+            "CREATE MACRO parquet(files) AS TABLE SELECT * FROM read_parquet(files, hive_partitioning = false)"
+        )
         yield connection
     remove(spill)
+
+
+def parquet_files(path: Path) -> list[str]:
+    """The Parquet file `path`, or the files of the folder `path`, with the characters of glob patterns escaped."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return [re.sub(r"([\[*?])", r"[\1]", str(file)) for file in files]
+
+
+def rows_of(paths: Sequence[Path]) -> str:
+    """SQL: the rows of Parquet files or folders, for FROM in connections without the macro `parquet`."""
+    files = (file.replace("'", "''") for path in paths for file in parquet_files(path))
+    listed = ", ".join(f"'{file}'" for file in files)
+    return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
 def stream(

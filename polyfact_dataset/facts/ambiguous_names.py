@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from polyfact_dataset.catalog.language import Language, language
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import parquet_writer
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
@@ -59,8 +59,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         rows = [(code, entry.code, list(codes[:n]), "Hans" in entry.scripts) for n, code in enumerate(codes)]
         connection.executemany("INSERT INTO chain VALUES (?, ?, ?, ?)", rows)
     connection.execute(
-        "CREATE TEMP TABLE asked AS SELECT DISTINCT subject_id, property_id FROM read_parquet($candidates)",
-        {"candidates": str(context.path("resolved_candidates"))},
+        "CREATE TEMP TABLE asked AS SELECT DISTINCT subject_id, property_id FROM parquet($candidates)",
+        {"candidates": parquet_files(context.path("resolved_candidates"))},
     )
     texts = " UNION ALL ".join(
         f"""SELECT entity_id AS id, '{entry.code}' AS language, "{entry.code}".text AS text FROM resolved_label"""
@@ -70,9 +70,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         f"""
         CREATE TEMP TABLE shown AS
         WITH resolved_label AS (
-            SELECT * FROM read_parquet($labels) WHERE entity_id IN (SELECT subject_id FROM asked)
+            SELECT * FROM parquet($labels) WHERE entity_id IN (SELECT subject_id FROM asked)
         ), dump_label AS (
-            SELECT id, unnest(labels) AS label FROM read_parquet($entities)
+            SELECT id, unnest(labels) AS label FROM parquet($entities)
             WHERE kind = 'item' AND id IN (SELECT subject_id FROM asked)
         ), named AS (
             {texts}
@@ -81,8 +81,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         SELECT DISTINCT id, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL
         """,
         {
-            "labels": str(context.path("labels")),
-            "entities": str(context.path("entities")),
+            "labels": parquet_files(context.path("labels")),
+            "entities": parquet_files(context.path("entities")),
         },
     )
 
@@ -93,12 +93,12 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     One pass over the labels of the dump, and over the names shown of candidates' subjects, which may be titles.
     """
     tables = {
-        "entities": str(context.path("entities")),
-        "labels": str(context.path("labels")),
-        "statements": str(context.path("statements")),
+        "entities": parquet_files(context.path("entities")),
+        "labels": parquet_files(context.path("labels")),
+        "statements": parquet_files(context.path("statements")),
     }
     connection.execute(
-        "CREATE TEMP TABLE subject AS SELECT DISTINCT subject AS id, property FROM read_parquet($statements) "
+        "CREATE TEMP TABLE subject AS SELECT DISTINCT subject AS id, property FROM parquet($statements) "
         "WHERE rank <> 'deprecated'",
         {"statements": tables["statements"]},
     )
@@ -111,21 +111,21 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         f"""
         CREATE TEMP TABLE namesake AS
         WITH labelled AS (
-            SELECT id, sitelinks, map_from_entries(labels) AS labels FROM read_parquet($entities)
+            SELECT id, sitelinks, map_from_entries(labels) AS labels FROM parquet($entities)
             WHERE kind = 'item' AND len(labels) > 0 AND id IN (SELECT id FROM subject)
         ), named AS (SELECT id, sitelinks, unnest([{", ".join(named)}], recursive := true) FROM labelled)
         SELECT id, language, key, sitelinks
         FROM (SELECT id, sitelinks, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL)
         SEMI JOIN shown USING (language, key)
         UNION ALL SELECT shown.id, language, key, sitelinks FROM shown
-        JOIN read_parquet($labels) ON entity_id = shown.id
+        JOIN parquet($labels) ON entity_id = shown.id
         """,
         {"entities": tables["entities"], "labels": tables["labels"]},
     )
     connection.execute(
         """
         CREATE TEMP TABLE pair AS
-        WITH known AS (SELECT entity_id AS id, sitelinks FROM read_parquet($labels))
+        WITH known AS (SELECT entity_id AS id, sitelinks FROM parquet($labels))
         SELECT subject_id, property_id, language, n.id AS other,
                bool_or(n.sitelinks >= $share * known.sitelinks) AS close
         FROM asked
@@ -151,7 +151,7 @@ def _answers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             SELECT subject_id, property_id, other, bool_or(close) AS close FROM pair GROUP BY ALL
         ), stated AS (
             SELECT DISTINCT subject_id, property_id, other, close, object
-            FROM other JOIN read_parquet($statements) ON subject = other AND property = property_id
+            FROM other JOIN parquet($statements) ON subject = other AND property = property_id
             WHERE rank <> 'deprecated'
         ), counted AS (
             SELECT subject_id, property_id, object, count(*) FILTER (close) AS times
@@ -164,17 +164,17 @@ def _answers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                list(object ORDER BY object) AS excluded_answers
         FROM counted JOIN needed USING (subject_id, property_id) GROUP BY ALL
         """,
-        {"statements": str(context.path("statements"))},
+        {"statements": parquet_files(context.path("statements"))},
     )
 
 
 _DESCRIPTIONS = """
 WITH described AS (SELECT subject_id AS id FROM pair WHERE close UNION SELECT other FROM pair WHERE close),
     candidate_text AS (
-        SELECT id, unnest(descriptions) AS description, 0 AS place FROM read_parquet($entities)
+        SELECT id, unnest(descriptions) AS description, 0 AS place FROM parquet($entities)
         JOIN described USING (id)
         UNION ALL
-        SELECT id, unnest(descriptions), 1 FROM read_parquet($fetched) JOIN described USING (id)
+        SELECT id, unnest(descriptions), 1 FROM parquet($fetched) JOIN described USING (id)
     ), resolved AS (
         SELECT id, language, arg_min(description.text, (place, len(earlier), description.text)) AS text
 FROM candidate_text JOIN chain ON code = description.code WHERE code <> 'mul' GROUP BY ALL
@@ -190,12 +190,12 @@ FROM candidate_text JOIN chain ON code = description.code WHERE code <> 'mul' GR
         SELECT id, list({'language': language, 'text': text} ORDER BY language) AS texts FROM resolved GROUP BY id
     ), stated AS (
         SELECT subject_id, property_id, list(object_id ORDER BY object_id) AS answers
-        FROM read_parquet($candidates) GROUP BY ALL
+        FROM parquet($candidates) GROUP BY ALL
     )
     SELECT a.*, coalesce(shared, []) AS shared, subject_text.texts AS descriptions, stated.answers,
            l.sitelinks, l.en.text AS name
     FROM answer a JOIN stated USING (subject_id, property_id) LEFT JOIN shared USING (subject_id, property_id)
-    LEFT JOIN subject_text ON subject_text.id = subject_id JOIN read_parquet($labels) l ON l.entity_id = subject_id
+    LEFT JOIN subject_text ON subject_text.id = subject_id JOIN parquet($labels) l ON l.entity_id = subject_id
     ORDER BY subject_id, property_id
 """
 _LISTED = 100
@@ -208,16 +208,16 @@ def answer_names(connection: duckdb.DuckDBPyConnection, context: Context, relati
         rows = connection.execute(
             f"""
             WITH answers AS (
-                SELECT DISTINCT object_id AS entity_id FROM read_parquet($candidates) WHERE property_id = $relation
+                SELECT DISTINCT object_id AS entity_id FROM parquet($candidates) WHERE property_id = $relation
             )
-            SELECT "{code}".text FROM read_parquet($labels) SEMI JOIN answers USING (entity_id)
+            SELECT "{code}".text FROM parquet($labels) SEMI JOIN answers USING (entity_id)
             WHERE "{code}" IS NOT NULL
-            UNION SELECT unnest("{code}") FROM read_parquet($aliases) SEMI JOIN answers USING (entity_id)
+            UNION SELECT unnest("{code}") FROM parquet($aliases) SEMI JOIN answers USING (entity_id)
             """,
             {
-                "candidates": str(context.path("resolved_candidates")),
-                "labels": str(context.path("labels")),
-                "aliases": str(context.path("answer_aliases")),
+                "candidates": parquet_files(context.path("resolved_candidates")),
+                "labels": parquet_files(context.path("labels")),
+                "aliases": parquet_files(context.path("answer_aliases")),
                 "relation": relation,
             },
         ).fetchall()
@@ -298,10 +298,10 @@ def run(context: Context) -> Report:
         _answers(connection, context)
         names = cache(lambda relation: answer_names(connection.cursor(), context, relation))
         parameters = {
-            "entities": str(context.path("entities")),
-            "fetched": str(context.path("fetched")),
-            "labels": str(context.path("labels")),
-            "candidates": str(context.path("resolved_candidates")),
+            "entities": parquet_files(context.path("entities")),
+            "fetched": parquet_files(context.path("fetched")),
+            "labels": parquet_files(context.path("labels")),
+            "candidates": parquet_files(context.path("resolved_candidates")),
         }
         for batch in stream(connection, _DESCRIPTIONS, parameters):
             rows = []

@@ -7,6 +7,8 @@ them are reported for review.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from polyfact_dataset.catalog.relation import all_relations, answer_classes
@@ -17,7 +19,7 @@ _REVIEW_SHARE = 0.005
 _LISTED = 20
 
 
-def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: str) -> None:
+def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> None:
     """Temporary tables: `expected` (property, class) and `classified` (id, classes of its types and their ancestors).
 
     `entities` is the path of the entities table. Entities without a type in any class are not in `classified`.
@@ -32,7 +34,7 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: str
     connection.execute(
         """
         CREATE TEMP TABLE subclass AS
-        SELECT id AS type, unnest(subclass_of) AS parent FROM read_parquet($entities)
+        SELECT id AS type, unnest(subclass_of) AS parent FROM parquet($entities)
         WHERE kind = 'item' AND len(subclass_of) > 0
         """,
         {"entities": entities},
@@ -53,7 +55,7 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: str
         """
         CREATE TEMP TABLE classified AS
         SELECT id, list(DISTINCT class ORDER BY class) AS classes
-        FROM (SELECT id, unnest(types) AS type FROM read_parquet($entities) WHERE kind = 'item') JOIN typed USING (type)
+        FROM (SELECT id, unnest(types) AS type FROM parquet($entities) WHERE kind = 'item') JOIN typed USING (type)
         WHERE id IN (SELECT object FROM judged_object) GROUP BY id
         """,
         {"entities": entities},
@@ -67,7 +69,7 @@ UNEXPECTED = """
 """SQL: whether a statement `v` has an object without any of the `classes` that its relation expects."""
 
 
-def types_for_review(connection: duckdb.DuckDBPyConnection, entities: str) -> dict[str, dict[str, int]]:
+def types_for_review(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> dict[str, dict[str, int]]:
     """Relation -> types of accepted answers without a class, with the number of their statements.
 
     Only those below 0.5 % of the relation's statements, the most frequent first, at most 20.
@@ -80,7 +82,7 @@ unclassified AS (
             SELECT property, type, count(*) AS number
             FROM (
                 SELECT property, unnest(types) AS type
-                FROM kept JOIN read_parquet($entities) e ON e.id = object
+                FROM kept JOIN parquet($entities) e ON e.id = object
                 ANTI JOIN classified ON classified.id = object
             ) GROUP BY ALL
         )

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.common.database import connect, one_row_per_id, stream, write_query
+from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, stream, write_query
 from polyfact_dataset.common.errors import DataError, RetryableError
 from polyfact_dataset.common.files import parquet_writer
 from polyfact_dataset.config.build import Config
@@ -41,18 +41,18 @@ def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[li
     entries = [language(code) for code in context.config.languages]
     query = f"""
         WITH ends AS (
-            SELECT subject_id AS id FROM read_parquet($candidates)
-            UNION SELECT object_id FROM read_parquet($candidates)
+            SELECT subject_id AS id FROM parquet($candidates)
+            UNION SELECT object_id FROM parquet($candidates)
         ), in_dump AS (
-            SELECT id, labels, aliases, titles FROM read_parquet($entities) WHERE kind = 'item'
+            SELECT id, labels, aliases, titles FROM parquet($entities) WHERE kind = 'item'
             QUALIFY {one_row_per_id()}
         )
         SELECT id, in_dump.id IS NOT NULL AS is_in_dump, labels, aliases, titles
         FROM ends LEFT JOIN in_dump USING (id) ORDER BY id
     """
     parameters = {
-        "candidates": str(context.path("candidates")),
-        "entities": str(context.path("entities")),
+        "candidates": parquet_files(context.path("candidates")),
+        "entities": parquet_files(context.path("entities")),
     }
     incomplete, absent = [], []
     for batch in stream(connection, query, parameters):
@@ -114,7 +114,7 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         """
         CREATE TEMP TABLE lead AS
         SELECT asked, min(id) AS target, bool_or(status = 'deleted') AS deleted
-        FROM read_parquet($answers) WHERE status <> 'found' GROUP BY asked
+        FROM parquet($answers) WHERE status <> 'found' GROUP BY asked
         """,
         {"answers": str(context.target("answers"))},
     )
@@ -125,7 +125,7 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
                    coalesce(o.target, object_id) AS object_id, priority,
                    coalesce(s.deleted, false) AS subject_deleted, coalesce(o.deleted, false) AS object_deleted
-            FROM read_parquet($candidates)
+            FROM parquet($candidates)
             LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object_id
         )
         SELECT subject_id || '|' || property_id || '|' || object_id AS fact_id, *,
@@ -136,7 +136,7 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                END AS reason
         FROM resolved
         """,
-        {"candidates": str(context.path("candidates"))},
+        {"candidates": parquet_files(context.path("candidates"))},
     )
 
 
@@ -159,7 +159,7 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
     write_query(
         connection,
         """
-        WITH one AS (SELECT subject_id, property_id, unnest(objects) AS object FROM read_parquet($true_objects))
+        WITH one AS (SELECT subject_id, property_id, unnest(objects) AS object FROM parquet($true_objects))
         SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
                list_sort(list(DISTINCT coalesce(o.target, object))) AS objects
         FROM one LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object
@@ -167,7 +167,7 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         """,
         TRUE_OBJECTS,
         context.target("resolved_true_objects"),
-        {"true_objects": str(context.path("true_objects"))},
+        {"true_objects": parquet_files(context.path("true_objects"))},
     )
     tally = Tally()
     query = "SELECT property_id, reason, count(*) FROM led GROUP BY ALL ORDER BY ALL"

@@ -15,7 +15,7 @@ import duckdb
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.database import connect, one_row_per_id, write_query
+from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, write_query
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.answer_types import UNEXPECTED, register_answer_classes, types_for_review
@@ -94,7 +94,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         WITH named AS (
             SELECT id, types, sitelinks, titles, e.labels AS own_labels,
                    list_concat(e.labels, coalesce(w.labels, [])) AS labels
-            FROM read_parquet($entities) e LEFT JOIN written_label w ON w.entity_id = id WHERE kind = 'item'
+            FROM parquet($entities) e LEFT JOIN written_label w ON w.entity_id = id WHERE kind = 'item'
         ), raw AS (
             SELECT id, types, own_labels AS labels, sitelinks,
                    list_transform(labels, lambda x: x.code) AS codes,
@@ -108,22 +108,21 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM raw
         QUALIFY {one_row_per_id()}
         """,
-        {"entities": str(context.path("entities"))},
+        {"entities": parquet_files(context.path("entities"))},
     )
     connection.execute(
         """
         CREATE TEMP TABLE redirect AS
-        SELECT redirected_from AS source, min(id) AS target FROM read_parquet($entities)
+        SELECT redirected_from AS source, min(id) AS target FROM parquet($entities)
         WHERE redirected_from IS NOT NULL GROUP BY ALL
         """,
-        {"entities": str(context.path("entities"))},
+        {"entities": parquet_files(context.path("entities"))},
     )
     connection.execute(
-        "CREATE TEMP TABLE judged_object AS SELECT object FROM read_parquet($statements) "
-        "UNION SELECT target FROM redirect",
-        {"statements": str(context.path("statements"))},
+        "CREATE TEMP TABLE judged_object AS SELECT object FROM parquet($statements) UNION SELECT target FROM redirect",
+        {"statements": parquet_files(context.path("statements"))},
     )
-    register_answer_classes(connection, str(context.path("entities")))
+    register_answer_classes(connection, parquet_files(context.path("entities")))
     _judge(connection, context)
 
 
@@ -140,7 +139,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         CREATE TEMP TABLE judged AS
         WITH resolved AS (
             SELECT subject, property, coalesce(target, object) AS object, rank, truthy, ended
-            FROM read_parquet($statements) LEFT JOIN redirect ON source = object
+            FROM parquet($statements) LEFT JOIN redirect ON source = object
         ), counted AS (
             SELECT *, row_number() OVER (
                        PARTITION BY subject, property, object
@@ -169,7 +168,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM eligible
         """,
         {
-            "statements": str(context.path("statements")),
+            "statements": parquet_files(context.path("statements")),
             "min_languages": config.min_languages,
             "languages": len(config.languages),
             "backfill": config.backfill.enabled,
@@ -241,5 +240,5 @@ def run(context: Context) -> Report:
                 tally.kept[relation] += number
             else:
                 tally.rejected.setdefault(relation, Counter())[reason] += number
-        review = types_for_review(connection, str(context.path("entities")))
+        review = types_for_review(connection, parquet_files(context.path("entities")))
     return Report({"candidates": kept, "pool": pool, "types_for_review": review}, tally)

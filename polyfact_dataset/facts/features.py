@@ -7,6 +7,7 @@ released. All values come from current statements of best rank.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.relation import kind_of
-from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
@@ -56,13 +57,13 @@ def is_living(row: dict[str, Any], reference_year: int | None) -> bool | None:
     return True if _HUMAN in row["types"] else None
 
 
-def latest_year(connection: duckdb.DuckDBPyConnection, entities: str) -> int | None:
+def latest_year(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> int | None:
     """The latest year of births and publications in the dump, without the last thousandth; None where it has none."""
     years = connection.execute(
         """
         SELECT year, count(*) FROM (
-            SELECT birth_year AS year FROM read_parquet($entities)
-            UNION ALL SELECT publication_year FROM read_parquet($entities)
+            SELECT birth_year AS year FROM parquet($entities)
+            UNION ALL SELECT publication_year FROM parquet($entities)
         ) WHERE year IS NOT NULL GROUP BY year ORDER BY year DESC
         """,
         {"entities": entities},
@@ -83,19 +84,19 @@ def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     connection.execute(
         """
         CREATE TEMP TABLE ends AS
-        SELECT subject_id AS id FROM read_parquet($candidates) UNION SELECT object_id FROM read_parquet($candidates)
+        SELECT subject_id AS id FROM parquet($candidates) UNION SELECT object_id FROM parquet($candidates)
         """,
-        {"candidates": str(context.path("resolved_candidates"))},
+        {"candidates": parquet_files(context.path("resolved_candidates"))},
     )
     # A work belongs to its country of origin; the first stated one, in the order of the dump.
     connection.execute(
         """
         CREATE TEMP TABLE origin AS
         SELECT subject AS id, arg_min(object, (filename, file_row_number)) AS country
-        FROM read_parquet($statements, filename = true, file_row_number = true)
+        FROM read_parquet($statements, filename = true, file_row_number = true, hive_partitioning = false)
         WHERE property = 'P495' AND truthy AND NOT ended AND subject IN (SELECT id FROM ends) GROUP BY subject
         """,
-        {"statements": str(context.path("statements"))},
+        {"statements": parquet_files(context.path("statements"))},
     )
     columns = ", ".join(_COLUMNS)
     connection.execute("CREATE TEMP TABLE frontier AS SELECT id FROM ends UNION SELECT country FROM origin")
@@ -104,17 +105,17 @@ def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             f"""
             {"CREATE TEMP TABLE node AS" if step == 0 else "INSERT INTO node"}
             WITH source_row AS (
-                SELECT id, {columns}, 0 AS source, len(labels) AS labels FROM read_parquet($entities)
+                SELECT id, {columns}, 0 AS source, len(labels) AS labels FROM parquet($entities)
                 WHERE kind = 'item' AND id IN (SELECT id FROM frontier)
                 UNION ALL
-                SELECT id, {columns}, 1, len(types) FROM read_parquet($fetched)
+                SELECT id, {columns}, 1, len(types) FROM parquet($fetched)
                 WHERE id IN (SELECT id FROM frontier)
             )
             SELECT id, {columns} FROM source_row
             QUALIFY row_number() OVER (
                 PARTITION BY id ORDER BY source, labels DESC, sitelinks DESC, md5(({columns})::VARCHAR)) = 1
             """,
-            {"entities": str(context.path("entities")), "fetched": str(context.path("fetched"))},
+            {"entities": parquet_files(context.path("entities")), "fetched": parquet_files(context.path("fetched"))},
         )
         connection.execute(
             f"""
@@ -199,7 +200,7 @@ def run(context: Context) -> Report:
     ):
         reference_year = context.config.features.reference_year
         if reference_year is None:
-            reference_year = latest_year(connection, str(context.path("entities")))
+            reference_year = latest_year(connection, parquet_files(context.path("entities")))
         _load(connection, context)
         _climb(connection, "lies", "located_in")
         _climb(connection, "within", f"list_concat({', '.join(_PARENTS)})")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import Language, language
-from polyfact_dataset.common.database import connect, one_row_per_id, stream
+from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts
@@ -225,16 +225,16 @@ def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -
 _QUERY = f"""
     WITH ends AS (
         SELECT id, max(is_object) AS is_object FROM (
-            SELECT subject_id AS id, false AS is_object FROM read_parquet($candidates)
-            UNION ALL SELECT object_id, true FROM read_parquet($candidates)
+            SELECT subject_id AS id, false AS is_object FROM parquet($candidates)
+            UNION ALL SELECT object_id, true FROM parquet($candidates)
         ) GROUP BY id
     ), dump AS (
         SELECT id, types, sitelinks, labels, aliases, titles
-        FROM read_parquet($entities) JOIN ends USING (id) WHERE kind = 'item'
+        FROM parquet($entities) JOIN ends USING (id) WHERE kind = 'item'
         QUALIFY {one_row_per_id()}
     ), api AS (
         SELECT id, types, sitelinks, labels AS api_labels, aliases AS api_aliases, titles AS api_titles
-        FROM read_parquet($fetched)
+        FROM parquet($fetched)
         QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(types) DESC, redirected_from) = 1
     )
     SELECT id, is_object, coalesce(dump.types, api.types, []) AS types,
@@ -251,9 +251,9 @@ def run(context: Context) -> Report:
     counts: dict[str, Counter[str]] = {code: Counter() for code in languages}
     rows_written = 0
     parameters = {
-        "candidates": str(context.path("resolved_candidates")),
-        "entities": str(context.path("entities")),
-        "fetched": str(context.path("fetched")),
+        "candidates": parquet_files(context.path("resolved_candidates")),
+        "entities": parquet_files(context.path("entities")),
+        "fetched": parquet_files(context.path("fetched")),
     }
     tables = labels(languages), answer_aliases(languages)
     with (
