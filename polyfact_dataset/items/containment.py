@@ -55,7 +55,7 @@ class Containment:
 def short_names(
     labels: pa.Table, subjects: pa.Array, languages: Sequence[str]
 ) -> dict[str, frozenset[tuple[int, str]]]:
-    """Subject -> (position of the language, normalised label), of labels that are too short to be searched for in a text.
+    """Subject -> (position of the language, normalised label), of labels too short to be searched for in a text.
 
     An option with the same text as the subject's name is found by comparison instead.
     """

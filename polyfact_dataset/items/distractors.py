@@ -38,7 +38,7 @@ def slack(rows: int) -> int:
 
 
 def feasible(golds: Sequence[Hashable], true: Sequence[Collection[Hashable]] = ()) -> bool:
-    """Whether three permutations can exist: no gold has more than a quarter of the stratum, and it fits into enough rows.
+    """Whether three permutations can exist: no gold has more than a quarter of the stratum, and it fits enough rows.
 
     As a distractor a gold needs three rows for each row that it has, among the rows of which it is not an answer.
     `true` contains all answers of each row.

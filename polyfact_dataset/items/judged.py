@@ -24,7 +24,6 @@ UNVERIFIED = "unverified"
 class Judged:
     """Rows of the verification table about unchanged items, each with the `split` of its fact.
 
-
     `stale` is the number of rows about changed or removed items, which are ignored. `evidence` is that of each
     relation, `labels` maps facts to their languages with a label.
     """

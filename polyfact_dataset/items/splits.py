@@ -73,7 +73,6 @@ def largest(counts: Iterable[int], limit: int, share_cap: float) -> int:
 def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[str, str], int]:
     """The number of facts of each relation in each split.
 
-
     Held-out splits have their share of all facts, distributed evenly over the relations that can have at least four
     there (an item has four options) and keep the larger part for train. A relation with at least `min_relation_facts`
     has at least `min_split_facts` in each, even where that is more than its share, and a smaller one at least four.
