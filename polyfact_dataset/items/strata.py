@@ -1,4 +1,4 @@
-"""What sampling and drawing need to know about valid candidates and entities, loaded once and asked by id."""
+"""The data of valid candidates and entities for sampling and drawing, loaded once and looked up by id."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entity:
 
 
 def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Answer -> the commonest P31 type, among all the answers of a relation, that it has; all of a class share it.
+    """Answer -> its P31 type that is the most common among all answers of a relation; it defines the class.
 
     `facts` are (fact id, answer) of one relation. An answer without a type is of class "".
     """
@@ -46,7 +46,7 @@ class Pool:
     """Valid candidates with their questions and the entities that may be options.
 
     Built from Arrow tables: `valid_candidates` (candidates' columns), `labels`, `answer_aliases`, `questions`,
-    `true_objects` and, where they are at hand, `features`.
+    `true_objects` and, if available, `features`.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Pool:
         }
 
     def _load_kinds(self, labels: pa.Table, valid_candidates: pa.Table) -> dict[str, str]:
-        """Subject -> its kind (relations.toml), "" for none: a film's genres are no options for a band."""
+        """Subject -> its kind (relations.toml), "" for none: genres of films are not options for a band."""
         rows = labels.filter(pc.is_in(labels.column("entity_id"), pc.unique(valid_candidates.column("subject_id"))))
         types = zip(rows.column("entity_id").to_pylist(), rows.column("types").to_pylist())
-        return {qid: widest_kind(own) or "" for qid, own in types}
+        return {qid: widest_kind(type_ids) or "" for qid, type_ids in types}
 
     def _load_facts(self, valid_candidates: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
         by_relation: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
@@ -115,7 +115,7 @@ class Pool:
         return pools
 
     def _shared_texts(self, answer_aliases: pa.Table) -> dict[str, frozenset[str]]:
-        """Entity -> the others that look the same in some language, or that are called as it is."""
+        """Entity -> the others that have the same text in some language, or share one of its names."""
         groups: dict[tuple[int, str], list[str]] = defaultdict(list)
         for qid, entity in self.entities.items():
             for position, text in enumerate(entity.normal):
@@ -146,7 +146,7 @@ class Pool:
         return one == other or other in self._same_text.get(one, ()) or self._containment.overlap(one, other)
 
     def excluded(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
-        """Whether an entity may not be offered: a true answer, looks like one, named in the question or around it."""
+        """Whether an entity must not be an option: a true answer, has the text of one, or is named in the question."""
         true = self._true[fact.subject, fact.relation]
         if entity in true or entity == fact.subject or not true.isdisjoint(self._same_text.get(entity, ())):
             return True
@@ -158,9 +158,9 @@ class Pool:
         return any(mention(question, name, rule) for question, name, rule in zip(questions, names, self._rules))
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
-        """Cuts the facts of one relation and split: kind and class, English length, then length in all languages.
+        """Divides the facts of one relation and split by kind and class, English length, then length in all languages.
 
-        The first is `Fact.group`, the kind of the subject and the class of the answer. A part that cannot hold
+        The first is `Fact.group`, the kind of the subject and the class of the answer. A part that cannot have
         permutations, or is smaller than `min_stratum_facts`, is merged with its neighbour.
         """
         english = self.languages.index("en")
@@ -183,7 +183,7 @@ class Pool:
     def draw(self, facts: Sequence[Fact], seed: str) -> list[tuple[str, ...]]:
         """Three entity ids per fact of one stratum; `seed` names the stratum.
 
-        Raises `NoDrawingError` with the position of a fact that cannot be served.
+        Raises `NoDrawingError` with the position of a fact that cannot get distractors.
         """
         names = sorted({fact.answer for fact in facts})
         index = {name: position for position, name in enumerate(names)}

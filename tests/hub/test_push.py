@@ -174,7 +174,7 @@ def test_private_is_for_new_repositories(hub: Hub, small: Path, unread: None) ->
     push(small, REPO, options=Options(create=True, private=True))
     hub.repos[REPO].private = False
     hub.repos[REPO].tags.clear()
-    with pytest.raises(ConfigError, match="is public already"):
+    with pytest.raises(ConfigError, match="is already public"):
         push(small, REPO, options=Options(create=True, private=True))
 
 
@@ -189,7 +189,7 @@ def test_a_release_that_was_not_built_on_what_is_there_is_refused(
     push(small, REPO, options=CREATE)
     push(following, REPO, options=CREATE)
     hub.repos[REPO].tags.pop("v1.0.0")
-    with pytest.raises(ConfigError, match=r"holds version 1.1.0.*--previous jvonrad/PolyFact@v1.1.0"):
+    with pytest.raises(ConfigError, match=r"contains version 1.1.0.*--previous jvonrad/PolyFact@v1.1.0"):
         push(small, REPO, options=CREATE)
     assert there(hub) == files_of(following)
 
@@ -228,7 +228,7 @@ def spoil(kind: str, release: Path) -> None:
         ("refused by its audit", "leak_gold"),
         ("not said to pass", "refused by its audit|does not match"),
         ("changed data", "is changed since the build"),
-        ("edited manifest", "content digest is not that of its files"),
+        ("edited manifest", "content digest does not match its files"),
         ("edited card", "README.md does not match the release"),
         ("foreign file", r"\.env is not part of the release"),
     ],
@@ -263,7 +263,7 @@ def test_a_push_that_cannot_be_loaded_or_differs_is_an_error(hub: Hub, small: Pa
         patch.setattr(pushing, "read_back", lambda *_: None)
         push(small, REPO, options=CREATE)
     manifest = read_manifest(small)
-    with pytest.raises(DataError, match="does not hold the content"):
+    with pytest.raises(DataError, match="does not contain the content"):
         genuine(REPO, "v1.0.0", {**manifest, "content": "0" * 64})
     with pytest.raises(DataError, match="cannot be loaded"):
         genuine(REPO, "v9.9.9", manifest)
