@@ -102,8 +102,8 @@ def _language_tables(files: Files) -> dict[str, pa.Table]:
     for splits in files.configs.values():
         table = read_splits(splits, columns)
         if "language" in table.column_names and "question" in table.column_names:
-            present_codes = set(table.column("language").to_pylist())
-            return {code: table.filter(pc.equal(table.column("language"), code)) for code in known() if code in present_codes}
+            present = set(table.column("language").to_pylist())
+            return {code: table.filter(pc.equal(table.column("language"), code)) for code in known() if code in present}
     return {}
 
 
