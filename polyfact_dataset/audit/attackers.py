@@ -186,7 +186,7 @@ def _pairwise(texts: Texts, function: Any) -> Floats:
 
 def likeness_scores(texts: Texts) -> dict[str, Floats]:
     """The three kinds of likeness of subject and option, (items, 4) each."""
-    from rapidfuzz.distance import LCSseq, Levenshtein  # noqa: F401
+    from rapidfuzz.distance import Levenshtein
 
     size = 2 if _unspaced(texts.items.code) else 3
 
@@ -205,15 +205,15 @@ def likeness_scores(texts: Texts) -> dict[str, Floats]:
 
 
 def _longest_common(one: str, other: str) -> int:
-    """Length of the longest string that both hold."""
-    longest, rows = 0, [0] * (len(other) + 1)
-    for char in one:
-        before = 0
-        for place, twin in enumerate(other, 1):
-            before, rows[place] = rows[place], before + 1 if char == twin else 0
-            if rows[place] > longest:
-                longest = rows[place]
-    return longest
+    """Length of the longest string that both hold: by bisection, as what holds a string holds its parts."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        size = (low + high + 1) // 2
+        if any(other[start : start + size] in one for start in range(len(other) - size + 1)):
+            low = size
+        else:
+            high = size - 1
+    return low
 
 
 def medium_scores(texts: Texts) -> Floats:
