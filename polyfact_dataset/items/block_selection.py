@@ -44,15 +44,14 @@ def choose_blocks(
     pools = {relation: _servable(facts, config.distract) for relation, facts in pool.facts.items()}
     more = config.distract.oversample
     wide = select(pools, math.ceil(config.facts * more), config.seed, _wider(config.sample, more), previous)
-    matchers: dict[str, Matcher] = {}
     blocks: dict[_Key, list[Block]] = {}
     for (relation, split), facts in wide.facts.items():
-        if relation not in matchers:
-            matchers[relation] = Matcher(pool.facts[relation], pool.names, pool.traits)
+        if relation not in pool.matchers:
+            pool.matchers[relation] = Matcher(pool.facts[relation], pool.names, pool.traits)
         found = [
             block
             for number, cell in enumerate(_cells(facts, config.distract))
-            for block in _match(pool, matchers[relation], cell, config, f"{relation}/{split}/{number}")
+            for block in _match(pool, pool.matchers[relation], cell, config, f"{relation}/{split}/{number}")
         ]
         blocks[relation, split] = sorted(found, key=lambda block: (block.cost, block.facts[0].id))
     quotas = block_quotas({key: len(found) for key, found in blocks.items()}, config)

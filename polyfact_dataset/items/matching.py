@@ -41,7 +41,7 @@ _TOGETHER = {
     "edit": 0.5,
     "popularity": 0.15,
 }
-_ALONE = {"answer": 3.0, "country": 3.0, "continent": 2.0, "grams": 2.0, "long": 0.3, "edit": 2.0, "popularity": 0.3}
+_ALONE = {"answer": 3.0, "country": 3.0, "continent": 2.0, "grams": 2.0, "long": 0.3, "edit": 2.0, "popularity": 0.6}
 # What sets two golds apart: weights of a difference of type, country, ... of 1.
 _APART = {
     "kind": 2.0,
@@ -105,26 +105,23 @@ class Origin:
 
         self._grams, self._classes = grams, classes
         count = int(classes.max()) + 1 if len(classes) else 0
-        ones = np.ones(len(classes), dtype=np.float32)
-        self._by_class = csr_array(csr_array((ones, (classes, np.arange(len(classes)))), (count, len(classes))) @ grams)
-        background = np.asarray(grams.sum(axis=0)).ravel()
+        background = np.bincount(grams.indices, minlength=_FEATURES).astype(np.float32)
         # What a count of 1 is against the expectation of the prior.
-        self._rate = (background.sum() / np.maximum(background, 1.0) / _PRIOR_GRAMS).astype(np.float32)
-        self._length = np.asarray(self._by_class.sum(axis=1)).ravel()
-        self._sizes = np.maximum(np.asarray(grams.sum(axis=1)).ravel(), 1.0)
-        self._weights = self._by_class.copy()
-        self._weights.data = np.log1p(self._by_class.data * self._rate[self._by_class.indices])
-        self._own = self._without_itself()
-
-    def _without_itself(self) -> Floats:
-        """The score of each fact's own class, from the other facts of the class."""
-        held = self._grams.multiply(self._by_class[self._classes]).tocsr()
-        # An n-gram of the fact is in its class at least once, by the fact.
-        held.data = np.log1p((held.data - 1.0) * self._rate[held.indices])
-        others = np.maximum(self._length[self._classes] - self._sizes, 0.0)
-        score = np.asarray(held.sum(axis=1)).ravel() - self._sizes * np.log1p(others / _PRIOR_GRAMS)
-        result: Floats = (score / self._sizes).astype(np.float32)
-        return result
+        rate = (background.sum() / np.maximum(background, 1.0) / _PRIOR_GRAMS).astype(np.float32)
+        sizes = np.diff(grams.indptr)
+        keys = np.repeat(classes, sizes) * _FEATURES + grams.indices
+        distinct, place, times = np.unique(keys, return_inverse=True, return_counts=True)
+        columns = distinct % _FEATURES
+        starts = np.searchsorted(distinct, np.arange(count + 1) * _FEATURES)
+        weights = np.log1p(times.astype(np.float32) * rate[columns])
+        self._weights = csr_array((weights, columns, starts), shape=(count, _FEATURES))
+        self._length = np.bincount(classes, weights=sizes, minlength=count).astype(np.float32)
+        self._sizes = np.maximum(sizes, 1).astype(np.float32)
+        # The score of each fact's class, from the other facts of the class: each n-gram is in it once by the fact.
+        held = np.log1p((times[place] - 1).astype(np.float32) * rate[grams.indices])
+        others = np.maximum(self._length[classes] - self._sizes, 0.0)
+        total = np.bincount(np.repeat(np.arange(len(classes)), sizes), weights=held, minlength=len(classes))
+        self._own: Floats = (total / self._sizes - np.log1p(others / _PRIOR_GRAMS)).astype(np.float32)
 
     def scores(self, rows: Ints) -> Floats:
         """(rows, rows): the log-odds of row j's class, given the name of row i, per n-gram of the name."""
@@ -152,6 +149,13 @@ class Matcher:
         self._answers = [names[fact.answer] for fact in facts]
         self._own = [traits.get(fact.answer, Traits()) for fact in facts]
         grams = _grams(self._subjects, 2, 4)
+        answers = sorted(set(self._answers))
+        place = {answer: number for number, answer in enumerate(answers)}
+        self._distinct = answers
+        self._place = np.array([place[answer] for answer in self._answers], dtype=np.int64)
+        self._short = _grams(self._subjects, 3, 3), _grams(answers, 3, 3)
+        self._long = _grams(self._subjects, 4, 6), _grams(answers, 4, 6)
+        self._width = np.maximum(np.diff(self._short[1].indptr), 1).astype(np.float32)
         levels: dict[str, list[str | None]] = {
             "answer": [fact.answer for fact in facts],
             "country": [own.country or fact.answer for own, fact in zip(self._own, facts)],
@@ -195,15 +199,14 @@ class Matcher:
         from rapidfuzz.distance import Levenshtein
         from rapidfuzz.process import cdist
 
-        subjects, answers = [self._subjects[row] for row in rows], [self._answers[row] for row in rows]
-        distinct, place = np.unique(np.array(answers, dtype=object), return_inverse=True)
-        texts = distinct.tolist()
-        short, long = _grams(texts, 3, 3), _grams(texts, 4, 6)
-        width = np.maximum(np.asarray(short.sum(axis=1)).ravel(), 1.0)
+        distinct, place = np.unique(self._place[rows], return_inverse=True)
+        subjects, answers = [self._subjects[row] for row in rows], [self._distinct[number] for number in distinct]
+        short, long = ((names[rows] @ texts[distinct].T).toarray() for names, texts in (self._short, self._long))
+        edit: Floats = cdist(subjects, answers, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
         return {
-            "grams": ((_grams(subjects, 3, 3) @ short.T).toarray() / width[None, :])[:, place],
-            "long": np.log1p((_grams(subjects, 4, 6) @ long.T).toarray())[:, place],
-            "edit": cdist(subjects, texts, scorer=Levenshtein.normalized_similarity, dtype=np.float32)[:, place],
+            "grams": (short / self._width[distinct][None, :])[:, place],
+            "long": np.log1p(long)[:, place],
+            "edit": edit[:, place],
         }
 
     def _differences(self, rows: Ints) -> dict[str, Floats]:

@@ -17,7 +17,7 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
 from polyfact_dataset.items.containment import Containment, short_names
 from polyfact_dataset.items.distractors import draw, feasible
-from polyfact_dataset.items.matching import Traits
+from polyfact_dataset.items.matching import Matcher, Traits
 from polyfact_dataset.items.splits import Fact
 
 
@@ -76,6 +76,8 @@ class Pool:
         self._same_text = self._shared_texts(answer_aliases)
         self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates, features))
         self.names = _english_names(labels, self.facts)
+        # Relation -> its matcher, made when it is first needed.
+        self.matchers: dict[str, Matcher] = {}
         self.traits = _traits(features if features is not None else labels, self.names)
 
     def _load_entities(self, labels: pa.Table, valid_candidates: pa.Table) -> dict[str, Entity]:
