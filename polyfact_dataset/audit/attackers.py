@@ -144,7 +144,8 @@ class _Origins:
             answers = self._answers[scored, slot]
             together = np.asarray(own.multiply(weights[answers]).sum(axis=1)).ravel()
             result[:, slot] = together - sizes * np.log1p(length[answers] / (_PRIOR * _GRAMS))
-        return np.round(result / np.maximum(sizes, 1.0)[:, None], 9)
+        relative: Floats = np.round(result / np.maximum(sizes, 1.0)[:, None], 9)
+        return relative
 
 
 # N-grams of a usual name: the prior counts names, the sums n-grams.
@@ -164,14 +165,15 @@ def wording_scores(texts: Texts, train: Bools, scored: Ints) -> Floats:
         keys, times = np.unique(groups[train] * size + golds[train], return_counts=True)
         wanted = groups[scored, None] * size + choices.codes[scored]
         place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-        found: Floats = (
-            np.where(keys[place] == wanted, times[place], 0).astype(np.float64) if len(keys) else 0.0 * wanted
-        )
+        if not len(keys):
+            return np.zeros(wanted.shape)
+        found: Floats = np.where(keys[place] == wanted, times[place], 0).astype(np.float64)
         return found
 
     base = (counted(texts.relations) + 0.1) / (relation_counts[texts.relations[scored], None] + 1.0)
     share = (counted(wordings) + base) / (wording_counts[wordings[scored], None] + 1.0)
-    return np.round(np.log(share / base), 9)
+    odds: Floats = np.round(np.log(share / base), 9).astype(np.float64)
+    return odds
 
 
 def _pairwise(texts: Texts, function: Any) -> Floats:
@@ -240,12 +242,14 @@ def popularity_scores(texts: Texts) -> Floats | None:
     """How near the option's sitelinks are to the subject's, in logarithms; None where they are not known."""
     if texts.fame is None or texts.fames is None:
         return None
-    return -np.abs(np.log1p(texts.fames) - np.log1p(texts.fame)[:, None])
+    near: Floats = -np.abs(np.log1p(texts.fames) - np.log1p(texts.fame)[:, None])
+    return near
 
 
 def _relative(values: Floats) -> Floats:
     """Each option's value against the mean of the four."""
-    return values - values.mean(axis=1, keepdims=True)
+    relative: Floats = values - values.mean(axis=1, keepdims=True)
+    return relative
 
 
 class Attack:
@@ -321,8 +325,9 @@ class Attack:
             random_state=0,
         )
         model.fit(features, right)
-        result = model.predict_proba(self._features(scored, learnt))[:, 1].reshape(-1, 4)
-        return np.round(result, 9)
+        likely = model.predict_proba(self._features(scored, learnt))[:, 1].reshape(-1, 4)
+        result: Floats = np.round(likely, 9)
+        return result
 
 
 def _some(train: Bools, limit: int, groups: Ints) -> Ints:

@@ -176,7 +176,11 @@ class Pool:
             return True
         if any(names[position] == name for position, name in self._short_names.get(fact.subject, ())):
             return True
-        return any(mention(question, name, rule) for question, name, rule in zip(questions, names, self._rules))
+        return any(
+            # What is not even begun in the question is not named in it.
+            (rule.initials or name[:3] in question) and mention(question, name, rule)
+            for question, name, rule in zip(questions, names, self._rules)
+        )
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
         """Cuts the facts of one relation and split: kind and class, English length, then length in all languages.

@@ -130,7 +130,9 @@ def _floors(release: Release, scored: _Scored) -> list[Floor]:
 
 def _said(floor: Floor) -> str:
     where = floor.relation if floor.relation != EVERY else "all relations"
-    return f"{floor.rule} in {where}: {100 * floor.accuracy:.1f} % of {floor.facts:,} facts, {floor.distance:+.1f} errors"
+    return (
+        f"{floor.rule} in {where}: {100 * floor.accuracy:.1f} % of {floor.facts:,} facts, {floor.distance:+.1f} errors"
+    )
 
 
 def _gates(section: Section, floors: Sequence[Floor]) -> None:
@@ -201,7 +203,9 @@ def audit(release: Release, config: AuditConfig) -> Section:
     _gates(section, floors)
     by_relation = [at for at in floors if at.language == EVERY]
     columns = ("attacker", "facts of", "relation", "facts", "accuracy", "low", "high", "errors_from_expected")
-    rows = [(at.rule, at.config, at.relation, at.facts, at.accuracy, at.low, at.high, at.distance) for at in by_relation]
+    rows = [
+        (at.rule, at.config, at.relation, at.facts, at.accuracy, at.low, at.high, at.distance) for at in by_relation
+    ]
     percents = ("accuracy", "low", "high")
     section.grid("Attackers over all relations", columns, [row for row in rows if row[2] == EVERY], percents=percents)
     section.grid(
@@ -222,5 +226,3 @@ def audit(release: Release, config: AuditConfig) -> Section:
     section.floors += floors
     section.charts.append(_chart(floors))
     return section
-
-
