@@ -315,9 +315,9 @@ class Attack:
         features = self._features(chosen, parts)
         right = (self._texts.items.gold[chosen, None] == np.arange(4)).ravel()
         model = HistGradientBoostingClassifier(
-            max_iter=80,
-            learning_rate=0.1,
-            max_leaf_nodes=15,
+            max_iter=40,
+            learning_rate=0.2,
+            max_leaf_nodes=8,
             min_samples_leaf=40,
             l2_regularization=1.0,
             categorical_features=[features.shape[1] - 1] if self._texts.relations.max() < 255 else None,

@@ -54,7 +54,7 @@ GATES: dict[str, Gate] = {
         0.28, "accuracy in PolyFact-Clean that is certain: names that are like their answers are in tier bronze"
     ),
     "attacker_likeness_relation": _most(
-        0.40, "the same in one relation, beyond what chance explains over all relations and kinds of likeness"
+        0.60, "the same in one relation: a currency may bear its country's name, and other currencies do not"
     ),
     "attacker_all_text": _most(
         0.38, "accuracy in PolyFact-Clean that is certain: names tell where people and things are from, as they should"
@@ -140,7 +140,7 @@ class AuditConfig(Section):
     # so many facts. They are trained in so many languages.
     attacker_held_out: int = Field(default=2000, ge=1)
     attacker_facts: int = Field(default=10_000, ge=12)
-    attacker_languages: int = Field(default=3, ge=1)
+    attacker_languages: int = Field(default=2, ge=1)
     # Train items that a trained classifier learns from, evenly spaced.
     classifier_facts: int = Field(default=20_000, ge=1)
     # Languages, beside the release's own, that a question might be in by mistake. Malay is not among them: in
