@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from baselines.cli import need
 from baselines.evaluate.common import show, split_list
 from polyfact_dataset.catalog.language import known
+from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest, digest_json, parquet_writer, remove, write_json
 
@@ -119,14 +120,14 @@ def read_rows(path: Path, pairs: bool = False) -> Iterator[Row]:
     source = (
         f"read_json(?, format = 'newline_delimited', columns = {columns}, maximum_object_size = 67108864)"
         if path.suffix == ".jsonl"
-        else "read_parquet(?)"
+        else rows_of([path])
     )
     chosen = "NULL, row_number() OVER ()" if pairs else "talk, position"
     query = f"SELECT {chosen}, CAST(to_json(translations) AS VARCHAR) FROM {source} ORDER BY 1, 2"
     before: tuple[str, int] | None = None
     try:
         with duckdb.connect(config={"threads": 1}) as database:
-            result = database.execute(query, [str(path)])
+            result = database.execute(query, [str(path)] if path.suffix == ".jsonl" else [])
             while batch := result.fetchmany(_ROWS):
                 for talk, position, text in batch:
                     if position is None or (talk is None and not pairs):

@@ -1,4 +1,4 @@
-"""PolyFact: a factory of parallel multilingual multiple-choice facts from Wikidata."""
+"""PolyFact: builds parallel multilingual multiple-choice facts from Wikidata."""
 
 __version__ = "0.1.0"
 

@@ -1,8 +1,8 @@
-"""Every table of the factory and of a release: its columns, their types and what they mean.
+"""Every table of a build and of a release: its columns, their types and their meaning.
 
-This is the one place that names columns; the dataset card's schema table is rendered from the release records.
-Tables with a column per language are functions of the language codes, in the order of the configuration. The file is
-long and stays whole: a table is a list of columns, and whoever looks for one looks here.
+This is the one place that names columns; the dataset card's schema table is rendered from the release records. Tables
+with a column per language are functions of the language codes, in the order of the configuration. All tables are in
+this one file, although it is long, so that a column is easy to find.
 """
 
 from __future__ import annotations
@@ -50,7 +50,12 @@ ENTITIES = Table(
     (
         Column("id", STRING, "Wikidata id, Q... or P..."),
         Column("kind", STRING, "`item` or `property`"),
-        Column("redirected_from", STRING, "id that now leads to this entity, where the source says so", nullable=True),
+        Column(
+            "redirected_from",
+            STRING,
+            "id that now redirects to this entity, where the source contains it",
+            nullable=True,
+        ),
         Column("types", STRINGS, "current P31 values of items, in statement order"),
         Column("sitelinks", pa.int32(), "number of sitelinks of the item on all Wikimedia projects"),
         Column("labels", TEXTS, "labels in the codes of the configured languages' chains and `mul`"),
@@ -71,7 +76,7 @@ ENTITIES = Table(
         Column("death_year", pa.int32(), "P570", nullable=True),
         Column("inception_year", pa.int32(), "P571", nullable=True),
         Column("publication_year", pa.int32(), "P577", nullable=True),
-        Column("is_dead", pa.bool_(), "has a date of death (P570), be the date known or not"),
+        Column("is_dead", pa.bool_(), "has a date of death (P570), even if the date is unknown"),
     ),
 )
 
@@ -99,17 +104,17 @@ QUARANTINE = Table(
 ANSWERS = Table(
     "answers",
     (
-        Column("asked", STRING, "id that the Wikidata API was asked for"),
+        Column("asked", STRING, "id that was requested from the Wikidata API"),
         Column("status", STRING, "`found`, `redirect` or `deleted`"),
-        Column("id", STRING, "the entity it is or leads to; null where it is deleted", nullable=True),
+        Column("id", STRING, "the entity itself or the target of the redirect; null where deleted", nullable=True),
         Column("revision", pa.int64(), "revision of the entity that was read", nullable=True),
     ),
 )
 
-# What the API gave, in the columns of the dump.
+# Entities from the API, in the columns of the dump.
 FETCHED = Table("fetched", ENTITIES.columns)
 
-# ---------------------------------------------------------------- labels that people wrote
+# ---------------------------------------------------------------- labels written by people
 WRITTEN_LABELS = Table(
     "written_labels",
     (
@@ -128,7 +133,7 @@ REJECTS = Table(
     ),
 )
 
-# Every reason code of a rejected fact, without the language that follows a colon; `model_` begins those of a model.
+# Every reason code of a rejected fact, without the language after the colon. Codes of a model begin with `model_`.
 REASONS = (
     *(
         "repeated",
@@ -278,7 +283,7 @@ FEATURES = Table(
         Column("entity_id", STRING, "subject or object of a candidate"),
         Column("kind", STRING, "the kind of its types (`catalog.relation.kind_of`)", nullable=True),
         Column("types", STRINGS, "P31 values"),
-        Column("sex", STRING, "`male` or `female`; null where unknown, another, or not one", nullable=True),
+        Column("sex", STRING, "`male` or `female`; null where unknown, another, or not unique", nullable=True),
         Column("birth_year", pa.int32(), "P569; negative before year 1", nullable=True),
         Column("death_year", pa.int32(), "P570", nullable=True),
         Column("is_living", pa.bool_(), "of persons whose year of birth is known; false where P570 says so", True),
@@ -396,7 +401,7 @@ _FLAT_ONLY = (
     Column("language_script", STRING, "script of the item (ISO 15924), such as `Latn` or `Arab`"),
     Column("split", STRING, "`train`, `validation` or `test`"),
 )
-# What a reader of a row looks for comes first, identifiers and lists last.
+# The columns that readers need most come first, identifiers and lists last.
 _FLAT_FIRST = ("language", "language_script", "question", *OPTIONS, "answer_text", "answer_index")
 _FLAT_LAST = ("fact_id", "subject_id", "property_id", "object_id", "option_ids", "option_provenance")
 
@@ -464,7 +469,7 @@ JUDGEMENTS = Table(
         Column("reason", STRING, "why there is no label", True),
         Column("rationale", STRING, "the judge's reasons, in English"),
         Column("urls", STRINGS, "pages that the judge cites"),
-        Column("also_right", STRINGS, "options, beside the marked one, that the judge holds to be right as well"),
+        Column("also_right", STRINGS, "options other than the marked one that the judge considers correct as well"),
         Column("searches", pa.int32(), "web searches that led to the label"),
         Column("date", STRING, "day of the answer (UTC)", True),
     ),
@@ -502,10 +507,10 @@ VERIFICATION = Table(
     ),
 )
 
-# Those of a build, with their split.
+# The judged items of a build, with their split.
 JUDGED_ITEMS = Table("verification", (*VERIFICATION.columns, Column("split", STRING, "split of the fact")))
 
-# ---------------------------------------------------------------- next to the data of a release
+# ---------------------------------------------------------------- files next to the data of a release
 ERRATA = Table(
     "errata",
     (
@@ -554,7 +559,7 @@ CONTAMINATION = Table(
         *_FACT,
         Column("language", STRING, "language code of the item"),
         Column("split", STRING, "`validation` or `test`"),
-        Column("question", STRING, "the question, to be searched for as it stands"),
+        Column("question", STRING, "the question, to be searched for verbatim"),
         Column("answer", STRING, "the answer's text"),
         Column("query", STRING, "question and answer in one line, normalised: NFKC, case folded, single spaces"),
     ),

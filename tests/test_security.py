@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.config.build import load_config
-from polyfact_dataset.verification.judge import reached
+from polyfact_dataset.verification.judge import with_endpoint
 from tests.support.command import polyfact
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,7 @@ def test_an_address_holds_no_secret(setting: str, url: str, monkeypatch: pytest.
     assert "hunter2" not in str(caught.value)
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(ConfigError, match="OPENAI_BASE_URL: it holds a user name") as caught:
-        reached(load_config(), cached=False)
+        with_endpoint(load_config(), cached=False)
     assert "hunter2" not in str(caught.value)
 
 

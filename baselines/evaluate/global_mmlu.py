@@ -37,13 +37,17 @@ def task_name(code: str, lite: bool) -> str:
     return f"global_mmlu_{code}" if lite else f"global_mmlu_full_{code}"
 
 
-def task_manager(include_path: Path | None = None) -> Any:
-    """lm_eval's Global-MMLU tasks alone (to read all of lm_eval's takes long), and those of a folder, which win."""
+def task_manager(languages: Sequence[str], lite: bool, include_path: Path | None = None) -> Any:
+    """lm_eval's Global-MMLU tasks in the languages, and those of a folder, which win.
+
+    To read all of lm_eval's tasks takes long; those of Global-MMLU alone are thousands of files.
+    """
     from lm_eval import tasks
 
     bundled = Path(tasks.__file__).parent / "global_mmlu"
-    paths = [str(path) for path in (bundled, include_path) if path]
-    return tasks.TaskManager(include_defaults=False, include_path=paths)
+    folders = [bundled / ("default" if lite else "full") / code for code in languages]
+    paths = folders if all(path.is_dir() for path in folders) else [bundled]
+    return tasks.TaskManager(include_defaults=False, include_path=[str(p) for p in (*paths, include_path) if p])
 
 
 def check_tasks(manager: Any, languages: Sequence[str], lite: bool) -> None:
@@ -200,7 +204,7 @@ def main(
     need("eval", "lm_eval")
     common.EngineOptions(engine, chat, None, base_url)
     codes = common.split_list(languages) or PAPER_LANGUAGES
-    manager = task_manager(include_path)
+    manager = task_manager(codes, lite, include_path)
     check_tasks(manager, codes, lite)
     loaded, harness = start(model, revision, engine, dtype, device, model_args, base_url)
     name = label_of(model, label)

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -143,14 +144,20 @@ class Result(_Section):
     scores: Scores
 
 
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def software() -> dict[str, str]:
     """Versions of the packages that computed the result."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
+        if (found := _version(package)) is not None:
+            versions[package] = found
     return versions
 
 

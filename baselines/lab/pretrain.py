@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from baselines import tiny
 from baselines.lab.facts_taught import World
+from baselines.prompts import LETTERS
 from polyfact_dataset.common.files import read_json, write_json
 
 _BATCH = 32
@@ -42,9 +44,9 @@ def pretrain(world: World, family: tiny.Family, size: Size, output: Path) -> dic
         found: dict[str, Any] = read_json(output / REPORT)
         return found
     facts = (*world.taught, *world.fresh)
-    tiny.make(
-        family, output, tiny.texts(facts), size.vocabulary, size.hidden, size.layers, seed=world.seed, spread=0.05
-    )
+    # Few facts may have no word that begins with one of the letters, which SFT needs as tokens.
+    lines = chain(tiny.texts(facts), (f" {letter}" for _ in facts for letter in LETTERS))
+    tiny.make(family, output, lines, size.vocabulary, size.hidden, size.layers, seed=world.seed, spread=0.05)
     tokenizer = AutoTokenizer.from_pretrained(output)
     device = processes().device
     model = AutoModelForCausalLM.from_pretrained(output).to(device)

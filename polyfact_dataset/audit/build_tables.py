@@ -9,18 +9,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyfact_dataset.common.database import connect
+from polyfact_dataset.common.database import connect, parquet_files
 from polyfact_dataset.common.files import read_json, read_parquet
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder, table_path
 
 _STATEMENTS = """
-    SELECT s.* FROM read_parquet($statements) s
+    SELECT s.* FROM parquet($statements) s
     SEMI JOIN facts f ON s.subject = f.subject_id AND s.property = f.property_id
     ORDER BY ALL
 """
 _ALIASES = """
     SELECT id AS entity, unnest(aliases).code AS code, unnest(aliases).text AS text
-    FROM read_parquet($entities) e SEMI JOIN facts f ON e.id = f.object_id
+    FROM parquet($entities) e SEMI JOIN facts f ON e.id = f.object_id
     ORDER BY ALL
 """
 
@@ -44,10 +44,9 @@ class BuildTables:
     def _query(self, query: str, facts: pa.Table, table: str) -> pa.Table | None:
         if self.build is None:
             return None
-        path = table_path(self.build, table)
         with tempfile.TemporaryDirectory() as spill, connect(Path(spill)) as connection:
             connection.register("facts", facts.select(["subject_id", "property_id", "object_id"]))
-            return connection.sql(query, params={table: str(path)}).to_arrow_table()
+            return connection.sql(query, params={table: parquet_files(table_path(self.build, table))}).to_arrow_table()
 
     def statements(self, facts: pa.Table) -> pa.Table | None:
         """`records.STATEMENTS` about the facts' subjects and relations."""

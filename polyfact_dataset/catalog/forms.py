@@ -1,7 +1,8 @@
 """Forms of names: a name as it is written in a sentence, with article, contraction or case ("du Kenya", "der Schweiz").
 
-A language's file in `forms/` holds whole phrases for names, keyed by Wikidata id and label; nouns that tell how a name
-which holds them is built ("tour Eiffel"); and rules by spelling. Code knows none of the languages.
+A language's file in `forms/` holds whole phrases for names, keyed by Wikidata id and label; nouns that
+determine the form of names that contain them ("tour Eiffel"); and rules by spelling. The code has no rules for
+particular languages.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ FOLDER = Path(__file__).parent / "forms"
 
 
 class Heads(BaseModel):
-    """Nouns in names, by class. `position` is where a name holds its noun: as its first or last word, or as the end of
-    a name of one word (`suffix`). Names of `kinds` alone are looked at; all names without it."""
+    """Nouns in names, by class. `position` is the place of the noun in a name: its first or last word, or the end of a
+    name of one word (`suffix`). With `kinds`, only names of these kinds are considered."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +34,7 @@ class Heads(BaseModel):
     classes: dict[str, tuple[str, ...]]
 
     def class_of(self, name: str) -> str | None:
-        """The class of the noun in a name, or None. Case does not matter; a name that is the noun alone has it too."""
+        """The class of the noun in a name, or None. Case does not matter. The name may be the noun alone."""
         words = name.casefold().split()
         if not words:
             return None
@@ -80,12 +81,14 @@ class Forms(BaseModel):
     def _consistent(self) -> Forms:
         for qid, row in self.names.items():
             if not re.fullmatch(r"Q[1-9]\d*", qid) or len(row) != 1 + len(self.slots):
-                raise ValueError(f"names.{qid}: a label and {len(self.slots)} phrases ({', '.join(self.slots)}) needed")
+                raise ValueError(f"names.{qid}: needs a label and {len(self.slots)} phrases ({', '.join(self.slots)})")
             if any(not text or text != text.strip() for text in row):
-                raise ValueError(f"names.{qid}: a phrase is empty or has outer spaces")
+                raise ValueError(f"names.{qid}: a phrase is empty or has leading or trailing spaces")
         for name, patterns in self.classes.items():
             if set(patterns) - set(self.slots) or any(text.count("{name}") != 1 for text in patterns.values()):
-                raise ValueError(f"classes.{name}: one pattern with {{name}} for slots among {', '.join(self.slots)}")
+                raise ValueError(
+                    f"classes.{name}: give each slot among {', '.join(self.slots)} at most one pattern with {{name}}"
+                )
         kinds = [
             kind for limited in (*[h.kinds for h in self.heads], *[r.kinds for r in self.rules]) for kind in limited
         ]
@@ -99,7 +102,7 @@ class Forms(BaseModel):
     def of(self, subject: Subject, slot: str) -> str | None:
         """The subject's name as it is written in a slot; None where it is not known.
 
-        A name whose label differs from the file's has no form: the phrase may not fit it.
+        A name whose label differs from the file's has no form, since the phrase may not fit it.
         """
         if subject.id in self.names:
             phrases = self.phrases(subject.id, subject.label)
@@ -117,7 +120,7 @@ class Forms(BaseModel):
         return None
 
     def phrases(self, entity_id: str, label: str) -> tuple[str, ...]:
-        """The phrases of a name, in the order of the slots; none where the file has another label, capitals aside."""
+        """The phrases of a name, in the order of the slots; empty where the file has another label, ignoring case."""
         row = self.names.get(entity_id, ())
         return row[1:] if row and row[0].casefold() == label.casefold() else ()
 
@@ -130,7 +133,7 @@ class Forms(BaseModel):
         )
 
     def written(self, entity_id: str, label: str) -> Iterator[str]:
-        """All that may be written for a name in some question: the label, its phrases, its forms by rules."""
+        """All forms of a name that may occur in a question: the label, its phrases, its forms by rules."""
         yield label
         yield from self.phrases(entity_id, label)
         yield self.quoted(label)
@@ -138,7 +141,7 @@ class Forms(BaseModel):
             yield rule.match.sub(rule.replace, label, count=1)
 
     def number(self, subject: Subject) -> str | None:
-        """`plural` or `singular` for a name of the file or with a noun of it, None for others."""
+        """`plural` or `singular` for a name that the file lists or whose noun it lists, else None."""
         if subject.id in self.names:
             known = not self.differs(subject)
             return ("plural" if subject.id in self.plural else "singular") if known else None
@@ -146,7 +149,7 @@ class Forms(BaseModel):
         return None if group is None else "plural" if group in self.plural_classes else "singular"
 
     def _class_of(self, subject: Subject) -> str | None:
-        """The class of the first noun that a name holds, or None."""
+        """The class of the first listed noun in a name, or None."""
         chain = kind_chain(subject.kind)
         for heads in self.heads:
             if not heads.kinds or not set(heads.kinds).isdisjoint(chain):
@@ -156,7 +159,7 @@ class Forms(BaseModel):
         return None
 
     def differs(self, subject: Subject) -> bool:
-        """Whether the file has another label for the subject's id, capitals aside."""
+        """Whether the file has another label for the subject's id, ignoring case."""
         row = self.names.get(subject.id or "")
         return row is not None and row[0].casefold() != subject.label.casefold()
 

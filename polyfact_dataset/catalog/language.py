@@ -1,4 +1,4 @@
-"""The languages: one TOML file each, read and checked. Adding a language is adding a file here."""
+"""The languages: one TOML file each, read and checked. To add a language, add a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import SCRIPT_CODES
 
 FOLDER = Path(__file__).parent / "languages"
-# The order of the paper's Figure 2 is not stated; this one (of the issue and the published configs) is ours.
+# The paper's Figure 2 states no order; this is the order of the published configs.
 PAPER_LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
 
 
@@ -39,10 +39,10 @@ class PromptLiterals(BaseModel):
 
 
 class Cues(BaseModel):
-    """What the audit looks for in questions and options of the language; empty lists look for nothing.
+    """Words that the audit searches for in questions and options of the language; empty lists are not checked.
 
     `negation` are words (in languages without spaces: strings) that negate a question, `catch_all` options such as
-    "all of the above", `articles` those that agree with a noun which follows.
+    "all of the above", `articles` those that agree with a following noun.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,9 +53,9 @@ class Cues(BaseModel):
 
 
 class Glue(BaseModel):
-    """What is written onto a name without a space: prepositions and articles before it, particles and suffixes after.
+    """Affixes attached to a name without a space: prepositions and articles before it, particles and suffixes after.
 
-    They may follow each other, so that each is listed once.
+    They can be combined, so each is listed once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +65,7 @@ class Glue(BaseModel):
 
 
 class Declines(BaseModel):
-    """How an answer declines to name anything: `phrases`, such as "I don't know". Case and punctuation do not count."""
+    """Phrases by which an answer declines, such as "I don't know". Case and punctuation do not count."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,9 +75,9 @@ class Declines(BaseModel):
 class Language(BaseModel):
     """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia.
 
-    `described` is what follows the name of a subject that needs its short description to be told apart. `endings` are
-    those of a noun's or adjective's nominative, each with what takes its place in other cases and genders; `initials`
-    the same for the beginning of a name (the Arabic article after a preposition). `questions` maps a relation to its
+    `described` is the text that adds a short description to an ambiguous name. `endings` are those of a noun's or
+    adjective's nominative, each with its replacements in other cases and genders; `initials` is the same for the
+    beginning of a name (the Arabic article after a preposition). `questions` maps a relation to its
     wordings (see `wordings`), condition -> text.
     """
 
@@ -108,7 +108,7 @@ class Language(BaseModel):
     def _known_scripts(cls, scripts: tuple[str, ...]) -> tuple[str, ...]:
         for script in scripts:
             if script not in SCRIPT_CODES:
-                raise ValueError(f"{script!r} is no script; ISO 15924 has {', '.join(SCRIPT_CODES)}")
+                raise ValueError(f"{script!r} is not a script; ISO 15924 has {', '.join(SCRIPT_CODES)}")
         return scripts
 
     @model_validator(mode="after")
@@ -118,7 +118,7 @@ class Language(BaseModel):
             raise ValueError(f"[questions] lacks {', '.join(missing)}")
         for relation in self.questions:
             if relation not in all_relations():
-                raise ValueError(f"[questions] {relation!r} is no relation of relations.toml")
+                raise ValueError(f"[questions] {relation!r} is not a relation of relations.toml")
             try:
                 self.wordings[relation].check()
             except ValueError as error:
@@ -146,15 +146,17 @@ class Language(BaseModel):
     @cached_property
     def texts(self) -> dict[str, str]:
         """All wordings, as `P19/female` -> text with `{subject}` for the name in any form."""
-        return {f"{rel}/{key}": own.plain(key) for rel, own in self.wordings.items() for key in own.texts}
+        return {
+            f"{rel}/{key}": wordings.plain(key) for rel, wordings in self.wordings.items() for key in wordings.texts
+        }
 
     def ask(self, relation: str, subject: Subject, description: str | None = None) -> Asked:
         """The question about a subject; a description follows its name and the quotation marks around it."""
-        told = "" if description is None else self.described.replace("{description}", description)
-        return self.wordings[relation].ask(subject, told)
+        suffix = "" if description is None else self.described.replace("{description}", description)
+        return self.wordings[relation].ask(subject, suffix)
 
     def question(self, relation: str, kind: str | None, name: str, description: str | None = None) -> str:
-        """The question about a subject of which no more than the name and the kind is known."""
+        """The question about a subject of which only the name and the kind are known."""
         return self.ask(relation, Subject(name, kind=kind), description).text
 
 
@@ -164,7 +166,7 @@ def _normalised(replacements: Mapping[str, Sequence[str]]) -> Replacements:
 
 
 def mention_rule(code: str) -> MentionRule:
-    """The rule of a language; without a file for it, that of words between spaces in any script."""
+    """The rule of a language; without a file, the rule for words between spaces in any script."""
     return language(code).mention_rule if code in known() else MentionRule()
 
 

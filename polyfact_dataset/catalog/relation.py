@@ -30,17 +30,17 @@ class Relation(BaseModel):
     noun: Literal["proper", "common"] = "proper"
     ambiguity: float | None = Field(default=None, ge=0, le=1)
     judged: int = Field(default=0, ge=0)
-    # What is true of (a, b) is true of (b, a): neither may be a distractor of the other.
+    # A symmetric relation: if (a, b) holds, so does (b, a), and neither may be a distractor of the other.
     symmetric: bool = False
-    # Asked about the past as well ("has employed"): a statement that has ended is still an answer.
+    # The question covers the past ("has employed"): a statement that has ended is still an answer.
     past: bool = False
     # The classes of its answers (`answer_classes`).
     answers: tuple[str, ...] = ()
-    # Whether a short description may tell two subjects apart: not where it says what the relation asks for.
+    # Whether a short description may distinguish two subjects: not where it contains the relation's answer.
     descriptions: bool = True
     # The end of a fact that is usually a person.
     people: Literal["subjects", "answers"] | None = None
-    # The kind of every subject, where its types tell no kind that the relation has a wording for.
+    # The kind of subjects whose types have no kind with a wording for the relation.
     subjects: str | None = None
 
 
@@ -73,10 +73,10 @@ def _file() -> _File:
     order = {name: position for position, name in enumerate(kinds)}
     for name, kind in kinds.items():
         if kind.within is not None and order.get(kind.within, -1) < order[name]:
-            raise ConfigError(f"{PATH.name}: kinds.{name}: within {kind.within!r} is no kind that comes later")
+            raise ConfigError(f"{PATH.name}: kinds.{name}: within {kind.within!r} must be a kind that comes later")
     for relation in relations.values():
         if relation.subjects is not None and relation.subjects not in kinds:
-            raise ConfigError(f"{PATH.name}: relations.{relation.id}: subjects {relation.subjects!r} is no kind")
+            raise ConfigError(f"{PATH.name}: relations.{relation.id}: subjects {relation.subjects!r} is not a kind")
         if unknown := [name for name in relation.answers if name not in classes]:
             raise ConfigError(f"{PATH.name}: {relation.id}: answers: [answer_classes] lacks {', '.join(unknown)}")
     return _File(relations, kinds, classes)
@@ -88,7 +88,7 @@ def all_relations() -> dict[str, Relation]:
 
 
 def kind_names() -> tuple[str, ...]:
-    """The kinds of subject that a language file may word a question for."""
+    """The kinds of subject for which a language file may have wordings."""
     return tuple(_file().kinds)
 
 
@@ -122,13 +122,13 @@ def kind_of(types: Iterable[str], occupations: Iterable[str] = ()) -> str | None
 
     A kind with occupations needs one of the subject's `occupations` (P106) as well.
     """
-    kinds, by_type, held = _file().kinds, _kinds_by_type(), set(occupations)
+    kinds, by_type, occupation_ids = _file().kinds, _kinds_by_type(), set(occupations)
     matching = {name for type_id in types for name in by_type.get(type_id, ())}
     return next(
         (
             name
             for name, kind in kinds.items()
-            if name in matching and (not kind.occupations or not held.isdisjoint(kind.occupations))
+            if name in matching and (not kind.occupations or not occupation_ids.isdisjoint(kind.occupations))
         ),
         None,
     )

@@ -2,8 +2,8 @@
 
     python -m polyfact_dataset.catalog.show fr
 
-`examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` holds what this prints, so that
-a change of wording is reviewed as a diff.
+`examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` contains the output, so that a
+change of wording is reviewed as a diff.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _rows() -> tuple[dict[str, str], ...]:
 
 
 def examples(code: str) -> list[Subject]:
-    """The example subjects as a language names them; in English where the table lacks the language."""
+    """The example subjects with their labels in a language, or in English where the table lacks the language."""
     life = {"living": True, "dead": False}
     subjects = []
     for row in _rows():
@@ -41,7 +41,7 @@ def examples(code: str) -> list[Subject]:
     return subjects
 
 
-# Features that the examples lose in turn, until a wording fits: its condition may be that something is not known.
+# Features that are removed from the examples in turn until a wording fits: it may require an unknown feature.
 _UNKNOWN: tuple[tuple[str, ...], ...] = ((), ("id",), ("sex",), ("is_living",), ("sex", "is_living"), ("kind",))
 
 
@@ -55,15 +55,15 @@ def examples_by_wording(wordings: Wordings, subjects: list[Subject]) -> dict[str
     fitting[SAFE] = [subject for subject in bare if wordings.choose(subject) == SAFE]
     for unknown in _UNKNOWN:
         without: dict[str, Any] = dict.fromkeys(unknown)
-        lacking = {key for key, found in fitting.items() if len(found) < PER_WORDING and key != SAFE}
+        lacking = {key for key, subjects in fitting.items() if len(subjects) < PER_WORDING and key != SAFE}
         if not lacking:
             break
-        named = {key: {subject.label for subject in found} for key, found in fitting.items()}
+        named = {key: {subject.label for subject in subjects} for key, subjects in fitting.items()}
         for subject in (replace(subject, **without) for subject in subjects):
             key = wordings.choose(subject)
             if key in lacking and subject.label not in named[key]:
                 fitting[key].append(subject)
-    return {key: _of_many_kinds(found) for key, found in fitting.items()}
+    return {key: _of_many_kinds(subjects) for key, subjects in fitting.items()}
 
 
 def _of_many_kinds(subjects: list[Subject]) -> list[Subject]:

@@ -1,4 +1,4 @@
-"""What the wording of a question may depend on: the subject's name and its features."""
+"""The subject of a question: its name and the features that select a wording."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Wordings of a relation: which of them asks about a subject.
+"""The wordings of a relation, and the choice of one for a subject.
 
 A wording's key is its condition: a kind (relations.toml), `female` or `male`, `living` or `dead`, `singular` or
-`plural`, and the form of the name that its text holds, joined by slashes in this order (`musician/female/dead`). Of the
-wordings that fit a subject, the one with the narrowest kind asks about it, and among these the one with the most
-conditions; two that are equally good are an error. The key `safe` has no condition and is the last resort.
+`plural`, and the form of the name in its text, joined by slashes in this order (`musician/female/dead`). Of the
+wordings that fit a subject, the one with the narrowest kind is chosen, and among these the one with the most
+conditions; a tie is an error. The key `safe` has no condition and is the fallback.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SAFE = "safe"
 _SEX, _LIFE, _NUMBER = ("female", "male"), ("living", "dead"), ("singular", "plural")
 # The subject in a text, with the quotation marks around it.
 _PLACE = re.compile(r"([“„«‘『「《][\u00a0\u202f ]?)?\{subject(?::(\w+))?\}(?(1)[\u00a0\u202f ]?[”“»’』」》])")
-# A noun that is left out before or after a name that already holds it: `[river ]`, or `[rivière |fleuve ]`.
+# A noun that is omitted before or after a name that already contains it: `[river ]`, or `[rivière |fleuve ]`.
 _NOUN = re.compile(r"\[([^\[\]]+)\]")
 
 
@@ -36,7 +36,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a wording asks of its subject; None asks nothing."""
+    """The condition of a wording on its subject; None means no condition."""
 
     kind: str | None = None
     sex: str | None = None
@@ -46,7 +46,7 @@ class Condition:
 
     @classmethod
     def parse(cls, key: str, slots: Sequence[str]) -> Condition:
-        """The condition of a key. Raises `ValueError` when it is none, or its parts are in another order."""
+        """The condition of a key. Raises `ValueError` when it is invalid or its parts are in another order."""
         if key == SAFE:
             return cls()
         values: dict[str, str] = {}
@@ -54,7 +54,7 @@ class Condition:
             groups = {"kind": kind_names(), "sex": _SEX, "life": _LIFE, "number": _NUMBER, "slot": slots}
             name = next((name for name, parts in groups.items() if part in parts), None)
             if name is None:
-                raise ValueError(f"{part!r} is no kind of relations.toml, no feature and no slot of the forms")
+                raise ValueError(f"{part!r} is neither a kind of relations.toml, a feature nor a slot of the forms")
             if name in values:
                 raise ValueError(f"{values[name]!r} and {part!r} exclude each other")
             values[name] = part
@@ -89,11 +89,9 @@ class Condition:
         """The condition of the subjects that fit both, which are of equal rank; None where there are none."""
         if self.chain != other.chain:
             return None
-        if any(ours and theirs and ours != theirs for ours, theirs in zip(self._others[:3], other._others[:3])):
+        if any(mine and its and mine != its for mine, its in zip(self._others[:3], other._others[:3])):
             return None
-        return Condition(
-            self.kind or other.kind, *(ours or theirs for ours, theirs in zip(self._others, other._others))
-        )
+        return Condition(self.kind or other.kind, *(mine or its for mine, its in zip(self._others, other._others)))
 
     def fits(self, chain: Sequence[str], subject: Subject, forms: Forms) -> bool:
         """Whether a subject, of the kinds `chain`, fits."""
@@ -130,9 +128,9 @@ class Wordings:
             slot = Condition.parse(key, self.forms.slots).slot
             places = list(_PLACE.finditer(text))
             if len(places) != 1 or text != text.strip():
-                raise ValueError(f"{key}: {{subject}} must occur exactly once, without outer spaces")
+                raise ValueError(f"{key}: {{subject}} must occur exactly once, without leading or trailing spaces")
             if places[0][2] != slot:
-                raise ValueError(f"{key}: the text must hold {{subject{f':{slot}' if slot else ''}}}")
+                raise ValueError(f"{key}: the text must contain {{subject{f':{slot}' if slot else ''}}}")
         for one, two in combinations(self.conditions, 2):
             both = one.both(two) if one.rank == two.rank else None
             if both is None:
@@ -157,7 +155,7 @@ class Wordings:
         return SAFE
 
     def why_safe(self, subject: Subject) -> str | None:
-        """Why a subject is asked about in the safe wording; None where it is not.
+        """The reason why a subject gets the safe wording; None where it gets another one.
 
         `no_form`: a wording would fit if its name had a form; `no_kind`: none of its types is of a kind; `no_wording`:
         its kind has no wording.
@@ -175,7 +173,7 @@ class Wordings:
         key = self.choose(subject)
         text = self.texts[key]
         place = _PLACE.search(text)
-        assert place is not None  # `check` has seen it
+        assert place is not None  # ensured by `check`
         name = subject.label if place[2] is None else self.forms.of(subject, place[2])
         assert name is not None  # the condition fits
         name = self.forms.quoted(name) if place[1] else name
@@ -190,7 +188,7 @@ class Wordings:
 
         def shown(noun: re.Match[str]) -> str:
             forms = [form.strip().casefold() for form in noun[1].split("|")]
-            held = any(re.match(rf"{re.escape(form)}\b", folded) or folded.endswith(form) for form in forms)
-            return "" if held else noun[1].split("|")[0]
+            repeated = any(re.match(rf"{re.escape(form)}\b", folded) or folded.endswith(form) for form in forms)
+            return "" if repeated else noun[1].split("|")[0]
 
         return _NOUN.sub(shown, text)

@@ -23,6 +23,7 @@ from polyfact_dataset.pipeline.inputs import (
     read_verification,
     resolve_inputs,
     source_of,
+    written_labels,
 )
 from polyfact_dataset.pipeline.stages import AUDIT, EXTRACT, LAST, Stage, stage_folder
 
@@ -132,7 +133,8 @@ def merge(
 
     sources, identity = open_sources(parts)
     config = load_config(config_file, **overrides)
-    inputs = Inputs(config=config, dump=None, dump_identity=identity, source=source_of(identity))
+    source = source_of(identity)
+    inputs = Inputs(config, None, identity, source=source, written_labels=written_labels(config, source))
     log = Log(quiet=quiet)
     pipeline.run(
         inputs, out, log, until=EXTRACT, overwrite=overwrite, override=lambda context: merged(context, sources)

@@ -1,10 +1,10 @@
-"""The errors PolyFact raises on purpose. Anything else that escapes is a bug."""
+"""The exceptions that PolyFact raises deliberately. Any other exception that reaches the user is a bug."""
 
 from __future__ import annotations
 
 
 class PolyFactError(Exception):
-    """Base of all expected errors. The message names the file, line or id, and says what to do.
+    """Base of all expected errors. The message names the file, line or id, and how to fix it.
 
     `exit_code` is what the command line returns: 1 for data, 2 for usage.
     """

@@ -1,4 +1,4 @@
-"""Files: atomic writes, deterministic Parquet, digests. The only place that decides how bytes reach the disk."""
+"""Files: atomic writes, deterministic Parquet, digests. All files of a build are written by this module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from polyfact_dataset.common.errors import DataError, RetryableError
 ROW_GROUP_ROWS = 50_000
 _BLOCK_BYTES = 1 << 20
 
-# A path that means standard input.
+# The path that stands for standard input.
 STDIN = Path("-")
 
 
@@ -35,17 +35,19 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns the errors of writing `path`, a full disk above all, into a `RetryableError` that names it."""
+    """Turns the errors of writing `path`, such as a full disk, into a `RetryableError` that names it."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise RetryableError(f"cannot write {path}: {reason}; mend it or free space, then run again") from error
+        raise RetryableError(
+            f"cannot write {path}: {reason}; fix the cause or free disk space, then rerun the same command"
+        ) from error
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renames it there, durably, when the block ends without an error."""
+    """Yields a temporary path next to `path`, which is durably renamed to `path` if the block succeeds."""
     temporary = path.with_name(f".{path.name}.part")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,12 +86,15 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (OSError, UnicodeDecodeError, pa.ArrowException, duckdb.Error) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} cannot be read: {reason}; make or fetch it again") from error
+        raise DataError(f"{path} cannot be read: {reason}; create or download it again") from error
 
 
 @contextmanager
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A Parquet file with fixed properties, so that equal rows give equal bytes; it appears when the block ends."""
+    """A Parquet file with fixed properties, so that equal rows give equal bytes.
+
+    It is renamed into place at the end.
+    """
     with (
         atomic(path) as temporary,
         pq.ParquetWriter(
@@ -109,7 +114,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
 
 @contextmanager
 def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """A Parquet file from tables of any size: its row groups have `ROW_GROUP_ROWS` rows however they come in."""
+    """A Parquet file from tables of any size: its row groups have `ROW_GROUP_ROWS` rows."""
     kept: list[pa.Table] = []
     with parquet_writer(path, schema) as writer:
 
@@ -133,14 +138,16 @@ def write_parquet(path: Path, table: pa.Table, row_group_rows: int = ROW_GROUP_R
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Reads a table. Raises `DataError` with what to do when it is missing or damaged."""
+    """Reads a table. Raises `DataError` when it is missing or damaged."""
     try:
         if path.is_file():
             return pq.ParquetFile(path).read(columns)
         return pq.read_table(path, columns=columns)
-    # A damaged name of a column is a `UnicodeDecodeError`.
+    # A damaged column name raises `UnicodeDecodeError`.
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read ({error}); remove it and run again to rebuild it") from error
+        raise DataError(
+            f"{path} cannot be read ({error}); remove it and rerun the same command to rebuild it"
+        ) from error
 
 
 def read_schema(path: Path) -> pa.Schema:
@@ -182,7 +189,7 @@ def digest_json(value: Any) -> str:
 
 
 def digest_sources(paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of source files; folders count with all their .py and .toml files."""
+    """SHA-256 over the names and contents of source files; folders are searched for .py, .toml, .txt and .j2 files."""
     files = sorted(
         {
             file

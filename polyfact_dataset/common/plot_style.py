@@ -1,4 +1,4 @@
-"""One look for all figures: colours, grids, legends and deterministic files.
+"""The style of all figures: colours, grids, legends and deterministic files.
 
 matplotlib is imported inside the functions, since most commands draw nothing.
 """

@@ -1,6 +1,6 @@
-"""Worker processes, and work on batches of rows with results in the order of the batches.
+"""Worker processes that process batches of rows and return the results in the order of the batches.
 
-A batch is cut into tasks of a fixed number of rows, whoever works on them: results do not depend on the workers.
+A batch is split into tasks of a fixed number of rows, so results do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import pyarrow as pa
 
 R = TypeVar("R")
 _TASK_ROWS = 5_000
-# Fewer rows are worked on where they are: handing them on would take longer.
+# Fewer rows are processed in this process: sending them to workers would take longer.
 MANY_ROWS = 4 * _TASK_ROWS
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is gone: one that was killed could not tell its workers to stop."""
+    """Ends this process when its parent is gone, since a killed parent cannot stop its workers."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -38,22 +38,22 @@ def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) 
 
 
 def start_processes(count: int, initializer: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
-    """A pool whose processes have started. Forking spares them the imports; with other threads about it is not safe."""
+    """A pool whose processes have started. Forking saves the imports, but is unsafe once other threads run."""
     if sys.platform == "linux" and threading.active_count() == 1:
         context: Any = multiprocessing.get_context("fork")
-        # Arrow imports pandas, half a second of work, when it is first given a list: here, not in every process.
+        # Arrow imports pandas (half a second) at its first list: do that here, not in every process.
         pa.array([None])
     else:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(count, context, _start, (initializer, arguments))
-    # At the first task all of them start: now, before this process has threads.
+    # All processes start at the first task. Start them now, before this process has threads.
     pool.submit(os.getpid)
     return pool
 
 
 class Workers:
-    """Processes that stay from one stage to the next. Use as a context manager; work is done here until `start`."""
+    """Processes that are reused by all stages, as a context manager. Until `start`, this process does the work."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -73,7 +73,7 @@ class Workers:
             self._pool = start_processes(self.count)
 
     def map(self, function: Callable[..., R], batches: Iterable[pa.RecordBatch], *arguments: Any) -> Iterator[R]:
-        """`function(rows, *arguments)` for every task of the batches; `function` is one of a module.
+        """`function(rows, *arguments)` for every task of the batches; `function` must be defined in a module.
 
         Arguments are pickled for each task: keep them small.
         """
@@ -96,7 +96,7 @@ def _tasks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _encode(rows: pa.RecordBatch) -> bytes:
-    """The rows alone: pickling a slice would take all of its batch along."""
+    """A copy of the rows: pickling a slice would include its whole batch."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_batch(rows)

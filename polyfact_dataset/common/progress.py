@@ -1,4 +1,4 @@
-"""What a user sees while a build runs: a live line on a terminal, plain log lines elsewhere."""
+"""Progress of a build: a live line on a terminal, plain log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOG_EVERY_S = 30.0
 
 
 class Task(Protocol):
-    """Something that advances. `note` is shown beside the rate."""
+    """The progress of one task. `note` is shown next to the rate."""
 
     def advance(self, amount: float = 1.0, note: str = "") -> None: ...
 
@@ -52,7 +52,7 @@ class _Plain:
 
 
 class Log:
-    """Writes to standard error; `quiet` keeps only what went wrong."""
+    """Writes to standard error; with `quiet`, only errors."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How long a server asks to wait."""
+"""Parse the Retry-After header."""
 
 from __future__ import annotations
 

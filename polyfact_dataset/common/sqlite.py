@@ -1,4 +1,4 @@
-"""A cache in one SQLite file: opened with its folder, closed at the end of a `with`, its faults told by its name."""
+"""A cache in one SQLite file, used as a context manager. Errors name the file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ _LOCK_WAIT_S = 60.0
 
 
 class SqliteFile:
-    """The base of both caches. Raises `DataError` naming the file when it is damaged, no cache, or locked for a minute.
+    """The base of both caches.
+
+    Raises `DataError` naming the file when it is damaged, not a cache, or locked for a minute.
 
     A subclass makes its tables in `_prepare` and does all its work inside `with self._named()`.
     """
 
-    # How the user gives another file.
+    # The setting by which the user names another file.
     _setting = ""
-    # As `sqlite3.connect` takes it; None leaves transactions to the subclass.
+    # The argument of `sqlite3.connect`; with None the subclass manages transactions.
     _isolation_level: Literal["DEFERRED"] | None = "DEFERRED"
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +35,7 @@ class SqliteFile:
             self._prepare(self._connection)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Sets the file's durability and makes the tables that are not there."""
+        """Sets the file's durability and creates missing tables."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -47,5 +49,5 @@ class SqliteFile:
         try:
             yield
         except (sqlite3.Error, zlib.error, OSError) as error:
-            other = f"name another{self._setting}"
-            raise DataError(f"cache {self._path} cannot be used ({error}); remove it, or {other}") from error
+            advice = f"name another{self._setting}"
+            raise DataError(f"cache {self._path} cannot be used ({error}); remove it, or {advice}") from error

@@ -1,4 +1,4 @@
-"""What a release must hold: every gate of the audit with its limit and reason, and the audit's other settings."""
+"""The gates of the audit with their limits and reasons, and the audit's other settings."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ def _least(limit: float, reason: str) -> Gate:
 # Every gate of the audit. A figure counts facts or items unless its reason says otherwise.
 GATES: dict[str, Gate] = {
     # integrity
-    "files": _most(0, "the report speaks of the files that the release's manifest names, and of no others"),
-    "complete": _most(0, "a fact is in every language, with all its fields, or its languages cannot be compared"),
-    "marked": _most(0, "the marked option is the fact's object and its text the answer, or scores mean nothing"),
-    "distinct": _most(0, "two options with the same text cannot be told apart, so the item has no one answer"),
+    "files": _most(0, "data files must match the manifest"),
+    "complete": _most(0, "every fact needs all languages and all fields, so that languages can be compared"),
+    "marked": _most(
+        0, "the marked option must be the fact's object and its text the answer, or scores are meaningless"
+    ),
+    "distinct": _most(0, "two options with the same text cannot be told apart, so the item has no unique answer"),
     "same_in_configs": _most(0, "a language's config and the parallel one must hold the same items"),
     "open_items": _most(0, "config open must ask the same questions, accept the answer, and accept no other option"),
-    "splits_present": _most(0, "splits that hold no fact: without validation and test nothing can be measured"),
+    "splits_present": _most(0, "splits without facts: evaluation needs validation and test"),
     # shortcuts
     "shortcut_pooled": _most(
         3.0, "standard errors (by fact) from chance of the worst rule over all languages and splits"
@@ -42,11 +44,11 @@ GATES: dict[str, Gate] = {
     "shortcut_cells": _least(
         0.01, "smallest p over rules x splits x languages, Bonferroni-corrected: one chance refusal in 100 builds"
     ),
-    "overlap_pooled": _most(0.40, "accuracy by likeness of names over all facts: Mexico City is in Mexico, no more"),
+    "overlap_pooled": _most(0.40, "accuracy by likeness of names over all facts (Mexico City is in Mexico)"),
     "overlap_known": _most(
-        0.85, "the same in one of the relations of `known_overlap`: what it surely reaches, by an exact binomial test"
+        0.85, "the same in one of the relations of `known_overlap`: lower bound by an exact binomial test"
     ),
-    "overlap_other": _most(0.40, "the same in any other relation: no likeness of names is to be expected there"),
+    "overlap_other": _most(0.40, "the same in any other relation: similar names are not expected there"),
     # attackers that read the question
     "attacker_wording": _most(3.0, "standard errors above chance: a wording that goes with an answer gives it away"),
     "attacker_popularity": _most(3.0, "standard errors above chance: known subjects go with known answers"),
@@ -63,18 +65,20 @@ GATES: dict[str, Gate] = {
         0.60, "the same in one relation: what the letters of a name tell cannot be matched away where answers are few"
     ),
     # leakage
-    "leak_gold": _most(0, "a question that holds its answer measures reading, not recall"),
-    "leak_alias": _most(0, "another name of the answer gives it away as its label does"),
-    "leak_inflected": _most(0, "the answer in another case (Deutschlands, Москвы) gives itself away as well"),
-    "leak_surname": _most(0, "a person's family name in the question is as good as the whole name"),
-    "leak_distractor": _most(0, "an option that stands in the question draws or repels: no longer exchangeable"),
-    "leak_subject": _most(0, "nothing is the answer to a question about itself: one option less"),
+    "leak_gold": _most(0, "a question that contains its answer measures reading, not recall"),
+    "leak_alias": _most(0, "another name of the answer reveals it as its label does"),
+    "leak_inflected": _most(0, "the answer in another case (Deutschlands, Москвы) reveals it as well"),
+    "leak_surname": _most(0, "a person's family name in the question reveals the answer as the full name does"),
+    "leak_distractor": _most(
+        0, "an option that occurs in the question attracts or repels choices: it is not exchangeable"
+    ),
+    "leak_subject": _most(0, "the subject cannot be the answer to a question about itself: only three options remain"),
     # answerability
     "subject_named": _most(0, "a question that does not name its subject has no answer"),
-    "one_gold": _most(0, "one wording with two golds: the subject's name does not identify it"),
-    "duplicates": _most(0, "a fact that stands twice counts twice, or is in two splits"),
-    "second_answer": _most(0, "an option that is a current truth as well makes the gold one of several"),
-    "one_relation": _most(0, "words that ask for another relation in other facts: their answer is not this gold"),
+    "one_gold": _most(0, "one question with two golds: the subject's name does not identify it"),
+    "duplicates": _most(0, "a repeated fact counts twice, or is in two splits"),
+    "second_answer": _most(0, "an option that is also currently true makes the answer ambiguous"),
+    "one_relation": _most(0, "the same question is used for another relation, whose answer is not this gold"),
     # parallelism
     "same_entities": _most(0, "consistency across languages needs the same four entities in each"),
     "own_wording": _most(0, "a question in another language's letters, or in most of its words, was not translated"),
@@ -82,37 +86,47 @@ GATES: dict[str, Gate] = {
         0.005, "share of questions whose length against English is far from their language's and wording's usual one"
     ),
     # scripts
-    "script": _most(0, "a text in a script that the language does not use betrays or hides its option"),
+    "script": _most(0, "a text in a script that the language does not use makes its option conspicuous"),
     "mixed_word": _most(0, "two alphabets inside one word: a name transliterated half-way"),
     "confusable": _most(0, "a look-alike letter inside a word (Latin o in a Cyrillic name) breaks every comparison"),
-    "characters": _most(0, "control, bidirectional, private-use and unassigned characters hide what a text says"),
+    "characters": _most(
+        0, "control, bidirectional, private-use and unassigned characters change or hide the displayed text"
+    ),
     "normal_form": _most(0, "text in another form than Unicode NFC differs from what looks the same"),
-    "mixed_name": _most(0, "a name of which a part stayed in Latin letters (Лос-Angeles, ロンdon) betrays its option"),
+    "mixed_name": _most(
+        0, "a name of which a part stayed in Latin letters (Лос-Angeles, ロンdon) makes its option conspicuous"
+    ),
     "traditional": _most(0, "Chinese is shipped in Simplified characters; a Traditional one stands out"),
-    "markup": _most(0, "HTML, wiki text and web addresses are no words of a question or a name"),
+    "markup": _most(0, "HTML, wiki text and web addresses do not belong in a question or a name"),
     "joiners": _most(0, "a joiner that shapes no letter is invisible and breaks every comparison"),
     # language identification
-    "language": _most(0.01, "largest share, over languages, of questions that surely are in another language"),
+    "language": _most(
+        0.01, "largest share, over languages, of questions that are identified with confidence as another language"
+    ),
     "language_wording": _most(
-        0, "wordings that surely are in another language: of 10 facts, or beyond doubt in one of the release"
+        0,
+        "wordings in another language: identified with confidence over 10 facts, or without doubt in one of "
+        "the release",
     ),
     # splits and balance
-    "split_subjects": _most(0, "a subject in two splits lets training on one answer the other"),
-    "relation_splits": _most(0, "relations with held-out facts that lack four facts in some split: no figure of them"),
+    "split_subjects": _most(0, "a subject in two splits lets training on one split answer the other"),
+    "relation_splits": _most(
+        0, "relations with held-out facts that lack four facts in some split: they cannot be scored"
+    ),
     "answer_share": _most(0.25, "largest share of one answer in its stratum: more cannot be balanced by distractors"),
     "multiplicity": _most(0.02, "share of options beyond four per gold; withdrawing a judged fact leaves a few"),
     "gold_position": _least(0.01, "smallest chi-square p over languages x splits, Bonferroni-corrected"),
     # labels
-    "gold_tier": _most(0, "gold promises that Wikidata attests every label of the item"),
+    "gold_tier": _most(0, "tier gold requires that Wikidata attests every label of the item"),
     # names
     "one_text": _most(0, "an entity that is shown by two texts in one language: one of them is another's name"),
-    "alias_option": _most(0, "an option that is another name of the answer is right as well"),
+    "alias_option": _most(0, "an option that is another name of the answer is correct as well"),
     # shared columns
-    "shared_columns": _most(0, "columns that contradict the items they stand beside mislead whoever selects by them"),
+    "shared_columns": _most(0, "columns that contradict their items make selections by them wrong"),
     # writing
-    "negation": _most(0, "a negated question asks for what the fact does not say"),
-    "catch_all": _most(0, "`all of the above` and its like are no entities"),
-    "article": _most(0, "a question that ends in an article tells the gender or the first letter of its answer"),
+    "negation": _most(0, "a negated question asks for something that the fact does not state"),
+    "catch_all": _most(0, "`all of the above` and similar options are not entities"),
+    "article": _most(0, "a question that ends in an article reveals the gender or the first letter of its answer"),
     "odd_option": _least(
         0.01, "smallest p of `the one option with a bracket, digit, ...` being the gold, Bonferroni-corrected"
     ),
@@ -120,12 +134,12 @@ GATES: dict[str, Gate] = {
 
 
 class AuditConfig(Section):
-    """What a release must hold. A gate that is overridden states its own reason."""
+    """Limits that a release must meet. A gate that is overridden states its reason."""
 
     gates: dict[str, Gate] = Field(default_factory=lambda: dict(GATES))
-    # Findings shown in the report; the side table holds all.
+    # Number of findings shown in the report; the findings table contains all.
     examples: int = Field(default=20, ge=1)
-    # Relations in which answers are named after subjects, or the other way round: real knowledge about names.
+    # Relations in which answers are named after subjects, or the other way round: there, names are real evidence.
     known_overlap: dict[str, str] = {
         "P17": "institutions and places bear the names of their countries",
         "P36": "capitals and their countries share names (Mexico City)",
@@ -141,17 +155,17 @@ class AuditConfig(Section):
     attacker_held_out: int = Field(default=2000, ge=1)
     attacker_facts: int = Field(default=10_000, ge=12)
     attacker_languages: int = Field(default=2, ge=1)
-    # Train items that a trained classifier learns from, evenly spaced.
+    # Number of train items that a classifier is trained on, evenly spaced.
     classifier_facts: int = Field(default=20_000, ge=1)
-    # Languages, beside the release's own, that a question might be in by mistake. Malay is not among them: in
-    # short texts it cannot be told from Indonesian.
+    # Languages, besides those of the release, that a question might be in by mistake. Malay is not among them: in
+    # short texts it cannot be distinguished from Indonesian.
     identify_also: tuple[str, ...] = ("it", "nl", "ca", "tr", "fa", "uk")
-    # An identification counts as sure from this confidence (0 to 1, over all candidate languages).
+    # An identification counts as confident from this confidence (0 to 1, over all candidate languages).
     identify_confidence: float = Field(default=0.8, gt=0.5, le=1)
-    # A sure identification is beyond doubt where the wording's own language is at most this likely.
+    # A confident identification is without doubt where the wording's expected language is at most this likely.
     identify_own: float = Field(default=0.05, ge=0, lt=0.5)
     # Words that two languages' wordings of one fact may share, as a share of the shorter one's: with English, and
-    # among the others, of which some are near relatives.
+    # among the other languages, some of which are closely related.
     shared_words_english: float = Field(default=0.6, gt=0, le=1)
     shared_words: float = Field(default=0.75, gt=0, le=1)
     # A question's length against English may be this many times its usual ratio, either way.
@@ -159,8 +173,8 @@ class AuditConfig(Section):
 
     @field_validator("gates", mode="before")
     @classmethod
-    def _complete(cls, given: dict[str, Any]) -> dict[str, Any]:
-        unknown = [name for name in given if name not in GATES]
+    def _complete(cls, overrides: dict[str, Any]) -> dict[str, Any]:
+        unknown = [name for name in overrides if name not in GATES]
         if unknown:
             raise ValueError(f"unknown gates {', '.join(unknown)}; known are {', '.join(GATES)}")
-        return {name: given.get(name, gate) for name, gate in GATES.items()}
+        return {name: overrides.get(name, gate) for name, gate in GATES.items()}

@@ -1,6 +1,6 @@
 """The base of every configuration: typed, frozen sections, read from a file, overridden by flags, checked as a whole.
 
-The build, the audit and the trainers use it. An unknown key is an error that names the nearest known one.
+It is shared by the build, the audit and the trainers. An unknown key is an error that names the nearest known one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Kind = TypeVar("Kind", bound=BaseModel)
 def read_file(
     path: Path, parse: Callable[[str], Any] = tomllib.loads, errors: tuple[type[Exception], ...] = ()
 ) -> dict[str, Any]:
-    """The content of a configuration file, by `parse`, whose own `errors` are reported like those of TOML.
+    """The content of a configuration file, parsed by `parse`, whose `errors` are reported like those of TOML.
 
-    Raises `ConfigError` naming the file when it is missing, unreadable, or no table of sections.
+    Raises `ConfigError` naming the file when it is missing, unreadable, or not a table of sections.
     """
     failures: tuple[type[Exception], ...] = (OSError, ValueError, RecursionError, *errors)
     try:
@@ -46,9 +46,9 @@ def read_file(
 
 
 def override(data: dict[str, Any], keys: Sequence[str], value: Any, source: str = "configuration") -> None:
-    """Sets the value that `keys` lead to, making the sections on the way.
+    """Sets the value at the path `keys`, creating missing sections.
 
-    Raises `ConfigError` when one of these is a value. `source` names where the settings come from in that message.
+    Raises `ConfigError` when one of these is a value. `source` names the origin of the settings in that message.
     """
     *sections, name = keys
     target = data
@@ -62,7 +62,7 @@ def override(data: dict[str, Any], keys: Sequence[str], value: Any, source: str 
 
 
 def validated(kind: type[Kind], data: dict[str, Any], source: str = "configuration") -> Kind:
-    """`data` as a configuration. Raises `ConfigError` with `source`, the key and what is wrong with its value."""
+    """`data` as a configuration. Raises `ConfigError` with `source`, the key and the problem with its value."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -95,8 +95,8 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def bare_url(url: str | None) -> str | None:
-    """An endpoint that may stand in messages and records: without a secret."""
+    """An endpoint that may be written to messages and logs: without secrets."""
     parts = urlsplit(url or "")
     if parts.username or parts.password or parts.query:
-        raise ValueError("it holds a user name, password or query, which would stand in logs and records")
+        raise ValueError("it contains a user name, password or query, which would appear in logs and manifests")
     return url

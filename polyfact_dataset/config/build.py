@@ -27,9 +27,9 @@ class CandidatesConfig(Section):
 
     # Languages in which subject and object must have a label; below 12 needs a model to translate the rest.
     min_languages: int = Field(default=12, ge=1)
-    # A relation's pool is cut to this many times its fair share of the facts: later stages see no more.
+    # A relation's pool is limited to this many times its fair share of the facts.
     pool_factor: float = Field(default=4.0, ge=1)
-    # A pool is never cut below this, so that a small release does not starve where few facts survive.
+    # Minimum size of a pool, so that a small release keeps enough facts where many are rejected.
     min_pool: int = Field(default=1000, ge=1)
     # English labels that are catalogue designations (asteroids, genes, stars, road numbers), not names.
     catalogue_patterns: tuple[str, ...] = (
@@ -50,23 +50,24 @@ class CandidatesConfig(Section):
                 with duckdb.connect() as connection:
                     connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
             except duckdb.Error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {str(error).splitlines()[0]}") from error
+                raise ValueError(f"{pattern!r} is not a regular expression: {str(error).splitlines()[0]}") from error
         return patterns
 
 
 class FeaturesConfig(Section):
-    """What wording and matching go by."""
+    """The features that select wordings and match distractors."""
 
-    # Who was born more than 110 years before it is taken to be dead. By default the latest year of births and
+    # Persons born more than 110 years before this year are assumed to be dead. By default the latest year of births and
     # publications in the dump, without the last thousandth, which holds announcements and errors.
     reference_year: int | None = Field(default=None, ge=1, le=9999)
 
 
 class LabelsConfig(Section):
-    """Where labels come from besides Wikidata."""
+    """Sources of labels besides Wikidata."""
 
-    # Tables of labels that people wrote (tab separated: qid, then a column per language), the first one winning. They
-    # are used after Wikidata's, and never count as attested. Their content is part of a build's identity.
+    # Tables of labels written by people (tab separated: qid, then a column per language); earlier tables take
+    # precedence. They are used after Wikidata's labels and never count as attested. Their content is part of a build's
+    # identity.
     written: tuple[Path, ...] = ()
 
 
@@ -82,22 +83,22 @@ class NamesakesConfig(Section):
 
 
 class QuestionsConfig(Section):
-    """Who writes the questions, and what becomes of a fact for which a model fails."""
+    """The source of the questions, and how a fact is treated for which a model fails."""
 
     source: Literal["template", "model"] = "template"
-    # The name under which the server knows the model, and the revision that it holds, where that is known.
+    # The model's name on the server, and the revision that is served, where it is known.
     model: str = ""
     revision: str = ""
     # `direct`: each language from the fact. `english_first`: English from the fact, the others from the English.
     mode: Literal["direct", "english_first"] = "direct"
     # A language for which the model fails twice: the fact is dropped (the paper), or has the template's question.
     fallback: Literal["drop", "template"] = "drop"
-    # Have the server enforce the JSON schema of the answer.
+    # Make the server enforce the JSON schema of the answer.
     guided: bool = True
     # In place of the prompts' parameters (temperature, max_tokens, ...), for models that accept others.
     parameters: dict[str, float | int] | None = None
     system_role: SystemRole = "system"
-    # Facts asked beyond a relation's share, for those that fail or that distractors cannot serve.
+    # Extra facts for which questions are generated, since some fail or have no distractors.
     spare_share: float = Field(default=0.05, ge=0)
 
     @model_validator(mode="after")
@@ -117,20 +118,20 @@ class SampleConfig(Section):
     # A relation with at least `min_relation_facts` facts has at least `min_split_facts` in validation and in test.
     min_split_facts: int = Field(default=8, ge=4)
     min_relation_facts: int = Field(default=40, ge=12)
-    # A relation that cannot have its minimum in every split is left out as a whole, or stays in train alone.
+    # A relation that cannot have its minimum in every split is left out as a whole, or is only in train.
     small_relations: Literal["leave_out", "train"] = "leave_out"
     # In a release of fewer than `small_release_facts`, a relation with at least `test_relation_facts` facts has at
     # least `min_test_facts` in test: with fewer, an audit could not tell a bias from chance.
     small_release_facts: int = Field(default=20_000, ge=0)
     test_relation_facts: int = Field(default=500, ge=12)
     min_test_facts: int = Field(default=100, ge=4)
-    # No answer holds more of a relation's facts in a split: exchangeable distractors exist up to 25 %.
+    # Largest share of one answer in a relation's facts of a split: exchangeable distractors exist up to 25 %.
     answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
 
     @model_validator(mode="after")
     def _possible(self) -> SampleConfig:
         if self.validation_share + self.test_share > 0.5:
-            raise ValueError("validation_share and test_share may hold half of the facts at most")
+            raise ValueError("validation_share and test_share may contain at most half of the facts")
         if 4 * self.min_split_facts > self.min_relation_facts:
             raise ValueError("min_relation_facts must be at least 4 times min_split_facts: train needs the larger part")
         if 2 * self.min_test_facts > self.test_relation_facts:
@@ -153,18 +154,18 @@ class DistractConfig(Section):
     # Facts that are matched at a time, and rounds of exchanging them between blocks.
     chunk_facts: int = Field(default=480, ge=8)
     rounds: int = Field(default=15, ge=0)
-    # Of strata: golds whose English labels are as long to within this ratio fall into one stratum.
+    # Of strata: golds whose English labels differ in length by at most this ratio are in one stratum.
     length_ratio: float = Field(default=1.5, gt=1)
     min_stratum_facts: int = Field(default=8, ge=4)
 
 
 class TiersConfig(Section):
-    """PolyFact-Clean leaves out relations above this ambiguity (paper, Table 7)."""
+    """PolyFact-Clean excludes relations above this ambiguity (paper, Table 7)."""
 
     max_ambiguity: float = Field(default=0.20, ge=0, le=1)
     # A relation with fewer judged items keeps the ambiguity of `relations.toml`.
     min_judged_items: int = Field(default=30, ge=1)
-    # The share found in a relation is drawn towards that of all relations as if by so many items more.
+    # The share measured in a relation is shrunk towards that of all relations, with this many items as the prior.
     prior_items: float = Field(default=10, ge=0)
 
 
@@ -172,7 +173,7 @@ class ExportConfig(Section):
     """Parquet layout. Rows per group are fixed, so that the files do not depend on the machine."""
 
     row_group_rows: int = Field(default=1000, ge=1)
-    # No file holds more than this in memory, so that on disk, compressed, it is well below the Hub's 500 MB.
+    # Largest size of a file's rows in memory: compressed on disk, a file is well below the Hub's 500 MB.
     shard_bytes: int = Field(default=450_000_000, ge=1)
 
 
@@ -181,21 +182,21 @@ VERSION = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
 
 
 class ReleaseConfig(Section):
-    """What a release says of itself. None of it changes the data."""
+    """The metadata of a release. It does not change the data."""
 
     # Where it is published; the card's examples load from there.
     repository: str = Field(default="jvonrad/PolyFact", pattern=r"^[\w.\-]+/[\w.\-]+$")
-    # By default 1.0.0, or what follows from the changes since `--previous`.
+    # By default 1.0.0, or computed from the changes since `--previous`.
     version: str | None = Field(default=None, pattern=VERSION)
     # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
     dump_date: datetime.date | None = None
     # URL of the source code, linked from the card.
     code: str = Field(default="", pattern=r"^(https://\S+)?$")
-    # Day of publication, if it shall be told.
+    # Day of publication, if it is to be published.
     published: datetime.date | None = None
     # An e-mail address or URL for questions; by default the discussions of the repository.
     contact: str = ""
-    # Of the question wordings; the facts are Wikidata's, under CC0.
+    # Licence of the question wordings; the facts are Wikidata's, under CC0.
     questions_licence: Literal["cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0"] = "cc0-1.0"
 
 
@@ -225,7 +226,7 @@ class Config(Section):
     def identity(self) -> dict[str, Any]:
         """The settings on which the result depends, as JSON."""
         backfill = set(BackfillConfig.model_fields) - {"enabled", "min_languages"}
-        unheard: Any = {
+        ignored: Any = {
             "extract": {"workers", "memory_mb", "max_expansion", "max_window_bytes"},
             "backfill": backfill,
             "labels": {"written"},
@@ -234,8 +235,8 @@ class Config(Section):
             "audit": True,
             "release": True,
         }
-        settings = self.model_dump(mode="json", exclude=unheard)
-        # Settings added after 1.0 are left out at their defaults: builds begun before keep their identity.
+        settings = self.model_dump(mode="json", exclude=ignored)
+        # Settings added after 1.0 are omitted at their defaults, so that earlier builds keep their identity.
         for name, default in (("parameters", None), ("system_role", "system")):
             if settings["questions"][name] == default:
                 del settings["questions"][name]
@@ -244,8 +245,8 @@ class Config(Section):
     @property
     def min_languages(self) -> int:
         """Languages in which both ends of a candidate must have a label in the dump."""
-        asked = min(self.candidates.min_languages, len(self.languages))
-        return min(asked, self.backfill.min_languages) if self.backfill.enabled else asked
+        requested = min(self.candidates.min_languages, len(self.languages))
+        return min(requested, self.backfill.min_languages) if self.backfill.enabled else requested
 
     @field_validator("languages")
     @classmethod

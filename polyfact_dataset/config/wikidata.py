@@ -1,4 +1,4 @@
-"""The configuration of what is read of Wikidata: the dump, and the API."""
+"""The configuration of the sources of Wikidata: the dump and the API."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class ExtractConfig(Section):
     """Reading the dump. `workers` and `memory_mb` do not change the result."""
 
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    # All processes together; where it is too little for the workers, there are fewer of them.
+    # For all processes together; where it is too little for all workers, fewer are started.
     memory_mb: int = Field(default=2000, ge=500)
-    # Text that a worker gets at a time; of bz2 an eighth as many compressed bytes.
+    # Size of a worker's batch of text; for bz2, an eighth of it in compressed bytes.
     batch_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 28)
-    # So many batches (of bz2 half as many) become durable at once: about 1 GB of text.
+    # Number of batches in one durable part (half as many for bz2): about 1 GB of text.
     part_batches: int = Field(default=128, ge=1)
     max_line_bytes: int = Field(default=1 << 27, ge=1 << 10)
-    # Text may be so many times longer than its compressed form (that of Wikidata is about 20 times); a bomb is longer.
+    # Largest ratio of text to compressed bytes, against decompression bombs; Wikidata's is about 20.
     max_expansion: float = Field(default=1000, ge=1)
-    # Memory that a zst frame may ask for; the default admits what `zstd --ultra -22 --long=27` makes.
+    # Largest memory that a zst frame may require; the default allows files of `zstd --ultra -22 --long=27`.
     max_window_bytes: int = Field(default=1 << 27, ge=1 << 10, le=1 << 31)
     # Up to this many broken lines are always quarantined; beyond, only up to the share of all lines.
     max_broken_lines: int = Field(default=10, ge=0)
@@ -32,14 +32,14 @@ class ExtractConfig(Section):
 
 
 class BackfillConfig(Section):
-    """Asking Wikidata's API for the labels that the dump lacks. Only the first two settings change the result."""
+    """Fetching labels that the dump lacks from Wikidata's API. Only the first two settings change the result."""
 
     enabled: bool = False
-    # Languages in which both ends of a fact must have a label in the dump; the API is asked for the others.
+    # Languages in which both ends of a fact must have a label in the dump; the others are fetched from the API.
     min_languages: int = Field(default=8, ge=0)
-    # Take answers from the cache alone and ask for nothing.
+    # Use cached answers only and send no requests.
     offline: bool = False
-    # An e-mail address or URL for the User-Agent header, as Wikimedia's policy asks.
+    # An e-mail address or URL for the User-Agent header, as Wikimedia's policy requires.
     contact: str = ""
     api: str = Field(default="https://www.wikidata.org/w/api.php", pattern=r"^https?://")
     # SQLite file with every answer ever received; by default in the build folder.
@@ -49,7 +49,7 @@ class BackfillConfig(Section):
     maxlag_s: int = Field(default=5, ge=1)
     timeout_s: float = Field(default=60.0, gt=0)
     max_tries: int = Field(default=8, ge=1)
-    # The first pause after a failure; it doubles with each further one up to the longest.
+    # The first pause after a failure; it doubles with each further failure up to the maximum.
     first_wait_s: float = Field(default=1.0, gt=0)
     max_wait_s: float = Field(default=300.0, gt=0)
 
@@ -65,7 +65,7 @@ class BackfillConfig(Section):
     @model_validator(mode="after")
     def _reachable(self) -> BackfillConfig:
         if self.offline and not self.enabled:
-            raise ValueError("offline says how the backfill works; turn it on with --backfill or enabled = true")
+            raise ValueError("offline applies to the backfill; enable it with --backfill or enabled = true")
         if self.enabled and not self.offline and not self.contact:
-            raise ValueError("contact is empty: give an e-mail address or URL by --contact, as Wikimedia asks")
+            raise ValueError("contact is empty: give an e-mail address or URL with --contact, as Wikimedia requires")
         return self

@@ -1,15 +1,15 @@
-"""Stage `namesakes`: subjects whose name does not identify them, and the descriptions that tell them apart.
+"""Stage `namesakes`: subjects whose name does not identify them, and the descriptions that distinguish them.
 
-Two subjects of one relation with the same label in a language make its question unanswerable. The other subject need
-not be a candidate: every item of the dump with a statement of the relation counts, unless the statement is
+Two subjects of one relation with the same label in a language make its question unanswerable. The other subject
+may be any item: every item of the dump with a statement of the relation counts, unless the statement is
 deprecated. Three rules keep a fact:
 
-1. The other subject is much less known (`namesakes.min_sitelinks_share`): the name is understood as the known one.
-2. Every other subject has the same answer: the question has one answer all the same.
-3. Short descriptions tell them apart: in all languages, differing from those of the others, and naming neither an
-   answer of the relation nor, for relations that ask for what descriptions say, anything at all.
+1. The other subject is much less known (`namesakes.min_sitelinks_share`): the name means the known one.
+2. Every other subject has the same answer: the question still has one answer.
+3. Short descriptions distinguish them: they exist in all languages, differ from those of the others, and do not name
+   an answer of the relation. Relations whose answer descriptions usually contain do not use this rule.
 
-What else an other subject has as its answer is no distractor (`excluded_answers`), whichever rule holds.
+Answers of the other subjects are never distractors (`excluded_answers`), regardless of the rule.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from polyfact_dataset.catalog.language import Language, language
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import parquet_writer
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import Config
@@ -38,7 +38,7 @@ _KEY = "lower(nfc_normalize({}))"
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"languages": config.languages, "namesakes": config.namesakes.model_dump()}
 
 
@@ -59,30 +59,30 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         rows = [(code, entry.code, list(codes[:n]), "Hans" in entry.scripts) for n, code in enumerate(codes)]
         connection.executemany("INSERT INTO chain VALUES (?, ?, ?, ?)", rows)
     connection.execute(
-        "CREATE TEMP TABLE asked AS SELECT DISTINCT subject_id, property_id FROM read_parquet($candidates)",
-        {"candidates": str(context.path("resolved_candidates"))},
+        "CREATE TEMP TABLE asked AS SELECT DISTINCT subject_id, property_id FROM parquet($candidates)",
+        {"candidates": parquet_files(context.path("resolved_candidates"))},
     )
     texts = " UNION ALL ".join(
-        f"""SELECT entity_id AS id, '{entry.code}' AS language, "{entry.code}".text AS text FROM own"""
+        f"""SELECT entity_id AS id, '{entry.code}' AS language, "{entry.code}".text AS text FROM resolved_label"""
         for entry in languages
     )
     connection.execute(
         f"""
         CREATE TEMP TABLE shown AS
-        WITH own AS (
-            SELECT * FROM read_parquet($labels) WHERE entity_id IN (SELECT subject_id FROM asked)
-        ), held AS (
-            SELECT id, unnest(labels) AS label FROM read_parquet($entities)
+        WITH resolved_label AS (
+            SELECT * FROM parquet($labels) WHERE entity_id IN (SELECT subject_id FROM asked)
+        ), dump_label AS (
+            SELECT id, unnest(labels) AS label FROM parquet($entities)
             WHERE kind = 'item' AND id IN (SELECT subject_id FROM asked)
         ), named AS (
             {texts}
-            UNION ALL SELECT id, language, label.text FROM held JOIN chain ON code = label.code WHERE unconverted
+            UNION ALL SELECT id, language, label.text FROM dump_label JOIN chain ON code = label.code WHERE unconverted
         )
         SELECT DISTINCT id, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL
         """,
         {
-            "labels": str(context.path("labels")),
-            "entities": str(context.path("entities")),
+            "labels": parquet_files(context.path("labels")),
+            "entities": parquet_files(context.path("entities")),
         },
     )
 
@@ -93,12 +93,12 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     One pass over the labels of the dump, and over the names shown of candidates' subjects, which may be titles.
     """
     tables = {
-        "entities": str(context.path("entities")),
-        "labels": str(context.path("labels")),
-        "statements": str(context.path("statements")),
+        "entities": parquet_files(context.path("entities")),
+        "labels": parquet_files(context.path("labels")),
+        "statements": parquet_files(context.path("statements")),
     }
     connection.execute(
-        "CREATE TEMP TABLE subject AS SELECT DISTINCT subject AS id, property FROM read_parquet($statements) "
+        "CREATE TEMP TABLE subject AS SELECT DISTINCT subject AS id, property FROM parquet($statements) "
         "WHERE rank <> 'deprecated'",
         {"statements": tables["statements"]},
     )
@@ -106,26 +106,26 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     for entry in map(language, context.config.languages):
         first = ", ".join(f"labels['{code}']" for code in _codes(entry))
         named.append(f"{{'language': '{entry.code}', 'text': coalesce({first})}}")
-    # Rows may be repeated: `pair` removes the copies, which here would take more memory than all else.
+    # Rows may be repeated: `pair` removes the duplicates, which here would take too much memory.
     connection.execute(
         f"""
         CREATE TEMP TABLE namesake AS
-        WITH held AS (
-            SELECT id, sitelinks, map_from_entries(labels) AS labels FROM read_parquet($entities)
+        WITH labelled AS (
+            SELECT id, sitelinks, map_from_entries(labels) AS labels FROM parquet($entities)
             WHERE kind = 'item' AND len(labels) > 0 AND id IN (SELECT id FROM subject)
-        ), named AS (SELECT id, sitelinks, unnest([{", ".join(named)}], recursive := true) FROM held)
+        ), named AS (SELECT id, sitelinks, unnest([{", ".join(named)}], recursive := true) FROM labelled)
         SELECT id, language, key, sitelinks
         FROM (SELECT id, sitelinks, language, {_KEY.format("text")} AS key FROM named WHERE text IS NOT NULL)
         SEMI JOIN shown USING (language, key)
         UNION ALL SELECT shown.id, language, key, sitelinks FROM shown
-        JOIN read_parquet($labels) ON entity_id = shown.id
+        JOIN parquet($labels) ON entity_id = shown.id
         """,
         {"entities": tables["entities"], "labels": tables["labels"]},
     )
     connection.execute(
         """
         CREATE TEMP TABLE pair AS
-        WITH known AS (SELECT entity_id AS id, sitelinks FROM read_parquet($labels))
+        WITH known AS (SELECT entity_id AS id, sitelinks FROM parquet($labels))
         SELECT subject_id, property_id, language, n.id AS other,
                bool_or(n.sitelinks >= $share * known.sitelinks) AS close
         FROM asked
@@ -151,7 +151,7 @@ def _answers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             SELECT subject_id, property_id, other, bool_or(close) AS close FROM pair GROUP BY ALL
         ), stated AS (
             SELECT DISTINCT subject_id, property_id, other, close, object
-            FROM other JOIN read_parquet($statements) ON subject = other AND property = property_id
+            FROM other JOIN parquet($statements) ON subject = other AND property = property_id
             WHERE rank <> 'deprecated'
         ), counted AS (
             SELECT subject_id, property_id, object, count(*) FILTER (close) AS times
@@ -164,19 +164,20 @@ def _answers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                list(object ORDER BY object) AS excluded_answers
         FROM counted JOIN needed USING (subject_id, property_id) GROUP BY ALL
         """,
-        {"statements": str(context.path("statements"))},
+        {"statements": parquet_files(context.path("statements"))},
     )
 
 
 _DESCRIPTIONS = """
-    WITH wanted AS (SELECT subject_id AS id FROM pair WHERE close UNION SELECT other FROM pair WHERE close),
-    held AS (
-        SELECT id, unnest(descriptions) AS description, 0 AS place FROM read_parquet($entities) JOIN wanted USING (id)
+WITH described AS (SELECT subject_id AS id FROM pair WHERE close UNION SELECT other FROM pair WHERE close),
+    candidate_text AS (
+        SELECT id, unnest(descriptions) AS description, 0 AS place FROM parquet($entities)
+        JOIN described USING (id)
         UNION ALL
-        SELECT id, unnest(descriptions), 1 FROM read_parquet($fetched) JOIN wanted USING (id)
+        SELECT id, unnest(descriptions), 1 FROM parquet($fetched) JOIN described USING (id)
     ), resolved AS (
         SELECT id, language, arg_min(description.text, (place, len(earlier), description.text)) AS text
-        FROM held JOIN chain ON code = description.code WHERE code <> 'mul' GROUP BY ALL
+FROM candidate_text JOIN chain ON code = description.code WHERE code <> 'mul' GROUP BY ALL
     ), other AS (
         SELECT subject_id, property_id, language, list(DISTINCT text ORDER BY text) AS others
         FROM pair LEFT JOIN resolved r USING (language) WHERE r.id = other AND close GROUP BY ALL
@@ -185,15 +186,16 @@ _DESCRIPTIONS = """
                AS shared
         FROM (SELECT DISTINCT subject_id, property_id, language FROM pair WHERE close)
         LEFT JOIN other USING (subject_id, property_id, language) GROUP BY ALL
-    ), own AS (
+    ), subject_text AS (
         SELECT id, list({'language': language, 'text': text} ORDER BY language) AS texts FROM resolved GROUP BY id
     ), stated AS (
         SELECT subject_id, property_id, list(object_id ORDER BY object_id) AS answers
-        FROM read_parquet($candidates) GROUP BY ALL
+        FROM parquet($candidates) GROUP BY ALL
     )
-    SELECT a.*, coalesce(shared, []) AS shared, own.texts AS own, stated.answers, l.sitelinks, l.en.text AS name
+    SELECT a.*, coalesce(shared, []) AS shared, subject_text.texts AS descriptions, stated.answers,
+           l.sitelinks, l.en.text AS name
     FROM answer a JOIN stated USING (subject_id, property_id) LEFT JOIN shared USING (subject_id, property_id)
-    LEFT JOIN own ON own.id = subject_id JOIN read_parquet($labels) l ON l.entity_id = subject_id
+    LEFT JOIN subject_text ON subject_text.id = subject_id JOIN parquet($labels) l ON l.entity_id = subject_id
     ORDER BY subject_id, property_id
 """
 _LISTED = 100
@@ -206,16 +208,16 @@ def answer_names(connection: duckdb.DuckDBPyConnection, context: Context, relati
         rows = connection.execute(
             f"""
             WITH answers AS (
-                SELECT DISTINCT object_id AS entity_id FROM read_parquet($candidates) WHERE property_id = $relation
+                SELECT DISTINCT object_id AS entity_id FROM parquet($candidates) WHERE property_id = $relation
             )
-            SELECT "{code}".text FROM read_parquet($labels) SEMI JOIN answers USING (entity_id)
+            SELECT "{code}".text FROM parquet($labels) SEMI JOIN answers USING (entity_id)
             WHERE "{code}" IS NOT NULL
-            UNION SELECT unnest("{code}") FROM read_parquet($aliases) SEMI JOIN answers USING (entity_id)
+            UNION SELECT unnest("{code}") FROM parquet($aliases) SEMI JOIN answers USING (entity_id)
             """,
             {
-                "candidates": str(context.path("resolved_candidates")),
-                "labels": str(context.path("labels")),
-                "aliases": str(context.path("answer_aliases")),
+                "candidates": parquet_files(context.path("resolved_candidates")),
+                "labels": parquet_files(context.path("labels")),
+                "aliases": parquet_files(context.path("answer_aliases")),
                 "relation": relation,
             },
         ).fetchall()
@@ -225,21 +227,21 @@ def answer_names(connection: duckdb.DuckDBPyConnection, context: Context, relati
 
 def tell_apart(
     shared: Mapping[str, Sequence[str]],
-    own: Mapping[str, str],
+    descriptions: Mapping[str, str],
     languages: Sequence[str],
     names: AnswerNames | None = None,
 ) -> dict[str, str | None]:
     """The columns `code`, `fault` and the descriptions of a row of `schema.disambiguations`.
 
-    `shared` maps a language in which the name is shared to the namesakes' descriptions, `own` a language to the
-    subject's description. A namesake without a description is told apart by the subject's. No description may mention
+    `shared` maps a language in which the name is shared to the namesakes' descriptions, `descriptions` a language to
+    the subject's description. The subject's description suffices where a namesake has none. No description may mention
     one of `names`, the answers of the relation.
     """
     first = next(code for code in languages if code in shared)
     row: dict[str, str | None] = {"code": first, "fault": None}
     for code in languages:
         entry = language(code)
-        row[code] = text = usable(own.get(code, ""), entry)
+        row[code] = text = usable(descriptions.get(code, ""), entry)
         others = {normalise(text) for other in shared.get(code, ()) if (text := usable(other, entry))}
         if row["fault"] is not None:
             continue
@@ -258,21 +260,21 @@ def _plain(languages: Sequence[str]) -> dict[str, str | None]:
 
 
 def _decide(row: Mapping[str, Any], languages: Sequence[str], names: AnswerNames) -> tuple[str, dict[str, str | None]]:
-    """Which rule keeps the facts of one subject in a relation (`lost`: none does), and the columns of its row."""
+    """The rule that keeps the facts of one subject in a relation (`lost`: none), and the columns of its row."""
     if not row["shared"]:
         return "less_known", _plain(languages)
     if set(row["answers"]) <= set(row["shared_answers"]):
         return "same_answer", _plain(languages)
     shared = {entry["language"]: entry["others"] for entry in row["shared"]}
-    own = {entry["language"]: entry["text"] for entry in row["own"] or ()}
-    columns = tell_apart(shared, own, languages, names)
+    descriptions = {entry["language"]: entry["text"] for entry in row["descriptions"] or ()}
+    columns = tell_apart(shared, descriptions, languages, names)
     if not all_relations()[row["property_id"]].descriptions:
         columns["fault"] = f"namesake_not_described:{columns['code']}"
     return "lost" if columns["fault"] else "told_apart", columns
 
 
 def never_distractors(true_objects: pa.Table, disambiguated: pa.Table) -> pa.Table:
-    """`true_objects` with the answers of namesakes: a reader may think of them, and they are right of their subject."""
+    """`true_objects` with the answers of namesakes: they are true of a subject of that name."""
     known = {(row["subject_id"], row["property_id"]): row["objects"] for row in true_objects.to_pylist()}
     for row in disambiguated.select(["subject_id", "property_id", "excluded_answers"]).to_pylist():
         key = row["subject_id"], row["property_id"]
@@ -296,10 +298,10 @@ def run(context: Context) -> Report:
         _answers(connection, context)
         names = cache(lambda relation: answer_names(connection.cursor(), context, relation))
         parameters = {
-            "entities": str(context.path("entities")),
-            "fetched": str(context.path("fetched")),
-            "labels": str(context.path("labels")),
-            "candidates": str(context.path("resolved_candidates")),
+            "entities": parquet_files(context.path("entities")),
+            "fetched": parquet_files(context.path("fetched")),
+            "labels": parquet_files(context.path("labels")),
+            "candidates": parquet_files(context.path("resolved_candidates")),
         }
         for batch in stream(connection, _DESCRIPTIONS, parameters):
             rows = []

@@ -1,4 +1,4 @@
-"""The names of a relation's answers, indexed so that those in a text are found in one pass over it."""
+"""An index of the names of a relation's answers, which finds those in a text in one pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEY = 3
 
 
 def _keys(name: str, rule: MentionRule) -> set[str]:
-    """The beginnings under which a name is looked for: its own, and without an article that a preposition changes."""
+    """The first words by which a name is indexed: with, and without, an article that a preposition changes."""
     bare = [name.removeprefix(article) for article, _ in rule.initials]
     return {form[:_KEY] for form in (name, *bare) if form}
 

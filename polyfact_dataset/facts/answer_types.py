@@ -1,23 +1,25 @@
 """Answers of the wrong type: a genre "India", an official language "Finland".
 
-`relations.toml` lists classes of types and the classes that a relation expects. An object that is only of other classes
-is unexpected. One of no class is let pass, since types are many and new ones are made daily; the rare types among them
-are reported for review.
+`relations.toml` lists classes of types and the classes that a relation expects. An object that has only other
+classes is unexpected. An object without a class is accepted, since new types are added daily; the rare types among
+them are reported for review.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import duckdb
 
 from polyfact_dataset.catalog.relation import all_relations, answer_classes
 
 _MAX_STEPS = 10
-# A type that holds less of a relation's answers than this was not learned from many.
+# A type with a smaller share of a relation's answers than this is reported for review.
 _REVIEW_SHARE = 0.005
 _LISTED = 20
 
 
-def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: str) -> None:
+def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> None:
     """Temporary tables: `expected` (property, class) and `classified` (id, classes of its types and their ancestors).
 
     `entities` is the path of the entities table. Entities without a type in any class are not in `classified`.
@@ -28,11 +30,11 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: str
     connection.execute("CREATE TEMP TABLE expected (property TEXT, class TEXT)")
     pairs = [(relation.id, name) for relation in all_relations().values() for name in relation.answers]
     connection.executemany("INSERT INTO expected VALUES (?, ?)", pairs)
-    # Downwards from the listed types: subclasses of a class are of the class.
+    # From the listed types downwards: subclasses have the classes of their superclass.
     connection.execute(
         """
         CREATE TEMP TABLE subclass AS
-        SELECT id AS type, unnest(subclass_of) AS parent FROM read_parquet($entities)
+        SELECT id AS type, unnest(subclass_of) AS parent FROM parquet($entities)
         WHERE kind = 'item' AND len(subclass_of) > 0
         """,
         {"entities": entities},
@@ -53,7 +55,7 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: str
         """
         CREATE TEMP TABLE classified AS
         SELECT id, list(DISTINCT class ORDER BY class) AS classes
-        FROM (SELECT id, unnest(types) AS type FROM read_parquet($entities) WHERE kind = 'item') JOIN typed USING (type)
+        FROM (SELECT id, unnest(types) AS type FROM parquet($entities) WHERE kind = 'item') JOIN typed USING (type)
         WHERE id IN (SELECT object FROM judged_object) GROUP BY id
         """,
         {"entities": entities},
@@ -64,11 +66,11 @@ UNEXPECTED = """
     classes IS NOT NULL AND EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property)
     AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property AND list_contains(classes, e.class))
 """
-"""SQL: whether a statement `v` has an object whose `classes` are none that its relation expects."""
+"""SQL: whether a statement `v` has an object without any of the `classes` that its relation expects."""
 
 
-def types_for_review(connection: duckdb.DuckDBPyConnection, entities: str) -> dict[str, dict[str, int]]:
-    """Relation -> types that let pass an answer of no class, with the number of its statements.
+def types_for_review(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Relation -> types of accepted answers without a class, with the number of their statements.
 
     Only those below 0.5 % of the relation's statements, the most frequent first, at most 20.
     """
@@ -76,18 +78,18 @@ def types_for_review(connection: duckdb.DuckDBPyConnection, entities: str) -> di
         """
         WITH kept AS (SELECT property, object FROM decided WHERE early IS NULL),
         total AS (SELECT property, count(*) AS number FROM kept GROUP BY ALL),
-        untold AS (
+unclassified AS (
             SELECT property, type, count(*) AS number
             FROM (
                 SELECT property, unnest(types) AS type
-                FROM kept JOIN read_parquet($entities) e ON e.id = object
+                FROM kept JOIN parquet($entities) e ON e.id = object
                 ANTI JOIN classified ON classified.id = object
             ) GROUP BY ALL
         )
-        SELECT property, type, untold.number FROM untold JOIN total USING (property)
-        WHERE untold.number < $share * total.number
-        QUALIFY row_number() OVER (PARTITION BY property ORDER BY untold.number DESC, type) <= $listed
-        ORDER BY property, untold.number DESC, type
+        SELECT property, type, unclassified.number FROM unclassified JOIN total USING (property)
+        WHERE unclassified.number < $share * total.number
+        QUALIFY row_number() OVER (PARTITION BY property ORDER BY unclassified.number DESC, type) <= $listed
+        ORDER BY property, unclassified.number DESC, type
         """,
         {"entities": entities, "share": _REVIEW_SHARE, "listed": _LISTED},
     ).fetchall()

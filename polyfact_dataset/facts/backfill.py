@@ -1,8 +1,8 @@
-"""Stage `backfill`: what the dump lacks of the candidates' labels, from Wikidata's API. Off by default.
+"""Stage `backfill`: labels of candidates that the dump lacks, from Wikidata's API. Off by default.
 
-Asked for are the ends of candidates that have no usable label in some language, and objects that the dump does not
-hold. Redirects lead candidates to the entity that stands there now; a deleted end drops its candidates. When turned
-off, nothing is asked and the candidates pass unchanged.
+It requests the ends of candidates that have no usable label in some language, and objects that the dump does not
+contain. Redirects are replaced by their targets; candidates with a deleted end are dropped. When disabled, it sends
+no requests and the candidates are unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.common.database import connect, one_row_per_id, stream, write_query
+from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, stream, write_query
 from polyfact_dataset.common.errors import DataError, RetryableError
 from polyfact_dataset.common.files import parquet_writer
 from polyfact_dataset.config.build import Config
@@ -32,32 +32,32 @@ _ROWS_AT_ONCE = 5_000
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read and the answers of the API."""
+    """The settings that the result depends on, besides the answers of the API."""
     return {"enabled": config.backfill.enabled, "languages": config.languages if config.backfill.enabled else None}
 
 
 def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[list[str], list[str]]:
-    """Ids of candidates' ends that lack a label in some language, and ids that the dump does not hold, both sorted."""
+    """Ids of candidates' ends that lack a label in some language, and ids that the dump lacks, both sorted."""
     entries = [language(code) for code in context.config.languages]
     query = f"""
         WITH ends AS (
-            SELECT subject_id AS id FROM read_parquet($candidates)
-            UNION SELECT object_id FROM read_parquet($candidates)
-        ), held AS (
-            SELECT id, labels, aliases, titles FROM read_parquet($entities) WHERE kind = 'item'
+            SELECT subject_id AS id FROM parquet($candidates)
+            UNION SELECT object_id FROM parquet($candidates)
+        ), in_dump AS (
+            SELECT id, labels, aliases, titles FROM parquet($entities) WHERE kind = 'item'
             QUALIFY {one_row_per_id()}
         )
-        SELECT id, held.id IS NOT NULL AS held, labels, aliases, titles
-        FROM ends LEFT JOIN held USING (id) ORDER BY id
+        SELECT id, in_dump.id IS NOT NULL AS is_in_dump, labels, aliases, titles
+        FROM ends LEFT JOIN in_dump USING (id) ORDER BY id
     """
     parameters = {
-        "candidates": str(context.path("candidates")),
-        "entities": str(context.path("entities")),
+        "candidates": parquet_files(context.path("candidates")),
+        "entities": parquet_files(context.path("entities")),
     }
     incomplete, absent = [], []
     for batch in stream(connection, query, parameters):
         for row in batch.to_pylist():
-            if not row["held"]:
+            if not row["is_in_dump"]:
                 absent.append(row["id"])
                 continue
             texts = Texts.of(row)
@@ -67,7 +67,7 @@ def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[li
 
 
 class _Head(msgspec.Struct):
-    """What is looked at of a cached answer besides its texts."""
+    """The fields that are read from a cached answer besides its texts."""
 
     id: str
     lastrevid: int
@@ -81,24 +81,25 @@ class _Writer:
         self._rows, self._answered = Rows(), list[dict[str, object]]()
         self.status: Counter[str] = Counter()
 
-    def add(self, asked: str, entity: bytes | None) -> None:
+    def add(self, requested_id: str, entity: bytes | None) -> None:
         if entity is None:
-            self._answer(asked, "deleted", None, None)
+            self._answer(requested_id, "deleted", None, None)
             return
         try:
             head = msgspec.json.decode(entity, type=_Head)
         except (msgspec.DecodeError, RecursionError) as error:
             raise DataError(
-                f"the cached answer for {asked} is no entity ({error}); remove the cache, run again"
+                f"the cached answer for {requested_id} is not an entity ({error}); remove the cache, then "
+                "rerun the same command"
             ) from error
         self._reader.read(entity, 1, self._rows)
-        self._answer(asked, "found" if head.id == asked else "redirect", head.id, head.lastrevid)
+        self._answer(requested_id, "found" if head.id == requested_id else "redirect", head.id, head.lastrevid)
         if len(self._answered) >= _ROWS_AT_ONCE:
             self.flush()
 
-    def _answer(self, asked: str, status: str, qid: str | None, revision: int | None) -> None:
+    def _answer(self, requested_id: str, status: str, qid: str | None, revision: int | None) -> None:
         self.status[status] += 1
-        self._answered.append({"asked": asked, "status": status, "id": qid, "revision": revision})
+        self._answered.append({"asked": requested_id, "status": status, "id": qid, "revision": revision})
 
     def flush(self) -> None:
         entities = self._rows.tables()[0]
@@ -108,12 +109,12 @@ class _Writer:
 
 
 def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Temporary tables: `lead` (ids that lead elsewhere or nowhere) and `led` (where candidates end, or why not)."""
+    """Temporary tables: `lead` (redirected or deleted ids) and `led` (candidates with resolved ids, or the reason)."""
     connection.execute(
         """
         CREATE TEMP TABLE lead AS
         SELECT asked, min(id) AS target, bool_or(status = 'deleted') AS deleted
-        FROM read_parquet($answers) WHERE status <> 'found' GROUP BY asked
+        FROM parquet($answers) WHERE status <> 'found' GROUP BY asked
         """,
         {"answers": str(context.target("answers"))},
     )
@@ -124,7 +125,7 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
                    coalesce(o.target, object_id) AS object_id, priority,
                    coalesce(s.deleted, false) AS subject_deleted, coalesce(o.deleted, false) AS object_deleted
-            FROM read_parquet($candidates)
+            FROM parquet($candidates)
             LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object_id
         )
         SELECT subject_id || '|' || property_id || '|' || object_id AS fact_id, *,
@@ -135,7 +136,7 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                END AS reason
         FROM resolved
         """,
-        {"candidates": str(context.path("candidates"))},
+        {"candidates": parquet_files(context.path("candidates"))},
     )
 
 
@@ -158,7 +159,7 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
     write_query(
         connection,
         """
-        WITH one AS (SELECT subject_id, property_id, unnest(objects) AS object FROM read_parquet($true_objects))
+        WITH one AS (SELECT subject_id, property_id, unnest(objects) AS object FROM parquet($true_objects))
         SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
                list_sort(list(DISTINCT coalesce(o.target, object))) AS objects
         FROM one LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object
@@ -166,7 +167,7 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         """,
         TRUE_OBJECTS,
         context.target("resolved_true_objects"),
-        {"true_objects": str(context.path("true_objects"))},
+        {"true_objects": parquet_files(context.path("true_objects"))},
     )
     tally = Tally()
     query = "SELECT property_id, reason, count(*) FROM led GROUP BY ALL ORDER BY ALL"
@@ -180,9 +181,9 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
 
 
 def _fetch(context: Context, incomplete: list[str], absent: list[str], writer: _Writer) -> int:
-    """Asks for the ids and hands the answers to the writer; returns how many have none.
+    """Requests the ids and passes the answers to the writer; returns the number of ids without an answer.
 
-    Raises `RetryableError` when a request failed for good, after everything that could be had is in the cache.
+    Raises `RetryableError` when a request failed permanently, after all obtainable answers are in the cache.
     """
     config, log = context.config.backfill, context.log
     groups = (("with labels lacking", incomplete, False), ("not in the dump", absent, True))
@@ -199,7 +200,7 @@ def _fetch(context: Context, incomplete: list[str], absent: list[str], writer: _
             for asked, entity in cache.read(ids, client.key(claims)):
                 writer.add(asked, entity)
     if failed:
-        log.line(f"backfill: {len(failed):,} ids are not in the cache; run without --offline to ask for them")
+        log.line(f"backfill: {len(failed):,} ids are not in the cache; run without --offline to request them")
     return len(failed)
 
 
@@ -208,7 +209,7 @@ def _unanswered(failed: list[str], outcomes: list[Outcome]) -> str:
     error = next(outcome.last_error for outcome in outcomes if outcome.last_error)
     return (
         f"Wikidata's API gave no answer for {len(failed):,} ids ({named}): {error}; "
-        "run the same command again to ask for these alone, or go on without them with --offline"
+        "rerun the same command to request only these, or continue without them with --offline"
     )
 
 

@@ -1,9 +1,9 @@
-"""Stage `candidates`: from statements to facts that may be asked, in a seeded order per relation.
+"""Stage `candidates`: selects the statements that may become facts, in a seeded order per relation.
 
-Everything here is one pass of DuckDB over the extracted tables, out of core. Each statement is kept or rejected
-with the first reason that holds; the order of the reasons is the order of `_REASONS`,
-and last comes `beyond_pool`, which only a place in the pool decides. A relation's pool holds first the facts whose
-ends are labelled in all languages, so that a backfill is asked only for what these do not fill.
+DuckDB processes the extracted tables in one out-of-core pass. Each statement is kept or rejected with the first
+reason that applies, in the order of `_REASONS`. The last reason is `beyond_pool`, which depends on the place in the
+pool. A relation's pool begins with the facts whose ends are labelled in all languages, so that a backfill is used
+only where these do not suffice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import duckdb
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.database import connect, one_row_per_id, write_query
+from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, write_query
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.answer_types import UNEXPECTED, register_answer_classes, types_for_review
@@ -25,7 +25,7 @@ from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.schema import CANDIDATES, REJECTS, TRUE_OBJECTS
 from polyfact_dataset.wikidata.extract import is_cut_off
 
-# Wikimedia's own pages are items, too: disambiguations, lists, categories, templates, name items.
+# Wikimedia's internal pages are items, too: disambiguations, lists, categories, templates, name items.
 _NOT_A_SUBJECT = (
     "Q4167410",
     "Q13406463",
@@ -42,7 +42,7 @@ _NOT_A_SUBJECT = (
 # A minor planet is named with its number, which may look like a year: 1955 McMath.
 _ASTEROID = "Q3863"
 
-# (reason, SQL condition over one row of `judged`), the first that holds decides.
+# (reason, SQL condition over one row of `judged`), the first that applies decides.
 _REASONS: tuple[tuple[str, str], ...] = (
     ("repeated", "copy > 1"),
     ("deprecated", "rank = 'deprecated'"),
@@ -60,7 +60,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {
         "seed": config.seed,
         "facts": config.facts,
@@ -94,7 +94,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         WITH named AS (
             SELECT id, types, sitelinks, titles, e.labels AS own_labels,
                    list_concat(e.labels, coalesce(w.labels, [])) AS labels
-            FROM read_parquet($entities) e LEFT JOIN written_label w ON w.entity_id = id WHERE kind = 'item'
+            FROM parquet($entities) e LEFT JOIN written_label w ON w.entity_id = id WHERE kind = 'item'
         ), raw AS (
             SELECT id, types, own_labels AS labels, sitelinks,
                    list_transform(labels, lambda x: x.code) AS codes,
@@ -108,22 +108,21 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM raw
         QUALIFY {one_row_per_id()}
         """,
-        {"entities": str(context.path("entities"))},
+        {"entities": parquet_files(context.path("entities"))},
     )
     connection.execute(
         """
         CREATE TEMP TABLE redirect AS
-        SELECT redirected_from AS source, min(id) AS target FROM read_parquet($entities)
+        SELECT redirected_from AS source, min(id) AS target FROM parquet($entities)
         WHERE redirected_from IS NOT NULL GROUP BY ALL
         """,
-        {"entities": str(context.path("entities"))},
+        {"entities": parquet_files(context.path("entities"))},
     )
     connection.execute(
-        "CREATE TEMP TABLE judged_object AS SELECT object FROM read_parquet($statements) "
-        "UNION SELECT target FROM redirect",
-        {"statements": str(context.path("statements"))},
+        "CREATE TEMP TABLE judged_object AS SELECT object FROM parquet($statements) UNION SELECT target FROM redirect",
+        {"statements": parquet_files(context.path("statements"))},
     )
-    register_answer_classes(connection, str(context.path("entities")))
+    register_answer_classes(connection, parquet_files(context.path("entities")))
     _judge(connection, context)
 
 
@@ -140,7 +139,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         CREATE TEMP TABLE judged AS
         WITH resolved AS (
             SELECT subject, property, coalesce(target, object) AS object, rank, truthy, ended
-            FROM read_parquet($statements) LEFT JOIN redirect ON source = object
+            FROM parquet($statements) LEFT JOIN redirect ON source = object
         ), counted AS (
             SELECT *, row_number() OVER (
                        PARTITION BY subject, property, object
@@ -169,7 +168,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         FROM eligible
         """,
         {
-            "statements": str(context.path("statements")),
+            "statements": parquet_files(context.path("statements")),
             "min_languages": config.min_languages,
             "languages": len(config.languages),
             "backfill": config.backfill.enabled,
@@ -189,7 +188,8 @@ def run(context: Context) -> Report:
     config, extracted = context.config, context.entry(EXTRACT)["counts"]
     if is_cut_off(extracted):
         raise DataError(
-            "the dump begins with [ and has no ] at its end: it is cut off; fetch it again, or `polyfact merge` the "
+            "the dump begins with [ but does not end with ]: it is truncated; download it again, or "
+            "`polyfact merge` the "
             "extractions of all files of a split dump"
         )
     share = config.candidates.pool_factor * config.facts / len(config.relations)
@@ -240,5 +240,5 @@ def run(context: Context) -> Report:
                 tally.kept[relation] += number
             else:
                 tally.rejected.setdefault(relation, Counter())[reason] += number
-        review = types_for_review(connection, str(context.path("entities")))
+        review = types_for_review(connection, parquet_files(context.path("entities")))
     return Report({"candidates": kept, "pool": pool, "types_for_review": review}, tally)

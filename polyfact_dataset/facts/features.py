@@ -1,12 +1,13 @@
-"""Stage `features`: what is known of the subjects and objects of candidates, for wording and for matching.
+"""Stage `features`: features of the subjects and objects of candidates, for wording and matching.
 
-Kind, sex, years, occupations, country, continent, and everything that an entity lies in or is part of. Nothing of this
-is shipped. All values come from current statements of best rank.
+Kind, sex, years, occupations, country, continent, and all places and wholes that contain an entity. They are not
+released. All values come from current statements of best rank.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.relation import kind_of
-from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
@@ -25,7 +26,7 @@ _HUMAN = "Q5"
 _SEXES = {"Q6581097": "male", "Q6581072": "female", "Q1052281": "female", "Q2449503": "male"}
 _MAX_AGE_YEARS = 110
 _MAX_STEPS = 6
-# The share of births and publications that is not looked at for the latest year: announcements and errors.
+# The share of births and publications that is ignored for the latest year: announcements and errors.
 _LATE_SHARE = 0.001
 _PARENTS = ("located_in", "part_of", "countries", "continents")
 _COLUMNS = (
@@ -35,7 +36,7 @@ _COLUMNS = (
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"features": config.features.model_dump()}
 
 
@@ -46,7 +47,7 @@ def sex_of(values: list[str]) -> str | None:
 
 
 def is_living(row: dict[str, Any], reference_year: int | None) -> bool | None:
-    """Whether a person lives, as far as the statements tell; None for what is no person, or of unknown birth."""
+    """Whether a person is living according to the statements; None for other kinds or an unknown birth."""
     if row["is_dead"]:
         return False
     if row["birth_year"] is None:
@@ -56,13 +57,13 @@ def is_living(row: dict[str, Any], reference_year: int | None) -> bool | None:
     return True if _HUMAN in row["types"] else None
 
 
-def latest_year(connection: duckdb.DuckDBPyConnection, entities: str) -> int | None:
+def latest_year(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> int | None:
     """The latest year of births and publications in the dump, without the last thousandth; None where it has none."""
     years = connection.execute(
         """
         SELECT year, count(*) FROM (
-            SELECT birth_year AS year FROM read_parquet($entities)
-            UNION ALL SELECT publication_year FROM read_parquet($entities)
+            SELECT birth_year AS year FROM parquet($entities)
+            UNION ALL SELECT publication_year FROM parquet($entities)
         ) WHERE year IS NOT NULL GROUP BY year ORDER BY year DESC
         """,
         {"entities": entities},
@@ -76,26 +77,26 @@ def latest_year(connection: duckdb.DuckDBPyConnection, entities: str) -> int | N
 
 
 def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Temporary table `node`: the ends of candidates, and what they lie in, each with its columns of `ENTITIES`.
+    """Temporary table `node`: candidates' ends and the entities that contain them, with their columns of `ENTITIES`.
 
     The dump is read once for each step away from the candidates; only the entities reached are kept.
     """
     connection.execute(
         """
         CREATE TEMP TABLE ends AS
-        SELECT subject_id AS id FROM read_parquet($candidates) UNION SELECT object_id FROM read_parquet($candidates)
+        SELECT subject_id AS id FROM parquet($candidates) UNION SELECT object_id FROM parquet($candidates)
         """,
-        {"candidates": str(context.path("resolved_candidates"))},
+        {"candidates": parquet_files(context.path("resolved_candidates"))},
     )
     # A work belongs to its country of origin; the first stated one, in the order of the dump.
     connection.execute(
         """
         CREATE TEMP TABLE origin AS
         SELECT subject AS id, arg_min(object, (filename, file_row_number)) AS country
-        FROM read_parquet($statements, filename = true, file_row_number = true)
+        FROM read_parquet($statements, filename = true, file_row_number = true, hive_partitioning = false)
         WHERE property = 'P495' AND truthy AND NOT ended AND subject IN (SELECT id FROM ends) GROUP BY subject
         """,
-        {"statements": str(context.path("statements"))},
+        {"statements": parquet_files(context.path("statements"))},
     )
     columns = ", ".join(_COLUMNS)
     connection.execute("CREATE TEMP TABLE frontier AS SELECT id FROM ends UNION SELECT country FROM origin")
@@ -103,18 +104,18 @@ def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         connection.execute(
             f"""
             {"CREATE TEMP TABLE node AS" if step == 0 else "INSERT INTO node"}
-            WITH held AS (
-                SELECT id, {columns}, 0 AS source, len(labels) AS labels FROM read_parquet($entities)
+            WITH source_row AS (
+                SELECT id, {columns}, 0 AS source, len(labels) AS labels FROM parquet($entities)
                 WHERE kind = 'item' AND id IN (SELECT id FROM frontier)
                 UNION ALL
-                SELECT id, {columns}, 1, len(types) FROM read_parquet($fetched)
+                SELECT id, {columns}, 1, len(types) FROM parquet($fetched)
                 WHERE id IN (SELECT id FROM frontier)
             )
-            SELECT id, {columns} FROM held
+            SELECT id, {columns} FROM source_row
             QUALIFY row_number() OVER (
                 PARTITION BY id ORDER BY source, labels DESC, sitelinks DESC, md5(({columns})::VARCHAR)) = 1
             """,
-            {"entities": str(context.path("entities")), "fetched": str(context.path("fetched"))},
+            {"entities": parquet_files(context.path("entities")), "fetched": parquet_files(context.path("fetched"))},
         )
         connection.execute(
             f"""
@@ -157,13 +158,13 @@ def _climb(connection: duckdb.DuckDBPyConnection, name: str, parents: str) -> No
 
 
 _RESULT = """
-    WITH own AS (
+    WITH direct AS (
         SELECT node.id, coalesce(countries[1],
                CASE WHEN list_contains(types, 'Q5') THEN citizenships[1] ELSE origin.country END) AS country
         FROM node LEFT JOIN origin USING (id)
     ), placed AS (
-        SELECT lies.id, arg_min(own.country, (step, path)) AS country
-        FROM lies JOIN own ON own.id = ancestor WHERE own.country IS NOT NULL GROUP BY lies.id
+        SELECT lies.id, arg_min(direct.country, (step, path)) AS country
+        FROM lies JOIN direct ON direct.id = ancestor WHERE direct.country IS NOT NULL GROUP BY lies.id
     ), containing AS (
         SELECT id, list(ancestor ORDER BY ancestor) FILTER (ancestor <> id) AS containers FROM within GROUP BY id
     )
@@ -180,13 +181,13 @@ _RESULT = """
 
 def features_of(rows: pa.RecordBatch, reference_year: int | None) -> pa.Table:
     """Joined rows of `_RESULT` to rows of `schema.FEATURES`."""
-    made = []
+    features = []
     for row in rows.to_pylist():
         living = is_living(row, reference_year)
-        made.append(
+        features.append(
             {**row, "kind": kind_of(row["types"], row["occupations"]), "sex": sex_of(row["sexes"]), "is_living": living}
         )
-    return pa.Table.from_pylist(made, schema=FEATURES.schema)
+    return pa.Table.from_pylist(features, schema=FEATURES.schema)
 
 
 def run(context: Context) -> Report:
@@ -199,7 +200,7 @@ def run(context: Context) -> Report:
     ):
         reference_year = context.config.features.reference_year
         if reference_year is None:
-            reference_year = latest_year(connection, str(context.path("entities")))
+            reference_year = latest_year(connection, parquet_files(context.path("entities")))
         _load(connection, context)
         _climb(connection, "lies", "located_in")
         _climb(connection, "within", f"list_concat({', '.join(_PARENTS)})")
@@ -211,7 +212,7 @@ def run(context: Context) -> Report:
 
 
 def _coverage(rows: pa.Table) -> dict[str, int]:
-    """How many rows have a value, by column."""
+    """The number of rows with a value, by column."""
     known = {}
     for field in rows.schema:
         column = rows.column(field.name)

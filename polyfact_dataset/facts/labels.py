@@ -1,7 +1,7 @@
 """Stage `localise`: one label with its provenance for every entity of a candidate, in every language.
 
 Order: the bare code, then the language file's chain of variants, then the Wikipedia title without its
-disambiguation, then `mul` for languages in Latin script, then the same four as the API gave them. Chinese is shipped
+disambiguation, then `mul` for languages in Latin script, then the same four from the API. Chinese is shipped
 in Simplified characters; names of persons that a language lists by the family name have their given names first.
 """
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import Language, language
-from polyfact_dataset.common.database import connect, one_row_per_id, stream
+from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
 from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts
@@ -36,20 +36,20 @@ _MAX_CHARACTERS = 120
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"languages": config.languages}
 
 
 def usable(text: str, entry: Language) -> str | None:
     """The cleaned text if it can be shown in the language, else None.
 
-    It must hold letters or digits, no hidden controls, no markup, at most 120 characters, and only scripts of the
-    language (Latin is allowed everywhere: many names stay Latin), with no word that mixes alphabets.
+    It must contain letters or digits and only scripts of the language, with at most 120 characters, no hidden controls,
+    no markup and no word that mixes alphabets. Latin is always allowed, since many names are not transliterated.
     """
     return _usable(text, entry.scripts)
 
 
-# An entity's names are looked at once to choose, once to attest and once to collect, and agree between languages.
+# Cached: an entity's names are read to choose, to attest and to collect, and are often the same in many languages.
 @lru_cache(maxsize=1 << 16)
 def _usable(text: str, scripts: tuple[str, ...]) -> str | None:
     cleaned = as_entered(text, scripts)
@@ -68,21 +68,21 @@ def as_entered(text: str, scripts: tuple[str, ...]) -> str | None:
 
 
 def uninverted(name: str) -> str:
-    """A person's name with the given names first (Хаббл, Эдвин -> Эдвин Хаббл); any other text as it is."""
-    found = _INVERTED.fullmatch(name)
-    return f"{found['given']} {found['family']}{found['rest']}" if found else name
+    """A person's name with the given names first (Хаббл, Эдвин -> Эдвин Хаббл); any other text unchanged."""
+    match = _INVERTED.fullmatch(name)
+    return f"{match['given']} {match['family']}{match['rest']}" if match else name
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A text that may serve as a name in a language: as Wikidata has it, with its Wikidata code and provenance."""
+    """A possible name in a language: the text in Wikidata, with its Wikidata code and provenance."""
 
     provenance: str
     code: str
     text: str
 
     def shown(self, entry: Language, person: bool) -> tuple[str, str] | None:
-        """The text as it is shown, and what was changed (`CONVERTED`, `REORDERED`, or nothing); None if unusable."""
+        """The text as it is shown, and the change (`CONVERTED`, `REORDERED`, or nothing); None if unusable."""
         entered = as_entered(self.text, entry.scripts)
         if entered is None:
             return None
@@ -98,7 +98,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Texts:
-    """What one source says of an entity: labels and aliases by Wikidata code, titles by wiki."""
+    """The texts of an entity in one source: labels and aliases by Wikidata code, titles by wiki."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Texts:
         return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles}, person)
 
     def offers(self, entry: Language) -> Iterator[Offer]:
-        """All that may serve as the label in a language, best first."""
+        """The possible labels in a language, best first."""
         for code in entry.labels:
             if code in self.labels:
                 yield Offer("label" if code == entry.code else "variant", code, self.labels[code])
@@ -148,7 +148,7 @@ def _all_offers(entry: Language, sources: Sequence[Texts]) -> Iterator[tuple[Off
 def names(entry: Language, *sources: Texts) -> Iterator[str]:
     """The names of an entity in a language that can be shown, each once (after `normalise`): labels, then aliases.
 
-    A name whose parts were put in another order is also known as it was entered.
+    A name whose parts were reordered is also listed in its original order.
     """
     seen = set()
     for offer, person in _all_offers(entry, sources):
@@ -165,8 +165,8 @@ def names(entry: Language, *sources: Texts) -> Iterator[str]:
 def is_attested(text: str, entry: Language, *sources: Texts) -> bool:
     """Whether a text agrees, after `normalise`, with the label, a variant, an alias or the Wikipedia title as entered.
 
-    A `mul` label or alias counts where it may be used: Wikidata removes from a language what `mul` says. What only
-    agrees after a conversion of characters or another order of words does not count.
+    A `mul` label or alias counts where it may be used: Wikidata removes labels that equal `mul` from the
+    languages. Agreement only after conversion of characters or reordering of words does not count.
     """
     form = normalise(text)
     entered = (as_entered(offer.text, entry.scripts) for offer, _ in _all_offers(entry, sources))
@@ -192,7 +192,7 @@ def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING, written: Texts 
 
 
 def localise_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-    """`localise_rows` of joined rows as Arrow has them."""
+    """`localise_rows` of joined rows from Arrow."""
     return localise_rows(rows.to_pylist(), languages)
 
 
@@ -223,24 +223,24 @@ def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -
 
 
 _QUERY = f"""
-    WITH wanted AS (
+    WITH ends AS (
         SELECT id, max(is_object) AS is_object FROM (
-            SELECT subject_id AS id, false AS is_object FROM read_parquet($candidates)
-            UNION ALL SELECT object_id, true FROM read_parquet($candidates)
+            SELECT subject_id AS id, false AS is_object FROM parquet($candidates)
+            UNION ALL SELECT object_id, true FROM parquet($candidates)
         ) GROUP BY id
     ), dump AS (
         SELECT id, types, sitelinks, labels, aliases, titles
-        FROM read_parquet($entities) JOIN wanted USING (id) WHERE kind = 'item'
+        FROM parquet($entities) JOIN ends USING (id) WHERE kind = 'item'
         QUALIFY {one_row_per_id()}
     ), api AS (
         SELECT id, types, sitelinks, labels AS api_labels, aliases AS api_aliases, titles AS api_titles
-        FROM read_parquet($fetched)
+        FROM parquet($fetched)
         QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(types) DESC, redirected_from) = 1
     )
     SELECT id, is_object, coalesce(dump.types, api.types, []) AS types,
            coalesce(dump.sitelinks, api.sitelinks, 0) AS sitelinks,
            dump.labels, aliases, titles, api_labels, api_aliases, api_titles, w.labels AS written_labels
-    FROM wanted LEFT JOIN dump USING (id) LEFT JOIN api USING (id) LEFT JOIN written_label w ON w.entity_id = id
+    FROM ends LEFT JOIN dump USING (id) LEFT JOIN api USING (id) LEFT JOIN written_label w ON w.entity_id = id
     ORDER BY id
 """
 
@@ -251,9 +251,9 @@ def run(context: Context) -> Report:
     counts: dict[str, Counter[str]] = {code: Counter() for code in languages}
     rows_written = 0
     parameters = {
-        "candidates": str(context.path("resolved_candidates")),
-        "entities": str(context.path("entities")),
-        "fetched": str(context.path("fetched")),
+        "candidates": parquet_files(context.path("resolved_candidates")),
+        "entities": parquet_files(context.path("entities")),
+        "fetched": parquet_files(context.path("fetched")),
     }
     tables = labels(languages), answer_aliases(languages)
     with (
@@ -266,8 +266,8 @@ def run(context: Context) -> Report:
         for shown, accept in context.workers.map(localise_batch, rows, languages):
             rows_written += shown.num_rows
             for code in languages:
-                found = pc.struct_field(shown.column(code), "provenance")
-                counts[code].update(str(provenance or "missing") for provenance in found.to_pylist())
+                provenances = pc.struct_field(shown.column(code), "provenance")
+                counts[code].update(str(provenance or "missing") for provenance in provenances.to_pylist())
             write_labels(shown)
             write_answers(accept)
     return Report({"entities": rows_written, "languages": {code: dict(counts[code]) for code in languages}})

@@ -1,7 +1,7 @@
-"""Labels that people wrote for entities whose label Wikidata lacks in a language: a table that a build may be given.
+"""Labels written by people for entities whose label Wikidata lacks in a language: an optional input of a build.
 
-The table is tab separated, with a header: `qid`, then codes of languages; an empty cell is no label. Such a label is
-used after all of Wikidata's, has the provenance `written` and never counts as attested.
+The table is tab separated, with a header: `qid`, then codes of languages; an empty cell means no label. Such a label
+is used after all of Wikidata's, has the provenance `written` and never counts as attested.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _CODE = re.compile(r"[a-z]{2,3}")
 
 
 def read_written_labels(paths: Sequence[Path]) -> pa.Table | None:
-    """Rows of `schema.WRITTEN_LABELS` from all tables, sorted by id; None without tables. The first table wins.
+    """Rows of `schema.WRITTEN_LABELS` from all tables, sorted by id; None without tables.
 
-    Raises `ConfigError` naming the file and the line.
+    The first table takes precedence. Raises `ConfigError` naming the file and the line.
     """
     if not paths:
         return None
@@ -42,7 +42,7 @@ def read_written_labels(paths: Sequence[Path]) -> pa.Table | None:
 
 
 def _read_table(path: Path) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+    labels_by_id: dict[str, dict[str, str]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -52,25 +52,25 @@ def _read_table(path: Path) -> dict[str, dict[str, str]]:
                 raise ConfigError(f"{path}:1: the header must be qid and codes of languages, separated by tabs")
             for number, row in enumerate(reader, start=2):
                 if row and not row[0].startswith("#"):
-                    _read_row(row, codes, found, f"{path}:{number}")
+                    _read_row(row, codes, labels_by_id, f"{path}:{number}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: {error}; give a table of written labels (tab separated, UTF-8)") from error
-    return found
+    return labels_by_id
 
 
-def _read_row(row: list[str], codes: list[str], found: dict[str, dict[str, str]], where: str) -> None:
+def _read_row(row: list[str], codes: list[str], labels_by_id: dict[str, dict[str, str]], where: str) -> None:
     qid, *cells = (cell.strip() for cell in row)
     if not _QID.fullmatch(qid) or len(cells) > len(codes):
-        raise ConfigError(f"{where}: must hold an item id and at most {len(codes)} labels")
-    labels = found.setdefault(qid, {})
+        raise ConfigError(f"{where}: must have an item id and at most {len(codes)} labels")
+    labels = labels_by_id.setdefault(qid, {})
     for code, text in zip(codes, cells):
         if text and clean(text) is None:
-            raise ConfigError(f"{where}: the {code} label {text!r} holds hidden or no readable characters")
+            raise ConfigError(f"{where}: the {code} label {text!r} contains hidden or no readable characters")
         if text and labels.setdefault(code, text) != text:
             raise ConfigError(f"{where}: {qid} has two labels in {code}: {labels[code]!r} and {text!r}")
 
 
 def register_written_labels(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Makes the build's written labels the view `written_label`; it is empty where none were given."""
+    """Makes the build's written labels the view `written_label`; it is empty where there are none."""
     table = context.written_labels
     connection.register("written_label", WRITTEN_LABELS.schema.empty_table() if table is None else table)

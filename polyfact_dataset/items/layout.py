@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
@@ -97,12 +97,12 @@ def run(context: Context) -> Report:
         columns = ", ".join(f'q."{code}"' for code in languages)
         query = f"""
             SELECT s.*, q.sources, q.templates, {columns}
-            FROM read_parquet($sampled) s JOIN read_parquet($questions) q USING (fact_id)
+            FROM parquet($sampled) s JOIN parquet($questions) q USING (fact_id)
             ORDER BY CASE s.split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END, fact_id
         """
         parameters = {
-            "sampled": str(context.path("sampled")),
-            "questions": str(context.path("questions")),
+            "sampled": parquet_files(context.path("sampled")),
+            "questions": parquet_files(context.path("questions")),
         }
         batches = (with_options(batch, labels, languages) for batch in stream(connection, query, parameters))
         for laid in context.workers.map(lay_out_batch, batches, context.config.seed, languages):

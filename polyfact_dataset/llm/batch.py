@@ -64,7 +64,7 @@ class Shards:
         self.written += 1
 
     def close(self) -> list[Path]:
-        """Writes what is left; returns all files."""
+        """Writes the remaining requests; returns all files."""
         if self._sent:
             self._write()
         return self._paths
@@ -104,7 +104,7 @@ class Intake:
 
 
 def _outcome(line: Any, endpoint: str) -> Answer | None:
-    """The answer on a line, or None where the request failed for a passing reason and is to be asked again."""
+    """The answer on a line, or None where the request failed temporarily and must be sent again."""
     response, error = line.get("response"), line.get("error")
     status = (response or {}).get("status_code")
     if status is None:
@@ -162,7 +162,7 @@ def import_batches(paths: Iterable[Path], cache_path: Path) -> Intake:
 def _lines(path: Path, handle: BinaryIO) -> Iterator[bytes]:
     """The lines of a file in UTF-8, with or without a byte-order mark, or in UTF-16 with one, as Windows tools write.
 
-    Raises `DataError` for UTF-16 without a mark, whose lines cannot be told from damaged ones.
+    Raises `DataError` for UTF-16 without a mark, whose lines cannot be distinguished from damaged ones.
     """
     start = handle.read(4)
     handle.seek(0)

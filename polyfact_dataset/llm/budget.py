@@ -76,7 +76,7 @@ class BudgetTracker:
             self._decide()
 
     def _pending_usd(self) -> float:
-        """What the requests in flight will cost at least: one response each, at the mean price so far."""
+        """The minimum cost of the requests in flight: one response each, at the mean price so far."""
         return (self.admitted - self.done) * self.spent_usd / self._billed if self._billed else 0.0
 
     def _over(self, usd: float) -> bool:

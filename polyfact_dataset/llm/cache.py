@@ -86,12 +86,12 @@ class Cache(SqliteFile):
     _isolation_level = None
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        # A killed process loses nothing; after a power cut at most the last answers are asked again.
+        # A killed process loses nothing; after a power cut at most the last requests are sent again.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
         if "checksum" not in {column[1] for column in connection.execute("PRAGMA table_info(answers)")}:
-            # The cache of an earlier version, whose answers have none.
+            # The cache of an earlier version, whose answers have no checksum.
             connection.execute("ALTER TABLE answers ADD COLUMN checksum INTEGER")
 
     def get(self, request: Request) -> Answer | None:
@@ -112,7 +112,7 @@ class Cache(SqliteFile):
         return read_answer(endpoint, value) if status == 200 else rejection(status, value)
 
     def answered_at(self, request: Request) -> float | None:
-        """When a request was answered, in seconds since 1970; None while it has no answer."""
+        """The time of a request's answer, in seconds since 1970; None while it has no answer."""
         with self._named():
             row = self._connection.execute(
                 "SELECT at FROM answers WHERE key = ?", (bytes.fromhex(request.key),)
@@ -136,7 +136,7 @@ class Cache(SqliteFile):
 
     # ------------------------------------------------------------ claims
     def claim(self, key: str, owner: str) -> bool:
-        """Claims a request for `owner`, whose it is until `CLAIM_S` from now; False while another's claim holds."""
+        """Claims a request for `owner` for `CLAIM_S` seconds; False while another owner's claim is valid."""
         now = time.time()
         with self._named():
             cursor = self._connection.execute(
@@ -190,10 +190,10 @@ class Cache(SqliteFile):
     def trusts(self, model: str, revision: str) -> bool:
         """Whether the model has ever answered; until then a rejection may have a cause that all requests share."""
         with self._named():
-            found = self._connection.execute(
+            cursor = self._connection.execute(
                 "SELECT 1 FROM answers WHERE model = ? AND revision = ? AND status = 200 LIMIT 1", (model, revision)
             )
-            return found.fetchone() is not None
+            return cursor.fetchone() is not None
 
     def mark_sent(self, requests: Iterable[Sent]) -> None:
         """Records requests that are in a batch file."""
@@ -212,10 +212,10 @@ class Cache(SqliteFile):
     def waits(self, request: Request) -> bool:
         """Whether the request is in a batch file that may still be answered."""
         with self._named():
-            found = self._connection.execute(
+            cursor = self._connection.execute(
                 "SELECT 1 FROM sent WHERE key = ? AND waiting", (bytes.fromhex(request.key),)
             )
-            return found.fetchone() is not None
+            return cursor.fetchone() is not None
 
     def release(self, origin: Sent) -> None:
         """Records that a batch file failed for a request, so that a later one may include it."""

@@ -33,7 +33,7 @@ class CacheWriter:
         return new
 
     async def answer_or_claim(self, request: Request) -> Answer | bool:
-        """The stored answer; or, where there is none, whether the request is now claimed (else another holds it)."""
+        """The stored answer; without one, whether the request is now claimed (False: by another client)."""
         if self._renewal is None:
             self._renewal = asyncio.ensure_future(self._renew())
 
@@ -49,7 +49,7 @@ class CacheWriter:
         await self._write(lambda: self._cache.end_claims(self._owner, key))
 
     def close(self) -> None:
-        """Commits what is pending and ends all claims."""
+        """Commits pending changes and ends all claims."""
         if self._renewal is not None:
             self._renewal.cancel()
             self._flush()

@@ -15,7 +15,7 @@ from polyfact_dataset.llm.protocol import UNANSWERED, Answer, Engine, Request, U
 
 # This many rejections before the first success mean that no request will succeed.
 _HOPELESS = 20
-# How often the answer of a request that another process has claimed is looked for: at first, and at last.
+# Interval at which the answer of a request claimed by another process is looked up: initial, and maximum.
 _POLL_S, _LONGEST_POLL_S = 0.05, 1.0
 # Words of a rejection -> the settings that help.
 _HINTS = {
@@ -79,7 +79,7 @@ class Client:
             except Unanswered:
                 raise
             except PolyFactError as error:
-                # Nothing more is sent, but what is in flight, and paid for, is awaited.
+                # Nothing more is sent, but requests in flight, which are paid for, are awaited.
                 self.budget.refuse(error)
                 self._engine.stop()
                 raise
@@ -107,7 +107,10 @@ class Client:
         return answer
 
     async def _keep(self, request: Request, answer: Answer) -> None:
-        """Stores the answer; a rejection only once the model has answered anything, since all may be rejected."""
+        """Stores the answer.
+
+        A rejection only once the model has answered another request, since all may be rejected.
+        """
         origin = request.model, request.revision
         if answer.status == 200 or origin in self._trusted or self._cache.trusts(*origin):
             self._trusted.add(origin)

@@ -81,7 +81,7 @@ class ClusterRun:
     def execute(self, kind: Executor, config: ClusterConfig) -> None:
         """Runs the unfinished tasks; on SLURM it submits them and returns.
 
-        Raises `ConfigError` for arguments that datatrove refuses or a missing library, `RetryableError` when tasks
+        Raises `ConfigError` for arguments that datatrove rejects or a missing library, `RetryableError` when tasks
         stay unfinished.
         """
         try:
@@ -93,12 +93,12 @@ class ClusterRun:
                 kind, config.inference, config.executor, self.files, self.folder.resolve(), self.tasks
             )
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"datatrove refuses the configuration: {error}") from error
+            raise ConfigError(f"datatrove rejects the configuration: {error}") from error
         failure: Exception | None = None
         try:
             executor.run()
         except Exception as error:
-            # datatrove raises what the first failed task raised, of any type.
+            # datatrove raises the exception of the first failed task, which may have any type.
             failure = error
         if kind == "slurm" and failure is None:
             return

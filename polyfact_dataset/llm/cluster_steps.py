@@ -44,7 +44,7 @@ class BatchRequests(PipelineStep):  # type: ignore[misc]
 
 
 async def ask(document: Document, generate: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    """Sends a document's request; a refusal of this one request is an answer, any other error ends the task."""
+    """Sends a document's request; the rejection of one request is an answer, any other error ends the task."""
     body = dict(document.metadata["body"])
     body.pop("model")
     try:
@@ -88,7 +88,7 @@ def executor_of(
     folder: Path,
     tasks: int,
 ) -> Any:
-    """The executor of a run. Raises `TypeError` or `ValueError` for arguments that datatrove refuses."""
+    """The executor of a run. Raises `TypeError` or `ValueError` for arguments that datatrove rejects."""
     # Every machine must see the folder: a task of a lost machine continues elsewhere from its checkpoints.
     runner = InferenceRunner(
         rollout_fn=ask,

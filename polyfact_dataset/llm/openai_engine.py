@@ -1,9 +1,9 @@
 """An OpenAI-compatible endpoint over HTTP: vLLM's server, a provider, or anything compatible.
 
 The transport is aiohttp: the `openai` client spends some 3 ms of processor time on a request, ten times as much, and
-its typed models read what providers really send less well than `protocol.read_answer`. A pause that the server asks
-of one request (429, `Retry-After`) holds for all of them. Failed attempts are counted by reason, and billed ones are
-metered. No key appears in a message.
+its typed models accept fewer real responses than `protocol.read_answer`. A pause that the server requests for one
+request (429, `Retry-After`) applies to all of them. Failed attempts are counted by reason, and billed ones are metered.
+No key appears in a message.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _NO_KEY = "none"
 _PATHS = {CHAT: "chat/completions", RESPONSES: "responses"}
 # Statuses below 500 that another attempt may overcome.
 _PASSING = frozenset({408, 409, 425, 429})
-# A broken response may be billed: it is tried again so often, whatever the deadline.
+# A broken response may be billed: it is retried this many times, regardless of the deadline.
 _BROKEN_TRIES = 3
 # While no connection can be made, it is tried at least this often.
 _DOWN_RETRY_S = 2.0
-# A pause that is reported.
+# The shortest pause that is reported.
 _LONG_PAUSE_S = 5.0
 _PING_S = 5.0
 # The largest response that is read, far above any real one.
@@ -57,7 +57,7 @@ _MAX_BYTES = 64_000_000
 
 
 def is_private(url: str) -> bool:
-    """Whether an address is surely not a provider's: loopback, a private network, or a name without a public domain."""
+    """Whether an address cannot be a provider's: loopback, a private network, or a name without a public domain."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_private
@@ -74,11 +74,14 @@ def _proxy_of(url: str) -> str | None:
 
 
 class _Failed(Exception):
-    """A failed attempt. `reason` is counted, `detail` is shown, `told_s` is the pause that the server asks for."""
+    """A failed attempt.
 
-    def __init__(self, reason: str, detail: str = "", told_s: float | None = None) -> None:
+    `reason` is counted, `detail` is shown, `server_wait_s` is the pause that the server requests.
+    """
+
+    def __init__(self, reason: str, detail: str = "", server_wait_s: float | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.detail, self.told_s = reason, detail, told_s
+        self.reason, self.detail, self.server_wait_s = reason, detail, server_wait_s
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class OpenAIEngine:
         await self._session.close()
 
     def stop(self) -> None:
-        """Lets what is in flight be answered, and retries nothing."""
+        """Awaits the requests in flight, and retries nothing."""
         self._stopped.set()
 
     def _clean(self, message: object) -> str:
@@ -134,7 +137,7 @@ class OpenAIEngine:
         return " ".join(text.split())[:300]
 
     async def check(self) -> None:
-        """Raises `RetryableError` when no server answers, `ConfigError` when it refuses the key.
+        """Raises `RetryableError` when no server answers, `ConfigError` when it rejects the key.
 
         The models that it lists are not checked: some servers load what is requested, and a wrong name is answered by
         404.
@@ -151,7 +154,7 @@ class OpenAIEngine:
             raise self._refused_key(response.status)
 
     async def ask(self, request: Request) -> Answer:
-        """Asks until there is an answer, a rejection, or the deadline is over."""
+        """Retries until there is an answer or a rejection, or the deadline has passed."""
         deadline, wait_s, broken = time.monotonic() + self._config.deadline_s, self._config.first_wait_s, 0
         while True:
             await self._hold(deadline)
@@ -161,7 +164,7 @@ class OpenAIEngine:
                 self._retries[failure.reason] += 1
                 broken += failure.reason == "broken answer"
                 shown = f"{failure.reason}: {failure.detail}" if failure.detail else failure.reason
-                pause_s = wait_s * random.uniform(0.5, 1.0) if failure.told_s is None else failure.told_s
+                pause_s = wait_s * random.uniform(0.5, 1.0) if failure.server_wait_s is None else failure.server_wait_s
                 if broken == _BROKEN_TRIES:
                     raise Unanswered(f"a request got {broken} broken answers ({shown})") from None
                 if time.monotonic() + pause_s >= deadline:
@@ -174,7 +177,7 @@ class OpenAIEngine:
 
     # ------------------------------------------------------------ pauses
     async def _hold(self, deadline: float) -> None:
-        """Waits for the end of a pause that the server asked of any request, and spreads the start after it."""
+        """Waits for the end of a pause that the server requested, and spreads the requests after it."""
         left_s = self._pause_until - time.monotonic()
         if left_s <= 0:
             return
@@ -183,7 +186,7 @@ class OpenAIEngine:
         await self._sleep(left_s + random.uniform(0.0, 0.2))
 
     def _pause(self, status: int, seconds: float) -> None:
-        """Holds all requests for a pause that the server asks for. Raises `RetryableError` when it is too long."""
+        """Pauses all requests for a time that the server requests. Raises `RetryableError` when it is too long."""
         if seconds > self._config.deadline_s:
             raise RetryableError(
                 f"{self._url} answers {status} and asks to wait {seconds:,.0f} s, longer than deadline_s "
@@ -204,10 +207,10 @@ class OpenAIEngine:
 
     # ------------------------------------------------------------ one attempt
     async def _attempt(self, request: Request, wait_s: float) -> Answer:
-        """One attempt. Raises `_Failed` where another may succeed, and ends the run where none can."""
+        """One attempt. Raises `_Failed` where a retry may succeed, and ends the run where none can."""
         response = await self._post(request)
         try:
-            # It refuses what no file could hold: lone surrogates, numbers that are none.
+            # It rejects values that cannot be stored: lone surrogates, NaN and infinity.
             body = msgspec.json.decode(response.content)
         except (ValueError, RecursionError):
             body = None
@@ -242,7 +245,8 @@ class OpenAIEngine:
             self._note_down(error)
             raise _Failed("connection", type(error).__name__) from None
         except self._aiohttp.ClientError as error:
-            # The connection ended before or inside a response: the server lives, or the next attempt will tell.
+            # The connection ended before or inside a response. If the server is down, the next attempt fails to
+            # connect.
             raise _Failed("connection", type(error).__name__) from None
         self._answered_at, self._down_since = time.monotonic(), None
         return response
@@ -254,7 +258,7 @@ class OpenAIEngine:
             return _Response(response.status, response.headers, await response.read())
 
     async def _ping(self) -> None:
-        """After a time-out: whether the server answers anything at all."""
+        """After a time-out: checks whether the server answers other requests."""
         try:
             async with asyncio.timeout(_PING_S):
                 await self._exchange("GET", "models", None)
@@ -280,20 +284,20 @@ class OpenAIEngine:
         error = body.get("error", body) if isinstance(body, dict) else None
         entry = error if isinstance(error, dict) else {}
         message = entry.get("message") or error or response.content[:300].decode("utf-8", "replace")
-        told_s = retry_after_s(response.headers.get("Retry-After"))
+        server_wait_s = retry_after_s(response.headers.get("Retry-After"))
         self._bill(body)
-        return self._status(response.status, self._clean(message), str(entry.get("code")), told_s, wait_s)
+        return self._status(response.status, self._clean(message), str(entry.get("code")), server_wait_s, wait_s)
 
-    def _status(self, status: int, message: str, code: str, told_s: float | None, wait_s: float) -> Answer:
-        """The rejection that a status stands for. Raises `_Failed` where another attempt may succeed."""
+    def _status(self, status: int, message: str, code: str, server_wait_s: float | None, wait_s: float) -> Answer:
+        """The rejection for a status. Raises `_Failed` where another attempt may succeed."""
         if status in REJECTIONS:
             return rejection(status, message)
         final = self._final(status, message, code)
         if final is not None:
             raise final
         if status in (429, 503):
-            self._pause(status, wait_s if told_s is None else told_s)
-        raise _Failed(f"status {status}", message, told_s)
+            self._pause(status, wait_s if server_wait_s is None else server_wait_s)
+        raise _Failed(f"status {status}", message, server_wait_s)
 
     def _final(self, status: int, message: str, code: str) -> PolyFactError | None:
         """The error that ends the run, where no request can succeed."""
@@ -312,5 +316,5 @@ class OpenAIEngine:
 
     def _refused_key(self, status: int) -> ConfigError:
         variable = self._config.api_key_env
-        state = "holds a key that it refuses" if self._key != _NO_KEY else "is not set"
+        state = "contains a key that it rejects" if self._key != _NO_KEY else "is not set"
         return ConfigError(f"{self._url} answers {status}, and the environment variable {variable} {state}")

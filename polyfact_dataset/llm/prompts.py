@@ -21,7 +21,7 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.text.normalise import clean
 from polyfact_dataset.config.models import SystemRole
 
-# No value of a record is longer, whatever Wikidata holds.
+# Longest value of a record, however long the text in Wikidata is.
 MAX_CHARACTERS = 300
 # Servers may read these as control tokens even inside a string: <|im_start|>, <start_of_turn>, [INST], fences.
 _CONTROL = re.compile(r"[<>|`]|\[(?=/?[A-Z_]+\])")
@@ -59,7 +59,7 @@ class Prompt(BaseModel):
         return body
 
     def response_body(self, model: str, record: Mapping[str, str], *, tools: Sequence[str] = ()) -> dict[str, Any]:
-        """The body of a call to the Responses API about `record`, with the provider's own `tools`."""
+        """The body of a call to the Responses API about `record`, with the provider's `tools`."""
         names = {"max_tokens": "max_output_tokens"}
         parameters = {names.get(name, name): value for name, value in self.parameters.items()}
         body: dict[str, Any] = {"model": model, "input": self._messages(record), **parameters}

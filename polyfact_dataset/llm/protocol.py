@@ -14,7 +14,7 @@ from polyfact_dataset.common.errors import RetryableError
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
-# The part of the body that holds the prompt, by endpoint.
+# The part of the body that contains the prompt, by endpoint.
 PROMPT_FIELD = {CHAT: "messages", RESPONSES: "input"}
 # The server will never accept these requests as they are: too long, filtered, malformed.
 REJECTIONS = frozenset({400, 413, 422})
@@ -26,11 +26,11 @@ _OPEN_REASONING = re.compile(r"\A\s*<think(?:ing)?>")
 
 @dataclass(frozen=True)
 class Request:
-    """A call to a model. `body` is the JSON body with `model`; `kind` names what is asked, for counting only.
+    """A call to a model. `body` is the JSON body with `model`; `kind` names the type of request, for counting only.
 
     `revision` is the revision of the model on the server. `identity`, if set, replaces the prompt in the key, so that
-    two wordings of one request share an answer. `attempt` tells a repetition from the first request where the body
-    does not (no seed).
+    two wordings of one request share an answer. `attempt` distinguishes a repetition from the first request where the
+    body does not (no seed).
     """
 
     kind: str
@@ -42,7 +42,7 @@ class Request:
 
     @property
     def model(self) -> str:
-        """The name under which the server knows the model."""
+        """The name of the model on the server."""
         return str(self.body["model"])
 
     @cached_property
@@ -70,8 +70,8 @@ class Answer:
     """A response. `finish` is `stop`, `length`, `content_filter`, `refusal`, `no_content`, `rejected` or `unanswered`.
 
     `served` is the model as the server names it; `body` the whole response without nulls. A `no_content` response
-    holds no text, or reasoning only. A `rejected` request got a status of `REJECTIONS` and holds the server's message
-    as `text`; an `unanswered` one was given up.
+    has no text, or reasoning only. A `rejected` request got a status of `REJECTIONS` and has the server's message as
+    `text`; an `unanswered` one was given up.
     """
 
     text: str
@@ -101,7 +101,7 @@ class BrokenAnswer(ValueError):
 
 
 class ProviderError(BrokenAnswer):
-    """A response with status 200 that reports an error. `status` is the HTTP status it stands for, if it names one."""
+    """A response with status 200 that reports an error. `status` is the HTTP status that it names, if any."""
 
     def __init__(self, message: str, status: int | None, code: str) -> None:
         super().__init__(message)
@@ -114,7 +114,8 @@ class Unanswered(RetryableError):
 
 class Engine(Protocol):
     """Something that answers requests. `ask` raises `Unanswered` after its deadline, `ConfigError` or `RetryableError`
-    when no request can succeed (key, address, model, credit, dead server). After `stop` it waits for what it has sent
+    when no request can succeed (key, address, model, credit, dead server). After `stop` it waits for the requests in
+    flight
     and retries nothing."""
 
     async def ask(self, request: Request) -> Answer: ...
@@ -134,7 +135,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def read_usage(body: Any) -> TokenUsage:
-    """What a response body is billed for, whatever else it holds; zero where it does not say. Never raises."""
+    """The billed usage in a response body; zero where it is not stated. Never raises."""
     usage = body.get("usage") if isinstance(body, dict) else None
     if not isinstance(usage, dict):
         return TokenUsage(searches=_searches(body))
@@ -162,7 +163,7 @@ def read_answer(endpoint: str, body: Any) -> Answer:
     if not isinstance(body, dict):
         raise BrokenAnswer("the response is not a JSON object")
     try:
-        # What is read now must equal what is later read from the cache.
+        # The answer read now must equal the answer read from the cache later.
         body = without_nulls(body)
         _raise_error(body)
         text, finish = (_chat if endpoint == CHAT else _responses)(body)
@@ -201,7 +202,7 @@ def _chat(body: dict[str, Any]) -> tuple[str, str]:
     text = _without_reasoning(_content(message, finish))
     if text or finish in ("length", "content_filter"):
         return text, finish
-    # An empty string is a text like any other; without one there is nothing to judge.
+    # An empty string is a text; a response without text cannot be judged.
     return "", finish if message.get("content") == "" else "no_content"
 
 
@@ -241,5 +242,5 @@ def _responses(body: dict[str, Any]) -> tuple[str, str]:
 
 
 def rejection(status: int, message: str) -> Answer:
-    """The answer that stands for a server's refusal of this request."""
+    """The answer that represents a server's rejection of this request."""
     return Answer(message[:500].encode("utf-8", "replace").decode(), "rejected", status=status)

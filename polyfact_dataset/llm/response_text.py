@@ -34,7 +34,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """The JSON object that the text is, possibly in one code fence; duplicate keys are invalid.
+    """The JSON object in the text, which may be in a code fence; duplicate keys are invalid.
 
     Raises `InvalidResponse`.
     """

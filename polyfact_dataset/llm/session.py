@@ -29,7 +29,7 @@ Advance = Callable[[T, Lookup], R | list[Request]]
 def resolve_cached(
     advance: Advance[T, R], tasks: Iterable[tuple[str, T]], cache: Cache, missing: Callable[[Request], object]
 ) -> dict[str, R]:
-    """The results that follow from the cache, by the tasks' names; `missing` gets every request without an answer."""
+    """The results that the cache suffices for, by task name; requests without an answer are added to `missing`."""
     results = {}
     for name, task in tasks:
         with cache.snapshot():
@@ -63,7 +63,7 @@ class LlmSession:
         self._runner.close()
 
     def expect(self, requests: int) -> None:
-        """Announces so many requests more."""
+        """Announces further requests."""
         self._expected += requests
 
     def resolve(
@@ -120,7 +120,7 @@ class LlmSession:
                 return None
 
     def log_totals(self) -> None:
-        """Logs what was asked in all."""
+        """Logs the totals of requests and tokens."""
         budget = self._budget
         if not budget.done:
             return

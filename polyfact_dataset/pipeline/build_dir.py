@@ -1,7 +1,7 @@
-"""The folder of a build: its lock and manifest, and the folders of its stages, which appear whole or not at all.
+"""The folder of a build: its lock and manifest, and the folders of its stages, which are written atomically.
 
-A stage writes into a temporary folder that is renamed when it is complete; its manifest entry comes last. Durations are
-kept beside the manifest, so that equal builds have equal manifests.
+A stage writes into a temporary folder that is renamed when it is complete; its manifest entry is written last.
+Durations are stored next to the manifest, so that equal builds have equal manifests.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from polyfact_dataset.common.files import digest, digest_json, read_json, remove
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.pipeline.stages import STAGES, Stage, stage_folder
 
-# The tables of a finished stage are hashed before they are trusted on a later run; larger ones are only measured.
+# On a later run, the tables of a finished stage are verified by digest up to this size, larger ones by size only.
 _VERIFY_BYTES = 1 << 30
-# Tells, in the folder of a stage that may resume, what was being made. What is hidden there is no result.
+# Records the key of a stage that may resume, in its folder. Hidden files there are not results.
 _KEY = ".key"
-# What a build folder may hold before there is a manifest.
+# Files that a build folder may contain before it has a manifest.
 _CACHES = ("wikidata-cache.sqlite", "model-cache.sqlite")
 _OWN = (
     *(".lock", "stages", "timings.json", "batches"),
-    # Left by a kill while they are written.
+    # Left behind by a process killed while writing them.
     *(".timings.json.part", ".manifest.json.part"),
     *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
 )
@@ -37,7 +37,7 @@ _OWN = (
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds the build folder. Raises `ConfigError` when another build does."""
+    """Locks the build folder. Raises `ConfigError` when another build has locked it."""
     lock = FileLock(out / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -52,38 +52,38 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:
-    """The manifest of a build folder. Raises `DataError` when it is damaged, unless all may be made anew."""
+    """The manifest of a build folder. Raises `DataError` when it is damaged, unless the build may be overwritten."""
     path = out / "manifest.json"
     try:
         manifest = read_json(path)
-        # Builds of earlier versions have no seal.
+        # Manifests of earlier versions have no digest.
         if not isinstance(manifest, dict) or manifest.pop("seal", None) not in (None, digest_json(manifest)):
-            raise DataError(f"{path} is not as it was written")
+            raise DataError(f"{path} was changed after it was written")
     except DataError as error:
         if overwrite:
             return {"stages": {}}
-        raise DataError(f"{error}; restore it, or give --overwrite to build anew") from error
+        raise DataError(f"{error}; restore it, or give --overwrite to start a new build") from error
     return manifest
 
 
 def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    """Writes the manifest with the digest of what it says: a wrong digit in it would end up in a release."""
+    """Writes the manifest with its digest, since a damaged value would get into a release."""
     write_json(out / "manifest.json", {**manifest, "seal": digest_json(manifest)})
 
 
 def read_timings(out: Path, log: Log) -> dict[str, float]:
-    """The durations of earlier runs, which no result depends on."""
+    """The durations of earlier runs. No result depends on them."""
     path = out / "timings.json"
     try:
-        found = read_json(path) if path.exists() else {}
-        return {stage.name: float(found[stage.name]) for stage in STAGES if stage.name in found}
+        timings = read_json(path) if path.exists() else {}
+        return {stage.name: float(timings[stage.name]) for stage in STAGES if stage.name in timings}
     except (DataError, ValueError, TypeError, OverflowError) as error:
         log.line(f"{path}: durations of earlier stages are lost: {error}")
         return {}
 
 
 def open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[str, Any]:
-    """The manifest to go on with. Raises `ConfigError` when the folder holds something else."""
+    """The manifest to continue with. Raises `ConfigError` when the folder contains something else."""
     path = out / "manifest.json"
     if not path.exists():
         others = [entry.name for entry in out.iterdir() if entry.name not in _OWN]
@@ -93,9 +93,9 @@ def open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[st
             )
         return {"polyfact": __version__, "build": identity, "stages": {}}
     manifest = read_manifest(out, overwrite)
-    # Excluded facts are withdrawn from the build that is there: only what depends on them runs again.
-    held = {name: value for name, value in (manifest.get("build") or {}).items() if name != "excluded"}
-    if held != {name: value for name, value in identity.items() if name != "excluded"} and not overwrite:
+    # Excluded facts do not make another build: only the stages that depend on them rerun.
+    previous_identity = {name: value for name, value in (manifest.get("build") or {}).items() if name != "excluded"}
+    if previous_identity != {name: value for name, value in identity.items() if name != "excluded"} and not overwrite:
         changed = _differences(manifest.get("build") or {}, identity)
         raise ConfigError(f"{out} holds another build (different {changed}); choose another --out, or give --overwrite")
     return {**manifest, "polyfact": __version__, "build": identity}
@@ -114,7 +114,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
 
 
 def is_whole(entry: dict[str, Any], folder: Path) -> bool:
-    """Every file is there with its size and, unless hashing would take long, its digest."""
+    """Whether every file exists with its size and, unless hashing would take long, its digest."""
     files = entry["files"]
     hashed = sum(info["bytes"] for info in files.values()) <= _VERIFY_BYTES
     return all(
@@ -139,7 +139,7 @@ def files_of(folder: Path) -> dict[str, Any]:
 
 
 def withdraw(out: Path, stage: Stage, entry: Mapping[str, Any] | None) -> None:
-    """Removes what a stage made; of one beside another, the files that its manifest entry names."""
+    """Removes a stage's results; of one colocated with another, only the files that its manifest entry names."""
     folder = stage_folder(out, stage)
     if not stage.colocated_with:
         remove(folder)
@@ -157,12 +157,12 @@ def _move_files(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
 
 
 def working_folder(out: Path, stage: Stage) -> Path:
-    """Where a stage writes until it is done."""
+    """The folder in which a stage writes until it is complete."""
     return out / "stages" / f".{stage.name}.part"
 
 
 def prepare(target: Path, folder: Path, key: str | None) -> None:
-    """Makes the folder of a stage; one that may resume keeps what a run of the same key wrote."""
+    """Creates the folder of a stage. One that may resume keeps the files of a run with the same key."""
     if key is not None:
         # A run may have been killed when its folder was in place, but not yet in the manifest.
         for path in (target, folder):
@@ -176,13 +176,13 @@ def prepare(target: Path, folder: Path, key: str | None) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Removes what a stage left hidden in its folder."""
+    """Removes the hidden files of a stage's folder."""
     for path in folder.glob(".*"):
         remove(path)
 
 
 def install(stage: Stage, target: Path, folder: Path, files: Mapping[str, Any]) -> None:
-    """Puts what a stage wrote into `target` where it belongs: in place of `folder`, or among the files of another."""
+    """Moves the files of `target` to their place: replaces `folder`, or adds them to the files of another stage."""
     if stage.colocated_with:
         _move_files(target, folder, files)
     else:

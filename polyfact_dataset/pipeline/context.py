@@ -1,4 +1,4 @@
-"""What a stage is given and what it returns: inputs, context, report, and the tally of kept and rejected facts."""
+"""Arguments and results of a stage: inputs, context, report, and the tally of kept and rejected facts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from polyfact_dataset.schema import is_reason
 
 @dataclass
 class Tally:
-    """Kept and rejected per relation; `check` refuses counts that do not add up."""
+    """Kept and rejected per relation; `check` raises when the counts do not add up."""
 
     input: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
@@ -69,7 +69,7 @@ class Tally:
 class Report:
     """What a stage returns: totals for the manifest and, where facts are dropped, the tally.
 
-    A stage with something `pending` is done again on the next run.
+    A stage with `pending` work reruns on the next run.
     """
 
     counts: dict[str, Any]
@@ -79,16 +79,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a build is made from.
+    """The inputs of a build.
 
-    `dump` is None where it is no longer at hand: its extraction is in the build folder, or is merged from others.
-    `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump is
-    extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections` maps
-    facts to the languages in which the question of a model was objected to (an empty set: in all). `excluded` maps
-    facts that shall not be released to the reason; they may become more in a build folder. `verification`
-    holds the labels that judges and reviewers gave to items (`schema.VERIFICATION`), `written_labels` labels that
-    people wrote for entities (`schema.WRITTEN_LABELS`). `source` is `sample` for the bundled sample, whose releases
-    must not pass for Wikidata. `errata` are facts of earlier releases that are known to be wrong.
+    `dump` is None where it is not available: its extraction is in the build folder, or is merged from others.
+    `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump
+    is extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections`
+    maps facts to the languages in which a model's question was objected to (an empty set: in all). `excluded` maps
+    facts that must not be released to the reason; facts may be added to it in an existing build folder.
+    `verification` contains the labels of judges and reviewers (`schema.VERIFICATION`), `written_labels` labels of
+    entities that people wrote (`schema.WRITTEN_LABELS`). `source` is `sample` for the bundled sample, whose
+    releases must not be mistaken for Wikidata. `errata` are facts of earlier releases that are known to be wrong.
     """
 
     config: Config
@@ -105,7 +105,7 @@ class Inputs:
     errata: frozenset[str] = frozenset()
 
     def identity(self) -> dict[str, Any]:
-        """What makes two builds the same: contents and configuration, without what changes no result."""
+        """The identity of a build: contents and configuration, without settings that do not change results."""
         return {
             "dump": self.dump_identity,
             "source": self.source,
@@ -119,7 +119,7 @@ class Inputs:
         }
 
     def digests(self) -> dict[str, str | None]:
-        """Digests of what was read from other files than the dump, None where nothing was."""
+        """Digests of the inputs from files other than the dump; None where there is none."""
         objections = {fact: sorted(codes) for fact, codes in self.objections.items()}
         return {
             "previous": digest_json(dict(self.previous)) if self.previous else None,
@@ -134,7 +134,7 @@ def _version_and_content(release: Path) -> dict[str, str]:
 
 
 class Context:
-    """What a stage's `run` may use: the configuration, tables of earlier stages, its own folder, the log."""
+    """The argument of a stage's `run`: the configuration, tables of earlier stages, its folder, the log."""
 
     def __init__(
         self, inputs: Inputs, out: Path, log: Log, target: Path, manifest: dict[str, Any], workers: Workers
@@ -145,7 +145,7 @@ class Context:
         self.written_labels = inputs.written_labels
         self.out, self.log, self._target = out, log, target
         self.workers = workers
-        # The entries of the finished stages, for those that report on the build.
+        # The entries of the finished stages, for stages that report on the build.
         self.manifest = manifest
 
     def path(self, table: str) -> Path:
@@ -162,12 +162,12 @@ class Context:
         return entry
 
     def target(self, table: str) -> Path:
-        """Where the stage writes one of its tables."""
+        """The path of one of the stage's tables."""
         return self._target / f"{table}.parquet"
 
     @property
     def folder(self) -> Path:
-        """The stage's own folder, for files that are not tables."""
+        """The stage's folder, for files that are not tables."""
         return self._target
 
     def write(self, table: str, rows: pa.Table) -> None:

@@ -1,7 +1,7 @@
 """The source files that a module depends on, computed from its imports.
 
-Imports are found in the text, those inside functions included, without importing or parsing anything: a build computes
-the dependencies of all its stages each time it starts. A package whose files are read as resources
+Imports, including those inside functions, are found by text search without importing or parsing, because a build
+computes the dependencies of all its stages each time it starts. A package whose files are read as resources
 (`importlib.resources.files`) counts as imported with all its modules.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-# Packages of the project that a stage may import; the folder that they are in.
+# Packages of the project that a stage may import, and the folder that contains them.
 PACKAGES = ("polyfact_dataset", "dataset_card", "loading_script")
 ROOT = Path(__file__).parents[2]
 # The configuration that a stage uses is hashed as its settings; the runner and the log write no table.
@@ -60,7 +60,7 @@ class Dependencies:
             names = set(_imported(text))
             for package in _RESOURCES.findall(text):
                 names |= {(name, name) for name in self.modules if is_within(name, [package])}
-            # `from package import name` may name a module or what a module holds.
+            # `from package import name` may name a module or a member of a module.
             self._imports[module] = frozenset(
                 name if name in self.modules else parent
                 for name, parent in names
@@ -69,7 +69,7 @@ class Dependencies:
         return self._imports[module]
 
     def modules_of(self, module: str, but: Iterable[str] = ()) -> frozenset[str]:
-        """`module` and all that it imports, directly or not, without the packages of `but`."""
+        """`module` and all its direct and indirect imports, without the packages of `but`."""
         excluded = (*_NO_DEPENDENCY, *but)
         reached, pending = {module}, [module]
         while pending:
@@ -79,9 +79,9 @@ class Dependencies:
         return frozenset(reached)
 
     def sources_of(self, modules: Iterable[str], but: Iterable[str] = ()) -> tuple[Path, ...]:
-        """The files of `modules`, of all that they import, and their data files.
+        """The files of `modules` and of all their imports, and their data files.
 
-        Left out is what is imported from the packages of `but`.
+        Imports from the packages of `but` are left out.
         """
         files: set[Path] = set()
         for module in {name for start in modules for name in self.modules_of(start, but)}:
@@ -89,7 +89,7 @@ class Dependencies:
         return tuple(sorted(files))
 
     def digest(self, paths: Iterable[Path]) -> str:
-        """SHA-256 over the names and contents of source files, wherever the project is installed."""
+        """SHA-256 over the names and contents of source files, independent of the place of installation."""
         hasher = hashlib.sha256()
         for path in sorted(paths):
             if path not in self._digests:
@@ -103,16 +103,16 @@ class Dependencies:
         return self._texts[path]
 
     def _data_files(self, module: Path) -> Iterator[Path]:
-        """The data files beside a module, and in subfolders that are no packages, that the module's text names.
+        """The data files next to a module, and in subfolders that are not packages, that the module's text names.
 
-        One that no module of the folder names counts for all of them.
+        A file that no module of the folder names counts for all modules.
         """
         folder = module.parent
         if folder not in self._data:
             self._data[folder] = {entry: tuple(_data_in(entry)) for entry in folder.iterdir()}
-        own, *others = map(self._text, (module, *folder.glob("*.py")))
+        module_text, *all_texts = map(self._text, (module, *folder.glob("*.py")))
         for entry, files in self._data[folder].items():
-            if files and (entry.name in own or not any(entry.name in text for text in others)):
+            if files and (entry.name in module_text or not any(entry.name in text for text in all_texts)):
                 yield from files
 
 

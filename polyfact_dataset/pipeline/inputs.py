@@ -1,4 +1,4 @@
-"""What `polyfact build` and the stage commands do: settle the inputs, run the pipeline, say what came out."""
+"""The work of `polyfact build` and the stage commands: resolve the inputs, run the pipeline, print a summary."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SAMPLE_LABELS = SAMPLE_DUMP.with_name("written_labels.tsv")
 def previous_splits(release: Path) -> dict[str, str]:
     """Subject -> split in an earlier release and all before it, from its `splits.parquet`.
 
-    A release in the published layout has only `parallel` rows, which say less: subjects it did not ask about are
-    unknown. Raises `ConfigError` when the folder holds neither.
+    A release in the published layout has only `parallel` rows, so subjects of earlier releases are unknown. Raises
+    `ConfigError` when the folder contains neither.
     """
     table = release / "splits.parquet"
     if table.is_file():
@@ -41,7 +41,7 @@ def previous_splits(release: Path) -> dict[str, str]:
         files = files_of_config(release, "parallel")
     except ConfigError as error:
         raise ConfigError(
-            f"--previous {release}: neither splits.parquet nor parallel rows there; give a release folder"
+            f"--previous {release}: it contains neither splits.parquet nor parallel rows; give a release folder"
         ) from error
     rows = read_splits(files, ["subject_id"])
     # Train comes first, so that held-out splits win.
@@ -49,14 +49,16 @@ def previous_splits(release: Path) -> dict[str, str]:
     return dict(sorted(splits.items()))
 
 
-def _dump(given: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, str]:
-    """The dump, if it is at hand, and its identity. Without `given`: what was piped or merged into `out`, or the
-    bundled sample."""
-    if given is None and (out / "manifest.json").exists():
+def _dump(requested: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, str]:
+    """The dump, if it is available, and its identity.
+
+    Without `requested`, it is the dump that was piped or merged into `out`, or the bundled sample.
+    """
+    if requested is None and (out / "manifest.json").exists():
         manifest = read_manifest(out, overwrite)
         if manifest.get("dump_is_gone") and EXTRACT.name in manifest["stages"]:
             return None, manifest["build"]["dump"]
-    dump = given or SAMPLE_DUMP
+    dump = requested or SAMPLE_DUMP
     return dump, identify(dump)
 
 
@@ -66,7 +68,7 @@ def source_of(identity: str) -> Literal["sample", "dump"]:
 
 
 def _part(text: str | None) -> tuple[int, int] | None:
-    """`i/n` as numbers. Raises `ConfigError` when it is none."""
+    """`i/n` as numbers. Raises `ConfigError` when it has another form."""
     if text is None:
         return None
     number, _, count = text.partition("/")
@@ -76,9 +78,9 @@ def _part(text: str | None) -> tuple[int, int] | None:
 
 
 def read_objections(path: Path) -> dict[str, frozenset[str]]:
-    """Fact -> the languages objected to, none meaning all; from a table with columns `fact_id` and `language`.
+    """Fact -> the languages objected to (empty: all), from a table with columns `fact_id` and `language`.
 
-    Such is the audit's table of findings. Raises `ConfigError` when the file is no such table.
+    The audit's table of findings has these columns. Raises `ConfigError` when the file lacks them.
     """
     import pyarrow.csv
     import pyarrow.parquet as pq
@@ -88,20 +90,20 @@ def read_objections(path: Path) -> dict[str, frozenset[str]]:
         rows = table.select(["fact_id", "language"]).to_pylist()
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"--objections {path}: {error}; give Parquet or CSV with fact_id and language") from error
-    found: dict[str, frozenset[str]] = {}
+    objections: dict[str, frozenset[str]] = {}
     for row in rows:
         fact, codes = str(row["fact_id"]), frozenset([row["language"]] if row["language"] else [])
-        known = found.setdefault(fact, codes)
-        found[fact] = known | codes if known and codes else frozenset()
-    return dict(sorted(found.items()))
+        known = objections.setdefault(fact, codes)
+        objections[fact] = known | codes if known and codes else frozenset()
+    return dict(sorted(objections.items()))
 
 
 def read_excluded(path: Path) -> dict[str, str]:
     """Fact -> why it is excluded. The file is a list of fact ids, one a line, or Parquet or CSV with `fact_id`.
 
-    The reason is in column `reason` or, of the audit's findings, `check` with the language. Of a table of
-    `polyfact verify report` the facts with an item judged incorrect are taken. Lines that name no fact are errors;
-    findings about files and strata are passed over. Raises `ConfigError` naming the file and the line.
+    The reason is in column `reason` or, in the audit's findings, `check` with the language. From a table
+    of `polyfact verify report`, facts with an item judged incorrect are used. Lines that name no fact are errors;
+    findings about files and strata are ignored. Raises `ConfigError` naming the file and the line.
     """
     import pyarrow.csv
     import pyarrow.parquet as pq
@@ -124,27 +126,30 @@ def read_excluded(path: Path) -> dict[str, str]:
         if _FACT_ID.fullmatch(str(row["fact_id"])):
             found.setdefault(str(row["fact_id"]), f"{reason}:{code}" if code and ":" not in reason else str(reason))
     if not found:
-        raise ConfigError(f"--exclude {path}: no row of it names a fact such as Q90|P17|Q142")
+        raise ConfigError(f"--exclude {path}: no row names a fact such as Q90|P17|Q142")
     return dict(sorted(found.items()))
 
 
 def _listed_facts(path: Path) -> dict[str, str]:
-    """The fact ids of a text file, one a line; after a space or tab the reason. Lines that begin with # are notes."""
+    """The fact ids of a text file, one a line; followed by a space or tab and the reason.
+
+    Lines that begin with # are comments.
+    """
     found: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         fact, _, reason = line.strip().replace("\t", " ").partition(" ")
         if not fact or fact.startswith("#"):
             continue
         if not _FACT_ID.fullmatch(fact):
-            raise ConfigError(f"--exclude {path}, line {number}: {fact[:60]!r} is no fact id such as Q90|P17|Q142")
+            raise ConfigError(f"--exclude {path}, line {number}: {fact[:60]!r} is not a fact id such as Q90|P17|Q142")
         found[fact] = reason.strip() or "excluded"
     if not found:
-        raise ConfigError(f"--exclude {path}: it names no fact")
+        raise ConfigError(f"--exclude {path}: it contains no fact")
     return dict(sorted(found.items()))
 
 
 def excluded_before(out: Path, overwrite: bool) -> dict[str, str]:
-    """The facts that are excluded from the build in a folder so far: they stay so."""
+    """The facts that are already excluded from the build in a folder; they remain excluded."""
     if overwrite or not (out / "manifest.json").exists():
         return {}
     excluded: dict[str, str] = read_manifest(out).get("build", {}).get("excluded", {})
@@ -162,7 +167,7 @@ def dump_date(dump: Path) -> datetime.date | None:
 
 
 def read_verification(path: Path) -> pa.Table:
-    """What judges and reviewers said of items: the table of `polyfact verify report`, or a folder of such tables.
+    """The labels of judges and reviewers: the table of `polyfact verify report`, or a folder of such tables.
 
     Raises `ConfigError` when it is another table.
     """
@@ -174,13 +179,18 @@ def read_verification(path: Path) -> pa.Table:
 
 
 def require_passed(release: Path) -> None:
-    """Raises `ConfigError` when a release's own audit refused it: what follows it would keep its splits."""
+    """Raises `ConfigError` when a release failed its audit: the next release would keep its splits."""
     report = release / "audit" / "report.json"
     if report.is_file() and not read_json(report).get("passed", True):
         raise ConfigError(
-            f"--previous {release}: its own audit refused it (see {report.parent / 'report.html'}); give a release "
+            f"--previous {release}: it failed its audit (see {report.parent / 'report.html'}); give a release "
             "that passed, or --force to keep the splits of this one"
         )
+
+
+def written_labels(config: Config, source: str) -> pa.Table | None:
+    """The labels of the configured tables, and those of the bundled sample where it is the source of a build."""
+    return read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
 
 
 def resolve_inputs(
@@ -194,15 +204,15 @@ def resolve_inputs(
 ) -> Inputs:
     """The inputs of a build into `out`. `previous` is an earlier release, a folder or `owner/name@revision` on the Hub.
 
-    One in the published layout has no version to follow. Raises `ConfigError` for one of ours that is unfinished.
+    A release in the published layout has no version. Raises `ConfigError` for an unfinished release of this project.
     """
     path, identity = _dump(dump, out, overwrite)
     source = source_of(identity)
-    # The sample is no dump of a day, whatever the configuration says.
+    # The sample is not a dump of a certain day, so a configured date does not apply.
     if source == "sample" or (config.release.dump_date is None and path is not None):
         day = None if source == "sample" or path is None else dump_date(path)
         config = config.model_copy(update={"release": config.release.model_copy(update={"dump_date": day})})
-    written = read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
+    written = written_labels(config, source)
     inputs = Inputs(config, path, identity, part=_part(part), source=source, written_labels=written)
     if previous is None:
         return inputs

@@ -1,4 +1,4 @@
-"""Building a release again from its manifest, and comparing what comes out."""
+"""Rebuild a release from its manifest and compare the result with it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from polyfact_dataset.schema import VERIFICATION
 def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
     """The manifest of a release and the configuration that it was built with.
 
-    The section `release` is taken from `release.json` beside it, where that is. Raises `ConfigError` when this version
-    of the factory does not know a setting.
+    The section `release` is read from `release.json` next to it, if that exists. Raises `ConfigError` when this version
+    does not know a setting.
     """
     if manifest_file.is_dir():
         manifest_file = manifest_file / "manifest.json"
@@ -31,35 +31,35 @@ def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
     if manifest is None:
         raise ConfigError(f"{manifest_file}: give the manifest.json of a release, or its folder")
     about = manifest_file.parent / "release.json"
-    said = manifest["build"]["config"]
+    settings = manifest["build"]["config"]
     if about.is_file():
-        said = {**said, "release": read_json(about)["release"]}
-    backfill = said.get("backfill", {})
+        settings = {**settings, "release": read_json(about)["release"]}
+    backfill = settings.get("backfill", {})
     offline = {"offline": bool(backfill.get("enabled"))}
-    config = load_config(None, **{**said, "backfill": {**backfill, **offline}})
-    # Endpoints, caches and names of keys are in no manifest that a build wrote: those of a stranger are not used.
-    own = {**config.identity(), "release": config.release.model_dump(mode="json")}
-    return manifest, load_config(None, **{**own, "backfill": {**own["backfill"], **offline}})
+    config = load_config(None, **{**settings, "backfill": {**backfill, **offline}})
+    # A build writes no endpoints, caches or names of keys to a manifest; they are ignored in a manifest from elsewhere.
+    identity = {**config.identity(), "release": config.release.model_dump(mode="json")}
+    return manifest, load_config(None, **{**identity, "backfill": {**identity["backfill"], **offline}})
 
 
 def _answered(config: Config, answers: Path | None) -> Config:
-    """The configuration with what models and Wikidata's API answered taken from the caches of a build folder.
+    """The configuration with the caches of models and Wikidata's API from a build folder.
 
-    Raises `ConfigError` where either was asked and its answers are not at hand: it would not answer the same.
+    Raises `ConfigError` where one was used and its cache is missing: a new answer would differ.
     """
-    asked = {}
+    used = {}
     if config.questions.source == "model":
-        asked[MODEL_CACHE] = f"{config.questions.model} wrote the questions"
+        used[MODEL_CACHE] = f"{config.questions.model} wrote the questions"
     if config.backfill.enabled:
-        asked[backfill.CACHE_NAME] = "Wikidata's API gave labels that the dump lacks"
-    for name, said in asked.items():
+        used[backfill.CACHE_NAME] = "Wikidata's API supplied labels that the dump lacks"
+    for name, reason in used.items():
         if answers is None or not (answers / name).is_file():
-            raise ConfigError(f"{said}; give the build folder that holds the answers ({name}) by --cache-from")
+            raise ConfigError(f"{reason}; give the build folder with the cached answers ({name}) by --cache-from")
     if answers is None:
         return config
-    if not asked:
+    if not used:
         raise ConfigError("--cache-from is not needed: no model or API was used")
-    caches = {name: answers / name if name in asked else None for name in (MODEL_CACHE, backfill.CACHE_NAME)}
+    caches = {name: answers / name if name in used else None for name in (MODEL_CACHE, backfill.CACHE_NAME)}
     return config.model_copy(
         update={
             "llm": config.llm.model_copy(update={"cache": caches[MODEL_CACHE]}),
@@ -79,9 +79,9 @@ def rebuild(
 ) -> dict[str, Any]:
     """Builds into `out` what the manifest describes, and returns the new manifest of the release.
 
-    `answers` is a build folder with the answers of models and of Wikidata's API, `objections` the file that the build
-    was given. Raises `ConfigError` when the dump, the earlier release or the objections are not those it was built
-    from, `DataError` when the files that come out differ, naming them.
+    `answers` is a build folder with the answers of models and of Wikidata's API, `objections` the file that was passed
+    to the build. Raises `ConfigError` when the dump, the earlier release or the objections are not those it was built
+    from, `DataError` with the names of the files that differ.
     """
     manifest, config = configuration(manifest_file)
     inputs = resolve_inputs(_answered(config, answers), dump, out, previous)
@@ -89,16 +89,16 @@ def rebuild(
         inputs = replace(inputs, objections=read_objections(objections))
     made_from = manifest["build"]
     inputs = replace(inputs, excluded=made_from.get("excluded", {}))
-    found = inputs.identity()
-    if found["dump"] != made_from["dump"]:
+    identity = inputs.identity()
+    if identity["dump"] != made_from["dump"]:
         raise ConfigError(
-            f"{dump or 'the sample dump'} is {found['dump'][:16]}, the release was built from "
+            f"{dump or 'the sample dump'} is {identity['dump'][:16]}, the release was built from "
             f"{made_from['dump'][:16]}; give that dump by --dump"
         )
-    wanted = made_from.get("previous_release")
-    if found["previous_release"] != wanted or found["previous"] != made_from["previous"]:
-        raise ConfigError(f"the release was built on {_said(wanted)}; give it by --previous")
-    if found["objections"] != made_from.get("objections"):
+    previous_release = made_from.get("previous_release")
+    if identity["previous_release"] != previous_release or identity["previous"] != made_from["previous"]:
+        raise ConfigError(f"the release was built on {_release_name(previous_release)}; give it by --previous")
+    if identity["objections"] != made_from.get("objections"):
         raise ConfigError(
             "the release was built with other objections; give the file by --objections"
             if made_from.get("objections")
@@ -106,29 +106,30 @@ def rebuild(
         )
     judged = (manifest_file if manifest_file.is_dir() else manifest_file.parent) / "data" / VERIFICATION.name
     if made_from.get("verification"):
-        # The items that it holds are those that decided; what else was judged changed nothing.
+        # It contains the items that affected the release; other judged items changed nothing.
         inputs = replace(inputs, verification=read_verification(judged) if judged.is_dir() else None)
     pipeline.run(inputs, out, log)
-    made = read_manifest(out / "release")
-    _compare(manifest, made)
-    return made
+    rebuilt = read_manifest(out / "release")
+    _compare(manifest, rebuilt)
+    return rebuilt
 
 
-def _said(release: dict[str, str] | None) -> str:
+def _release_name(release: dict[str, str] | None) -> str:
     return f"version {release['version']} (content {release['content'][:16]})" if release else "no earlier release"
 
 
-def _compare(manifest: dict[str, Any], made: dict[str, Any]) -> None:
+def _compare(manifest: dict[str, Any], rebuilt: dict[str, Any]) -> None:
     """Raises `DataError` when two releases differ in their data."""
-    if manifest["content"] == made["content"]:
+    if manifest["content"] == rebuilt["content"]:
         return
-    names = sorted(manifest["files"].keys() | made["files"].keys())
-    differing = [name for name in names if manifest["files"].get(name) != made["files"].get(name)]
-    same_code = manifest["code"] == made["code"]
+    names = sorted(manifest["files"].keys() | rebuilt["files"].keys())
+    differing = [name for name in names if manifest["files"].get(name) != rebuilt["files"].get(name)]
+    same_code = manifest["code"] == rebuilt["code"]
     reason = (
-        "the code is the same, so a library differs: install the versions of that time"
+        "the code is the same, so a library differs: install the library versions of the original build"
         if same_code
-        else f"the code differs (polyfact {manifest['polyfact']} then, {__version__} now): use the code of that time"
+        else f"the code differs (polyfact {manifest['polyfact']} then, {__version__} now): use the code of "
+        "the original build"
     )
     raise DataError(
         f"the rebuilt release differs in {len(differing)} of {len(names)} files ({', '.join(differing[:3])}); {reason}"

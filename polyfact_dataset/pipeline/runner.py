@@ -1,7 +1,7 @@
-"""Runs the stages of a build, each with a context and a report, and skips those that are done.
+"""Runs the stages of a build and skips those that are complete.
 
-A stage's key is the digest of its settings, its sources and the keys of what it reads. A finished stage with the
-same key is skipped.
+A stage's key is the digest of its settings, its sources and the keys of the stages it depends on. A finished stage with
+the same key is skipped.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def _work(stage: Stage) -> Run:
 def run(
     inputs: Inputs, out: Path, log: Log, *, until: Stage = LAST, overwrite: bool = False, override: Run | None = None
 ) -> dict[str, Any]:
-    """Runs the stages up to `until`, skipping what is done, and returns the manifest.
+    """Runs the stages up to `until`, skipping those that are complete, and returns the manifest.
 
-    `override`, if given, does the work of the first stage in its place. Raises `ConfigError` for a folder of another
-    build or a running one, `DataError` for unusable input.
+    `override` replaces the function of the first stage. Raises `ConfigError` for a folder of another
+        build or a running one, `DataError` for unusable input.
     """
     identity = inputs.identity()
     try:
@@ -89,10 +89,10 @@ def run(
             folder = stage_folder(out, stage)
             done = bool(not redo and entry and entry["key"] == key and is_whole(entry, folder))
             if done and not entry.get("pending"):
-                log.line(f"{stage.name}: done before")
+                log.line(f"{stage.name}: already complete")
                 continue
             if not done:
-                # What was made from another version of this stage must not stand beside it.
+                # Results of another version of this stage must not remain.
                 for later in STAGES[STAGES.index(stage) + 1 :]:
                     withdraw(out, later, manifest["stages"].get(later.name))
             before = manifest["stages"]
@@ -102,12 +102,12 @@ def run(
             if any(rows >= MANY_ROWS for name in stage.depends_on for rows in _rows(manifest["stages"][name])):
                 workers.start()
             context = Context(inputs, out, log, working_folder(out, stage), manifest, workers)
-            made = _execute(stage, key, work, context, folder)
-            manifest["stages"][stage.name] = made
-            # What was pending may be so still: then nothing that was made from it is made again.
-            redo = not (done and made["files"] == entry["files"])
+            result = _execute(stage, key, work, context, folder)
+            manifest["stages"][stage.name] = result
+            # If pending work is still pending, the later stages do not rerun.
+            redo = not (done and result["files"] == entry["files"])
             if not redo:
-                manifest["stages"] = {**before, stage.name: made}
+                manifest["stages"] = {**before, stage.name: result}
             timings[stage.name] = time.monotonic() - started
             write_json(out / "timings.json", timings)
             write_manifest(out, manifest)
@@ -122,7 +122,7 @@ def _rows(entry: dict[str, Any]) -> Iterator[int]:
 
 
 def _execute(stage: Stage, key: str, work: Run, context: Context, folder: Path) -> dict[str, Any]:
-    """Does a stage's work in a folder of its own, which then takes the place of `folder`; its manifest entry."""
+    """Runs a stage in a temporary folder, which then replaces `folder`; returns its manifest entry."""
     target, out = context.folder, context.out
     prepare(target, folder, key if stage.resumes else None)
     context.log.line(f"{stage.name}: {stage.doc}")
@@ -130,12 +130,14 @@ def _execute(stage: Stage, key: str, work: Run, context: Context, folder: Path) 
         report = work(context)
     except (OSError, duckdb.Error, BrokenProcessPool) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RetryableError(f"stage {stage.name} in {out}: {reason}; free disk or memory, then run again") from error
+        raise RetryableError(
+            f"stage {stage.name} in {out}: {reason}; free disk space or memory, then rerun the same command"
+        ) from error
     if report.tally is not None:
         report.tally.check(stage.name)
     files = files_of(target)
     sync(target)
-    # The manifest must not name what is about to be replaced.
+    # The manifest must not list files that are about to be replaced.
     write_manifest(out, context.manifest)
     install(stage, target, folder, files)
     return {

@@ -1,7 +1,7 @@
 """The stages of a build, in their order: each with the tables it reads and writes, its inputs and its folder.
 
-This list is the only place that says so. A stage's module has `settings(config)`, what its result depends on besides
-the tables it reads, and `run(context)`.
+No other module states them. A stage's module has `settings(config)`, which returns the settings that its result
+depends on, and `run(context)`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ REJECTS = "rejects"
 class Stage:
     """One stage of a build.
 
-    `reads` and `writes` name tables (`schema.py`); `release` and `audit` are the folders of these names. A stage that
-    drops facts also writes `rejects`. `inputs` are fields of `Inputs` that change its result. `uses` are functions of
-    rooms above its own, as `module:function`: the runner passes them, so that the stage's room need not import them.
+        `reads` and `writes` name tables (`schema.py`); `release` and `audit` are the folders of these names. A stage
+        that drops facts also writes `rejects`. `inputs` are fields of `Inputs` that change its result. `uses` are
+        functions of later packages, as `module:function`: the runner passes them, so that the stage's package need not
+        import them.
 
-    `covered` are packages from which the stage's settings hold all that it uses: a change there that leaves the
-    settings as they are does not make it run again.
+        `covered` are packages whose data is fully contained in the stage's settings: a change there that does not
+        change the settings does not make it rerun.
 
-    A stage with `resumes` continues from what an interrupted run with the same key left in its folder. The files of
-    one that is `colocated_with` another are stored among that stage's files.
+    A stage with `resumes` continues from the files of an interrupted run with the same key. The files of a stage
+        that is `colocated_with` another are stored among that stage's files.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Stage:
         return tuple(dict.fromkeys(writer_of(table).name for table in self.reads))
 
     def sources(self, dependencies: Dependencies) -> tuple[Path, ...]:
-        """The source files whose change makes the stage run again."""
+        """The source files whose change makes the stage rerun."""
         modules = (self.module, *(name.partition(":")[0] for name in self.uses))
         return dependencies.sources_of((f"polyfact_dataset.{name}" for name in modules), self.covered)
 
@@ -92,14 +93,14 @@ LOCALISE = Stage(
 FEATURES = Stage(
     "features",
     "facts.features",
-    "gather what wording and matching go by: kind, sex, years, places",
+    "collect features for wording and matching: kind, sex, years, places",
     reads=("entities", "statements", "resolved_candidates", "fetched"),
     writes=("features",),
 )
 NAMESAKES = Stage(
     "namesakes",
     "facts.ambiguous_names",
-    "find subjects that share a name, and what tells them apart",
+    "find ambiguous names, and the descriptions that distinguish them",
     reads=("entities", "statements", "resolved_candidates", "fetched", "labels", "answer_aliases"),
     writes=("disambiguations",),
 )
@@ -125,7 +126,7 @@ QUESTIONS = Stage(
 VALIDATE = Stage(
     "validate",
     "questions.validate",
-    "keep facts sound in all languages",
+    "keep facts that are valid in all languages",
     reads=("answer_aliases", "questions", "question_labels"),
     writes=("valid_candidates",),
     inputs=("errata",),
@@ -212,7 +213,7 @@ def stage_named(name: str) -> Stage:
 
 
 def writer_of(table: str) -> Stage:
-    """The one stage that writes a table. Raises `KeyError` for a table that none writes."""
+    """The stage that writes a table. Raises `KeyError` for a table that no stage writes."""
     return {name: stage for stage in STAGES for name in stage.writes}[table]
 
 

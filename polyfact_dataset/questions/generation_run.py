@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.common.database import stream
+from polyfact_dataset.common.database import parquet_files, stream
 from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.facts.ambiguous_names import never_distractors
 from polyfact_dataset.pipeline.context import Context
@@ -110,23 +110,23 @@ class GenerationRun:
         self._connection.execute(
             """
             CREATE TEMP TABLE entity_text AS
-            WITH fact AS (SELECT subject_id, object_id FROM read_parquet($candidates)),
+            WITH fact AS (SELECT subject_id, object_id FROM parquet($candidates)),
             end_entity AS (
-                SELECT entity_id AS id, types FROM read_parquet($labels)
+                SELECT entity_id AS id, types FROM parquet($labels)
                 WHERE entity_id IN (SELECT subject_id FROM fact UNION SELECT object_id FROM fact)
             ), needed AS (SELECT id FROM end_entity UNION SELECT types[1] FROM end_entity WHERE len(types) > 0),
             source AS (
-                SELECT id, labels, descriptions, 0 AS priority FROM read_parquet($entities) WHERE kind = 'item'
-                UNION ALL SELECT id, labels, descriptions, 1 FROM read_parquet($fetched)
+                SELECT id, labels, descriptions, 0 AS priority FROM parquet($entities) WHERE kind = 'item'
+                UNION ALL SELECT id, labels, descriptions, 1 FROM parquet($fetched)
             )
             SELECT id, labels, descriptions FROM source SEMI JOIN needed USING (id)
             QUALIFY row_number() OVER (PARTITION BY id ORDER BY len(descriptions) DESC, len(labels) DESC, priority) = 1
             """,
             {
-                "candidates": str(path("resolved_candidates")),
-                "labels": str(path("labels")),
-                "entities": str(path("entities")),
-                "fetched": str(path("fetched")),
+                "candidates": parquet_files(path("resolved_candidates")),
+                "labels": parquet_files(path("labels")),
+                "entities": parquet_files(path("entities")),
+                "fetched": parquet_files(path("fetched")),
             },
         )
 
@@ -192,7 +192,7 @@ class GenerationRun:
         write_parquet(path, table)
         labels = self.labels(rows)
         write_parquet(labels_path := self._context.target("question_labels"), labels)
-        mark_ambiguous(self._connection, str(path), str(labels_path), self._languages)
+        mark_ambiguous(self._connection, parquet_files(path), parquet_files(labels_path), self._languages)
         ambiguous = [fact for (fact,) in self._connection.execute("SELECT fact_id FROM ambiguous").fetchall()]
         unambiguous = pc.invert(pc.is_in(table.column("fact_id"), pa.array(ambiguous, pa.string())))
         valid = table.filter(unambiguous).select(CANDIDATES.schema.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from polyfact_dataset.common.database import parquet_files
 from polyfact_dataset.pipeline.context import Context
 
 # SQL columns: what the wording of a question depends on besides the relation and the name.
@@ -12,21 +13,21 @@ SUBJECT = "f.kind AS subject_kind, f.sex AS subject_sex, f.is_living AS subject_
 # The candidates `c` with the labels of their ends `s` and `o`, the features of the subject `f`, and what tells it apart
 # from namesakes, `d`.
 FACTS = """
-    FROM read_parquet($facts) c
-    JOIN read_parquet($labels) s ON s.entity_id = c.subject_id
-    JOIN read_parquet($labels) o ON o.entity_id = c.object_id
-    LEFT JOIN read_parquet($features) f ON f.entity_id = c.subject_id
-    LEFT JOIN read_parquet($disambiguations) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
+    FROM parquet($facts) c
+    JOIN parquet($labels) s ON s.entity_id = c.subject_id
+    JOIN parquet($labels) o ON o.entity_id = c.object_id
+    LEFT JOIN parquet($features) f ON f.entity_id = c.subject_id
+    LEFT JOIN parquet($disambiguations) d ON d.subject_id = c.subject_id AND d.property_id = c.property_id
 """
 
 
-def inputs(context: Context) -> dict[str, str]:
+def inputs(context: Context) -> dict[str, list[str]]:
     """The parameters of `FACTS`."""
     return {
-        "facts": str(context.path("resolved_candidates")),
-        "disambiguations": str(context.path("disambiguations")),
-        "features": str(context.path("features")),
-        "labels": str(context.path("labels")),
+        "facts": parquet_files(context.path("resolved_candidates")),
+        "disambiguations": parquet_files(context.path("disambiguations")),
+        "features": parquet_files(context.path("features")),
+        "labels": parquet_files(context.path("labels")),
     }
 
 

@@ -116,10 +116,10 @@ def _write_templates(context: Context) -> Report:
                 reject(bad)
                 tally.add(counts)
                 wordings.update(worded)
-        ends = "SELECT subject_id FROM read_parquet($questions) UNION SELECT object_id FROM read_parquet($questions)"
+        ends = "SELECT subject_id FROM parquet($questions) UNION SELECT object_id FROM parquet($questions)"
         write_query(
             connection,
-            f"SELECT * FROM read_parquet($labels) WHERE entity_id IN ({ends}) ORDER BY entity_id",
+            f"SELECT * FROM parquet($labels) WHERE entity_id IN ({ends}) ORDER BY entity_id",
             labels(languages),
             context.target("question_labels"),
             {"labels": inputs(context)["labels"], "questions": str(context.target("questions"))},

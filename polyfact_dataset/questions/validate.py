@@ -15,7 +15,7 @@ import pyarrow as pa
 from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.database import connect, stream
+from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.mentions import Mention, mention
 from polyfact_dataset.common.text.normalise import normalise
@@ -69,17 +69,17 @@ def fault(
 
 
 def mark_ambiguous(
-    connection: duckdb.DuckDBPyConnection, questions: str, labels: str, languages: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, questions: Sequence[str], labels: Sequence[str], languages: Sequence[str]
 ) -> None:
     """Makes a temporary table `ambiguous`: facts (fact_id) whose question is also asked of another subject, and why.
 
-    `questions` and `labels` are the paths of tables. Of subjects with the same question and the same answer the best
+    `questions` and `labels` are the files of tables. Of subjects with the same question and the same answer the best
     known one stays, the others are rejected (`same_question:<code>`); where an answer of one is none of the other, all
     are (`ambiguous_subject:<code>`).
     """
     parts = " UNION ALL ".join(
         f"""SELECT fact_id, subject_id, object_id, property_id, '{code}' AS code, lower("{code}") AS question
-            FROM read_parquet($questions)"""
+            FROM parquet($questions)"""
         for code in languages
     )
     connection.execute(
@@ -91,7 +91,7 @@ def mark_ambiguous(
         ), ranked AS (
             SELECT a.*, first_value(subject_id) OVER (
                        PARTITION BY property_id, code, question ORDER BY sitelinks DESC, subject_id) AS best
-            FROM asked a JOIN read_parquet($labels) l ON l.entity_id = a.subject_id WHERE shared
+            FROM asked a JOIN parquet($labels) l ON l.entity_id = a.subject_id WHERE shared
         ), judged AS (
             SELECT *, bool_and(subject_id = best OR list_contains(answers, object_id)) OVER (
                        PARTITION BY property_id, code, question) AS one_answer
@@ -146,22 +146,27 @@ def run(context: Context) -> Report:
         table_writer(context.target("valid_candidates"), VALID_CANDIDATES.schema) as keep,
         table_writer(context.target("rejects"), REJECTS.schema) as reject,
     ):
-        mark_ambiguous(connection, str(context.path("questions")), str(context.path("question_labels")), languages)
+        mark_ambiguous(
+            connection,
+            parquet_files(context.path("questions")),
+            parquet_files(context.path("question_labels")),
+            languages,
+        )
         names = ", ".join(f'n."{code}" AS "names:{code}"' for code in languages)
         query = f"""
             SELECT q.*, a.reason AS ambiguous, list_contains($errata, q.fact_id) AS erratum,
                 {both_ends(languages)}, {names}
-            FROM read_parquet($questions) q
-            JOIN read_parquet($labels) s ON s.entity_id = q.subject_id
-            JOIN read_parquet($labels) o ON o.entity_id = q.object_id
-            LEFT JOIN read_parquet($answer_aliases) n ON n.entity_id = q.object_id
+            FROM parquet($questions) q
+            JOIN parquet($labels) s ON s.entity_id = q.subject_id
+            JOIN parquet($labels) o ON o.entity_id = q.object_id
+            LEFT JOIN parquet($answer_aliases) n ON n.entity_id = q.object_id
             LEFT JOIN ambiguous a USING (fact_id)
             ORDER BY q.property_id, q.priority
         """
         parameters = {
-            "questions": str(context.path("questions")),
-            "labels": str(context.path("question_labels")),
-            "answer_aliases": str(context.path("answer_aliases")),
+            "questions": parquet_files(context.path("questions")),
+            "labels": parquet_files(context.path("question_labels")),
+            "answer_aliases": parquet_files(context.path("answer_aliases")),
             "errata": sorted(context.errata),
         }
         rows = stream(connection, query, parameters)

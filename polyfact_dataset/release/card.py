@@ -15,6 +15,7 @@ import pyarrow as pa
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.config.build import load_config
@@ -22,7 +23,6 @@ from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, TIE
 from polyfact_dataset.release import card_tables
 from polyfact_dataset.release.errata import present, report_url
 from polyfact_dataset.release.metadata import block
-from polyfact_dataset.release.query import file_list
 from polyfact_dataset.release.reader import Release, config_files
 from polyfact_dataset.schema import (
     _ITEM,
@@ -122,7 +122,7 @@ def _example(release: Release) -> dict[str, Any]:
     splits = config_files(release.folder, config, release.manifest)
     paths = next(splits[split] for split in ("test", "validation", "train") if split in splits)
     with duckdb.connect() as connection:
-        query = f"SELECT * FROM read_parquet({file_list(paths)}) ORDER BY popularity DESC, fact_id LIMIT 1"
+        query = f"SELECT * FROM {rows_of(paths)} ORDER BY popularity DESC, fact_id LIMIT 1"
         (row,) = connection.sql(query).to_arrow_table().to_pylist()
     shown = []
     for code in release.languages:

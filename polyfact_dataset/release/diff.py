@@ -15,9 +15,10 @@ import duckdb
 import pyarrow as pa
 from packaging.version import InvalidVersion, Version
 
+from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_schema, readable
-from polyfact_dataset.release.query import file_list, select_rows
+from polyfact_dataset.release.query import select_rows
 from polyfact_dataset.release.reader import config_files, read_errata, read_manifest
 from polyfact_dataset.schema import OPTIONS
 
@@ -118,12 +119,12 @@ class _Side:
             connection.register("wanted", pa.table({"fact_id": pa.array(facts, pa.string())}))
             rejects = sorted(self.stages.glob("*/rejects.parquet"))
             rejected = connection.execute(
-                f"SELECT fact_id, max(reason) FROM read_parquet({file_list(rejects)}) JOIN wanted USING (fact_id) "
+                f"SELECT fact_id, max(reason) FROM {rows_of(rejects)} JOIN wanted USING (fact_id) "
                 "WHERE reason <> 'repeated' GROUP BY fact_id"
             ).fetchall()
             stated = connection.execute(
                 "SELECT fact_id FROM (SELECT subject || '|' || property || '|' || object AS fact_id "
-                f"FROM read_parquet({file_list(statements)})) SEMI JOIN wanted USING (fact_id)"
+                f"FROM {rows_of(statements)}) SEMI JOIN wanted USING (fact_id)"
             ).fetchall()
         known = {fact for (fact,) in stated}
         return {**{fact: "not stated in the dump" for fact in facts if fact not in known}, **dict(rejected)}

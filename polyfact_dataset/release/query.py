@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from polyfact_dataset.catalog.language import language
+from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import readable
 from polyfact_dataset.release.reader import config_files, read_manifest
@@ -18,15 +19,10 @@ from polyfact_dataset.schema import OPTIONS
 _ID = re.compile(r"[QP]\d+(\|[QP]\d+)*", re.IGNORECASE)
 
 
-def file_list(paths: Sequence[Path]) -> str:
-    """Paths as a DuckDB list literal."""
-    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
-
-
 def select_rows(splits: Mapping[str, Sequence[Path]], columns: str = "*") -> str:
     """The rows of a config with their split, as a DuckDB query. `columns` is a select list without `split`."""
     return " UNION ALL BY NAME ".join(
-        f"SELECT {columns}, '{split}' AS split FROM read_parquet({file_list(paths)})" for split, paths in splits.items()
+        f"SELECT {columns}, '{split}' AS split FROM {rows_of(paths)}" for split, paths in splits.items()
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from polyfact_dataset.common.database import connect
+from polyfact_dataset.common.database import connect, rows_of
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.items.evidence import item_digest
@@ -76,9 +76,8 @@ def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
 def _load(connection: duckdb.DuckDBPyConnection, files: Sequence[tuple[str, Path]]) -> None:
     """Temporary table `items`: the items of one language with their split."""
     columns = ", ".join((*_SHOWN, "subject", "relation", "object"))
-    parts = [f"SELECT {columns}, '{split}' AS split FROM read_parquet(?)" for split, _ in files]
-    paths = [str(path) for _, path in files]
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE items AS {' UNION ALL '.join(parts)}", paths)
+    parts = [f"SELECT {columns}, '{split}' AS split FROM {rows_of([path])}" for split, path in files]
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE items AS {' UNION ALL '.join(parts)}")
 
 
 def _digest(row: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 One request at a time, at most `requests_per_s`, with a User-Agent that names a contact and with `maxlag`
 (https://www.mediawiki.org/wiki/API:Etiquette, https://www.mediawiki.org/wiki/Manual:Maxlag_parameter).
-Answers are cached by id before the next request goes out, so that no answered id is ever asked for again.
+Answers are cached by id before the next request goes out, so that no answered id is requested again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.columns import Rows
 from polyfact_dataset.wikidata.entities import PROPERTIES, Reader
 
-# Codes of API errors that pass by themselves.
+# Codes of temporary API errors.
 _PASSING = ("maxlag", "ratelimited", "readonly")
 _PASSING_FAILURES = (
     requests.ConnectionError,
@@ -37,13 +37,13 @@ _PASSING_FAILURES = (
 )
 _MOST_VALUES = 50
 _CONNECT_S = 10.0
-# After so many batches in a row that failed for good, the server is taken to be out of reach.
+# After this many consecutive failed batches, the server is assumed to be unreachable.
 _HOPELESS_BATCHES = 3
 _MAPS = ("labels", "descriptions", "aliases")
 
 
 class _Passing(Exception):
-    """A failure worth another try; `wait_s` is what the server asked for."""
+    """A temporary failure; `wait_s` is the wait that the server requested."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class _Passing(Exception):
 
 
 class _Unknown(Exception):
-    """The API takes no notice of the whole batch because of this id."""
+    """The API rejects the whole batch because of this id."""
 
     def __init__(self, qid: str) -> None:
         super().__init__(qid)
@@ -59,7 +59,7 @@ class _Unknown(Exception):
 
 
 class _Failed(Exception):
-    """A batch that failed for good; `hopeless` when another one would fail as well."""
+    """A batch that failed permanently; `hopeless` when other batches would fail as well."""
 
     def __init__(self, reason: str, hopeless: bool = False) -> None:
         super().__init__(reason)
@@ -68,7 +68,7 @@ class _Failed(Exception):
 
 @dataclass
 class Outcome:
-    """What a fetch did: ids found in the cache, ids asked for and answered, requests, repeated ones, and the rest."""
+    """The counts of a fetch: ids in the cache, ids fetched, requests, retries, and ids without an answer."""
 
     hits: int = 0
     misses: int = 0
@@ -84,9 +84,9 @@ class Outcome:
 
 
 class Client:
-    """Fetches entities into the cache. `codes` are Wikidata's language codes of the labels wanted.
+    """Fetches entities into the cache. `codes` are the Wikidata language codes of the labels to fetch.
 
-    `sleep` and `clock` (seconds) stand for the real ones in tests.
+    Tests replace `sleep` and `clock` (seconds).
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Client:
         self._config, self._cache, self._reader, self._log = config, cache, reader, log
         self._sleep, self._clock, self._next_s = sleep, clock, 0.0
         self._hopeless = False
-        # Spreads clients that failed together; no result depends on it.
+        # Random waits spread clients that failed together; results do not depend on them.
         self._jitter = random.Random()
         self._session = requests.Session()
         self._session.headers["User-Agent"] = (
@@ -110,10 +110,10 @@ class Client:
         )
 
     def scope(self, claims: bool) -> dict[str, str]:
-        """The parameters of a request, without ids. `claims` asks for statements (`PROPERTIES`) as well."""
+        """The parameters of a request, without ids. `claims` requests statements (`PROPERTIES`) as well."""
         props = ["info", *_MAPS, "sitelinks", *(["claims"] if claims else [])]
         codes = self._reader.fields.codes
-        # Above the API's limit on values all languages are read.
+        # Above the API's limit on values, all languages are requested.
         languages = {"languages": "|".join(codes)} if len(codes) <= _MOST_VALUES else {}
         return {
             "action": "wbgetentities",
@@ -129,9 +129,9 @@ class Client:
         return "&".join(f"{name}={value}" for name, value in scope.items())
 
     def fetch(self, ids: Sequence[str], claims: bool) -> Outcome:
-        """Asks for those of `ids` that the cache lacks. What got no answer is in `failed`, and nowhere else.
+        """Requests those of `ids` that the cache lacks. Ids without an answer are in `failed` only.
 
-        Raises `ConfigError` when the server refuses the request as such, `DataError` for an unusable cache.
+        Raises `ConfigError` when the server rejects the request itself, `DataError` for an unusable cache.
         """
         known = self._cache.known(ids, self.key(claims))
         missing = [qid for qid in dict.fromkeys(ids) if qid not in known]
@@ -142,12 +142,12 @@ class Client:
         with self._log.progress("backfill", "ids", total=len(missing)) as task:
             left_out = self._fetch_all(missing, claims, outcome, task)
             if left_out:
-                # The server passed over some ids of batches that it answered: ask once more for these alone.
+                # The server omitted some ids of answered batches: request these once more.
                 outcome.failed.extend(self._fetch_all(left_out, claims, outcome, task))
         return outcome
 
     def _fetch_all(self, ids: Sequence[str], claims: bool, outcome: Outcome, task: Task) -> list[str]:
-        """Fetches batch by batch; returns the ids that answered batches did not speak of."""
+        """Fetches batch by batch; returns the ids that were omitted in answered batches."""
         left_out: list[str] = []
         failures, size = 0, self._config.batch_ids
         for start in range(0, len(ids), size):
@@ -172,7 +172,7 @@ class Client:
         return left_out
 
     def _answered(self, batch: list[str], claims: bool, outcome: Outcome) -> dict[str, bytes | None]:
-        """One batch, tried until it is answered. Raises `_Failed` after `max_tries`."""
+        """One batch, retried until it is answered. Raises `_Failed` after `max_tries`."""
         config = self._config
         retrying = Retrying(
             retry=retry_if_exception_type(_Passing),
@@ -187,31 +187,31 @@ class Client:
             try:
                 return {**answers, **retrying(self._once, asked, claims, outcome)}
             except _Unknown as error:
-                # One id that the API cannot parse spoils its batch: without it the others are answered.
+                # An id that the API cannot parse makes the whole batch fail; without it the others are answered.
                 answers[error.qid] = None
                 asked.remove(error.qid)
             except _Passing as error:
-                raise _Failed(f"{error}, in the last of {config.max_tries} tries") from error
+                raise _Failed(f"{error}, in the last of {config.max_tries} attempts") from error
         return answers
 
     def _wait_s(self, state: RetryCallState) -> float:
-        """Seconds until the next try: doubled with each, less a random half at most, or what the server asks for."""
+        """Seconds until the next attempt: doubled each time with random jitter, or what the server requested."""
         config = self._config
         backoff_s = min(config.max_wait_s, config.first_wait_s * 2.0 ** (state.attempt_number - 1))
         return max(backoff_s * self._jitter.uniform(0.5, 1.0), _failure(state).wait_s)
 
     def _before_retry(self, outcome: Outcome, state: RetryCallState) -> None:
-        """Logs the pause. Raises `_Failed` where the server asks for a longer one than `max_wait_s`."""
+        """Logs the pause. Raises `_Failed` where the server requests a longer one than `max_wait_s`."""
         config, error = self._config, _failure(state)
         if error.wait_s > config.max_wait_s:
-            raise _Failed(f"{error}; it asks to wait for {error.wait_s:,.0f} s", hopeless=True) from error
+            raise _Failed(f"{error}; the server requests a wait of {error.wait_s:,.0f} s", hopeless=True) from error
         assert state.next_action is not None
         wait_s = state.next_action.sleep
         self._log.line(f"backfill: {error}; try {state.attempt_number + 1} of {config.max_tries} in {wait_s:.1f} s")
         outcome.retries += 1
 
     def _once(self, ids: Sequence[str], claims: bool, outcome: Outcome) -> dict[str, bytes | None]:
-        """One request. Raises `_Passing`, `_Unknown`, or `ConfigError` where no other try would help."""
+        """One request. Raises `_Passing`, `_Unknown`, or `ConfigError` where a retry cannot help."""
         outcome.requests += 1
         self._wait_for_turn()
         url, config = self._config.api, self._config
@@ -221,13 +221,13 @@ class Client:
         except _PASSING_FAILURES as error:
             raise _Passing(f"{url}: {type(error).__name__}") from error
         except requests.RequestException as error:
-            raise ConfigError(f"{url} cannot be asked: {error}; check backfill.api") from error
+            raise ConfigError(f"{url} cannot be requested: {error}; check backfill.api") from error
         wait_s = retry_after_s(response.headers.get("Retry-After")) or 0.0
         if response.status_code == 429 or response.status_code >= 500:
             raise _Passing(f"{url}: HTTP {response.status_code}", wait_s)
         if response.status_code != 200:
             raise ConfigError(
-                f"{url} refuses with HTTP {response.status_code}: {response.text[:200].strip()!r}; "
+                f"{url} rejects the request with HTTP {response.status_code}: {response.text[:200].strip()!r}; "
                 "check backfill.api and backfill.contact"
             )
         try:
@@ -235,24 +235,24 @@ class Client:
         except (ValueError, RecursionError) as error:
             raise _Passing(f"{url}: broken answer", wait_s) from error
         if not isinstance(body, dict):
-            raise _Passing(f"{url}: answer is no object", wait_s)
+            raise _Passing(f"{url}: answer is not an object", wait_s)
         if "error" in body:
             raise _api_error(url, body["error"], ids, wait_s)
         return self._answers(body.get("entities"), ids)
 
     def _answers(self, entities: Any, ids: Sequence[str]) -> dict[str, bytes | None]:
-        """Asked id -> entity. Entities stand under the asked id or, for a redirect, under that of its target."""
-        url, wanted, found = self._config.api, frozenset(ids), dict[str, bytes | None]()
+        """Requested id -> entity. The key of an entity is its requested id or, for a redirect, that of its target."""
+        url, requested, answers = self._config.api, frozenset(ids), dict[str, bytes | None]()
         if not isinstance(entities, dict) or not all(isinstance(entity, dict) for entity in entities.values()):
             raise _Passing(f"{url}: answer without entities")
         for key, entity in entities.items():
             redirect = entity.get("redirects")
             source = redirect.get("from") if isinstance(redirect, dict) else None
-            for qid in {key, str(entity.get("id")), str(source)} & wanted:
-                found[qid] = None if "missing" in entity else self._checked(_trimmed(entity, qid))
-        if not found:
-            raise _Passing(f"{url}: answer speaks of none of the ids")
-        return found
+            for qid in {key, str(entity.get("id")), str(source)} & requested:
+                answers[qid] = None if "missing" in entity else self._checked(_trimmed(entity, qid))
+        if not answers:
+            raise _Passing(f"{url}: answer contains none of the ids")
+        return answers
 
     def _checked(self, entity: bytes) -> bytes:
         rows = Rows()
@@ -269,21 +269,21 @@ class Client:
 
 
 def _failure(state: RetryCallState) -> _Passing:
-    """The failure of the last try."""
+    """The failure of the last attempt."""
     assert state.outcome is not None
     error = state.outcome.exception()
     assert isinstance(error, _Passing)
     return error
 
 
-def _trimmed(entity: dict[str, Any], asked: str) -> bytes:
-    """The parts of an entity that are kept, as JSON in the layout of the dump."""
+def _trimmed(entity: dict[str, Any], requested_id: str) -> bytes:
+    """The stored parts of an entity, as JSON in the layout of the dump."""
     claims = entity.get("claims")
     kept = {
         "type": "item",
         "id": entity.get("id"),
         "lastrevid": entity.get("lastrevid"),
-        **({"redirects": {"from": asked, "to": entity.get("id")}} if entity.get("id") != asked else {}),
+        **({"redirects": {"from": requested_id, "to": entity.get("id")}} if entity.get("id") != requested_id else {}),
         **{name: entity.get(name) or {} for name in _MAPS},
         "claims": {name: claims[name] for name in PROPERTIES if name in claims} if isinstance(claims, dict) else {},
         "sitelinks": entity.get("sitelinks") or {},
@@ -292,11 +292,11 @@ def _trimmed(entity: dict[str, Any], asked: str) -> bytes:
 
 
 def _api_error(url: str, error: Any, ids: Sequence[str], wait_s: float) -> Exception:
-    """What an error of the API amounts to."""
+    """The exception for an error of the API."""
     error = error if isinstance(error, dict) else {"code": "error", "info": str(error)}
     code, text = str(error.get("code")), f"{url}: {error.get('code')}: {error.get('info')}"
     if code in _PASSING or code.startswith("internal_api_error"):
         return _Passing(text, wait_s)
     if code == "no-such-entity" and error.get("id") in ids:
         return _Unknown(str(error["id"]))
-    return ConfigError(f"{text}; Wikidata's API does not take the request")
+    return ConfigError(f"{text}; Wikidata's API rejects the request")

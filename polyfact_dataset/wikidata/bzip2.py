@@ -1,8 +1,8 @@
-"""Entering a bz2 file at any block: where blocks begin, and a run of blocks as a bz2 stream of its own.
+"""Random access to the blocks of a bz2 file: where blocks begin, and a run of blocks as a separate bz2 stream.
 
-A bz2 stream is a header (`BZh9`), blocks of up to 900 kB of text that stand at any bit, and a footer with a checksum
+A bz2 stream is a header (`BZh9`), blocks of up to 900 kB of text that begin at any bit, and a footer with a checksum
 over the checksums of the blocks. Blocks do not depend on one another, so a run of them with a new header and footer is
-a stream that any decoder reads; each block's own checksum still guards its content.
+a stream that any decoder reads; each block's checksum still verifies its content.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _FOOTER_BITS = _MAGIC_BITS + 32
 # A stream's header with what must follow it: a block, or the footer of an empty stream.
 _STREAM = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 HEADER_BYTES = 10
-# No block is longer when compressed: 900 kB that do not shrink, and their Huffman tables.
+# Largest compressed block: 900 kB of incompressible text and the Huffman tables.
 MAX_BLOCK_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 
 
 class Decoder(Protocol):
-    """Gives the text between two cuts, about a MB at a time. `ends_stream`: see `streams`."""
+    """Decodes the text between two cuts, about 1 MB at a time. `ends_stream`: see `streams`."""
 
     def __call__(self, data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]: ...
 
@@ -38,9 +38,9 @@ class Decoder(Protocol):
 def _find(data: bytes, magic: int, first_bit: int, end_bit: int, *, all_of_them: bool) -> list[int]:
     """Bit positions of a 48-bit magic with `first_bit <= position`, `position + 48 <= end_bit`: the first, or all.
 
-    At each of the 8 shifts five of its bytes are whole: those are searched for, and the bits around them compared.
+    At each of the 8 bit shifts, the magic has five whole bytes: these are searched for, then the other bits compared.
     """
-    found, limit = [], end_bit
+    positions, limit = [], end_bit
     for shift in range(8):
         padded = (magic << (8 - shift)).to_bytes(7, "big")
         inner, at = padded[1:6], max(first_bit // 8, 0)
@@ -48,19 +48,19 @@ def _find(data: bytes, magic: int, first_bit: int, end_bit: int, *, all_of_them:
             bit = 8 * (at - 1) + shift
             window = int.from_bytes(data[at - 1 : at + 6].ljust(7, b"\0"), "big") if at else 0
             if bit >= first_bit and bit + _MAGIC_BITS <= limit and window >> (8 - shift) & (1 << 48) - 1 == magic:
-                found.append(bit)
+                positions.append(bit)
                 if not all_of_them:
                     limit = bit + _MAGIC_BITS - 1
                     break
             at += 1
-    return sorted(found) if all_of_them else found[-1:]
+    return sorted(positions) if all_of_them else positions[-1:]
 
 
 def find_cut(data: bytes, first_bit: int, end_bit: int) -> tuple[int, bool] | None:
     """The first place at or after `first_bit` where the stream may be cut, and whether a new stream begins there.
 
     That is the first bit of a block or, where the block is the first of its stream, of the stream's header.
-    That chance makes 48 bits look like a block has a probability of about 1e-9 per cut, and is found as damage.
+    A false match of the 48 bits has a probability of about 1e-9 per cut, and is detected as damage.
     """
     blocks = _find(data, _BLOCK, max(first_bit, 0), end_bit, all_of_them=False)
     if not blocks:
@@ -95,7 +95,7 @@ def _as_stream(data: bytes, first_bit: int, end_bit: int, *, footer: bool) -> by
     whole = _shifted(data, first_bit, end_bit - first_bit)
     left = (end_bit - first_bit) % 8
     if not footer:
-        # The last byte is filled up with the first bits of a block: a decoder then waits for the rest of it.
+        # The last byte is padded with the first bits of a block, so that a decoder waits for the rest.
         filler = (_BLOCK >> 40) >> left
         return b"BZh9" + whole + ((_bits(data, end_bit - left, left) << (8 - left) | filler).to_bytes(1, "big"))
     checksum = 0
@@ -112,16 +112,16 @@ def _footer_before(data: bytes, end_byte: int) -> int:
 
     Raises `RuntimeError` without one.
     """
-    # A checksum of zeros and what fills up the last byte are up to five bytes that are no padding.
+    # A checksum of zeros and the fill bits of the last byte are up to five zero bytes that are not padding.
     content = len(data[:end_byte].rstrip(b"\0"))
     for bit in range(8 * min(content + 5, end_byte) - _FOOTER_BITS, 8 * (content - 1) - _FOOTER_BITS, -1):
         if bit >= 0 and _bits(data, bit, _MAGIC_BITS) == _FOOTER:
             return bit
-    raise RuntimeError("the end of a bz2 stream is missing, or something else stands behind it")
+    raise RuntimeError("the end of a bz2 stream is missing, or other data follows it")
 
 
 def streams(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool, footer: bool = True) -> list[bytes]:
-    """What lies between two cuts as whole bz2 streams. `ends_stream`: at `end_bit` a stream ends, not only a block.
+    """The data between two cuts as whole bz2 streams. `ends_stream`: at `end_bit` a stream ends, not only a block.
 
     Raises `RuntimeError` when it does not.
     """
@@ -143,7 +143,7 @@ def streams(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool, foo
 
 
 def decode(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]:
-    """The text between two cuts, about a MB at a time. Raises `RuntimeError` when it is damaged."""
+    """The text between two cuts, about 1 MB at a time. Raises `RuntimeError` when it is damaged."""
     from indexed_bzip2 import IndexedBzip2File
 
     parts = streams(data, first_bit, end_bit, ends_stream=ends_stream)
@@ -153,14 +153,14 @@ def decode(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> I
 
 
 def has_lbzip2() -> bool:
-    """Whether `decode_by_lbzip2` works here."""
+    """Whether `decode_by_lbzip2` is available."""
     return hasattr(os, "memfd_create") and shutil.which("lbzip2") is not None
 
 
 def decode_by_lbzip2(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]:
-    """The same by `lbzip2` in one thread, which takes less time, pipes included, than the library.
+    """The same with `lbzip2` in one thread, which is faster than the library, even through pipes.
 
-    Raises `RuntimeError` when it fails; `decode` then says why, or does without it.
+    Raises `RuntimeError` when it fails; `decode` then reports the reason, or succeeds.
     """
     process, empty = _lbzip2(streams(data, first_bit, end_bit, ends_stream=ends_stream)), True
     with process:
@@ -173,13 +173,13 @@ def decode_by_lbzip2(data: bytes, first_bit: int, end_bit: int, *, ends_stream: 
 
 
 def _lbzip2(parts: Sequence[bytes]) -> subprocess.Popen[bytes]:
-    """The program at work on whole streams. Raises `RuntimeError` when it cannot be started."""
+    """Runs the program on whole streams. Raises `RuntimeError` when it cannot be started."""
     packed = os.memfd_create("polyfact-bz2")
     try:
         for part in parts:
             os.write(packed, part)
         os.lseek(packed, 0, os.SEEK_SET)
-        # A pipe that takes a whole block lets both sides work on.
+        # A pipe that holds a whole block lets both processes run at the same time.
         return subprocess.Popen(
             ["lbzip2", "-dc", "-n1"],
             stdin=packed,
@@ -195,7 +195,7 @@ def _lbzip2(parts: Sequence[bytes]) -> subprocess.Popen[bytes]:
 
 
 def decode_tolerantly(data: bytes, first_bit: int, end_bit: int, *, ends_stream: bool) -> Iterator[bytes]:
-    """The same, slower, without a checksum over the blocks, which chance can spoil (48 bits that look like a block)."""
+    """The same, slower and without the stream checksum, for data in which a block contains the magic by chance."""
     for part in streams(data, first_bit, end_bit, ends_stream=ends_stream, footer=False):
         decoder = bz2.BZ2Decompressor()
         text = decoder.decompress(part, _READ_BYTES)

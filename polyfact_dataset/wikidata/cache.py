@@ -1,4 +1,4 @@
-"""The answers of the Wikidata API on disk: one SQLite file, durable after every batch, shared by builds at will."""
+"""The answers of the Wikidata API on disk: one SQLite file, durable after every batch, which builds can share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _CHUNK_IDS = 500
 
 
 class Cache(SqliteFile):
-    """Answers by (id, scope). A scope names what was asked for, so that wider questions are asked anew.
+    """Answers by (id, scope). A scope names the requested parts, so that requests for more parts are sent again.
 
     An answer is the entity as JSON in the layout of the dump, or None for an id that has no entity. Raises
-    `DataError` naming the file when it is damaged, no cache, or locked for a minute.
+    `DataError` naming the file when it is damaged, not a cache, or locked for a minute.
     """
 
     _setting = " as backfill.cache"
@@ -33,7 +33,7 @@ class Cache(SqliteFile):
         return {qid for qid, _ in self._rows(ids, scope, "NULL")}
 
     def read(self, ids: Sequence[str], scope: str) -> Iterator[tuple[str, bytes | None]]:
-        """The answers there are, in the order of `ids` within chunks sorted by id."""
+        """The stored answers, in the order of `ids` within chunks sorted by id."""
         for qid, blob in self._rows(ids, scope, "entity"):
             with self._named():
                 entity = None if blob is None else zlib.decompress(blob)
@@ -49,7 +49,7 @@ class Cache(SqliteFile):
             yield from rows
 
     def write(self, answers: Iterable[tuple[str, bytes | None]], scope: str) -> None:
-        """Stores answers in one transaction: after a kill they are all there, or none is."""
+        """Stores answers in one transaction: after a kill either all or none are stored."""
         rows = [(qid, scope, None if entity is None else zlib.compress(entity)) for qid, entity in answers]
         with self._named(), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)

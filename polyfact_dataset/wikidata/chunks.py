@@ -1,8 +1,8 @@
-"""A dump as chunks: what one worker decompresses and parses at a time.
+"""A dump as chunks: the units that a worker decompresses and parses.
 
-The cuts depend on the dump and the sizes alone, never on who works on them. A bz2 dump, and a plain one, is cut as it
-lies, and can be entered at any cut. A gz or zst dump is decompressed on the way, and can be entered only where a
-member begins: on resuming, the text from there to the cut is decompressed once more, but not parsed.
+The cuts depend only on the dump and the sizes, not on the workers. A bz2 or plain dump is cut without decompression,
+and can be read from any cut. A gz or zst dump is decompressed first, and can be read only from the beginning of a
+member: on resuming, the text from there to the cut is decompressed once more, but not parsed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from polyfact_dataset.wikidata.dump import Members, Raw, Text, damaged, find_mem
 _READ_BYTES = 1 << 20
 _WINDOW_BYTES = 1 << 16
 Position = dict[str, int]
-"""Where a chunk begins, in whatever terms its source can go to; JSON-able."""
+"""Where a chunk begins, in coordinates that depend on its source; JSON-able."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Chunk:
 
 
 class Chunks(Protocol):
-    """A source of chunks. `slot_bytes` is what the largest needs."""
+    """A source of chunks. `slot_bytes` is the size of the largest chunk."""
 
     slot_bytes: int
 
@@ -70,13 +70,13 @@ class Bz2Chunks:
         if self._done or not self._buffer:
             return None
         first = self._bit - 8 * self._base
-        wanted = first + 8 * self._chunk_bytes
+        target_bit = first + 8 * self._chunk_bytes
         if self._end is not None:
-            wanted = min(wanted, 8 * (self._end - self._base))
+            target_bit = min(target_bit, 8 * (self._end - self._base))
         # Past the header, lest the cut be where the chunk begins.
-        cut = find_cut(self._buffer, max(wanted, first + 33), 8 * len(self._buffer))
+        cut = find_cut(self._buffer, max(target_bit, first + 33), 8 * len(self._buffer))
         if cut is None and len(self._buffer) == self._full:
-            raise damaged(self._raw.name, f"no bz2 block near byte {self._base + wanted // 8}")
+            raise damaged(self._raw.name, f"no bz2 block near byte {self._base + target_bit // 8}")
         end, ends_stream = cut or (8 * len(self._buffer), True)
         length = (end + 7) // 8
         slot[:length] = self._buffer[:length]
@@ -87,7 +87,7 @@ class Bz2Chunks:
 
 
 class TextChunks:
-    """Text of at most `chunk_bytes`, cut behind a newline where there is one, from an offset up to `end`."""
+    """Text of at most `chunk_bytes`, cut after a newline where there is one, from an offset up to `end`."""
 
     def __init__(
         self, raw: Raw, stream: Text, chunk_bytes: int, start: Position | None, end: int | None = None
@@ -121,7 +121,7 @@ class TextChunks:
 
 
 def _behind_newline(slot: memoryview, size: int) -> int:
-    """Where the text behind the last newline begins; 0 without one."""
+    """Where the text after the last newline begins; 0 without one."""
     end = size
     while end > 0:
         begin = max(end - _WINDOW_BYTES, 0)
@@ -137,14 +137,14 @@ def _skip(stream: Text, size: int, name: str) -> None:
     while size:
         part = stream.read(min(size, _READ_BYTES))
         if not part:
-            raise DataError(f"dump {name} is shorter than it was when the build began; start again with --overwrite")
+            raise DataError(f"dump {name} is shorter than it was when the build began; restart with --overwrite")
         size -= len(part)
 
 
 def bounds(raw: Raw, part: tuple[int, int]) -> tuple[Position | None, int | None]:
-    """Where the i-th of n parts begins, and the byte of the dump behind which it ends at the next place to cut.
+    """Where the i-th of n parts begins, and the byte of the dump after which it ends at the next cut.
 
-    Raises `ConfigError` for a dump that cannot be entered in the middle at all.
+    Raises `ConfigError` for a dump that cannot be read from the middle.
     """
     number, count = part
     if raw.size is None or is_other_layout(raw):
@@ -167,7 +167,7 @@ def bounds(raw: Raw, part: tuple[int, int]) -> tuple[Position | None, int | None
 def open_chunks(raw: Raw, batch_bytes: int, start: Position | None = None, end: int | None = None) -> Chunks:
     """The chunks of a dump from `start` (where an earlier chunk ended, or a part begins) up to the cut past `end`.
 
-    A batch is so many bytes of text, or an eighth of that of bz2, which holds about twice as much text.
+    A batch is this many bytes of text, or for bz2 an eighth as many bytes, which contain about twice as much text.
     """
     if raw.kind == "bz2" and not is_other_layout(raw):
         return Bz2Chunks(raw, batch_bytes // 8, start, end)

@@ -87,7 +87,7 @@ class Rows:
         self.quarantine: list[list[Any]] = [[] for _ in QUARANTINE.columns]
         self.lines = 0
         self.lexemes = 0
-        # Statements of the relations whose value is unknown, none, or no item.
+        # Statements of the relations whose value is unknown, missing, or not an item.
         self.without_item = 0
         # The first and the last line of an array.
         self.opened = 0

@@ -1,7 +1,7 @@
-"""Reading a Wikidata JSON dump, from a file or from standard input, whatever it is compressed with.
+"""Read a Wikidata JSON dump from a file or from standard input, with any supported compression.
 
 The official layout is a JSON array with one entity per line and trailing commas; one entity per line without the
-array (JSON Lines) is the same to us. A JSON array in any other layout goes through `ijson`.
+array (JSON Lines) is equivalent. A JSON array in any other layout is parsed by `ijson`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from polyfact_dataset.common.files import STDIN, fingerprint
 _HEAD_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 _PROBE_BYTES = 1 << 16
-# About how much text one step of decompression may yield.
+# Approximate size of the text of one decompression step.
 _STEP_BYTES = 1 << 22
-# Whatever the ratio, so much text is no bomb.
+# Less text than this is accepted at any ratio.
 _HARMLESS_BYTES = 1 << 26
 Format = Literal["plain", "bz2", "gz", "zst"]
 _MAGIC: tuple[tuple[bytes, Format], ...] = ((b"BZh", "bz2"), (b"\x1f\x8b", "gz"), (b"\x28\xb5\x2f\xfd", "zst"))
 # `pzstd` writes a frame without text before each of the others.
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
-# What the libraries raise for damaged data, besides types of their own.
+# Exceptions of the libraries for damaged data, besides library-specific types.
 _DAMAGE = (OSError, EOFError, RuntimeError, ValueError)
 
 
@@ -48,17 +48,17 @@ def damaged(name: str, error: object) -> DataError:
 
 
 def check_expansion(name: str, text_bytes: int, compressed_bytes: int, most: float) -> None:
-    """Raises `DataError` when so much text came out of so many bytes that the dump is made to fill memory or disk."""
+    """Raises `DataError` when the ratio of text to compressed bytes indicates a decompression bomb."""
     if text_bytes > max(most * compressed_bytes, _HARMLESS_BYTES):
         raise DataError(
-            f"dump {name}: {compressed_bytes:,} compressed bytes hold more than {text_bytes:,} of text; "
-            "raise extract.max_expansion if that is as it should be"
+            f"dump {name}: {compressed_bytes:,} compressed bytes expand to more than {text_bytes:,} of text; "
+            "raise extract.max_expansion if this is expected"
         )
 
 
 @contextmanager
 def damage_as_data_error(name: str) -> Iterator[None]:
-    """Turns what decompressors raise for damaged data into one `DataError` that names the dump."""
+    """Turns the exceptions of decompressors for damaged data into a `DataError` that names the dump."""
     try:
         yield
     except DataError:
@@ -66,18 +66,18 @@ def damage_as_data_error(name: str) -> Iterator[None]:
     except _DAMAGE as error:
         raise damaged(name, error) from error
     except Exception as error:
-        # Imported when they are needed: most dumps need neither.
+        # Imported on demand: most dumps need neither.
         from isal.igzip_lib import IsalError
         from zstandard import ZstdError
 
-        kinds: Any = (IsalError, ZstdError)  # the stubs of isal take its error for an instance
+        kinds: Any = (IsalError, ZstdError)  # the stubs of isal declare its error as an instance
         if isinstance(error, kinds):
             raise damaged(name, error) from error
         raise
 
 
 def check_input(path: Path) -> None:
-    """Raises `ConfigError` for a path that is no readable file, `DataError` for an empty one."""
+    """Raises `ConfigError` for a path that is not a readable file, `DataError` for an empty one."""
     if path == STDIN:
         if not open_raw(path).head:
             raise DataError("standard input is empty; pipe the dump into it, as in `curl URL | polyfact extract -`")
@@ -95,7 +95,7 @@ def check_input(path: Path) -> None:
 
 
 def identify(path: Path) -> str:
-    """What tells one dump from another: size and samples of a file, the first MiB of standard input."""
+    """The identity of a dump: size and samples of a file, or the first MiB of standard input."""
     check_input(path)
     if path == STDIN:
         return "stdin:" + hashlib.sha256(open_raw(path).head).hexdigest()
@@ -103,9 +103,10 @@ def identify(path: Path) -> str:
 
 
 class Raw:
-    """The bytes of a dump as they are, from a file or a pipe. `offset` says how many were read.
+    """The bytes of a dump as they are, from a file or a pipe. `offset` is the number of bytes read.
 
-    Of a byte at most `max_expansion` bytes of text may come, and a zst frame may ask for `max_window_bytes` of memory.
+    A byte may expand to at most `max_expansion` bytes of text, and a zst frame may require `max_window_bytes` of
+    memory.
     """
 
     max_expansion = 1000.0
@@ -138,7 +139,7 @@ class Raw:
         return data
 
     def seek(self, offset: int) -> None:
-        """Goes on at `offset`; what lies before is read and dropped where the dump comes through a pipe."""
+        """Continues at `offset`; in a pipe, the bytes before it are read and dropped."""
         if not self.is_pipe:
             self._handle.seek(max(offset, len(self.head)))
             self.offset = offset
@@ -158,7 +159,7 @@ def _standard_input() -> Raw:
 
 
 def open_raw(path: Path) -> Raw:
-    """The dump's bytes; standard input is opened once, so that its head can be looked at before it is read."""
+    """The dump's bytes; standard input is opened once, so that its head can be inspected before it is read."""
     if path == STDIN:
         return _standard_input()
     return Raw(path.open("rb", buffering=0), path.name, path.stat().st_size)
@@ -174,9 +175,8 @@ def detect(head: bytes) -> Format:
 class Members:
     """The text of a gz or zst dump, which is one or more members (frames) one after the other.
 
-    `begin` is where to enter: (offset in the dump, offset in the text) of a member; a decompressor can start there and
-    nowhere else. Reading stops before the first member that begins at or after `end`. Raises `EOFError` when the last
-    member is incomplete.
+    `begin` is (offset in the dump, offset in the text) of a member; a decompressor can only start at a member. Reading
+    stops before the first member that begins at or after `end`. Raises `EOFError` when the last member is incomplete.
     """
 
     def __init__(self, raw: Raw, begin: tuple[int, int] = (0, 0), end: int | None = None) -> None:
@@ -203,13 +203,13 @@ class Members:
             check_expansion(self._raw.name, self._text_offset, self._raw.offset, self._raw.max_expansion)
             if self._decoder.eof:
                 self._input, self._decoder = self._decoder.rest + self._input, None
-            # A step of input yields a few MB of text, however well it is compressed.
+            # A step yields a few MB of text, regardless of the compression ratio.
             self._feed = min(max(1024, self._feed * _STEP_BYTES // max(len(self._ready), 1)), _READ_BYTES)
         part, self._ready = self._ready[:size], self._ready[size:]
         return part
 
     def _next_member(self) -> bool:
-        # Padding with zeros after a member is no member.
+        # Padding with zeros after a member is not a member.
         self._input = self._input.lstrip(b"\0")
         while not self._input:
             data = self._raw.read(_PROBE_BYTES)
@@ -256,9 +256,9 @@ class _GZ:
 
 
 class _ZST:
-    """One zstd frame. The library's own reader takes a truncated frame for its end.
+    """One zstd frame. The library's reader treats a truncated frame as complete.
 
-    Raises `DataError` when the frame asks for more than `max_window_bytes` of memory.
+    Raises `DataError` when the frame requires more than `max_window_bytes` of memory.
     """
 
     def __init__(self, name: str = "", max_window_bytes: int = 1 << 31) -> None:
@@ -275,8 +275,8 @@ class _ZST:
             if "too much memory" not in str(error):
                 raise
             raise DataError(
-                f"dump {self._name}: a zst frame asks for a window of more than {self._most:,} bytes of memory; "
-                "raise extract.max_window_bytes if that is as it should be"
+                f"dump {self._name}: a zst frame requires a window of more than {self._most:,} bytes of memory; "
+                "raise extract.max_window_bytes if this is expected"
             ) from error
         self.eof = self._inner.eof
         self.rest = self._inner.unused_data if self.eof else b""
@@ -286,8 +286,8 @@ class _ZST:
 def find_member(raw: Raw, offset: int) -> int | None:
     """The first gz member or zst frame that begins at or after `offset`, found by its magic and by decompressing it.
 
-    None when there is none. What only looks like one does not yield 64 KiB of UTF-8 text. A frame with too large a
-    window is found as well, so that whoever reads it refuses it and no lines are lost.
+    None when there is none. A false match does not yield 64 KiB of UTF-8 text. A frame with too large a window is found
+    as well, so that the reader rejects it and no lines are lost.
     """
     magic, new = (b"\x1f\x8b\x08", _GZ) if raw.kind == "gz" else (_MAGIC[2][0], _ZST)
     raw.seek(offset)
@@ -307,7 +307,7 @@ def _is_member(data: bytes, new: type[_GZ] | type[_ZST]) -> bool:
     try:
         text = decoder.decompress(data[:_PROBE_BYTES])
         text.decode("utf-8") if decoder.eof else text[:-4].decode("utf-8")
-    except Exception as error:  # the libraries raise types of their own
+    except Exception as error:  # the libraries raise library-specific types
         return isinstance(error, UnicodeDecodeError) and error.start >= len(text) - 8
     return decoder.eof or len(text) > 0
 
@@ -319,7 +319,7 @@ class _BZ2:
         import bz2
 
         self._raw, self._text_bytes = raw, 0
-        self._inner: Text = bz2.BZ2File(raw)  # type: ignore[call-overload]  # needs no more than `read`
+        self._inner: Text = bz2.BZ2File(raw)  # type: ignore[call-overload]  # needs only `read`
 
     def read(self, size: int) -> bytes:
         text = self._inner.read(size)
@@ -336,7 +336,7 @@ def _decompressed(raw: Raw) -> Text:
 
 
 def text_of(raw: Raw) -> Text:
-    """The text of the dump from its beginning, one entity per line whatever the layout of its array."""
+    """The text of the dump from its beginning, one entity per line for any layout of its array."""
     stream = _decompressed(raw)
     return Relayed(stream, raw.name) if is_other_layout(raw) else stream
 
@@ -350,7 +350,7 @@ def is_other_layout(raw: Raw) -> bool:
         stream = _decompressed(sample)
         while len(text) < _PROBE_BYTES and (part := stream.read(_PROBE_BYTES)):
             text += part
-    except Exception:  # damage, or the end of the sample: whoever reads the dump itself reports it
+    except Exception:  # damage, or the end of the sample: reported when the dump is read
         pass
     text = text.lstrip()
     if not text.startswith(b"["):
@@ -383,7 +383,7 @@ class Relayed:
         except StopIteration:
             pass
         except self._error as error:
-            raise DataError(f"dump {self._name} is no valid JSON array: {error}") from error
+            raise DataError(f"dump {self._name} is not a valid JSON array: {error}") from error
         text = b"".join(parts)
         part, self._rest = text[:size], text[size:]
         return part

@@ -1,7 +1,7 @@
 """From lines of the dump to rows: labels, aliases, titles, types and the statements of the relations.
 
-Only the chosen fields are decoded (msgspec Structs made for the configured languages and relations); all else is
-skipped by the parser.
+Only the chosen fields are decoded (msgspec Structs for the configured languages and relations); the parser
+skips all others.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ExtractFields:
 
 
 class Reader:
-    """Parses lines into rows. One per process: it holds the decoder made for `fields`."""
+    """Parses lines into rows. One per process, with the decoder for `fields`."""
 
     def __init__(self, fields: ExtractFields, max_line_bytes: int = 1 << 27) -> None:
         self.fields, self._max_line_bytes = fields, max_line_bytes
@@ -96,15 +96,15 @@ class Reader:
     def read(self, data: bytes, first_line: int, rows: Rows, start: int = 0, stop: int | None = None) -> int:
         """Adds the rows of all lines of `data[start:stop]`; broken lines go to the quarantine with their number.
 
-        Returns the number of the line that follows. Lines are decoded where they lie: copying each would take as long
-        as a third of parsing it.
+        Returns the number of the line that follows. Lines are decoded in place: copying them would take a third of
+        the parsing time.
         """
         view, number, size = memoryview(data), first_line, len(data) if stop is None else stop
         find = data.find
         while start < size:
             end = find(b"\n", start, size)
             stop = size if end < 0 else end
-            # Each line of the official layout ends in `},`; anything else is looked at with care.
+            # Each line of the official layout ends in `},`; other lines take the slow path.
             last = stop - 1 if stop > start and view[stop - 1] == _COMMA else stop
             if last > start and view[last - 1] == _BRACE:
                 self._read_line(view[start:last], number, rows)
@@ -158,10 +158,10 @@ class Reader:
             if values[0]:
                 rows.types += current_items(values[0])
             if qid[0] == "Q":
-                # `values` goes on behind the relations: with the other lists, and the years.
-                for relation, found in zip(self.fields.relations, values[1:]):
-                    if found:
-                        rows.without_item += add_statements(qid, relation, found, rows.statements)
+                # After the relations, `values` contains the other lists and the years.
+                for relation, statements in zip(self.fields.relations, values[1:]):
+                    if statements:
+                        rows.without_item += add_statements(qid, relation, statements, rows.statements)
             self._add_features(values, rows)
         rows.type_ends.append(len(rows.types))
 
@@ -195,7 +195,7 @@ class Reader:
 
 
 def _add_texts(codes: Sequence[str], texts: Any, column: TextColumn) -> None:
-    """Labels or descriptions of one entity: a Struct with a field per code, or what PHP writes for none."""
+    """Labels or descriptions of one entity: a Struct with a field per code, or the empty list that PHP writes."""
     if texts is not None and texts.__class__ is not list:
         for code, found in zip(codes, astuple(texts)):
             if found is not None:

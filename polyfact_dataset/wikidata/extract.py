@@ -1,7 +1,8 @@
 """Stage `extract`: one pass over the dump, to entities, statements and quarantined lines.
 
-The dump is cut into chunks; worker processes decompress and parse them; so many chunks are a part, whose tables become
-durable at once. A killed run goes on behind the last part. Tables are the same whatever the number of workers.
+The dump is cut into chunks; worker processes decompress and parse them. A fixed number of chunks is a part, whose
+tables become durable together. A killed run continues after the last part. Tables do not depend on the number of
+workers.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from polyfact_dataset.wikidata.workers import (
     in_this_process,
 )
 
-# What `polyfact merge` needs to know about an extraction, and the lines cut at the borders of a part.
+# The record of an extraction for `polyfact merge`, and the lines cut at the borders of a part.
 EXTRACTION, HEAD, TAIL = "extraction.json", "head.bin", "tail.bin"
 # Megabytes of the parent and of each worker, slots included (docs/full_size.md).
 _BASE_MB, _WORKER_MB = 300, 100
-# A bz2 chunk holds about twice the text of another: a part has the fewer of them.
+# A bz2 chunk contains about twice the text of another, so a part has fewer of them.
 _BZ2_CHUNKS = 2
 
 
@@ -52,10 +53,10 @@ def extracted_fields(config: Config) -> ExtractFields:
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the dump and the code; workers and limits of memory do not count.
+    """The settings that the result depends on; workers and memory limits do not count.
 
-    All that is used of the catalog and of the schema is here: a question in other words, or another table's column,
-    must not cost a pass over the dump.
+    They contain everything that is used of the catalog and of the schema, so that a changed wording, or another table's
+    column, does not require a new pass over the dump.
     """
     need = extracted_fields(config)
     return {
@@ -68,13 +69,13 @@ def settings(config: Config) -> dict[str, object]:
 
 
 def fingerprint(config: Config) -> str:
-    """Equal for extractions that may be merged."""
+    """The identity of the settings; equal for extractions that may be merged."""
     return digest_json(settings(config))
 
 
 @dataclass
 class _OpenPart:
-    """The part being read: its pieces so far and what was counted in them."""
+    """The part being read: its pieces so far and their counts."""
 
     pieces: list[Piece] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -82,7 +83,7 @@ class _OpenPart:
 
 
 class Extraction:
-    """Puts the results of the workers together, in the order of the dump."""
+    """Combines the results of the workers, in the order of the dump."""
 
     def __init__(self, config: Config, name: str, parts: Parts, part: tuple[int, int] | None, chunks_per_part: int):
         self._config, self.name, self._parts = config.extract, name, parts
@@ -111,7 +112,7 @@ class Extraction:
             self.close(chunk.end, pool)
 
     def _complete(self, line: bytes, number: int) -> None:
-        """A line put together from its parts; where its beginning is in another extraction it is kept for that."""
+        """Adds a line joined from its parts; one whose beginning is in another extraction is kept for the merge."""
         if self._wants_head:
             self._head, self._wants_head = line, False
         elif line.strip():
@@ -123,7 +124,7 @@ class Extraction:
         check_broken(self._total, self._config, self.name, final=False)
 
     def end(self, position: Position, pool: Pool, *, is_last: bool) -> None:
-        """The dump is read: its last line needs no newline. What another extraction completes stays open."""
+        """Ends the extraction. The last line needs no newline; a line that another extraction completes stays open."""
         while self._writing:
             self.settle()
         if is_last and self._tail.strip():
@@ -134,24 +135,28 @@ class Extraction:
             self.settle()
 
     def close(self, position: Position, pool: Pool) -> None:
-        """Has the open part written; one is being written while the next is read."""
+        """Starts writing the open part, while the next one is read."""
         while len(self._writing) > 1:
             self.settle()
-        own, self._open = self._open, _OpenPart()
+        part, self._open = self._open, _OpenPart()
         number = len(self._parts.records) + len(self._writing)
         record = Record(
-            position, self._newlines, dict(own.counts), None if self._head is None else len(self._head), len(self._tail)
+            position,
+            self._newlines,
+            dict(part.counts),
+            None if self._head is None else len(self._head),
+            len(self._tail),
         )
-        write = pool.write(own.pieces, self._parts.targets(number))
-        self._writing.append((write, record, self._head, self._tail, own.pieces))
+        write = pool.write(part.pieces, self._parts.targets(number))
+        self._writing.append((write, record, self._head, self._tail, part.pieces))
 
     def settle(self) -> None:
         """Waits for the oldest part being written, and makes it durable."""
         write, record, head, tail, pieces = self._writing.popleft()
         counts = write()
-        own = {name: counts.get(name, 0) + record.counts.get(name, 0) for name in counts | record.counts}
-        self._total.update({name: own[name] - record.counts.get(name, 0) for name in own})
-        record.counts = own
+        sums = {name: counts.get(name, 0) + record.counts.get(name, 0) for name in counts | record.counts}
+        self._total.update({name: sums[name] - record.counts.get(name, 0) for name in sums})
+        record.counts = sums
         self._parts.finish(record, head, tail)
         for piece in pieces:
             if not isinstance(piece.rows, bytes):
@@ -177,25 +182,25 @@ def is_cut_off(counts: Mapping[str, int]) -> bool:
 
 
 def _read(source: Chunks, extraction: Extraction, pool: Pool, folder: Path, progress: Progress) -> Position | None:
-    """Hands chunks to the workers while there are free slots, and takes their results in order.
+    """Sends chunks to the workers while there are free slots, and collects their results in order.
 
     Returns where the dump, or the part of it, ended; None when there was nothing to read.
     """
     free = deque(range(pool.slot_count))
-    flying: deque[tuple[Chunk, int, Callable[[], Parsed]]] = deque()
-    size, started, position, dump_bytes, more = source.slot_bytes, 0, None, 0, True
-    while more or flying:
-        while more and free:
+    in_flight: deque[tuple[Chunk, int, Callable[[], Parsed]]] = deque()
+    size, started, position, dump_bytes, has_more = source.slot_bytes, 0, None, 0, True
+    while has_more or in_flight:
+        while has_more and free:
             with damage_as_data_error(extraction.name):
                 chunk = source.fill(pool.slots[free[0] * size : (free[0] + 1) * size])
             if chunk is None:
-                more = False
+                has_more = False
                 break
             slot = free.popleft()
-            flying.append((chunk, slot, pool.parse(chunk, slot, folder / f"{started:08}.arrow")))
+            in_flight.append((chunk, slot, pool.parse(chunk, slot, folder / f"{started:08}.arrow")))
             started += 1
-        if flying:
-            chunk, slot, result = flying.popleft()
+        if in_flight:
+            chunk, slot, result = in_flight.popleft()
             extraction.add(result(), chunk, pool)
             progress.advance((chunk.dump_bytes - dump_bytes) / 1e6)
             free.append(slot)
@@ -212,26 +217,26 @@ def worker_count(raw: Raw, config: ExtractConfig) -> int:
 
 
 def _open(raw: Raw, context: Context, parts: Parts) -> Chunks:
-    """The chunks that are not in finished parts; says where the dump is entered."""
+    """The chunks that are not in finished parts; logs where reading begins."""
     begin, end = bounds(raw, context.part) if context.part else (None, None)
     if not parts.records:
         return open_chunks(raw, context.config.extract.batch_bytes, begin, end)
     start = parts.records[-1].position
-    context.log.line(f"extract: goes on behind {len(parts.records)} finished parts{_repeated(raw, start)}")
+    context.log.line(f"extract: continues after {len(parts.records)} finished parts{_repeated(raw, start)}")
     return open_chunks(raw, context.config.extract.batch_bytes, start, end)
 
 
 def _repeated(raw: Raw, start: Position) -> str:
-    """What must be done once more, in words."""
+    """A description of the work that must be repeated."""
     if is_other_layout(raw):
-        return "; an array in this layout cannot be entered in the middle: it is read again, and skipped"
+        return "; an array in this layout cannot be read from the middle: it is read again and skipped"
     skipped = (start["text"] - start["member_text"]) / 1e6 if "member" in start else 0
     if skipped:
         return (
-            f"; a {raw.kind} dump can be entered only where a member begins: "
+            f"; a {raw.kind} dump can be read only from the beginning of a member: "
             f"{skipped:,.0f} MB of text are decompressed again, not parsed"
         )
-    return "; what was piped in before is read and skipped" if raw.is_pipe else ""
+    return "; data that was piped in before is read and skipped" if raw.is_pipe else ""
 
 
 def run(context: Context) -> Report:
@@ -239,7 +244,7 @@ def run(context: Context) -> Report:
     if context.dump is None:
         raise ConfigError(
             f"the extraction in {context.out} was made by another version or with other settings, and its dump was "
-            "piped in or merged: extract it again, with --overwrite"
+            "piped in or merged: extract it again with --overwrite"
         )
     config, raw, parts = context.config.extract, open_raw(context.dump), Parts(context.folder)
     raw.max_expansion, raw.max_window_bytes = config.max_expansion, config.max_window_bytes
@@ -266,11 +271,13 @@ def run(context: Context) -> Report:
 
 
 def _finished(context: Context, parts: Parts, name: str) -> Report:
-    """Checks the totals, and leaves in the folder what later stages and `polyfact merge` need."""
+    """Checks the totals, and writes the records for later stages and `polyfact merge`."""
     total = parts.counts()
     check_broken(total, context.config.extract, name, final=True)
     if not total["entities"] and context.part is None:
-        raise DataError(f"dump {name} holds no Wikidata entity in {total['lines']} lines; is it the JSON dump?")
+        raise DataError(
+            f"dump {name} contains no Wikidata entity in {total['lines']} lines; check that it is the JSON dump"
+        )
     parts.gather_quarantine()
     about = {"newlines": parts.records[-1].newlines, "part": context.part, "has_head": parts.head is not None}
     write_json(context.folder / EXTRACTION, {**about, "settings": fingerprint(context.config)})
@@ -281,5 +288,7 @@ def _finished(context: Context, parts: Parts, name: str) -> Report:
     if total["broken"]:
         context.log.line(f"extract: {total['broken']} broken lines are in quarantine.parquet")
     if is_cut_off(total) and context.part is None:
-        context.log.line(f"extract: {name} begins with [ and has no ] at its end: one of several files, or cut off")
+        context.log.line(
+            f"extract: {name} begins with [ but does not end with ]: it is one of several files, or truncated"
+        )
     return Report({name: total[name] for name in REPORTED})

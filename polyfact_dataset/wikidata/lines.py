@@ -1,4 +1,4 @@
-"""Lines across cuts: what a chunk begins and ends with is a part of a line that its neighbours complete."""
+"""Lines across cuts: the first and last line of a chunk may be completed by its neighbours."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 def joined(first: bytes, second: bytes, limit: int) -> bytes:
-    """Two parts of one line. Of a line above `limit` bytes one byte too many is kept: enough to refuse it."""
+    """Two parts of one line. A line is truncated to `limit` + 1 bytes, so that it is rejected."""
     return (first + second[: max(limit + 1 - len(first), 0)])[: limit + 1]
 
 
 class Lines(NamedTuple):
-    """Whole lines with their newlines, where they lie: `data[start:stop]`."""
+    """Whole lines with their newlines, in place: `data[start:stop]`."""
 
     data: bytes
     start: int
@@ -21,9 +21,9 @@ class Lines(NamedTuple):
 class LineCutter:
     """Cuts text that arrives in pieces into whole lines.
 
-    `head` is what stood before the first newline (None where the text begins with a line, or has no newline yet),
-    `tail` what stands behind the last. Only lines cut by the pieces are copied: copying all of them would take a
-    fifth of the time of parsing them.
+    `head` is the text before the first newline (None where the text begins with a line, or has no newline yet),
+    `tail` the text after the last. Only lines cut by the pieces are copied: copying all would take a fifth of the
+    parsing time.
     """
 
     def __init__(self, limit: int, *, at_line: bool) -> None:

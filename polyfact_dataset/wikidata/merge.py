@@ -1,6 +1,6 @@
 """`polyfact merge`: one extraction from those of the parts of a dump, made on several machines.
 
-Parts are either `--part i/n` of one dump, whose border lines are put together here, or whole dump files of their own.
+Parts are either `--part i/n` of one dump, whose lines at the borders are joined here, or whole dump files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from polyfact_dataset.wikidata.workers import REPORTED, TABLES, counts_of, renum
 
 @dataclass(frozen=True)
 class Source:
-    """The folder of a finished extraction, what its manifest says of the dump, and what `EXTRACTION` holds."""
+    """The folder of a finished extraction, the dump in its manifest, and the content of `EXTRACTION`."""
 
     folder: Path
     dump: str
@@ -47,11 +47,11 @@ class Source:
 
     @classmethod
     def open(cls, out: Path) -> Source:
-        """Raises `ConfigError` when the build folder holds no finished extraction."""
+        """Raises `ConfigError` when the build folder has no finished extraction."""
         folder, manifest = stage_folder(out, EXTRACT), out / "manifest.json"
         content: dict[str, Any] = read_json(manifest) if manifest.exists() else {"stages": {}}
         if EXTRACT.name not in content["stages"] or not (folder / EXTRACTION).exists():
-            raise ConfigError(f"{out} holds no finished extraction; run `polyfact extract --out {out}` to its end")
+            raise ConfigError(f"{out} has no finished extraction; run `polyfact extract --out {out}` to its end")
         about = read_json(folder / EXTRACTION)
         return cls(
             folder,
@@ -65,7 +65,7 @@ class Source:
 
 
 def open_sources(outs: Sequence[Path]) -> tuple[list[Source], str]:
-    """The extractions in the order of the dump, and what identifies the merged dump.
+    """The extractions in the order of the dump, and the identity of the merged dump.
 
     Raises `ConfigError` when they are not all parts of one dump, or none is a part.
     """
@@ -80,14 +80,16 @@ def open_sources(outs: Sequence[Path]) -> tuple[list[Source], str]:
     count = parts[0][1]
     if len(parts) < len(sources) or sorted(parts) != [(number, count) for number in range(1, count + 1)]:
         named = ", ".join(f"{number}/{of}" for number, of in sorted(parts))
-        raise ConfigError(f"merge needs each of the parts 1/{count} to {count}/{count} once; given are {named}")
+        raise ConfigError(
+            f"merge needs each of the parts 1/{count} to {count}/{count} once; the given parts are {named}"
+        )
     if len({source.dump for source in sources}) > 1:
         raise ConfigError("the parts are not of the same dump")
     return sorted(sources, key=lambda source: source.part or (0, 0)), sources[0].dump
 
 
 def _take(source: Path, target: Path) -> None:
-    """Links a file, or copies it where that cannot be."""
+    """Links a file, or copies it where linking fails."""
     try:
         os.link(source, target)
     except OSError:
@@ -139,7 +141,7 @@ class _Merger:
         self.counts.update({table.name: content.num_rows for table, content in zip(TABLES, tables)})
 
     def finish(self, config_digest: str) -> None:
-        """Writes what an extraction has besides its part files."""
+        """Writes the files of an extraction other than its part files."""
         if self._tail:
             raise AssertionError("the last part left a line open")
         write_parquet(self._folder / "quarantine.parquet", pa.concat_tables(self._quarantine))
@@ -148,7 +150,7 @@ class _Merger:
 
 
 def merged(context: Context, sources: Sequence[Source]) -> Report:
-    """The work of stage `extract`, done by putting extractions together."""
+    """The result of stage `extract`, combined from several extractions."""
     if sources[0].settings != fingerprint(context.config):
         raise ConfigError("the extractions were made with other settings; give merge the same --config")
     for path in context.folder.iterdir():
@@ -160,5 +162,5 @@ def merged(context: Context, sources: Sequence[Source]) -> Report:
     merger.finish(sources[0].settings)
     check_broken(merger.counts, context.config.extract, "(merged)", final=True)
     if not merger.counts["entities"]:
-        raise DataError("the extractions hold no Wikidata entity")
+        raise DataError("the extractions contain no Wikidata entity")
     return Report({name: merger.counts[name] for name in REPORTED})

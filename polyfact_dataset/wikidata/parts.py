@@ -1,7 +1,7 @@
 """The durable parts of an extraction: finished stretches of the dump, each with its tables and a record.
 
-A part's record is written last, so that a part is either whole or not there; what a killed run left besides is removed.
-Parts are finished in their order: the records are always those of the first stretches of the dump.
+A part's record is written last, so that a part is either complete or absent; other files of a killed run are
+removed. Parts are finished in order: the records are always those of the first stretches of the dump.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _WORK = ".work"
 
 @dataclass
 class Record:
-    """A finished part: where the next begins, how many newlines lie before that, and what was counted in this one.
+    """A finished part: where the next begins, the number of newlines before that, and the counts of this one.
 
-    `head_bytes` is the length of what the extraction (of a part of a dump) begins with before its first newline, None
-    where that is no part of a line or not known yet; `tail_bytes` is that of the line begun and not finished.
+    `head_bytes` is the length of the text before the first newline of the extraction (of a part of a dump); None where
+    this is not part of a line or not known yet. `tail_bytes` is the length of the unfinished last line.
     """
 
     position: Position
@@ -83,7 +83,7 @@ class Parts:
         self.head, self.tail = head, tail
 
     def counts(self) -> Counter[str]:
-        """What was counted in all parts."""
+        """The sums of the counts of all parts."""
         total = Counter[str]()
         for record in self.records:
             total.update(record.counts)
@@ -98,6 +98,6 @@ class Parts:
 def write_quarantine(path: Path, tables: Sequence[pa.Table]) -> None:
     """One table of quarantined lines."""
     with parquet_writer(path, QUARANTINE.schema) as writer:
-        # `empty_table` would import pandas, which takes longer than all of this.
+        # `empty_table` would import pandas, which takes longer than this function.
         empty = pa.Table.from_batches([], QUARANTINE.schema)
         writer.write_table(pa.concat_tables([empty, *tables]).combine_chunks())

@@ -1,4 +1,4 @@
-"""Statements as a line of the dump has them: their JSON layout, and which of their values are current.
+"""Statements in the dump: their JSON layout, and which of their values are current.
 
 The rules are those of `reference/definitions.md`, Truthy statement.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 _ITEM_ID = re.compile(r"Q[1-9]\d{0,11}")
-# Old dumps write eleven digits of a year; Wikidata's own limit is sixteen.
+# Old dumps write eleven digits of a year; Wikidata's limit is sixteen.
 _TIME = re.compile(r"([+-]?\d{1,16})-\d\d-\d\dT", re.ASCII)
 _CURRENT_RANKS = ("preferred", "normal")
 _PRECISION_YEAR = 9
@@ -46,7 +46,7 @@ class ItemStatement(msgspec.Struct, gc=False):
 
 
 class _Time(msgspec.Struct, gc=False):
-    # Checked when read: an odd time must not cost the entity.
+    # Checked when read: an invalid time must not reject the entity.
     time: Any = None
     precision: Any = None
 
@@ -93,8 +93,8 @@ def current_items(statements: Sequence[ItemStatement]) -> list[str]:
         qid = _object(only.mainsnak)
         return [] if qid is None else [qid]
     best = _best_rank(statements)
-    found = (_object(s.mainsnak) for s in statements if s.rank == best and not _ended(s))
-    return list(dict.fromkeys(qid for qid in found if qid))
+    items = (_object(s.mainsnak) for s in statements if s.rank == best and not _ended(s))
+    return list(dict.fromkeys(qid for qid in items if qid))
 
 
 def earliest_year(statements: Sequence[TimeStatement]) -> int | None:
@@ -112,7 +112,7 @@ def earliest_year(statements: Sequence[TimeStatement]) -> int | None:
 
 
 def _year_of(time: object, precision: object) -> int | None:
-    """The year of a time such as `+1952-03-11T00:00:00Z`; None where it is vaguer, malformed, or no year at all."""
+    """The year of a time such as `+1952-03-11T00:00:00Z`; None where it is less precise, malformed, or not a year."""
     if not isinstance(time, str) or not isinstance(precision, int) or precision < _PRECISION_YEAR:
         return None
     found = _TIME.match(time)
@@ -121,23 +121,23 @@ def _year_of(time: object, precision: object) -> int | None:
 
 
 def has_value(statements: Sequence[TimeStatement]) -> bool:
-    """Whether a current statement of best rank says that there is a value, known or not."""
+    """Whether a current statement of best rank has a value, known or unknown."""
     best = _best_rank(statements)
     return any(s.rank == best and s.mainsnak.snaktype != "novalue" and not _ended(s) for s in statements)
 
 
 def _ended(statement: ItemStatement | TimeStatement) -> bool:
-    """Has an end time; `novalue` says that there is none."""
+    """Whether it has an end time; `novalue` means that there is none."""
     qualifiers = statement.qualifiers
     if qualifiers is None or isinstance(qualifiers, list):
         return False
     return any(snak.snaktype != "novalue" for snak in qualifiers.P582)
 
 
-def add_statements(subject: str, relation: str, found: Sequence[ItemStatement], columns: list[list[Any]]) -> int:
+def add_statements(subject: str, relation: str, statements: Sequence[ItemStatement], columns: list[list[Any]]) -> int:
     """Adds the statements whose value is an item; returns the number of the others."""
-    best, others = _best_rank(found), 0
-    for statement in found:
+    best, others = _best_rank(statements), 0
+    for statement in statements:
         value = _object(statement.mainsnak)
         if value is None:
             others += 1

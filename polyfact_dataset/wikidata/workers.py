@@ -1,7 +1,7 @@
-"""The processes that decompress and parse chunks, and write them as Arrow; the parent hands on bytes and numbers only.
+"""The processes that decompress and parse chunks, and write them as Arrow; the parent passes only bytes and numbers.
 
-A chunk's bytes lie in a slot, a stretch of a memory-mapped file; its rows go to a file that the worker that completes
-the part reads. So nothing of the dump's content is pickled, and memory is bounded by the slots.
+A chunk's bytes are in a slot, a section of a memory-mapped file. Its rows are written to a file, which is read by the
+worker that completes the part. No content of the dump is pickled, and memory is bounded by the slots.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from polyfact_dataset.wikidata.lines import LineCutter
 
 TABLES = (ENTITIES, STATEMENTS, QUARANTINE)
 COUNTS = ("lines", "lexemes", "broken", "without_item", "opened", "closed")
-# What stage `extract` reports.
+# The counts that stage `extract` reports.
 REPORTED = (*COUNTS, *(table.name for table in TABLES))
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers of an extraction know; `lbzip2`: whether that program decompresses bz2."""
+    """The common settings of all workers; `lbzip2`: whether that program decompresses bz2."""
 
     fields: ExtractFields
     max_line_bytes: int
@@ -51,7 +51,7 @@ class Task:
 
 @dataclass
 class Parsed:
-    """What became of a chunk: the ends of lines cut at its borders, counts, and the file (or bytes) of its rows."""
+    """The result of a chunk: the parts of lines cut at its borders, counts, and the file (or bytes) of its rows."""
 
     head: bytes | None
     tail: bytes
@@ -62,19 +62,19 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a part and the number of the line that they call 0: in a file, or as a line that is not parsed yet."""
+    """Rows of a part and the number of their line 0: in a file, or as a line that is not parsed yet."""
 
     rows: Path | bytes
     first_line: int
 
 
 def counts_of(rows: Rows) -> dict[str, int]:
-    """What the build reports about parsed lines."""
+    """The counts of parsed lines that the build reports."""
     return {name: getattr(rows, name) for name in COUNTS}
 
 
 def _encode(rows: Rows) -> bytes:
-    """The three tables as Arrow IPC streams, one behind the other."""
+    """The three tables as consecutive Arrow IPC streams."""
     sink = pa.BufferOutputStream()
     for table in rows.tables():
         with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -96,7 +96,7 @@ class Worker:
         self._reader = Reader(task.fields, task.max_line_bytes)
 
     def parse(self, chunk: Chunk, slot: int, target: Path) -> Parsed:
-        """Parses the lines that lie wholly in the chunk. Raises `DataError` when it is damaged."""
+        """Parses the lines that are completely in the chunk. Raises `DataError` when it is damaged."""
         begin = slot * self._task.slot_bytes
         data = bytes(self._slots[begin : begin + chunk.length])
         with damage_as_data_error(self._task.dump_name):
@@ -107,12 +107,12 @@ class Worker:
         return Parsed(cutter.head, cutter.tail, newlines, counts_of(rows), target)
 
     def _decoded(self, chunk: Chunk, data: bytes) -> tuple[Rows, LineCutter, int]:
-        """By the quickest decoder that takes the chunk."""
+        """Decodes with the fastest decoder that accepts the chunk."""
         if chunk.bits is not None and self._task.lbzip2:
             try:
                 return self._read(chunk, chunk.text(data, decode_by_lbzip2))
             except RuntimeError:
-                pass  # the library gets by, or says what is wrong
+                pass  # the library succeeds, or reports the damage
         try:
             return self._read(chunk, chunk.text(data))
         except RuntimeError as error:
@@ -121,7 +121,7 @@ class Worker:
         return self._read(chunk, chunk.text(data, decode_tolerantly))
 
     def _read(self, chunk: Chunk, text: Iterator[bytes]) -> tuple[Rows, LineCutter, int]:
-        """The rows, what is cut off at the ends, and the number of whole lines."""
+        """The rows, the incomplete lines at the ends, and the number of whole lines."""
         rows, cutter, number = Rows(), LineCutter(self._task.max_line_bytes, at_line=chunk.at_line), 0
         text_bytes = 0
         for piece in text:
@@ -133,7 +133,7 @@ class Worker:
         return rows, cutter, number
 
     def write_part(self, pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
-        """Writes the rows of a part as its three tables, durably; returns their numbers and what lines were parsed."""
+        """Writes the rows of a part as its three tables, durably; returns the counts of rows and lines."""
         counts, tables = Counter[str](), list[list[pa.Table]]([[] for _ in TABLES])
         for piece in pieces:
             if isinstance(piece.rows, Path):
@@ -143,17 +143,19 @@ class Worker:
                 self._reader.read(piece.rows, 0, rows)
                 counts.update(counts_of(rows))
                 entities, statements, quarantine = rows.tables()
-            for own, content in zip(tables, (entities, statements, renumbered(quarantine, piece.first_line))):
-                own.append(content)
-        for table, own, target in zip(TABLES, tables, targets):
-            whole = pa.concat_tables([table.schema.empty_table(), *own]).combine_chunks()
+            for pieces_of_table, content in zip(
+                tables, (entities, statements, renumbered(quarantine, piece.first_line))
+            ):
+                pieces_of_table.append(content)
+        for table, pieces_of_table, target in zip(TABLES, tables, targets):
+            whole = pa.concat_tables([table.schema.empty_table(), *pieces_of_table]).combine_chunks()
             write_parquet(target, whole)
             counts[table.name] = whole.num_rows
         return counts
 
 
 def renumbered(quarantine: pa.Table, lines_before: int) -> pa.Table:
-    """Quarantined lines with numbers that count the lines before."""
+    """Quarantined lines with their numbers increased by the number of lines before."""
     lines = [line + lines_before for line in quarantine.column("line").to_pylist()]
     return quarantine.set_column(0, QUARANTINE.schema.field("line"), pa.array(lines, pa.int64()))
 
@@ -181,7 +183,7 @@ def _write(pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
 
 @dataclass
 class Pool:
-    """Runs tasks in processes or, with one worker, in this one when their result is asked for."""
+    """Runs tasks in processes or, with one worker, in this one when their result is requested."""
 
     slots: memoryview
     slot_count: int
@@ -208,12 +210,12 @@ def in_this_process(task: Task) -> Iterator[Pool]:
 
 @contextmanager
 def in_processes(task: Task, workers: int) -> Iterator[Pool]:
-    """`workers` processes and slots for two chunks of each. They end when the block does."""
+    """`workers` processes and slots for two chunks each, until the end of the block."""
     count = 2 * workers + 2
     with disk_errors(task.slots), task.slots.open("w+b") as handle:
         handle.truncate(count * task.slot_bytes)
         if hasattr(os, "posix_fallocate"):
-            # Writing to mapped memory without a disk behind it would end the process.
+            # Writing to mapped memory on a full disk would kill the process.
             os.posix_fallocate(handle.fileno(), 0, count * task.slot_bytes)
         memory = mmap.mmap(handle.fileno(), 0)
     executor = start_processes(workers, _start, task)
@@ -228,8 +230,8 @@ def in_processes(task: Task, workers: int) -> Iterator[Pool]:
         yield Pool(memoryview(memory), count, parse, write)
     except BrokenProcessPool as error:
         raise RetryableError(
-            "a worker process ended abruptly, perhaps for want of memory; run the same command again, "
-            "with fewer --workers if it happens again"
+            "a worker process ended abruptly, possibly for lack of memory; rerun the same command, "
+            "with fewer --workers if it recurs"
         ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

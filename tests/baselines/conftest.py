@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -10,6 +12,20 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+_frozen = 0
+
+
+def pytest_runtest_setup() -> None:
+    """Leaves the modules that are loaded out of garbage collection: trainers collect it fully, again and again."""
+    global _frozen
+    if len(sys.modules) > _frozen + 50:
+        _frozen = len(sys.modules)
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

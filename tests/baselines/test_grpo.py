@@ -24,8 +24,9 @@ from baselines.training.arguments import derive_batch  # noqa: E402
 from baselines.training.config import load_config  # noqa: E402
 from baselines.training.run import Run  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
+from tests.baselines import processes  # noqa: E402
 from tests.support.grpo_worker import HashJudge  # noqa: E402
-from tests.support.training_runs import difference, launch, log_of, settings, trace, write_config  # noqa: E402
+from tests.support.training_runs import difference, log_of, settings, trace, write_config  # noqa: E402
 
 LANGUAGES = ("en", "ja", "sw")
 G = 4
@@ -176,8 +177,8 @@ def test_two_processes_are_one(make: Callable[..., Any], tmp_path: Path) -> None
     one = train(GrpoConfig.model_validate(make("one")))
     two = make("two")
     two["optimisation"]["batch"] = BLOCK
-    done = launch(2, "tests.support.grpo_worker", "--config", write_config(tmp_path / "two.yaml", two))
-    assert done.returncode == 0, done.stderr[-2000:]
+    file = write_config(tmp_path / "two.yaml", two)
+    processes.run_several(2, tmp_path / "process", "tests.support.grpo_worker", "--config", file)
     assert trace(tmp_path / "two", "reward") == pytest.approx(trace(one.parent, "reward"), abs=1e-6)
     assert difference(one, tmp_path / "two" / "final") < 2e-5
     assert (tmp_path / "two" / "log.jsonl").read_text().count("device_hours") == 6

@@ -183,12 +183,12 @@ def test_sex_and_life_decide_only_where_they_are_known() -> None:
         ({"safe": "{subject}", "female": "{subject}", "dead": "{subject}"}, "write 'female/dead'"),
         ({"safe": "{subject}", "female": "{subject}", "person/female": "{subject}"}, "fit the same subjects"),
         ({"safe": "{subject}", "the": "{subject:the}", "in": "{subject:in}"}, "fit the same subjects"),
-        ({"safe": "{subject}", "the": "{subject}"}, "must hold {subject:the}"),
+        ({"safe": "{subject}", "the": "{subject}"}, "must contain {subject:the}"),
         ({"safe": "{subject}", "dead/female": "{subject}"}, "write it as 'female/dead'"),
         ({"safe": "{subject}", "female/male": "{subject}"}, "exclude each other"),
-        ({"safe": "{subject}", "wombat": "{subject}"}, "no kind"),
+        ({"safe": "{subject}", "wombat": "{subject}"}, "neither a kind"),
         ({"safe": "{subject} {subject}"}, "exactly once"),
-        ({"safe": "{subject} "}, "outer spaces"),
+        ({"safe": "{subject} "}, "leading or trailing spaces"),
     ],
 )
 def test_wordings_that_cannot_be_used_are_refused(texts: dict[str, str], message: str) -> None:
@@ -263,7 +263,7 @@ def test_quotation_marks_inside_quotation_marks_change() -> None:
         (("direction", "direktion"), "direction"),
         (('code = "sw"', 'code = "xx"'), "named"),
         (("[prompt]", "[prompt"), "sw.toml"),
-        (('"Latn"', '"Latin"'), "'Latin' is no script; ISO 15924 has Adlm"),
+        (('"Latn"', '"Latin"'), "'Latin' is not a script; ISO 15924 has Adlm"),
     ],
 )
 def test_a_broken_language_file_is_named(

@@ -32,7 +32,7 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_a_retryable_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RetryableError, match="run again"):
+    with pytest.raises(RetryableError, match="rerun the same command"):
         write_json(tmp_path / "file" / "x.json", 1)
 
 

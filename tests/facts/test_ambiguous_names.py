@@ -10,6 +10,7 @@ import pytest
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import Config, load_config
 from polyfact_dataset.facts.ambiguous_names import never_distractors, tell_apart
@@ -121,7 +122,8 @@ def test_a_namesake_outside_the_pool_counts(asked: dict[str, dict], subject: str
 def test_near_misses_keep_their_plain_name(asked: dict[str, dict], subject: str) -> None:
     name = {"Q215": "Yemen", "Q217": "Korea", "Q219": "Oman", "Q1": "Land 1"}[subject]
     for code, label in labels(name).items():
-        assert asked[subject][code] == language(code).question("P36", kind_of(["Q6256"]), label)
+        expected = language(code).ask("P36", Subject(label, subject, kind=kind_of(["Q6256"])))
+        assert asked[subject][code] == expected.text
 
 
 def test_what_cannot_be_told_apart_is_rejected_with_the_language(built: Path) -> None:

@@ -181,7 +181,7 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     # Still offline: what is pending is looked for again, and nothing is made anew, for nothing has come.
     log = Lines()
     assert build(dump, out, offline, "questions", log)["stages"] == manifest["stages"]
-    assert "backfill: done before" not in log.lines and "localise: done before" in log.lines
+    assert "backfill: already complete" not in log.lines and "localise: already complete" in log.lines
     assert any("49 ids are not in the cache; run without --offline" in line for line in log.lines)
     manifest = build(dump, out, settings(wikidata), "questions")
     assert [len(ids) for ids in wikidata.asked] == [49]

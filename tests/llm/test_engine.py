@@ -162,7 +162,7 @@ def test_an_endpoint_that_may_cost_money_needs_a_price(server: Scripted) -> None
 
 @pytest.mark.parametrize("url", ["http://user:pw0rd@host/v1", "http://host/v1?key=pw0rd", "http://pw0rd@host/v1"])
 def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(ConfigError, match="a key belongs into the variable") as caught:
+    with pytest.raises(ConfigError, match="put a key into the variable") as caught:
         load_config(llm__base_url=url)
     assert "pw0rd" not in str(caught.value)
 

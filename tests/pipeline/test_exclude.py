@@ -104,10 +104,10 @@ def test_of_a_verification_the_incorrect_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", "Q90|P17|Q142\nParis\n", "line 2: 'Paris' is no fact id"),
-        ("a.txt", "# nothing\n", "names no fact"),
+        ("a.txt", "Q90|P17|Q142\nParis\n", "line 2: 'Paris' is not a fact id"),
+        ("a.txt", "# nothing\n", "contains no fact"),
         ("a.csv", "fact,language\nQ1|P1|Q2,en\n", "no column fact_id; it has fact, language"),
-        ("a.csv", "fact_id\nParis\n", "no row of it names a fact"),
+        ("a.csv", "fact_id\nParis\n", "no row names a fact"),
     ],
 )
 def test_a_file_that_excludes_nothing_is_refused(name: str, content: str, message: str, tmp_path: Path) -> None:

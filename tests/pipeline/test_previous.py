@@ -34,7 +34,7 @@ def test_of_a_published_release_held_out_files_win(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_release_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--previous .*: neither splits\.parquet nor parallel rows there"):
+    with pytest.raises(ConfigError, match=r"--previous .*: it contains neither splits\.parquet nor parallel rows"):
         previous_splits(tmp_path)
 
 
@@ -45,5 +45,5 @@ def test_a_release_that_its_audit_refused_is_no_base(passed: bool, tmp_path: Pat
     if passed:
         require_passed(tmp_path)
     else:
-        with pytest.raises(ConfigError, match="its own audit refused it .* or --force"):
+        with pytest.raises(ConfigError, match="it failed its audit .* or --force"):
             require_passed(tmp_path)

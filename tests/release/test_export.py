@@ -14,6 +14,7 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.facts.labels import usable
 from polyfact_dataset.pipeline.stages import table_path
+from polyfact_dataset.release.card_tables import percent
 from polyfact_dataset.release.export import configs, write_partition
 from polyfact_dataset.release.rows import accepted_answers
 from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
@@ -129,7 +130,7 @@ def test_the_card_lists_configs_and_sizes(sample_build: Path) -> None:
         assert f"| `{column.name}` |" in body
     attested = manifest["stages"]["tier"]["counts"]["attested"]["sw"]
     total = sum(manifest["sizes"]["parallel"].values())
-    shares = (f"{100 * attested[key] / total:.1f} %" for key in ("subjects", "answers", "whole"))
+    shares = (percent(attested[key] / total) for key in ("subjects", "answers", "whole"))
     assert f"| Swahili (`sw`) | {' | '.join(shares)} |" in body
     assert f"{total:,} facts, 22 relations, 12 languages" in body
 

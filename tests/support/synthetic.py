@@ -39,14 +39,8 @@ def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int =
             subject, value = f"Q{len(rows) + 1}", f"Q{900_000_000 + position * answers + int(answer)}"
             row = (f"{subject}|{relation}|{value}", subject, relation, value, priority)
             rows.append(row)
-            asked.append(
-                (
-                    *row,
-                    dict.fromkeys(languages, "template"),
-                    dict.fromkeys(languages, ""),
-                    *(f"{subject}?" for _ in languages),
-                )
-            )
+            sources, templates = dict.fromkeys(languages, "template"), dict.fromkeys(languages, f"{relation}/safe")
+            asked.append((*row, sources, templates, *(f"{subject}?" for _ in languages)))
             true.append((subject, relation, [value]))
     answers_of = sorted({row[3] for row in rows})
     subjects = [row[1] for row in rows]

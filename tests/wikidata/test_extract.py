@@ -213,10 +213,10 @@ def test_standard_input(kind: str, dumps: dict[str, Path], whole: dict[str, dict
     subprocess.run(command, check=True, capture_output=True)
     assert contents(stage_folder(out, EXTRACT)) == whole[kind]
     again = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "extract: done before" in again.stderr
+    assert "extract: already complete" in again.stderr
     # The dump is not at hand any more: the build goes on with its extraction, not with the sample.
     later = polyfact("candidates", "--out", out, "--config", tmp_path / "polyfact.toml")
-    assert "extract: done before" in later.stderr and "candidates: choose" in later.stderr
+    assert "extract: already complete" in later.stderr and "candidates: choose" in later.stderr
 
 
 def test_empty_standard_input_is_an_error(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from polyfact_dataset.common.text.normalise import normalise
 
-# Kept where they end a word: they distinguish C, C++ and C#, and Canal and Canal+.
+# Kept at the end of a word, where they distinguish C, C++ and C#, and Canal and Canal+.
 _SIGNIFICANT = "+#"
-# Letters by category, yet written for an apostrophe (Hawaiʻi) or to stretch a word (tatweel).
+# Letters by Unicode category that are written as an apostrophe (Hawaiʻi) or to stretch a word (tatweel).
 _APOSTROPHES = frozenset("ʻʼʽʾʿˈˊˋ")
 _TATWEEL = "\u0640"
 _WORD_SIGNS = re.compile(r"(?<=\w)[+#]+(?!\w)")
@@ -18,7 +18,7 @@ _WORD_SIGNS = re.compile(r"(?<=\w)[+#]+(?!\w)")
 
 @lru_cache(maxsize=1 << 14)
 def _separates(character: str) -> bool:
-    """Whether a character is punctuation, a mathematical or modifier symbol, or stands for an apostrophe."""
+    """Whether a character is punctuation, a mathematical or modifier symbol, or represents an apostrophe."""
     return unicodedata.category(character) in _SEPARATORS or character in _APOSTROPHES
 
 

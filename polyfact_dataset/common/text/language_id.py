@@ -13,9 +13,9 @@ _EAST_ASIAN = 0x2E80
 
 
 def long_enough(text: str, spaced: bool | None = None) -> bool:
-    """Whether a text has letters enough to be identified.
+    """Whether a text has enough letters to be identified.
 
-    `spaced` says whether its language separates words by spaces; None decides by the script of its letters.
+    `spaced` is whether its language separates words by spaces; with None the script of its letters decides.
     """
     letters = [char for char in text if char.isalpha()]
     if spaced is None:
@@ -36,17 +36,17 @@ class Identifier:
                 self._by_code[code] = Language.from_iso_code_639_1(iso)
         builder = LanguageDetectorBuilder.from_languages(*self._by_code.values())
         self._detector = builder.with_preloaded_language_models().build()
-        self._code_of = {found: code for code, found in self._by_code.items()}
+        self._code_of = {language: code for code, language in self._by_code.items()}
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The supported codes among those given."""
+        """The supported ones among the given codes."""
         return tuple(self._by_code)
 
     def identify(self, texts: list[str]) -> list[str | None]:
         """The most likely code of each text; None where no language is likely."""
-        found = self._detector.detect_languages_in_parallel_of(texts)
-        return [None if entry is None else self._code_of[entry] for entry in found]
+        languages = self._detector.detect_languages_in_parallel_of(texts)
+        return [None if entry is None else self._code_of[entry] for entry in languages]
 
     def confidence(self, text: str, code: str) -> float:
         """The probability of a code, 0 to 1 over all codes."""

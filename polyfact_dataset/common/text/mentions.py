@@ -16,19 +16,19 @@ from polyfact_dataset.common.text.normalise import is_word
 from polyfact_dataset.common.text.scripts import COMMON, UNSPACED, covered, script_of, scripts_of
 
 Replacements = tuple[tuple[str, tuple[str, ...]], ...]
-"""An ending (or a beginning) of a name as it is listed, each with what takes its place elsewhere."""
+"""An ending (or a beginning) of a name as it is listed, each with its replacements in other forms."""
 Mention = Literal["name", "inflected", "surname"]
 
-# A name of fewer characters tells nothing: three letters, two characters where each is a syllable or a word.
+# Shorter names are ignored as ambiguous: three letters, or two characters where each is a syllable or a word.
 _MIN_CHARACTERS = 3
 _MIN_OF_SYLLABLES = 2
 _SYLLABIC = frozenset({"Hani", "Hira", "Kana", "Bopo", "Hang", "Yiii"})
-# Words are inflected from this length on; this many characters of them stay.
+# Words are inflected from this length on; this many of their characters do not change.
 _MIN_INFLECTED = 4
 _MIN_STEM = 3
-# Particles follow each other: 에서 + 는, de + ki + ler + e.
+# Particles can be combined: 에서 + 는, de + ki + ler + e.
 _MAX_AFFIXES = 4
-# A name parts its words by spaces or, in Chinese and Japanese, by dots.
+# The words of a name are separated by spaces or, in Chinese and Japanese, by dots.
 _BETWEEN_NAMES = re.compile(r"[\s・·＝=]+")
 _BRACKETS = re.compile(r"\s*[(（][^()（）]*[)）]")
 _GENERATION = re.compile(r"jr\.?|sr\.?|[ivx]+|младший|старший|filho|neto|júnior|hijo")
@@ -40,7 +40,7 @@ class MentionRule:
     """How a language writes a name into a sentence. All texts are in the form of `normalise`.
 
     `prefixes` and `suffixes` are written onto a name without a space (Arabic prepositions, Korean particles) and may
-    follow each other. `endings` are those of a nominative with what takes their place in other cases or genders,
+    follow each other. `endings` are those of a nominative with their replacements in other cases or genders,
     `initials` the same for the beginning of a name. `scripts` are the language's; with `spaced=False` a name in them
     ends anywhere, as it does in the scripts that are written without spaces in any language.
     """
@@ -68,12 +68,12 @@ class MentionRule:
 
     @cached_property
     def before(self) -> re.Pattern[str]:
-        """What may be written onto the beginning of a name."""
+        """Affixes that may be attached to the beginning of a name."""
         return _affixes(self.prefixes)
 
     @cached_property
     def after(self) -> re.Pattern[str]:
-        """What may be written onto the end of a name."""
+        """Affixes that may be attached to the end of a name."""
         return _affixes(self.suffixes)
 
 
@@ -87,8 +87,8 @@ def mention(text: str, name: str, rule: MentionRule, *, person: bool = False) ->
 
     Both are in the form of `normalise`. A name counts where its word ends: letters, marks or digits that go on with it
     must be affixes of the language, while a digit after a letter, a letter of another script, and any character of a
-    script without spaces go on with nothing. Names below three characters (two in Han, kana or Hangul) are not looked
-    for. `person` has the family name looked for as well.
+    script without spaces go on with nothing. Names below three characters (two in Han, kana or Hangul) are not
+    searched for. With `person`, the family name is searched for as well.
     """
     if is_named(text, name, rule):
         return "name"
@@ -100,7 +100,7 @@ def mention(text: str, name: str, rule: MentionRule, *, person: bool = False) ->
 
 
 def is_named(text: str, name: str, rule: MentionRule) -> bool:
-    """Whether `text` holds `name` as it is, affixes of the language aside."""
+    """Whether `text` contains `name` unchanged, apart from affixes of the language."""
     start = text.find(name)
     if start < 0 or len(name) < _min_characters(name):
         return False
@@ -152,7 +152,7 @@ def _ends_here(text: str, end: int, rule: MentionRule) -> bool:
 
 
 def _forms(word: str, rule: MentionRule) -> Iterable[str]:
-    """A word and its other forms. Only words of at least 4 letters, of which 3 stay, are inflected."""
+    """A word and its other forms. Only words of at least 4 letters, of which 3 do not change, are inflected."""
     yield word
     if len(word) < _MIN_INFLECTED or not all(map(is_word, word)):
         return
@@ -164,7 +164,7 @@ def _forms(word: str, rule: MentionRule) -> Iterable[str]:
 
 @lru_cache(maxsize=1 << 16)
 def _cases(name: str, rule: MentionRule) -> re.Pattern[str]:
-    """What finds a name with its words in any form."""
+    """The pattern that finds a name with its words in any form."""
     words = [sorted(set(_forms(word, rule)), key=lambda form: (-len(form), form)) for word in re.split(r"[\s-]+", name)]
     for beginning, others in rule.initials:
         for form in tuple(words[0]) if words[0][0].startswith(beginning) else ():
@@ -173,7 +173,7 @@ def _cases(name: str, rule: MentionRule) -> re.Pattern[str]:
 
 
 def _is_inflected(text: str, name: str, rule: MentionRule) -> bool:
-    """Whether `text` holds `name` with its words in other forms."""
+    """Whether `text` contains `name` with its words in other forms."""
     if not (rule.endings or rule.initials) or len(name) < _MIN_INFLECTED:
         return False
     stem = next((name.removeprefix(first) for first, _ in rule.initials if name.startswith(first)), name)
@@ -189,9 +189,10 @@ def _is_inflected(text: str, name: str, rule: MentionRule) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def surname(name: str) -> str | None:
-    """The family name in a person's full name in the form of `normalise`; None where it holds no separate one.
+    """The family name in a person's full name in the form of `normalise`; None where it has no separate one.
 
-    It is what stands before a comma, else the last word; epithets (William of Ockham, Pliny the Elder) are none. A
+
+    It is the part before a comma, else the last word. Epithets (William of Ockham, Pliny the Elder) do not count. A
     family name has at least 4 letters, 3 in scripts of syllables.
     """
     head, comma, rest = _BRACKETS.sub("", name).partition(",")

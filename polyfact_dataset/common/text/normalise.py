@@ -17,15 +17,16 @@ _JOINERS = "\u200c\u200d"
 # The scripts that need joiners: Arabic with its relatives, and those of India.
 _JOINING = "\u0600-\u0dff\ufb50-\ufdff\ufe70-\ufefc"
 _IDLE = re.compile(f"[{_INVISIBLE}]+|(?<![{_JOINING}])[{_JOINERS}]+|[{_JOINERS}]+(?![{_JOINING}{_JOINERS}])")
-# In Bengali a joiner says how a hasanta joins two letters; away from one, inside a word, it does nothing.
+# In Bengali a joiner determines how a hasanta joins two letters; elsewhere inside a word it has no effect.
 _LONELY_JOINER = re.compile(f"(?<=[\u0980-\u09cc\u09ce-\u09ff])[{_JOINERS}](?=[\u0980-\u09cc\u09ce-\u09ff])")
 _REPEATED_JOINER = re.compile(f"([{_JOINERS}])[{_JOINERS}]+")
 _IDLE_JOINER = re.compile(f"(?<![{_JOINING}])[{_JOINERS}]|[{_JOINERS}](?![{_JOINING}])")
 _UNSEEN = re.compile(f"[{_INVISIBLE}{_JOINERS}]+")
-# Overrides, deprecated format characters, tags, annotations and blank letters show something else than they hold.
+# Overrides, deprecated format characters, tags, annotations and blank letters make the displayed text differ from the
+# stored one.
 _HIDING_CHARACTERS = "\u115f\u1160\u202d\u202e\u206a-\u206f\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e007f"
 _HIDING = re.compile(f"[{_HIDING_CHARACTERS}]")
-# Embeddings and isolates re-order what a reader sees where two directions meet; elsewhere they do nothing.
+# Embeddings and isolates reorder the displayed text where two directions meet; elsewhere they have no effect.
 _EMBEDDINGS = "\u202a-\u202c\u2066-\u2069"
 _EMBEDDING = re.compile(f"[{_EMBEDDINGS}]+")
 
@@ -38,7 +39,7 @@ def _members(characters: str) -> frozenset[str]:
     return frozenset(found)
 
 
-# Most texts hold none of these: asking that first is several times faster than the patterns.
+# Most texts contain none of these: testing that first is several times faster than the patterns.
 _UNSEEN_CHARACTERS = _members(_INVISIBLE + _JOINERS)
 _CONTROLS = _UNSEEN_CHARACTERS | _members(_HIDING_CHARACTERS + _EMBEDDINGS)
 # Symbols that compatibility forms would turn into letters, such as U+2116 or U+33C0 (Latin and Greek in one sign).
@@ -53,12 +54,12 @@ _SYMBOLS = re.compile(f"[{''.join(sorted(_SYMBOL_CHARACTERS))}]+")
 # With these a text is folded step by step; all others are the same whether they are decomposed first or not (the iota
 # subscript, which becomes a letter, is why D146 decomposes).
 _FOLDED_WITH_CARE = _UNSEEN_CHARACTERS | _SYMBOL_CHARACTERS | _members("\u0345\u037a\u1f80-\u1fff")
-# HTML, wiki text and web addresses: no name, and an answer nobody would give.
+# HTML, wiki text and web addresses: neither names nor plausible answers.
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&(?:#\w+|\w+);|\[\[|\]\]|\{\{|\}\}|''+|https?://")
 
 
 def markup(text: str) -> str | None:
-    """The first HTML or wiki markup or web address in the text, or None. An unknown `&name;` is none."""
+    """The first HTML or wiki markup or web address in the text, or None. An unknown `&name;` does not count."""
     for found in _MARKUP.finditer(text):
         sign = found[0]
         if not sign.startswith("&") or sign[1] == "#" or sign[1:] in html5:
@@ -67,7 +68,7 @@ def markup(text: str) -> str | None:
 
 
 def idle_joiner(text: str) -> bool:
-    """Whether a zero-width joiner or non-joiner stands where it shapes no letter."""
+    """Whether a zero-width joiner or non-joiner is in a place where it shapes no letter."""
     return any(pattern.search(text) for pattern in (_IDLE_JOINER, _LONELY_JOINER))
 
 
@@ -82,7 +83,7 @@ def _edge(characters: Iterable[str]) -> str:
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str | None:
-    """The text without what `pattern` finds; None when that would join letters of two scripts in a word."""
+    """The text without the matches of `pattern`; None when that would join letters of two scripts in a word."""
     if not pattern.search(text):
         return text
     parts = pattern.split(text)
@@ -99,12 +100,12 @@ def _one_direction(text: str) -> bool:
 
 
 def clean(text: str) -> str | None:
-    """The text in NFC without idle invisible characters and with single spaces; None when it hides or lacks something.
+    """The text in NFC without idle invisible characters and with single spaces; None when it is unusable.
 
-    Zero-width and direction controls go where they carry no meaning; joiners stay inside words of the scripts that
-    need them (Arabic, Bengali). None is returned for overrides, tags, blank letters, embeddings where two directions
-    meet, a control that parts two scripts, control, private-use and unassigned characters, and for a text without
-    any letter or digit.
+    Zero-width and direction controls are removed where they carry no meaning. Joiners stay inside words of the scripts
+    that need them (Arabic, Bengali). None is returned for overrides, tags, blank letters, embeddings where two
+    directions meet, a control that separates two scripts, control, private-use and unassigned characters, and for a
+    text without any letter or digit.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.split()) if any(map(str.isalnum, text)) else None
@@ -120,7 +121,7 @@ def clean(text: str) -> str | None:
     if not seen.isprintable() and any(unicodedata.category(char) in ("Cc", "Co", "Cn", "Cs") for char in seen):
         return None
     if seen != text:
-        # What was removed can have kept marks apart that now change places.
+        # A removed character can have separated marks whose canonical order is now another.
         return clean(seen)
     return seen if any(char.isalnum() for char in seen) else None
 
@@ -138,8 +139,8 @@ def _compatible(text: str) -> str:
 def normalise(text: str) -> str:
     """The form in which two texts are compared: compatibility width (NFKC), case, joiners and spaces folded.
 
-    Unicode's compatibility caseless matching (D146), but for symbols, which stay as they are, so that no two scripts
-    are joined in a word that did not join them before. `normalise(normalise(x)) == normalise(x)`.
+    This is Unicode's compatibility caseless matching (D146), except that symbols do not change, so that no word gets
+    letters of a second script. `normalise(normalise(x)) == normalise(x)`.
     """
     if text.isascii():
         return " ".join(text.casefold().split())

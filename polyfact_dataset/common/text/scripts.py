@@ -13,7 +13,7 @@ from functools import lru_cache
 from fontTools import unicodedata as ucd
 from fontTools.unicodedata.Scripts import NAMES
 
-# Digits, punctuation and marks: no script of their own (Unicode: Common, Inherited).
+# Digits, punctuation and marks belong to no script (Unicode: Common, Inherited).
 COMMON = "Zyyy"
 _NO_SCRIPT = frozenset({"Zyyy", "Zinh", "Zzzz"})
 COVERS = {
@@ -25,7 +25,7 @@ COVERS = {
     "Hrkt": frozenset({"Hira", "Kana"}),
 }
 SCRIPT_CODES = tuple(sorted((set(NAMES) - _NO_SCRIPT) | set(COVERS)))
-"""What a language file may name as a script."""
+"""The scripts that a language file may name."""
 # Written without spaces between words.
 UNSPACED = frozenset({"Hani", "Hira", "Kana", "Bopo", "Yiii", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
 # In these, letters of several scripts follow each other without a space.
@@ -59,22 +59,22 @@ def scripts_of(text: str) -> frozenset[str]:
 
 
 def covered(script: str) -> frozenset[str]:
-    """The scripts of letters that a language's script stands for, such as Han and both kana for `Jpan`."""
+    """The scripts of letters that a language's script consists of, such as Han and both kana for `Jpan`."""
     return COVERS.get(script, frozenset({script}))
 
 
 def in_scripts(text: str, scripts: tuple[str, ...]) -> bool:
-    """Whether every letter is of one of `scripts` or Latin (names that stay as they are), or a single Greek symbol.
+    """Whether every letter is of one of `scripts` or Latin (untransliterated names), or a single Greek symbol.
 
     A letter that several scripts share (Unicode's script extensions) is of each of them.
     """
     allowed = {"Latn", "Grek"}.union(*map(covered, scripts))
-    held = scripts_of(text)
-    if not held <= allowed:
+    letter_scripts = scripts_of(text)
+    if not letter_scripts <= allowed:
         foreign = {char for char in text if script_of(char) not in allowed | {COMMON}}
         if any(allowed.isdisjoint(ucd.script_extension(char)) for char in foreign):
             return False
-    return "Grek" in scripts or "Grek" not in held or not _GREEK_WORD.search(text)
+    return "Grek" in scripts or "Grek" not in letter_scripts or not _GREEK_WORD.search(text)
 
 
 def mixes_scripts(text: str) -> bool:
@@ -100,8 +100,8 @@ def half_transliterated(label: str, person: bool = False) -> str | None:
     and brands do not count (USB, iPhone), nor do separate Latin words (ядро Linux), unless they are all that
     follows and in small letters (Гда ńsk). In a person's name no ordinary Latin word stands next to another script.
     """
-    held = scripts_of(label)
-    if "Latn" not in held or len(held) == 1:
+    letter_scripts = scripts_of(label)
+    if "Latn" not in letter_scripts or len(letter_scripts) == 1:
         return None
     if (kana := _AFTER_KANA.search(label)) is not None:
         return kana[1]

@@ -12,7 +12,7 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import digest, read_json
 from polyfact_dataset.release import documents, leaderboard
 from tests.support.choice_results import choices, write
-from tests.support.command import polyfact
+from tests.support.command import call, done
 from tests.support.released import copy_of
 
 CODES = ("en", "sw")
@@ -58,26 +58,26 @@ def test_kappa_p_is_the_formula_on_the_probabilities(result: Path, tmp_path: Pat
 
 def test_the_command_writes_a_page_and_a_table(result: Path, tmp_path: Path) -> None:
     better = write(tmp_path / "grpo.json", choices(40, CODES, lambda fact, code: fact < 35), "<b>GRPO</b>")
-    polyfact("leaderboard", f"Base model={result}", better, "--out", tmp_path / "board")
+    done("leaderboard", f"Base model={result}", better, "--out", tmp_path / "board")
     rows = leaderboard.read(tmp_path / "board")
     assert {row["model"] for row in rows} == {"Base model", "<b>GRPO</b>"}
     page = (tmp_path / "board" / "leaderboard.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;GRPO&lt;/b&gt;" in page and "<b>GRPO" not in page
     assert page.index("GRPO") < page.index("Base model"), "the best comes first"
     assert "87.5 %" in page and "total consistency" in page and "kappa p" in page
-    again = polyfact("leaderboard", f"A={result}", f"A={better}", "--out", tmp_path / "two", check=False)
-    assert again.returncode == 1 and "two results are of 'A'" in again.stderr
-    missing = polyfact("leaderboard", tmp_path / "none.json", check=False)
-    assert missing.returncode == 2 and "no such result file" in missing.stderr
+    status, said = call("leaderboard", f"A={result}", f"A={better}", "--out", tmp_path / "two")
+    assert status == 1 and "two results are of 'A'" in said
+    status, said = call("leaderboard", tmp_path / "none.json")
+    assert status == 2 and "no such result file" in said
 
 
-def test_card_and_explorer_show_the_results_of_a_release(small: Path, result: Path, tmp_path: Path) -> None:
-    copy = copy_of(small, tmp_path / "copy")
-    refused = polyfact("leaderboard", result, "--release", copy, check=False)
-    assert refused.returncode == 2 and "is of another release" in refused.stderr
+def test_card_and_explorer_show_the_results_of_a_release(release: Path, result: Path, tmp_path: Path) -> None:
+    copy = copy_of(release, tmp_path / "copy")
+    status, said = call("leaderboard", result, "--release", copy)
+    assert status == 2 and "is of another release" in said
     table = choices(40, CODES, lambda fact, code: fact < 20)
     own = write(tmp_path / "own.json", table, "Own | model", content=read_json(copy / "manifest.json")["content"])
-    polyfact("card", copy, "--results", own)
+    done("card", copy, "--results", own)
     documents.check(copy)
     card = (copy / "README.md").read_text(encoding="utf-8")
     assert r"| Own \| model | 50.0 % |" in card and card.index("Own") < card.index("*floor:*")

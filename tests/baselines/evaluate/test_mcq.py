@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from baselines.evaluate.engines.hf import HfScoreJob
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
+from tests.baselines import processes
 from tests.support import baseline_releases as releases
 
 
@@ -119,17 +119,16 @@ def test_a_killed_run_resumes_to_the_same_file(release: Path, tiny: Callable[[st
     whole, resumed = tmp_path / "whole.json", tmp_path / "resumed.json"
     options = {"limit": 60, "batch_tokens": 300}
     expected = evaluate(release, tiny("qwen2"), whole, **options)
-    command = [sys.executable, "-m", "baselines.evaluate.mcq", "--model", tiny("qwen2"), "--dataset", release]
-    command += ["--output", resumed, "--limit", 60, "--batch-tokens", 300, "--device", "cpu", "--quiet"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([str(part) for part in command], env=environment)
+    arguments = ["--model", tiny("qwen2"), "--dataset", release, "--output", resumed]
+    arguments += ["--limit", 60, "--batch-tokens", 300, "--device", "cpu", "--quiet"]
+    command = processes.start(tmp_path / "killed", "baselines.evaluate.mcq", *arguments)
     parts = tmp_path / "resumed.json.parts"
     deadline = time.monotonic() + 120
     while not (parts / "00000.parquet").exists():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert command.process.is_alive() and time.monotonic() < deadline, command.stderr
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command.process.kill()
+    assert command.wait() == -signal.SIGKILL
     done = sorted(path.name for path in parts.glob("0*.parquet"))
     assert 0 < len(done) < 3 and not resumed.exists()
     before = {name: (parts / name).stat().st_mtime_ns for name in done}

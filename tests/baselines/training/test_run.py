@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +24,7 @@ from baselines.training.run import Run  # noqa: E402
 from baselines.training.run_lock import disk_errors  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError  # noqa: E402
 from polyfact_dataset.common.files import read_json, remove, write_json  # noqa: E402
+from tests.baselines import processes  # noqa: E402
 from tests.support.training_runs import difference, log_of, settings, trace, weights, write_config  # noqa: E402
 
 # Two epochs of 8 steps; dropout, so that random numbers matter; checkpoints at 4, 8, 12 and 16.
@@ -102,12 +101,11 @@ def test_a_process_that_is_killed_in_earnest(
 ) -> None:
     folder = tmp_path / "run"
     file = write_config(tmp_path / "a.yaml", settings(tiny("qwen2"), release, folder, **CHANGES))
-    process = subprocess.Popen([sys.executable, "-m", "baselines.sft", "--config", str(file)], stderr=subprocess.PIPE)
-    while process.poll() is None and not (folder / "checkpoint-4" / "complete").is_file():
+    command = processes.start(tmp_path / "killed", "baselines.sft", "--config", file)
+    while command.process.is_alive() and not (folder / "checkpoint-4" / "complete").is_file():
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    command.process.kill()
+    assert command.wait() == -signal.SIGKILL, command.stderr
     assert last_checkpoint(folder)
     train(config(folder))
     same(whole, folder)
@@ -246,20 +244,18 @@ def test_what_cannot_go_on_is_refused(whole: Path, config: Callable[..., SftConf
 def test_two_runs_do_not_share_a_folder(config: Callable[..., SftConfig], tmp_path: Path) -> None:
     """A process holds its run's folder until the run ends, well or not, also against `--overwrite`."""
     path = write_config(tmp_path / "c.yaml", config(tmp_path / "run").model_dump(mode="json"))
-    command = [sys.executable, "-m", "baselines.sft", "--config", str(path)]
+    command = ("baselines.sft", "--config", path)
     Run.start(config(tmp_path / "run"))
     Run.start(config(tmp_path / "run"))
     for more in ([], ["--overwrite"]):
-        found = subprocess.run([*command, *more], capture_output=True, text=True)
-        assert found.returncode == 2 and "another run is active in" in found.stderr
+        found = processes.start(tmp_path / "refused", *command, *more)
+        assert found.wait() == 2 and "another run is active in" in found.stderr
         assert (tmp_path / "run" / "run.json").is_file()
     train_until(config(tmp_path / "run"), 5)
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    assert (
-        found.stderr.splitlines()[0]
-        == f"sft: steps 4 to 16 in 1 process on cpu; log in {tmp_path / 'run' / 'log.jsonl'}"
-    )
+    found = processes.start(tmp_path / "resumed", *command)
+    assert found.wait() == 0, found.stderr
+    first = f"sft: steps 4 to 16 in 1 process on cpu; log in {tmp_path / 'run' / 'log.jsonl'}"
+    assert found.stderr.splitlines()[0] == first
     assert found.stdout == f"adapter of sft in {tmp_path / 'run' / 'final'}\n"
 
 

@@ -17,7 +17,8 @@ from baselines.training.arguments import derive_batch  # noqa: E402
 from baselines.training.config import OptimisationConfig  # noqa: E402
 from baselines.training.loop import demand_weights  # noqa: E402
 from polyfact_dataset.common.errors import ConfigError, DataError  # noqa: E402
-from tests.support.training_runs import difference, launch, settings, trace, write_config  # noqa: E402
+from tests.baselines import processes  # noqa: E402
+from tests.support.training_runs import difference, settings, trace, write_config  # noqa: E402
 
 ACCELERATE = Path(__file__).parents[3] / "baselines" / "configs" / "accelerate"
 
@@ -37,8 +38,7 @@ def test_fsdp_trains_evaluates_and_writes_whole_weights(
         text = str(value).lower() if isinstance(value, bool) else str(value)
         monkeypatch.setitem(os.environ, name.upper(), text)
     file = write_config(tmp_path / "two.yaml", settings(tiny("qwen2"), release, tmp_path / "two", **changes))
-    done = launch(2, "tests.support.fsdp_worker", "baselines.sft", "--config", file)
-    assert done.returncode == 0, done.stderr[-3000:]
+    processes.run_several(2, tmp_path / "process", "tests.support.fsdp_worker", "baselines.sft", "--config", file)
     assert not (tmp_path / "two" / "checkpoint-4" / "model.safetensors").exists(), "checkpoints are in shards"
     assert difference(alone, tmp_path / "two" / "final") < 1e-4
     for name in ("loss", "eval_paper_mean_accuracy"):
