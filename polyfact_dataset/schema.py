@@ -304,8 +304,8 @@ SAMPLED = Table(
     (
         *_FACT,
         Column("split", STRING, "`train`, `validation` or `test`"),
-        Column("stratum", STRING, "`relation/split/number`: the facts whose golds the distractors permute"),
-        Column("distractor_ids", STRINGS, "three entities, one from each permutation"),
+        Column("stratum", STRING, "`relation/split/number`: the facts that have each other's golds as options"),
+        Column("distractor_ids", STRINGS, "three entities, golds of other facts of the stratum"),
     ),
 )
 

@@ -56,6 +56,13 @@ class BuildTables:
         """`entity, code, text` of the facts' objects."""
         return self._query(_ALIASES, facts, "entities")
 
+    def sitelinks(self) -> dict[str, int] | None:
+        """The number of sitelinks of every subject and answer."""
+        if self.build is None:
+            return None
+        known = read_parquet(table_path(self.build, "question_labels"), ["entity_id", "sitelinks"])
+        return dict(zip(*(known.column(name).to_pylist() for name in known.column_names)))
+
     def strata(self, facts: pa.Table) -> pa.ChunkedArray:
         """The stratum of each fact; its relation and split where the strata are unknown."""
         coarse = pc.binary_join_element_wise(facts.column("property_id"), facts.column("split"), "/")

@@ -205,4 +205,5 @@ def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
         contradictions=tuple(differing),
         withdrawn=Counter(build_tables.strata(_withdrawn(files, ids)).to_pylist()),
         opened=opened,
+        sitelinks=build_tables.sitelinks(),
     )

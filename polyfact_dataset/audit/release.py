@@ -168,7 +168,8 @@ class Release:
     `statements` (subject, property, object, rank, truthy, ended) are those of the facts' subjects and relations;
     None when only the release is available. `aliases` (entity, code, text) are those of the answers, or None.
     `opened` is config `open`, or None where the release has none.
-    `strata` is the stratum of each fact, or its relation and split where the build is not available.
+    `strata` is the stratum of each fact, or its relation and split where the release's making is not known.
+    `sitelinks` is how many sitelinks each entity has, or None where only the release itself is known.
     `withdrawn` counts, by stratum, the facts that were judged incorrect after the distractors were drawn.
     """
 
@@ -186,6 +187,7 @@ class Release:
     contradictions: tuple[tuple[str, str, str], ...] = ()
     withdrawn: Mapping[str, int] = field(default_factory=dict)
     opened: OpenItems | None = None
+    sitelinks: Mapping[str, int] | None = None
     _texts: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from polyfact_dataset.audit import load, report
 from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import (
     answerability,
+    attackers,
     balance,
     columns,
     integrity,
@@ -43,6 +44,7 @@ from polyfact_dataset.release.audit_report import AuditReport
 AUDITS: tuple[ModuleType, ...] = (
     integrity,
     shortcuts,
+    attackers,
     leakage,
     answerability,
     parallelism,

@@ -49,6 +49,21 @@ GATES: dict[str, Gate] = {
         0.85, "the same in one of the relations of `known_overlap`: lower bound by an exact binomial test"
     ),
     "overlap_other": _most(0.40, "the same in any other relation: similar names are not expected there"),
+    # attackers that read the question
+    "attacker_wording": _most(3.0, "standard errors above chance: a wording that goes with an answer gives it away"),
+    "attacker_popularity": _most(3.0, "standard errors above chance: known subjects go with known answers"),
+    "attacker_likeness": _most(
+        0.28, "accuracy in PolyFact-Clean that is certain: names that are like their answers are in tier bronze"
+    ),
+    "attacker_likeness_relation": _most(
+        0.60, "the same in one relation: a currency may bear its country's name, and other currencies do not"
+    ),
+    "attacker_all_text": _most(
+        0.38, "accuracy in PolyFact-Clean that is certain: names tell where people and things are from, as they should"
+    ),
+    "attacker_all_text_relation": _most(
+        0.60, "the same in one relation: what the letters of a name tell cannot be matched away where answers are few"
+    ),
     # leakage
     "leak_gold": _most(0, "a question that contains its answer measures reading, not recall"),
     "leak_alias": _most(0, "another name of the answer reveals it as its label does"),
@@ -135,6 +150,11 @@ class AuditConfig(Section):
         "P176": "products bear parts of their makers' names",
         "P178": "software bears parts of its makers' names",
     }
+    # Attackers are scored on the held-out splits where they hold so many facts; else by cross-validation over at most
+    # so many facts. They are trained in so many languages.
+    attacker_held_out: int = Field(default=2000, ge=1)
+    attacker_facts: int = Field(default=10_000, ge=12)
+    attacker_languages: int = Field(default=2, ge=1)
     # Number of train items that a classifier is trained on, evenly spaced.
     classifier_facts: int = Field(default=20_000, ge=1)
     # Languages, besides those of the release, that a question might be in by mistake. Malay is not among them: in

@@ -120,6 +120,11 @@ class SampleConfig(Section):
     min_relation_facts: int = Field(default=40, ge=12)
     # A relation that cannot have its minimum in every split is left out as a whole, or is only in train.
     small_relations: Literal["leave_out", "train"] = "leave_out"
+    # In a release of fewer than `small_release_facts`, a relation with at least `test_relation_facts` facts has at
+    # least `min_test_facts` in test: with fewer, an audit could not tell a bias from chance.
+    small_release_facts: int = Field(default=20_000, ge=0)
+    test_relation_facts: int = Field(default=500, ge=12)
+    min_test_facts: int = Field(default=100, ge=4)
     # Largest share of one answer in a relation's facts of a split: exchangeable distractors exist up to 25 %.
     answer_share_cap: float = Field(default=0.25, gt=0, le=0.25)
 
@@ -129,13 +134,27 @@ class SampleConfig(Section):
             raise ValueError("validation_share and test_share may contain at most half of the facts")
         if 4 * self.min_split_facts > self.min_relation_facts:
             raise ValueError("min_relation_facts must be at least 4 times min_split_facts: train needs the larger part")
+        if 2 * self.min_test_facts > self.test_relation_facts:
+            raise ValueError("test_relation_facts must be at least 2 times min_test_facts: train needs the larger part")
         return self
 
 
 class DistractConfig(Section):
     """Exchangeable distractors (reference: lessons, Exchangeable distractors)."""
 
-    # Golds whose English labels differ in length by at most this ratio are in one stratum.
+    # `blocks`: blocks of four facts, matched in what their questions give away. `strata`: permutations of the golds of
+    # facts with the same kind of subject, and type and length of answer.
+    design: Literal["blocks", "strata"] = "blocks"
+    # Of blocks: so many times as many facts are matched as are asked for, of which the best are kept.
+    oversample: float = Field(default=1.4, ge=1)
+    # The share of a relation's blocks that is left out in any case, those whose questions give away most.
+    drop_share: float = Field(default=0.08, ge=0, lt=0.5)
+    # Facts that agree in kind of subject, wording and type of answer are matched among themselves from so many on.
+    min_cell_facts: int = Field(default=24, ge=4)
+    # Facts that are matched at a time, and rounds of exchanging them between blocks.
+    chunk_facts: int = Field(default=480, ge=8)
+    rounds: int = Field(default=15, ge=0)
+    # Of strata: golds whose English labels differ in length by at most this ratio are in one stratum.
     length_ratio: float = Field(default=1.5, gt=1)
     min_stratum_facts: int = Field(default=8, ge=4)
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.ambiguous_names import never_distractors
+from polyfact_dataset.items.block_selection import choose_blocks
 from polyfact_dataset.items.distractors import NoDrawingError
 from polyfact_dataset.items.small_relations import as_sentence, choose_whole
 from polyfact_dataset.items.splits import Fact, Selection, select
@@ -79,17 +80,28 @@ def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | No
 def choose(
     pool: Pool, config: Config, previous: Mapping[str, str] | None = None
 ) -> tuple[list[dict[str, object]], set[str]]:
-    """Rows of `schema.SAMPLED` in a fixed order, and the ids of facts without distractors."""
+    """Rows of `schema.SAMPLED` in a fixed order, and the ids of facts that no drawing could serve."""
+    if config.distract.design == "blocks":
+        rows, unserved = choose_blocks(pool, config, previous)
+    else:
+        rows, unserved = choose_strata(pool, config, previous)
+    order = {split: position for position, split in enumerate(SPLITS)}
+    rows.sort(key=lambda row: (order[row["split"]], row["fact_id"]))  # type: ignore[index]
+    return rows, unserved
+
+
+def choose_strata(
+    pool: Pool, config: Config, previous: Mapping[str, str] | None = None
+) -> tuple[list[dict[str, object]], set[str]]:
+    """Rows whose distractors are permutations of the golds of a stratum, and the facts that could not be served."""
     unserved: set[str] = set()
     known: Known = {}
     for _ in range(_ROUNDS):
         pools = {relation: [f for f in facts if f.id not in unserved] for relation, facts in pool.facts.items()}
         drawn = draw_all(pool, select(pools, config.facts, config.seed, config.sample, previous), config, known)
         if not drawn.unserved:
-            order = {split: position for position, split in enumerate(SPLITS)}
-            drawn.rows.sort(key=lambda row: (order[row["split"]], row["fact_id"]))  # type: ignore[index]
             return drawn.rows, unserved
-        # The cause for one fact also applies to its subject's other facts in the relation.
+        # What excludes the distractors of one fact excludes those of its subject's other facts in the relation.
         asked = {tuple(name.split("|")[:2]) for name in drawn.unserved}
         unserved.update(f.id for facts in pools.values() for f in facts if (f.subject, f.relation) in asked)
     raise DataError(

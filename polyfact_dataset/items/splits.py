@@ -24,9 +24,9 @@ _SMALL = 24
 
 @dataclass(frozen=True)
 class Fact:
-    """A valid candidate, with the values that sampling needs.
+    """A valid candidate, as far as sampling is concerned.
 
-    `group` is the kind of its subject and the class of its answer.
+    `group` is the widest kind of its subject and the class of its answer.
     """
 
     id: str
@@ -36,6 +36,11 @@ class Fact:
     group: str = ""
     # All objects ever stated for the subject in this relation: they must not be its distractors.
     true: frozenset[str] = frozenset()
+    # The kind of the subject and the wider ones, the widest last.
+    kinds: tuple[str, ...] = ()
+    # The key of the English wording, and the type of the answer (`strata.answer_classes`).
+    wording: str = ""
+    answer_class: str = ""
 
 
 @dataclass
@@ -73,9 +78,10 @@ def largest(counts: Iterable[int], limit: int, share_cap: float) -> int:
 def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[str, str], int]:
     """The number of facts of each relation in each split.
 
-    Held-out splits have their share of all facts, distributed evenly over the relations that can have at least four
-    there (an item has four options) and keep the larger part for train. A relation with at least `min_relation_facts`
-    has at least `min_split_facts` in each, even where that is more than its share, and a smaller one at least four.
+    Held-out splits hold their share of all facts, shared evenly over the relations that can hold at least four there
+    (an item has four options) and keep the larger part for train. A relation with at least `min_relation_facts` has at
+    least `min_split_facts` in each, even where that is more than its share, and a smaller one at least four. In a small
+    release a relation with at least `test_relation_facts` has at least `min_test_facts` in test.
     """
     total = sum(quotas.values())
     result: dict[tuple[str, str], int] = {}
@@ -83,6 +89,8 @@ def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[
         fair = _fair_shares(round(total * share), quotas)
         for relation, quota in quotas.items():
             floor = config.min_split_facts if quota >= config.min_relation_facts else 4 if quota >= 12 else 0
+            if split == "test" and total < config.small_release_facts and quota >= config.test_relation_facts:
+                floor = max(floor, config.min_test_facts)
             result[relation, split] = max(fair.get(relation, 0), floor)
     for relation, quota in quotas.items():
         result[relation, "train"] = quota - sum(result[relation, split] for split in _HELD_OUT)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import widest_kind
+from polyfact_dataset.catalog.relation import kind_chain, kind_of
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
 from polyfact_dataset.items.containment import Containment, short_names
 from polyfact_dataset.items.distractors import draw, feasible
+from polyfact_dataset.items.matching import Matcher, Traits
 from polyfact_dataset.items.splits import Fact
 
 
@@ -46,7 +47,7 @@ class Pool:
     """Valid candidates with their questions and the entities that may be options.
 
     Built from Arrow tables: `valid_candidates` (candidates' columns), `labels`, `answer_aliases`, `questions`,
-    `true_objects` and, if available, `features`.
+    `true_objects` and, where they are at hand, `features`. `names` is entity -> normalised English label.
     """
 
     def __init__(
@@ -73,7 +74,11 @@ class Pool:
             )
         }
         self._same_text = self._shared_texts(answer_aliases)
-        self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates))
+        self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates, features))
+        self.names = _english_names(labels, self.facts)
+        # Relation -> its matcher, made when it is first needed.
+        self.matchers: dict[str, Matcher] = {}
+        self.traits = _traits(features if features is not None else labels, self.names)
 
     def _load_entities(self, labels: pa.Table, valid_candidates: pa.Table) -> dict[str, Entity]:
         ids = pc.unique(valid_candidates.column("object_id"))
@@ -86,18 +91,24 @@ class Pool:
             if None not in shown
         }
 
-    def _load_kinds(self, labels: pa.Table, valid_candidates: pa.Table) -> dict[str, str]:
-        """Subject -> its kind (relations.toml), "" for none: genres of films are not options for a band."""
-        rows = labels.filter(pc.is_in(labels.column("entity_id"), pc.unique(valid_candidates.column("subject_id"))))
-        types = zip(rows.column("entity_id").to_pylist(), rows.column("types").to_pylist())
-        return {qid: widest_kind(type_ids) or "" for qid, type_ids in types}
+    def _load_kinds(
+        self, labels: pa.Table, valid_candidates: pa.Table, features: pa.Table | None
+    ) -> dict[str, tuple[str, ...]]:
+        """Subject -> its kind and the wider ones (relations.toml), empty for none."""
+        source = labels if features is None else features
+        rows = source.filter(pc.is_in(source.column("entity_id"), pc.unique(valid_candidates.column("subject_id"))))
+        subjects = rows.column("entity_id").to_pylist()
+        if "kind" in rows.column_names:
+            return {qid: kind_chain(kind) for qid, kind in zip(subjects, rows.column("kind").to_pylist())}
+        return {qid: kind_chain(kind_of(types)) for qid, types in zip(subjects, rows.column("types").to_pylist())}
 
-    def _load_facts(self, valid_candidates: pa.Table, kinds: Mapping[str, str]) -> dict[str, list[Fact]]:
+    def _load_facts(self, valid_candidates: pa.Table, kinds: Mapping[str, tuple[str, ...]]) -> dict[str, list[Fact]]:
         by_relation: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
         names = ("fact_id", "subject_id", "property_id", "object_id")
         for fact, subject, relation, answer in zip(*(valid_candidates.column(name).to_pylist() for name in names)):
             by_relation[relation].append((fact, subject, answer))
         types = {qid: entity.types for qid, entity in self.entities.items()}
+        wordings = self._wordings()
         pools = {}
         for relation, rows in by_relation.items():
             classes = answer_classes([(fact, answer) for fact, _, answer in rows], types)
@@ -107,12 +118,22 @@ class Pool:
                     subject,
                     relation,
                     answer,
-                    f"{kinds.get(subject, '')}/{classes[answer]}",
+                    f"{next(reversed(kinds.get(subject, ())), '')}/{classes[answer]}",
                     self._true[subject, relation],
+                    kinds.get(subject, ()),
+                    wordings[fact],
+                    classes[answer],
                 )
                 for fact, subject, answer in rows
             ]
         return pools
+
+    def _wordings(self) -> dict[str, str]:
+        """Fact -> the key of its English wording; empty where a model wrote the question."""
+        if "templates" not in self._questions.column_names:
+            return dict.fromkeys(self._row, "")
+        keys = pc.struct_field(self._questions.column("templates"), "en").to_pylist()
+        return {fact: keys[row] or "" for fact, row in self._row.items()}
 
     def _shared_texts(self, answer_aliases: pa.Table) -> dict[str, frozenset[str]]:
         """Entity -> the others that have the same text in some language, or share one of its names."""
@@ -155,7 +176,11 @@ class Pool:
             return True
         if any(names[position] == name for position, name in self._short_names.get(fact.subject, ())):
             return True
-        return any(mention(question, name, rule) for question, name, rule in zip(questions, names, self._rules))
+        return any(
+            # What is not even begun in the question is not named in it.
+            (rule.initials or name[:3] in question) and mention(question, name, rule)
+            for question, name, rule in zip(questions, names, self._rules)
+        )
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
         """Divides the facts of one relation and split by kind and class, English length, then length in all languages.
@@ -201,6 +226,29 @@ class Pool:
 
         drawing = draw([index[fact.answer] for fact in facts], excluded, conflicting, seed)
         return [tuple(names[column[row]] for column in drawing.columns) for row in range(len(facts))]
+
+
+def _english_names(labels: pa.Table, facts: Mapping[str, Sequence[Fact]]) -> dict[str, str]:
+    """Entity -> normalised English label, of all subjects and answers."""
+    wanted = {entity for own in facts.values() for fact in own for entity in (fact.subject, fact.answer)}
+    texts = pc.struct_field(labels.column("en"), "text").to_pylist()
+    pairs = zip(labels.column("entity_id").to_pylist(), texts)
+    return {entity: normalise(label) for entity, label in pairs if entity in wanted and label is not None}
+
+
+def _traits(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
+    """Entity -> what matching goes by, from the table `features` or the sitelinks of another."""
+    names = ("country", "continent", "birth_year", "inception_year", "publication_year", "occupations", "sitelinks")
+    held = {name: features.column(name).to_pylist() for name in names if name in features.column_names}
+    found = {}
+    for row, entity in enumerate(features.column("entity_id").to_pylist()):
+        if entity in wanted:
+            own = {name: values[row] for name, values in held.items()}
+            years = (own.pop(name, None) for name in ("birth_year", "inception_year", "publication_year"))
+            own["year"] = next((year for year in list(years) if year is not None), None)
+            own["occupations"] = frozenset(own.get("occupations") or ())
+            found[entity] = Traits(**own)
+    return found
 
 
 def _cut(facts: Sequence[Fact], key: object, config: DistractConfig) -> list[list[Fact]]:

@@ -174,7 +174,7 @@ AUDIT = Stage(
     "audit",
     "audit.run",
     "measure whether the release tests recall",
-    reads=("entities", "statements", "items", "release"),
+    reads=("entities", "statements", "question_labels", "items", "release"),
     writes=("audit",),
     # Next to the data that it describes, and not part of the content that the release's digest covers.
     folder="release/audit",

@@ -12,7 +12,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.pipeline.stages import STAGES, TIER
-from polyfact_dataset.release.audit_report import AuditReport
+from polyfact_dataset.release.audit_report import EVERY, AuditReport
 from polyfact_dataset.release.reader import ITEMS, Release, default_config
 from polyfact_dataset.schema import LABELS, LEADERBOARD, SPLITS, VERIFICATION
 
@@ -133,6 +133,10 @@ def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
     Those scored on PolyFact-Clean come after those of all tiers. Raises `DataError` when the audit has none.
     """
     listed = [*audit.pooled(split), *audit.pooled(split, "clean")]
+    # Attackers that are cross-validated have no figure of a split.
+    cross_validated = [*audit.pooled(EVERY), *audit.pooled(EVERY, "clean")]
+    known = {floor.rule for floor in audit.floors if floor.split == split}
+    listed += [floor for floor in cross_validated if floor.rule not in known]
     if not listed:
         raise DataError(f"the audit has no rules for split {split}; rerun `polyfact audit`")
     return [

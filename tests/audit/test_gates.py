@@ -319,7 +319,8 @@ def _only_the_gold_is_explained(rows: Rows) -> Rows:
     return rows
 
 
-# Planted on disk, or needing more facts than these: in test_load, test_configs, test_shortcuts and test_balance.
+# Planted on disk, or needing more facts than these: in test_load, test_configs, test_shortcuts, test_attackers and
+# test_balance.
 ELSEWHERE = {
     "files",
     "same_in_configs",
@@ -331,6 +332,12 @@ ELSEWHERE = {
     "overlap_other",
     "answer_share",
     "multiplicity",
+    "attacker_wording",
+    "attacker_popularity",
+    "attacker_likeness",
+    "attacker_likeness_relation",
+    "attacker_all_text",
+    "attacker_all_text_relation",
 }
 ALIASES = pa.table(
     {"entity": pa.array([], pa.string()), "code": pa.array([], pa.string()), "text": pa.array([], pa.string())}

@@ -42,8 +42,14 @@ def pool(facts: int, languages: tuple[str, ...], answers: int = 400, seed: int =
             sources, templates = dict.fromkeys(languages, "template"), dict.fromkeys(languages, f"{relation}/safe")
             asked.append((*row, sources, templates, *(f"{subject}?" for _ in languages)))
             true.append((subject, relation, [value]))
-    entities = sorted({row[3] for row in rows})
-    texts = {code: names(len(entities), code, rng) for code in languages}
+    answers_of = sorted({row[3] for row in rows})
+    subjects = [row[1] for row in rows]
+    entities = [*answers_of, *subjects]
+    # Subjects are called by two words of a small vocabulary, alike in all languages.
+    words = names(2000, "en", rng)
+    pairs = rng.integers(0, len(words), (len(subjects), 2))
+    called = [f"{words[one]} {words[two]}" for one, two in pairs.tolist()]
+    texts = {code: [*names(len(answers_of), code, rng), *called] for code in languages}
     structs = [
         pa.array([{"text": text, "provenance": "label", "attested": True} for text in texts[code]], LOCALISED_TEXT)
         for code in languages

@@ -1,0 +1,243 @@
+"""Which facts are released, in blocks of four that have each other's golds as options.
+
+More facts are selected than are asked for, and matched into blocks within relation, split and kind of subject; then
+the blocks whose questions give away least are kept, as many as every relation and split is to have. So no gold holds
+more than a quarter of what is matched, and the number of facts is a multiple of four everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from polyfact_dataset.common.shares import share_evenly
+from polyfact_dataset.config.build import Config, DistractConfig, SampleConfig
+from polyfact_dataset.items.blocks import FORBIDDEN, SIZE, Costs, costs_of, dividable, divide, improve
+from polyfact_dataset.items.matching import Matcher
+from polyfact_dataset.items.small_relations import minimum
+from polyfact_dataset.items.splits import Fact, order_key, select, split_quotas
+from polyfact_dataset.items.strata import Pool
+from polyfact_dataset.schema import SPLITS
+
+# How often blocks with an option that must not be offered are searched anew.
+_REPAIRS = 4
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Four facts with four golds, and what their pairs cost together."""
+
+    cost: int
+    facts: tuple[Fact, ...]
+
+
+def choose_blocks(
+    pool: Pool, config: Config, previous: Mapping[str, str] | None = None
+) -> tuple[list[dict[str, object]], set[str]]:
+    """Rows of `schema.SAMPLED` in no particular order, and the ids of selected facts that are in no sound block."""
+    pools = {relation: _servable(facts, config.distract) for relation, facts in pool.facts.items()}
+    more = config.distract.oversample
+    wide = select(pools, math.ceil(config.facts * more), config.seed, _wider(config.sample, more), previous)
+    blocks: dict[_Key, list[Block]] = {}
+    for (relation, split), facts in wide.facts.items():
+        if relation not in pool.matchers:
+            pool.matchers[relation] = Matcher(pool.facts[relation], pool.names, pool.traits)
+        found = [
+            block
+            for number, cell in enumerate(_cells(facts, config.distract))
+            for block in _match(pool, pool.matchers[relation], cell, config, f"{relation}/{split}/{number}")
+        ]
+        blocks[relation, split] = sorted(found, key=lambda block: (block.cost, block.facts[0].id))
+    quotas = block_quotas({key: len(found) for key, found in blocks.items()}, config)
+    rows = [
+        row
+        for (relation, split), number in quotas.items()
+        for place, block in enumerate(blocks[relation, split][:number])
+        for row in _rows(block, split, f"{relation}/{split}/{place:05}", config.seed)
+    ]
+    matched = {fact.id for found in blocks.values() for block in found for fact in block.facts}
+    unserved = {fact.id for facts in wide.facts.values() for fact in facts} - matched
+    servable = {fact.id for facts in pools.values() for fact in facts}
+    return rows, unserved | {fact.id for facts in pool.facts.values() for fact in facts if fact.id not in servable}
+
+
+def _wider(sample: SampleConfig, more: float) -> SampleConfig:
+    """The settings of the selection from which blocks are chosen: minima are so many times as large."""
+    minima = {name: math.ceil(more * getattr(sample, name)) for name in ("min_split_facts", "min_test_facts")}
+    return sample.model_copy(update=minima)
+
+
+def _servable(facts: Sequence[Fact], config: DistractConfig) -> list[Fact]:
+    """The facts of a relation that have a cell, in order: no answer holds more than a quarter of one."""
+    kept = {fact.id for cell in _cells(facts, config) for fact in cell}
+    return [fact for fact in facts if fact.id in kept]
+
+
+def _finest(fact: Fact) -> str:
+    return fact.kinds[0] if fact.kinds else ""
+
+
+def _widest(fact: Fact) -> str:
+    return fact.kinds[-1] if fact.kinds else ""
+
+
+# What the facts of a cell agree in; those that are too few for one are put together at the next level.
+_LEVELS: tuple[Callable[[Fact], tuple[str, ...]], ...] = (
+    lambda fact: (_finest(fact), fact.wording, fact.answer_class),
+    lambda fact: (_finest(fact), fact.answer_class),
+    lambda fact: (_finest(fact),),
+    lambda fact: (_widest(fact), fact.answer_class),
+    lambda fact: (_widest(fact),),
+)
+
+
+def _cells(facts: Sequence[Fact], config: DistractConfig) -> list[list[Fact]]:
+    """The facts by kind of subject, wording and type of answer, as far as there are enough of each; never across kinds.
+
+    Every cell can be divided into blocks. What is left of too frequent answers goes to wider cells as well.
+    """
+    cells: list[list[Fact]] = []
+    left = list(facts)
+    for number, level in enumerate(_LEVELS):
+        groups: dict[tuple[str, ...], list[Fact]] = defaultdict(list)
+        for fact in left:
+            groups[level(fact)].append(fact)
+        taken: set[str] = set()
+        for key in sorted(groups):
+            rows = dividable([fact.answer for fact in groups[key]])
+            if rows and (len(rows) >= config.min_cell_facts or number == len(_LEVELS) - 1):
+                cells.append([groups[key][row] for row in rows])
+                taken.update(fact.id for fact in cells[-1])
+        left = [fact for fact in left if fact.id not in taken]
+    return cells
+
+
+def _chunks(facts: Sequence[Fact], size: int, seed: str) -> list[list[Fact]]:
+    """The facts in parts of about `size`, over which every answer is spread evenly, each of them dividable."""
+    count = max(round(len(facts) / size), 1)
+    if count == 1:
+        return [list(facts)]
+    shuffled = sorted(facts, key=lambda fact: order_key(0, seed, fact.id))
+    times = Counter(fact.answer for fact in facts)
+    ordered = sorted(shuffled, key=lambda fact: (-times[fact.answer], fact.answer))
+    parts = [ordered[number::count] for number in range(count)]
+    return [[part[row] for row in dividable([fact.answer for fact in part])] for part in parts]
+
+
+def _match(pool: Pool, matcher: Matcher, cell: Sequence[Fact], config: Config, name: str) -> list[Block]:
+    """Sound blocks of the facts of one relation, split and kind."""
+    found: list[Block] = []
+    for number, facts in enumerate(_chunks(cell, config.distract.chunk_facts, f"{config.seed}/{name}")):
+        if not facts:
+            continue
+        rng = np.random.default_rng([config.seed, *f"{name}/{number}".encode()])
+        costs = matcher.costs(facts)
+        order = rng.permutation(len(facts)).tolist()
+        blocks = improve(divide([fact.answer for fact in facts], order), costs, config.distract.rounds, rng)
+        blocks = _repaired(pool, facts, blocks, costs, config.distract, rng)
+        found += [
+            Block(int(cost), tuple(facts[row] for row in block))
+            for cost, block in zip(costs_of(blocks, costs), blocks.tolist())
+            if cost < FORBIDDEN
+        ]
+    return found
+
+
+def _repaired(
+    pool: Pool,
+    facts: Sequence[Fact],
+    blocks: np.ndarray,
+    costs: Costs,
+    config: DistractConfig,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The blocks after pairs with an option that must not be offered are forbidden, in `costs` too, and put apart."""
+    questions: dict[int, tuple[str, ...]] = {}
+    sound: set[tuple[int, int]] = set()
+
+    def offered(row: int, other: int) -> bool:
+        """Whether the gold of `other` may be an option of `row`."""
+        if row not in questions:
+            questions[row] = pool.questions_of(facts[row].id)
+        return not pool.excluded(facts[row], questions[row], facts[other].answer)
+
+    for attempt in range(_REPAIRS + 1):
+        changed = False
+        for block in blocks.tolist():
+            pairs = [(one, other) for place, one in enumerate(block) for other in block[place + 1 :]]
+            for one, other in (pair for pair in pairs if costs[pair] < FORBIDDEN and pair not in sound):
+                apart = pool.conflicting(facts[one].answer, facts[other].answer)
+                if apart or not offered(one, other) or not offered(other, one):
+                    costs[one, other] = costs[other, one] = FORBIDDEN
+                    changed = True
+                else:
+                    sound.update(((one, other), (other, one)))
+            changed = changed or bool(max(costs[pair] for pair in pairs) >= FORBIDDEN)
+        if not changed or attempt == _REPAIRS:
+            return blocks
+        blocks = improve(blocks, costs, max(config.rounds // 3, 1), rng)
+    return blocks
+
+
+def _rows(block: Block, split: str, stratum: str, seed: int) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for fact in block.facts:
+        others = [other.answer for other in block.facts if other is not fact]
+        random.Random(f"{seed}/{stratum}/{fact.id}").shuffle(others)
+        rows.append(
+            {
+                "fact_id": fact.id,
+                "subject_id": fact.subject,
+                "property_id": fact.relation,
+                "object_id": fact.answer,
+                "split": split,
+                "stratum": stratum,
+                "distractor_ids": others,
+            }
+        )
+    return rows
+
+
+def block_quotas(available: Mapping[_Key, int], config: Config) -> dict[_Key, int]:
+    """How many blocks of each relation and split are kept of those `available`.
+
+    `drop_share` of each are left out. The rest is shared evenly over the relations up to the facts asked for, and over
+    the splits by `split_quotas`; what a held-out split lacks goes to train.
+    """
+    kept = {key: number - math.floor(number * config.distract.drop_share) for key, number in available.items()}
+    relations = list(dict.fromkeys(relation for relation, _ in available))
+    capacity = {r: sum(kept.get((r, split), 0) for split in SPLITS) for r in relations}
+    quotas: dict[_Key, int] = {}
+    for relation, number in share_evenly(config.facts // SIZE, capacity).items():
+        quotas[relation, "train"] = number
+    wanted = _held_out({relation: number for (relation, _), number in quotas.items()}, config.sample)
+    for (relation, split), number in wanted.items():
+        quotas[relation, split] = min(number, kept.get((relation, split), 0))
+        quotas[relation, "train"] -= quotas[relation, split]
+    for relation in relations:
+        quotas[relation, "train"] = min(quotas[relation, "train"], kept.get((relation, "train"), 0))
+    return {key: number for key, number in quotas.items() if number}
+
+
+def _held_out(blocks: Mapping[str, int], config: SampleConfig) -> dict[_Key, int]:
+    """Blocks of validation and test by relation: `split_quotas` in whole blocks, with the same total."""
+    facts = split_quotas({relation: SIZE * number for relation, number in blocks.items()}, config)
+    found: dict[_Key, int] = {}
+    for split in ("test", "validation"):
+        own = {relation: facts[relation, split] for relation in blocks}
+        least = {relation: minimum(SIZE * number, config) for relation, number in blocks.items()}
+        whole = {
+            relation: -(-number // SIZE) if number <= least[relation] else number // SIZE
+            for relation, number in own.items()
+        }
+        left = round(sum(own.values()) / SIZE) - sum(whole.values())
+        for relation in sorted(own, key=lambda relation: SIZE * whole[relation] - own[relation])[: max(left, 0)]:
+            whole[relation] += 1
+        found |= {(relation, split): number for relation, number in whole.items()}
+    return found
