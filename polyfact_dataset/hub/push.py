@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,15 +135,15 @@ def errors_of_the_hub(repo: str, then: str) -> Iterator[None]:
 
     Raises `ConfigError` where the Hub rejects the request, `RetryableError` where it fails or cannot be reached.
     """
+    from huggingface_hub import __version__
     from huggingface_hub.errors import HfHubHTTPError
 
-    # Errors of the HTTP client: httpx before huggingface_hub 2, httpx2 since.
-    transport: Any = HfHubHTTPError.__bases__
+    http = import_module("httpx" if __version__.startswith("1.") else "httpx2")
     try:
         yield
     except HfHubHTTPError as error:
         raise explain(error, repo) from None
-    except transport as error:
+    except (http.HTTPError, ConnectionError) as error:
         raise RetryableError(f"{repo}: the Hub cannot be reached ({type(error).__name__}); {then}") from None
 
 
