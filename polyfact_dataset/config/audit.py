@@ -62,7 +62,7 @@ GATES: dict[str, Gate] = {
         0.38, "accuracy in PolyFact-Clean that is certain: names tell where people and things are from, as they should"
     ),
     "attacker_all_text_relation": _most(
-        0.60, "the same in one relation: what the letters of a name tell cannot be matched away where answers are few"
+        0.65, "the same in one relation: what the letters of a name tell cannot be matched away where answers are few"
     ),
     # leakage
     "leak_gold": _most(0, "a question that contains its answer measures reading, not recall"),

@@ -83,7 +83,8 @@ def choose(
     """Rows of `schema.SAMPLED` in a fixed order, and the ids of facts that no drawing could serve."""
     if config.distract.design == "blocks":
         rows, unserved = choose_blocks(pool, config, previous)
-    else:
+    # In a release of a few facts there may be no whole block where permutations exist.
+    if config.distract.design == "strata" or not rows:
         rows, unserved = choose_strata(pool, config, previous)
     order = {split: position for position, split in enumerate(SPLITS)}
     rows.sort(key=lambda row: (order[row["split"]], row["fact_id"]))  # type: ignore[index]
