@@ -114,7 +114,7 @@ def write(figures: Sequence[Figure], folder: Path) -> list[Path]:
     with style():
         for figure in figures:
             # The layout is found once, for both formats.
-            figure.drawn.draw_without_rendering()
+            figure.drawn.get_layout_engine().execute(figure.drawn)
             figure.drawn.set_layout_engine("none")
             for suffix in (".svg", ".png"):
                 path = folder / f"{figure.name}{suffix}"

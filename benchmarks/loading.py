@@ -56,7 +56,7 @@ def write_release(folder: Path, facts: int) -> None:
     manifest = {
         "build": {"config": {"languages": list(PAPER_LANGUAGES)}},
         "configs": listed,
-        "sizes": split_sizes(folder, listed, counts),
+        "sizes": split_sizes(listed, counts),
     }
     card = block(Release(folder, manifest, {}, {}, ""), ["cc0-1.0"])
     (folder / "README.md").write_text(f"---\n{card}\n---\n", encoding="utf-8")

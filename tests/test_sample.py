@@ -92,7 +92,7 @@ def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Pat
     wrong = _entity(labels={**_entity().labels, "de": "Gallien"})
     false = Statement("Q142", "P36", "Q64", "", "", "France | Berlin", "x:1")
     check_reference([wrong, _entity()], {}, [false], SHARED, report)
-    assert report.errors == [f"{wrong.where}: Q142 de 'Gallien' stands in no reference"]
+    assert report.errors == [f"{wrong.where}: Q142 de 'Gallien' is in no reference"]
     assert report.counts["statements with another value"] == 1 and report.counts["ids in the reference"] == 2
 
 

@@ -1,1 +1,1 @@
-"""The audit: whether a release measures recall, gate by gate. One module per audit; `run` puts them together."""
+"""The audit: whether a release measures recall, gate by gate. One module per audit; `run` combines them."""

@@ -1,4 +1,4 @@
-"""What a build knows about its release beyond the release itself: statements, aliases, strata."""
+"""Tables of the build that are not in its release: statements, aliases, strata."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ALIASES = """
 
 @dataclass(frozen=True)
 class BuildTables:
-    """The folder of the build that made a release, or None when the release is all there is."""
+    """The folder of the build that made a release, or None when only the release is available."""
 
     build: Path | None = None
 
     @classmethod
     def of(cls, release: Path) -> BuildTables:
-        """The build around a release folder, if it is the one that the release's manifest speaks of."""
+        """The build around a release folder, if it is the one that the release's manifest describes."""
         build = release.resolve().parent
         if not (build / "manifest.json").is_file() or not (release / "manifest.json").is_file():
             return cls()
@@ -49,7 +49,7 @@ class BuildTables:
             return connection.sql(query, params={table: parquet_files(table_path(self.build, table))}).to_arrow_table()
 
     def statements(self, facts: pa.Table) -> pa.Table | None:
-        """`records.STATEMENTS` about the facts' subjects and relations."""
+        """`schema.STATEMENTS` about the facts' subjects and relations."""
         return self._query(_STATEMENTS, facts, "statements")
 
     def aliases(self, facts: pa.Table) -> pa.Table | None:
@@ -64,7 +64,7 @@ class BuildTables:
         return dict(zip(*(known.column(name).to_pylist() for name in known.column_names)))
 
     def strata(self, facts: pa.Table) -> pa.ChunkedArray:
-        """The stratum of each fact; its relation and split where the drawing is not known."""
+        """The stratum of each fact; its relation and split where the strata are unknown."""
         coarse = pc.binary_join_element_wise(facts.column("property_id"), facts.column("split"), "/")
         if self.build is None:
             return coarse

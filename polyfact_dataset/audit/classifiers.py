@@ -1,8 +1,8 @@
-"""Trained classifiers of the audit: fitted on train, scored on what is held out.
+"""Trained classifiers of the audit: fitted on train, scored on held-out items.
 
-`choices_classifier` sees the options alone; `question_classifier` tells the relation from the wording (the question
-without its subject) and takes the relation's commonest answer; `wording_classifier` learns how the wording's words go
-with the beginnings and endings of an option, as articles and genders do.
+`choices_classifier` sees only the options. `question_classifier` predicts the relation from the wording (the question
+without its subject) and takes the relation's most common answer. `wording_classifier` learns how the wording's words
+correlate with the beginnings and endings of an option, as articles and genders do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from polyfact_dataset.config.audit import AuditConfig
 
 _FEATURES = 1 << 18
 _EPOCHS = 5
-# Words of a wording that are crossed with an option's shape; a longer one is no question.
+# Largest number of words of a wording that are crossed with an option's shape.
 _WORDS = 40
 
 
@@ -57,14 +57,14 @@ def _score(model: Any, features: Any, shape: tuple[int, int]) -> Floats:
 
 
 def _choice_tokens(text: str, identity: str) -> list[str]:
-    """What a choices-only model may see of an option: which it is, its n-grams, its length."""
+    """The features of an option for a choices-only model: its identity, n-grams and length."""
     padded = f" {normalise(text)} "
     pieces = [padded[start : start + size] for size in (1, 2, 3) for start in range(len(padded) - size + 1)]
     return [f"is {identity}", f"length {len(text)}", *(f"has {piece}" for piece in set(pieces))]
 
 
 def choices_scores(items: Items, train: Bools, limit: int) -> Floats:
-    """Scores (items, 4) of a model of the options alone, trained on `train`; those of train items are 0."""
+    """Scores (items, 4) of a model that sees only the options, trained on `train`; those of train items are 0."""
     from scipy.sparse import csr_matrix, hstack
 
     pairs = np.stack([items.options.codes.ravel(), items.choices.codes.ravel()], axis=1)
@@ -117,7 +117,7 @@ def question_scores(items: Items, relations: Sequence[str], train: Bools) -> Flo
 
 
 def _shape_tokens(text: str) -> list[str]:
-    """The grammar of an option: how it begins and ends, and whether it is several words. Always six."""
+    """The shape of an option: its beginning and end, and whether it is several words. Always six values."""
     first = text.partition(" ")[0]
     return [
         f"^{text[:1]}",
@@ -134,13 +134,13 @@ def _number(token: str) -> int:
 
 
 def wording_scores(items: Items, train: Bools, limit: int) -> Floats:
-    """Scores (items, 4) of how the words of the wording go with the shape of each option, trained on `train`."""
+    """Scores (items, 4) of the fit between the wording's words and the shape of each option, trained on `train`."""
     from scipy.sparse import csr_matrix
 
     asked = items.wordings
     words = [[_number(word) for word in sorted(set(normalise(text).split()))[:_WORDS]] for text in asked.values]
     starts = np.cumsum([0, *map(len, words)])
-    flat = np.array([number for own in words for number in own], dtype=np.int64)
+    flat = np.array([number for numbers in words for number in numbers], dtype=np.int64)
     shapes = np.array([[_number(token) for token in _shape_tokens(text)] for text in items.offered], dtype=np.int64)
 
     def features(rows: Ints) -> Any:
@@ -163,7 +163,7 @@ def wording_scores(items: Items, train: Bools, limit: int) -> Floats:
 
 
 def scores(items: Items, release: Release, train: Bools, config: AuditConfig) -> Iterator[tuple[str, Floats]]:
-    """The scores of each trained classifier; none where nothing is held out, or nothing to train on."""
+    """The scores of each trained classifier; empty without held-out items or train items."""
     if not train.any() or train.all():
         return
     relations = release.array("property_id")[items.rows].tolist()

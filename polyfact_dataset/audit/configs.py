@@ -1,6 +1,6 @@
-"""The other configs of a release beside its parallel rows: each language's own rows, and those of `open`.
+"""The configs of a release other than `parallel`: the rows of each language, and those of `open`.
 
-All speak of the same facts in the same words. What differs is a finding as (fact_id, language or "", what is wrong).
+All must have the same facts and texts. A difference is a finding as (fact_id, language or "", what is wrong).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Fault = tuple[str, str, str]
 
 
 def keys_of(table: pa.Table) -> list[str]:
-    """A key for every row: split, fact, and for a fact that stands there again, which time it is."""
+    """A key for every row: split, fact, and for a repeated fact the number of the repetition."""
     seen: Counter[tuple[str, str]] = Counter()
     keys = []
     for pair in zip(table.column("split").to_pylist(), table.column("fact_id").to_pylist()):
@@ -41,38 +41,38 @@ def differing(keys: Sequence[str], here: pa.Table, there: pa.Table, what: str) -
     for name in (name for name in here.column_names if name in there.column_names):
         one, two = here.column(name).combine_chunks(), there.column(name).combine_chunks()
         if not one.equals(two):
-            for key, mine, theirs in zip(keys, one.to_pylist(), two.to_pylist()):
-                if mine != theirs:
+            for key, first, second in zip(keys, one.to_pylist(), two.to_pylist()):
+                if first != second:
                     yield key, f"{name} {what}"
 
 
-def _aligned(own: Sequence[str], other: Sequence[str]) -> tuple[list[int], list[int]]:
+def _aligned(keys: Sequence[str], other: Sequence[str]) -> tuple[list[int], list[int]]:
     """The rows of the keys that both have, in each."""
     place = {key: row for row, key in enumerate(other)}
-    rows = [row for row, key in enumerate(own) if key in place]
-    return rows, [place[own[row]] for row in rows]
+    rows = [row for row, key in enumerate(keys) if key in place]
+    return rows, [place[keys[row]] for row in rows]
 
 
 def contradictions(items: Items, facts: pa.Table, keys: Sequence[str], flat: pa.Table) -> list[Fault]:
-    """Where a language's own rows differ from the parallel ones. `keys` are those of the release's `facts`."""
+    """The differences of a language's rows from the parallel ones. `keys` are those of the release's `facts`."""
     there = keys_of(flat)
-    own = [keys[row] for row in items.rows]
-    found = [(key, "only in the parallel config") for key in sorted(set(own) - set(there))]
-    found += [(key, "only in the language's config") for key in sorted(set(there) - set(own))]
-    mine, theirs = _aligned(own, there)
-    both, other = [own[row] for row in mine], flat.take(pa.array(theirs, pa.int64()))
+    item_keys = [keys[row] for row in items.rows]
+    faults = [(key, "only in the parallel config") for key in sorted(set(item_keys) - set(there))]
+    faults += [(key, "only in the language's config") for key in sorted(set(there) - set(item_keys))]
+    rows, flat_rows = _aligned(item_keys, there)
+    both, other = [item_keys[row] for row in rows], flat.take(pa.array(flat_rows, pa.int64()))
     if "language" in flat.column_names:
         named = zip(both, other.column("language").to_pylist())
-        found += [(key, f"column language is {name!r}") for key, name in named if name != items.code]
-    said = "differs between the configs"
-    shared = facts.take(pa.array(items.rows[mine], pa.int64())).drop_columns(["split"])
-    found += differing(both, shared, other, said)
-    found += differing(both, items.table.take(pa.array(mine, pa.int64())), other, said)
-    return sorted((fact_of(key), items.code, what) for key, what in found)
+        faults += [(key, f"column language is {name!r}") for key, name in named if name != items.code]
+    fault = "differs between the configs"
+    shared = facts.take(pa.array(items.rows[rows], pa.int64())).drop_columns(["split"])
+    faults += differing(both, shared, other, fault)
+    faults += differing(both, items.table.take(pa.array(rows, pa.int64())), other, fault)
+    return sorted((fact_of(key), items.code, what) for key, what in faults)
 
 
 def _name_fault(names: Sequence[str | None], forms: Sequence[str]) -> str | None:
-    """What is wrong with the accepted answers themselves; None if nothing is."""
+    """The fault of a list of accepted answers; None if there is none."""
     if not names:
         return "accepted_answers is empty"
     if "" in forms:
@@ -83,11 +83,11 @@ def _name_fault(names: Sequence[str | None], forms: Sequence[str]) -> str | None
 def _odd_names(objects: Sequence[str], names: Sequence[Any]) -> Iterable[int]:
     """The rows whose answer has other names than in most rows with the same answer."""
     lists: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
-    own = [tuple(row or ()) for row in names]
-    for entity, row in zip(objects, own):
+    name_lists = [tuple(row or ()) for row in names]
+    for entity, row in zip(objects, name_lists):
         lists[entity][row] += 1
     usual = {entity: counts.most_common(1)[0][0] for entity, counts in lists.items()}
-    return (row for row, entity in enumerate(objects) if own[row] != usual[entity])
+    return (row for row, entity in enumerate(objects) if name_lists[row] != usual[entity])
 
 
 def _of_language(
@@ -103,11 +103,11 @@ def _of_language(
     wrong: dict[int, str] = {}
     names: dict[str, frozenset[str]] = {}
     for place, row in enumerate(rows):
-        own = tuple(lists[place] or ())
-        if own not in judged:
-            forms = [normalise(name or "") for name in own]
-            judged[own] = frozenset(forms), _name_fault(own, forms)
-        forms_of, fault = judged[own]
+        accepted = tuple(lists[place] or ())
+        if accepted not in judged:
+            forms = [normalise(name or "") for name in accepted]
+            judged[accepted] = frozenset(forms), _name_fault(accepted, forms)
+        forms_of, fault = judged[accepted]
         names.setdefault(objects[place], forms_of)
         slots = [(slot, code) for slot, code in enumerate(options.codes[row].tolist())]
         answer = options.values[slots[gold[row]][1]]
@@ -130,35 +130,35 @@ def _of_language(
 def read_open(
     table: Callable[[Sequence[str]], pa.Table], facts: pa.Table, keys: Sequence[str], items: Mapping[str, Items]
 ) -> OpenItems:
-    """Compares config `open` with the release. `table` reads columns of it; one language is held at a time.
+    """Compares config `open` with the release. `table` reads columns of it; one language is in memory at a time.
 
-    Raises `DataError` where its rows name no facts.
+    Raises `DataError` where its rows have no fact ids.
     """
     shared = table(facts.column_names)
     if "fact_id" not in shared.column_names:
         raise DataError(f"config open: there is no column fact_id; the columns are {', '.join(shared.column_names)}")
     there = keys_of(shared)
-    found: list[tuple[str, str, str]] = [
+    faults: list[tuple[str, str, str]] = [
         *((key, "", "not in config open") for key in sorted(set(keys) - set(there))),
         *((key, "", "only in config open") for key in sorted(set(there) - set(keys))),
     ]
-    mine, theirs = _aligned(keys, there)
-    pair = facts.take(pa.array(mine, pa.int64())), shared.take(pa.array(theirs, pa.int64()))
-    said = "differs between config open and the parallel one"
-    found += [(key, "", what) for key, what in differing([keys[row] for row in mine], *pair, said)]
+    rows_here, rows_there = _aligned(keys, there)
+    pair = facts.take(pa.array(rows_here, pa.int64())), shared.take(pa.array(rows_there, pa.int64()))
+    fault = "differs between config open and the parallel one"
+    faults += [(key, "", what) for key, what in differing([keys[row] for row in rows_here], *pair, fault)]
     place = np.full(len(facts), -1, dtype=np.int64)
-    place[mine] = theirs
+    place[rows_here] = rows_there
     names: dict[str, dict[str, frozenset[str]]] = {}
-    for code, own in items.items():
+    for code, language_items in items.items():
         column = table([f"translations.{code}"])
-        held = column.column("translations").type if "translations" in column.column_names else None
-        if held is None or held.get_field_index(code) < 0:
-            found += [(keys[row], code, "not in config open") for row in own.rows.tolist()]
+        struct = column.column("translations").type if "translations" in column.column_names else None
+        if struct is None or struct.get_field_index(code) < 0:
+            faults += [(keys[row], code, "not in config open") for row in language_items.rows.tolist()]
             continue
-        rows = np.flatnonzero(place[own.rows] >= 0)
+        rows = np.flatnonzero(place[language_items.rows] >= 0)
         structs = pc.struct_field(column.column("translations").combine_chunks(), code)
-        objects = facts.column("object_id").take(pa.array(own.rows[rows], pa.int64())).to_pylist()
-        opened = structs.take(pa.array(place[own.rows[rows]], pa.int64()))
-        wrong, names[code] = _of_language(own, objects, rows.tolist(), opened)
-        found += [(keys[own.rows[row]], code, what) for row, what in wrong.items()]
-    return OpenItems(tuple((fact_of(key), code, what) for key, code, what in found), names)
+        objects = facts.column("object_id").take(pa.array(language_items.rows[rows], pa.int64())).to_pylist()
+        opened = structs.take(pa.array(place[language_items.rows[rows]], pa.int64()))
+        wrong, names[code] = _of_language(language_items, objects, rows.tolist(), opened)
+        faults += [(keys[language_items.rows[row]], code, what) for row, what in wrong.items()]
+    return OpenItems(tuple((fact_of(key), code, what) for key, code, what in faults), names)

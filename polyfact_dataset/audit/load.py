@@ -1,8 +1,8 @@
-"""Reads a release for the audits, in our layout or the published one (see `release.layout`).
+"""Reads a release for the audits, in the layout of this project or the published one (see `release.layout`).
 
 The `parallel` rows are the release; the rows of the languages are compared with them one language at a time. Where
-there are no parallel rows, the languages' rows are joined by fact. What cannot be read as a whole item is kept as
-a finding and left out; what makes a release unreadable is a `DataError`.
+there are no parallel rows, the languages' rows are joined by fact. An incomplete item becomes a finding
+and is left out; an unreadable release raises `DataError`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ID_PARTS = ("subject_id", "property_id", "object_id")
 
 
 def _facts(table: pa.Table, where: str) -> pa.Table:
-    """The shared columns; the ids of subject, relation and object are taken from `fact_id` where they are not there."""
+    """The shared columns; missing ids of subject, relation and object are taken from `fact_id`."""
     if "fact_id" not in table.column_names:
         raise DataError(f"{where}: there is no column fact_id; the columns are {', '.join(table.column_names)}")
     if table.column("fact_id").null_count:
@@ -53,7 +53,7 @@ def _facts(table: pa.Table, where: str) -> pa.Table:
 
 
 def whole_items(code: str, table: pa.Table, rows: np.ndarray[Any, Any], ids: Sequence[str]) -> tuple[Items, list[Any]]:
-    """The whole items of a language, and those that are not as (fact_id, language, what is wrong).
+    """The complete items of a language, and the incomplete ones as (fact_id, language, what is wrong).
 
     `table` is aligned with `rows`; `ids` names the facts. Raises `DataError` for a missing column.
     """
@@ -71,12 +71,12 @@ def whole_items(code: str, table: pa.Table, rows: np.ndarray[Any, Any], ids: Seq
     for name in ("option_ids", "option_provenance"):
         if name in table.column_names:
             faults.append((f"{name} has not four values", pc.not_equal(pc.list_value_length(table.column(name)), 4)))
-    bad, found = np.zeros(len(table), dtype=bool), []
+    bad, incomplete = np.zeros(len(table), dtype=bool), []
     for what, mask in faults:
         hit = mask.fill_null(True).to_numpy(zero_copy_only=False).astype(bool) & ~bad
-        found += [(ids[rows[row]], code, what) for row in np.flatnonzero(hit)]
+        incomplete += [(ids[rows[row]], code, what) for row in np.flatnonzero(hit)]
         bad |= hit
-    return Items(code, rows[~bad], table.filter(pa.array(~bad)) if bad.any() else table), found
+    return Items(code, rows[~bad], table.filter(pa.array(~bad)) if bad.any() else table), incomplete
 
 
 def items_of_parallel(table: pa.Table, ids: Sequence[str]) -> tuple[dict[str, Items], list[Any]]:
@@ -87,8 +87,8 @@ def items_of_parallel(table: pa.Table, ids: Sequence[str]) -> tuple[dict[str, It
     for entry in translations.type:
         column = pa.chunked_array([pc.struct_field(chunk, entry.name) for chunk in translations.chunks], entry.type)
         present = column.is_valid().to_numpy(zero_copy_only=False)
-        own = pa.Table.from_struct_array(column.filter(pa.array(present)))
-        items[entry.name], bad = whole_items(entry.name, own, np.flatnonzero(present), ids)
+        language_table = pa.Table.from_struct_array(column.filter(pa.array(present)))
+        items[entry.name], bad = whole_items(entry.name, language_table, np.flatnonzero(present), ids)
         malformed += bad
     return items, malformed
 
@@ -102,46 +102,46 @@ def _language_tables(files: Files) -> dict[str, pa.Table]:
     for splits in files.configs.values():
         table = read_splits(splits, columns)
         if "language" in table.column_names and "question" in table.column_names:
-            held = set(table.column("language").to_pylist())
-            return {code: table.filter(pc.equal(table.column("language"), code)) for code in known() if code in held}
+            present = set(table.column("language").to_pylist())
+            return {code: table.filter(pc.equal(table.column("language"), code)) for code in known() if code in present}
     return {}
 
 
 def _from_languages(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, dict[str, Items], list[Any]]:
-    """Facts and items where each language has its own rows: the facts of all of them, in the order first met."""
+    """Facts and items where each language has separate rows: all facts in the order of their first row."""
     place: dict[str, int] = {}
     fresh = []
-    own: dict[str, list[int]] = {}
+    fact_rows: dict[str, list[int]] = {}
     for code, table in tables.items():
         shared = _facts(table, code)
         keys = keys_of(shared)
         new = [row for row, key in enumerate(keys) if key not in place]
         for row in new:
             place[keys[row]] = len(place)
-        own[code] = [place[key] for key in keys]
+        fact_rows[code] = [place[key] for key in keys]
         fresh.append(shared.take(pa.array(new, pa.int64())))
     facts = pa.concat_tables(fresh, promote_options="permissive")
     ids = facts.column("fact_id").to_pylist()
     items, malformed = {}, []
     for code, table in tables.items():
-        items[code], bad = whole_items(code, table, np.array(own[code], dtype=np.int64), ids)
+        items[code], bad = whole_items(code, table, np.array(fact_rows[code], dtype=np.int64), ids)
         malformed += bad
     return facts, items, malformed
 
 
 def missing_items(items: dict[str, Items], ids: Sequence[str], expected: Sequence[str]) -> list[tuple[str, str, str]]:
     """Facts that are not in a language. `expected` are the languages that a release must have."""
-    found = []
+    absent = []
     for code in dict.fromkeys((*expected, *items)):
         rows = set(items[code].rows.tolist()) if code in items else set()
-        found += [(fact, code, "not in this language") for row, fact in enumerate(ids) if row not in rows]
-    return found
+        absent += [(fact, code, "not in this language") for row, fact in enumerate(ids) if row not in rows]
+    return absent
 
 
 def _languages(manifest: dict[str, Any], config: Config) -> tuple[str, ...]:
     """The languages that the release must have: those of its build, else the configured ones."""
-    own = manifest.get("build", {}).get("config", {}).get("languages", ())
-    return tuple(own) or config.languages
+    built = manifest.get("build", {}).get("config", {}).get("languages", ())
+    return tuple(built) or config.languages
 
 
 def _withdrawn(files: Files, released: Sequence[str]) -> pa.Table:
@@ -156,11 +156,11 @@ def _withdrawn(files: Files, released: Sequence[str]) -> pa.Table:
 
 
 def read(folder: Path, config: Config, build_tables: BuildTables | None = None) -> Release:
-    """The release in `folder`. `build_tables` are those of the build that made it, if they are at hand.
+    """The release in `folder`. `build_tables` are those of its build, if they are available.
 
-    Raises `ConfigError` for no release, `DataError` for one that cannot be read.
+    Raises `ConfigError` if it is not a release, `DataError` if it cannot be read.
     """
-    # Texts that are not UTF-8 are found only when they are used.
+    # Texts that are not UTF-8 are detected only when they are used.
     with readable(folder):
         return _read(folder, config, build_tables or BuildTables())
 
@@ -168,7 +168,7 @@ def read(folder: Path, config: Config, build_tables: BuildTables | None = None) 
 def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
     files = find_files(folder)
     differing: list[tuple[str, str, str]] = []
-    # A published repository of the clean part alone names its rows after it.
+    # A published repository with only the clean part names its rows after it.
     parallel = files.configs.get("parallel") or files.configs.get("clean")
     if parallel and "translations" in read_schema(next(iter(parallel.values()))[0]).names:
         table = read_splits(parallel)

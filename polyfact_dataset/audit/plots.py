@@ -1,7 +1,7 @@
-"""Charts of the report as inline SVG that follows the reader's colours.
+"""Charts of the report as inline SVG in light and dark colours.
 
-Text stays text and colours are CSS variables, so that the page's light and dark styles apply; nothing depends on
-installed fonts. Figures are as wide as a phone and scale up; the same data give the same bytes.
+Text remains text and colours are CSS variables, so that the page's light and dark styles apply; installed fonts have
+no effect. Figures have the width of a phone and scale up; equal data give equal bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What matplotlib draws with, the variable that stands for it in the page, and its values in light and dark.
+# matplotlib's colour, its CSS variable in the page, and the variable's values in light and dark.
 _COLOURS = {
     "#010203": ("ink", "#1f2328", "#e6e8eb"),
     "#010204": ("muted", "#656d76", "#9aa4af"),
@@ -46,7 +46,7 @@ STYLE = f":root{{{_variables(1)}}}@media(prefers-color-scheme:dark){{:root{{{_va
 
 
 def _figure(chart: Chart) -> tuple[Figure, Axes]:
-    """A figure with a row per name, and room for the names on the left."""
+    """A figure with a row per name, and space for the names on the left."""
     from matplotlib.figure import Figure
 
     scale = 1.25 if chart.kind == "points" and len(chart.series) > 1 and chart.series[0].errors else 1.0
@@ -63,7 +63,7 @@ def _figure(chart: Chart) -> tuple[Figure, Axes]:
 
 
 def _places(chart: Chart, number: int) -> list[float]:
-    """The rows of a series, beside each other where they have error bars."""
+    """The rows of a series, shifted where they have error bars so that these do not overlap."""
     shift = 0.26 * (number - (len(chart.series) - 1) / 2) if chart.series[0].errors else 0.0
     return [row + shift for row in range(len(chart.rows))]
 
@@ -137,7 +137,7 @@ _KINDS: dict[str, Callable[[Axes, Chart], None]] = {
 
 
 def _svg(figure: Figure, alt: str) -> str:
-    """The figure as an SVG element with CSS variables for colours and only the ids that something refers to."""
+    """The figure as an SVG element with CSS variables for colours and only the ids that are referenced."""
     sink = StringIO()
     figure.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
     text = sink.getvalue()
@@ -146,7 +146,7 @@ def _svg(figure: Figure, alt: str) -> str:
     for code, (name, _, _) in _COLOURS.items():
         text = text.replace(code, f"var(--{name})")
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda found: found.group(0) if found.group(1) in used else "", text)
+    text = re.sub(r' id="([^"]+)"', lambda match: match.group(0) if match.group(1) in used else "", text)
     view = re.search(r'viewBox="[^"]+"', text)
     assert view is not None
     opening = f'<svg role="img" aria-label="{alt}" xmlns="http://www.w3.org/2000/svg" {view.group(0)}>'

@@ -1,6 +1,6 @@
-"""A release as the audits see it: the facts once, and the items of each language beside them.
+"""The representation of a release in the audits: the facts once, and the items of each language.
 
-Texts and entities repeat, so they are coded: each distinct value once, and whole numbers that point to it.
+Texts and entities repeat, so they are encoded: each distinct value once, with integer codes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Coded:
-    """Values of a column or a matrix: `values[codes[...]]` gives them back."""
+    """Values of a column or a matrix, which are `values[codes[...]]`."""
 
     values: list[str]
     codes: Ints
@@ -51,7 +51,7 @@ def relation_order(relation: str) -> tuple[int, str]:
 
 
 def coded(columns: Sequence[pa.ChunkedArray]) -> Coded:
-    """One column, or several side by side as the matrix (rows, columns). None of them holds nulls."""
+    """One column, or several as the matrix (rows, columns). They contain no nulls."""
     whole = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
     encoded = whole.combine_chunks().dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -63,8 +63,8 @@ def coded(columns: Sequence[pa.ChunkedArray]) -> Coded:
 class Items:
     """The whole items of one language. `rows[i]` is the fact of item `i`, as a row of the release's facts.
 
-    `table` has `question`, the four options, `answer_text`, `answer_index` (0 to 3) and, where the release ships
-    them, `option_ids`, `option_provenance`, `subject_label`; none of these holds nulls.
+    `table` has `question`, the four options, `answer_text`, `answer_index` (0 to 3) and, where the release has
+    them, `option_ids`, `option_provenance`, `subject_label`; none of these contains nulls.
     """
 
     code: str
@@ -75,7 +75,7 @@ class Items:
         return len(self.rows)
 
     def has(self, column: str) -> bool:
-        """Whether the release ships the column."""
+        """Whether the release has the column."""
         return column in self.table.column_names
 
     @cached_property
@@ -90,7 +90,7 @@ class Items:
 
     @cached_property
     def subjects(self) -> Coded | None:
-        """The labels of the subjects, (items,); None where the release does not ship them."""
+        """The labels of the subjects, (items,); None where the release lacks them."""
         return coded([self.table.column("subject_label")]) if self.has("subject_label") else None
 
     @cached_property
@@ -105,12 +105,15 @@ class Items:
 
     @cached_property
     def named(self) -> list[str]:
-        """The distinct labels of subjects, normalised; none where the release does not ship them."""
+        """The distinct labels of subjects, normalised; empty where the release lacks them."""
         return [normalise(text) for text in self.subjects.values] if self.subjects else []
 
     @cached_property
     def wordings(self) -> Coded:
-        """The questions without the names of their subjects, (items,); whole where the names are not known."""
+        """The questions without the names of their subjects, (items,).
+
+        The whole question where the names are not known.
+        """
         if self.subjects is None:
             return self.questions
         place: dict[str, int] = {}
@@ -120,7 +123,7 @@ class Items:
 
     @cached_property
     def verbatim(self) -> Bools:
-        """Whether the wording is known: the question holds the subject's name as it stands, (items,)."""
+        """Whether the wording is known: the question contains the subject's name verbatim, (items,)."""
         if self.subjects is None:
             return np.zeros(len(self), dtype=np.bool_)
         pairs = zip(self.questions.texts(), self.subjects.texts())
@@ -134,7 +137,7 @@ class Items:
 
     @cached_property
     def entities(self) -> Coded | None:
-        """The entities of the options, (items, 4); None where the release does not ship them."""
+        """The entities of the options, (items, 4); None where the release lacks them."""
         if not self.has("option_ids"):
             return None
         flat = coded([pa.chunked_array([pc.list_flatten(chunk) for chunk in self.table.column("option_ids").chunks])])
@@ -142,13 +145,13 @@ class Items:
 
     @cached_property
     def choices(self) -> Coded:
-        """What stands for the options across items: entities where the release ships them, else texts."""
+        """The identity of the options across items: entities where the release has them, else texts."""
         return self.entities or self.options
 
 
 @dataclass(frozen=True)
 class OpenItems:
-    """Config `open` beside the items with options: what is wrong with it, and language -> answer -> normalised names.
+    """Config `open`: its faults, and language -> answer -> normalised names.
 
     A fault is (fact_id, language or "", what is wrong).
     """
@@ -159,11 +162,11 @@ class OpenItems:
 
 @dataclass(frozen=True)
 class Release:
-    """A release in memory, and what is known about its making.
+    """A release in memory, with tables of its build where they are available.
 
-    `facts` has the columns of `records.parallel_rows` that the release ships, without `translations`, and `split`.
+    `facts` has the columns of `schema.parallel_rows` that the release has, without `translations`, and `split`.
     `statements` (subject, property, object, rank, truthy, ended) are those of the facts' subjects and relations;
-    None when only the release itself is known. `aliases` (entity, code, text) are those of the answers, or None.
+    None when only the release is available. `aliases` (entity, code, text) are those of the answers, or None.
     `opened` is config `open`, or None where the release has none.
     `strata` is the stratum of each fact, or its relation and split where the release's making is not known.
     `sitelinks` is how many sitelinks each entity has, or None where only the release itself is known.
@@ -177,7 +180,7 @@ class Release:
     strata: pa.ChunkedArray
     statements: pa.Table | None = None
     aliases: pa.Table | None = None
-    # Rows that are no whole item: (fact_id, language, what is wrong).
+    # Incomplete items: (fact_id, language, what is wrong).
     malformed: tuple[tuple[str, str, str], ...] = ()
     # Files or items that contradict each other: (fact_id or file, language or "", what is wrong).
     files: tuple[str, ...] = ()
@@ -191,7 +194,7 @@ class Release:
         return len(self.facts)
 
     def column(self, name: str) -> list[str]:
-        """A column of the facts as a list, made once."""
+        """A column of the facts as a list (cached)."""
         if name not in self._texts:
             self._texts[name] = self.facts.column(name).to_pylist()
         return self._texts[name]
@@ -202,11 +205,11 @@ class Release:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that the release holds."""
+        """The languages of the release."""
         return tuple(self.items)
 
     @property
     def splits(self) -> list[str]:
-        """The splits that hold facts."""
+        """The splits with facts."""
         present = set(self.column("split"))
         return [split for split in ("train", "validation", "test") if split in present]

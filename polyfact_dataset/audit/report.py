@@ -1,7 +1,7 @@
 """The report: JSON for programs, Markdown for a quick read, HTML with plots that opens from disk without a network.
 
-All three say the same. Texts of a release are hostile until shown otherwise: HTML is escaped by the template engine,
-Markdown by `_cell`. Nothing in a report depends on time or place, so equal releases have equal reports.
+All three have the same content. Texts of a release are untrusted: HTML is escaped by the template engine, Markdown by
+`_cell`. A report does not depend on time or place, so equal releases have equal reports.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def report(release: Release, sections: list[Section], config: AuditConfig) -> Au
 
 
 def percent(value: float) -> str:
-    """A share for a reader, with as many places as it needs."""
+    """A share as text, with as many decimal places as it needs."""
     return f"{100 * value:.2f} %" if abs(value) < 0.9995 else f"{100 * value:.0f} %"
 
 
 def written(column: str, value: Cell, percents: frozenset[str]) -> str:
-    """A cell for a reader."""
+    """A cell as text."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -102,7 +102,7 @@ def _value(gate: GateResult) -> str:
 
 
 def as_markdown(summary: AuditReport, sections: list[Section]) -> str:
-    """The report as Markdown. Long tables are left to the other two."""
+    """The report as Markdown. Long tables are only in the other two formats."""
     lines = [f"# Audit: the release {'passes' if summary.passed else 'is refused'}", ""]
     splits = ", ".join(f"{number:,} {split}" for split, number in summary.splits.items())
     languages = len(summary.languages)
@@ -126,13 +126,13 @@ def as_markdown(summary: AuditReport, sections: list[Section]) -> str:
                 f"**{check}: {number:,}**" + (f", of which {len(examples)}" if number > len(examples) else ""),
                 "",
             ]
-            rows = [[found["fact_id"], found["language"], found["detail"]] for found in examples]
+            rows = [[finding["fact_id"], finding["language"], finding["detail"]] for finding in examples]
             lines += _markdown_table(["fact", "language", "finding"], rows)
     return "\n".join(lines)
 
 
 def _marked(text: str) -> Markup:
-    """Our own prose for HTML: escaped, with `...` as code."""
+    """Trusted prose for HTML: escaped, with `...` as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
@@ -152,7 +152,7 @@ def as_html(summary: AuditReport, sections: list[Section]) -> str:
 
 
 def require_passing(release: Path) -> AuditReport:
-    """The report of a release that passed, for whoever publishes it.
+    """The report of a release that passed, for publication.
 
     Raises `DataError` when there is none, when it describes another content, or when a gate is broken.
     """
@@ -163,5 +163,5 @@ def require_passing(release: Path) -> AuditReport:
             f"run `polyfact audit {release}`"
         )
     if not summary.passed:
-        raise DataError(f"{release} is refused by its audit: {'; '.join(summary.broken)}")
+        raise DataError(f"{release} failed its audit: {'; '.join(summary.broken)}")
     return summary

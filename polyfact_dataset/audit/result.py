@@ -1,4 +1,4 @@
-"""What an audit returns: gate values, findings with ids, floors, tables and charts."""
+"""The result of an audit: gate values, findings with ids, floors, tables and charts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A gate and what was measured. `status` is `held`, `broken` or `not checked`."""
+    """A gate and its measured value. `status` is `held`, `broken` or `not checked`."""
 
     gate: str
     audit: str
@@ -77,8 +77,8 @@ class Verdict:
     def status(self) -> Literal["held", "broken", "not checked"]:
         if self.value is None:
             return "not checked"
-        held = self.value <= self.limit if self.at == "most" else self.value >= self.limit
-        return "held" if held else "broken"
+        is_met = self.value <= self.limit if self.at == "most" else self.value >= self.limit
+        return "held" if is_met else "broken"
 
     def sentence(self) -> str:
         """The gate in one line, for an error or a list."""
@@ -86,7 +86,7 @@ class Verdict:
         return f"{self.gate} ({self.audit}): {value}{f'; {self.detail}' if self.detail else ''}"
 
     def result(self, usual_limit: float) -> GateResult:
-        """The gate as the report lists it."""
+        """The gate as a row of the report."""
         return GateResult(
             gate=self.gate,
             audit=self.audit,
@@ -104,7 +104,7 @@ class Verdict:
 class Section:
     """The result of one audit. Fill it by `find`, `gate`, `grid`, and append to `floors` and `charts`.
 
-    `summary` tells the reader of the report what is measured.
+    `summary` describes in the report what is measured.
     """
 
     name: str
@@ -118,31 +118,31 @@ class Section:
     _found: list[tuple[str, str, str, str]] = field(default_factory=list, repr=False)
 
     def find(self, check: str, facts: Iterable[str], language: str, details: Iterable[str]) -> int:
-        """Notes one finding per fact; returns how many."""
+        """Records one finding per fact; returns their number."""
         before = len(self._found)
         self._found += [(check, fact, language, detail) for fact, detail in zip(facts, details)]
         return len(self._found) - before
 
     def count(self, check: str) -> int:
-        """How many findings of a check were noted."""
-        return sum(found[0] == check for found in self._found)
+        """The number of findings of a check."""
+        return sum(finding[0] == check for finding in self._found)
 
     def by_language(self, checks: Sequence[str], languages: Iterable[str]) -> list[tuple[Cell, ...]]:
         """Rows of a table: each language with its number of findings of each check."""
-        counts = Counter((found[0], found[2]) for found in self._found)
+        counts = Counter((finding[0], finding[2]) for finding in self._found)
         return [(code, *(counts[check, code] for check in checks)) for code in languages]
 
     @property
     def counts(self) -> dict[str, int]:
         """Check -> number of findings."""
-        return dict(sorted(Counter(found[0] for found in self._found).items()))
+        return dict(sorted(Counter(finding[0] for finding in self._found).items()))
 
     def examples(self, check: str) -> list[dict[str, str]]:
         """The first findings of a check, spread over its languages."""
         by_language: dict[str, list[tuple[str, str, str, str]]] = {}
-        for found in self._found:
-            if found[0] == check:
-                by_language.setdefault(found[2], []).append(found)
+        for finding in self._found:
+            if finding[0] == check:
+                by_language.setdefault(finding[2], []).append(finding)
         rounds = max(map(len, by_language.values()), default=0)
         mixed = [
             findings[turn]
@@ -156,7 +156,7 @@ class Section:
         ]
 
     def gate(self, name: str, value: float | None, detail: str = "") -> None:
-        """Measures a gate of the configuration. None: the release does not hold what the check needs."""
+        """Measures a gate of the configuration. None: the release lacks data that the check needs."""
         rule = self.config.gates[name]
         rounded = None if value is None else round(float(value), 6)
         self.verdicts.append(Verdict(name, self.name, rounded, rule.at, rule.limit, rule.reason, detail))
@@ -175,7 +175,7 @@ class Section:
         percents: Iterable[str] = (),
         long: bool = False,
     ) -> None:
-        """Adds a table for the reader."""
+        """Adds a table to the report."""
         self.grids.append(Grid(title, tuple(columns), list(rows), note, frozenset(percents), long))
 
     def findings(self, split_of: Mapping[str, str]) -> pa.Table:

@@ -1,7 +1,7 @@
 """Stage `audit`, and the command of the same name: all audits over one release, and the report.
 
-The report is written to the release's folder `audit`, which is no part of its content: the digest of the content is
-the same before and after. To add a check, write a module in `audit/checks` with a function `audit(release, config)`,
+The report is written to the release's folder `audit`, which is not part of its content: the digest of the content does
+not change. To add a check, write a module in `audit/checks` with a function `audit(release, config)`,
 list it in `AUDITS`, and give its gates their limits and reasons in `config/audit.py`.
 """
 
@@ -60,44 +60,44 @@ AUDITS: tuple[ModuleType, ...] = (
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"audit": config.audit.model_dump(), "languages": config.languages}
 
 
 def sections(release: Release, config: Config, log: Log) -> list[Section]:
-    """The result of every audit, in their order."""
-    found = []
+    """The results of all audits, in order."""
+    results = []
     for module in AUDITS:
         section: Section = module.audit(release, config.audit)
         broken = [verdict.gate for verdict in section.verdicts if verdict.status == "broken"]
-        log.line(f"audit: {section.title.lower()}: {'broken: ' + ', '.join(broken) if broken else 'held'}")
-        found.append(section)
-    return found
+        log.line(f"audit: {section.title.lower()}: {'broken: ' + ', '.join(broken) if broken else 'passed'}")
+        results.append(section)
+    return results
 
 
-def findings(release: Release, found: list[Section]) -> pa.Table:
-    """All findings of all audits as `records.FINDINGS`."""
+def findings(release: Release, results: list[Section]) -> pa.Table:
+    """All findings of all audits as `schema.FINDINGS`."""
     split_of = dict(zip(release.column("fact_id"), release.column("split")))
-    return pa.concat_tables([section.findings(split_of) for section in found])
+    return pa.concat_tables([section.findings(split_of) for section in results])
 
 
 def audit(folder: Path, target: Path, build_tables: BuildTables, config: Config, log: Log) -> AuditReport:
     """Audits the release in `folder`, writes the report into `target` and returns it."""
     release = load.read(folder, config, build_tables)
     log.line(f"audit: {len(release):,} facts in {len(release.items)} languages, content {release.content[:16]}")
-    found = sections(release, config, log)
-    summary = report.report(release, found, config.audit)
-    write_parquet(target / "findings.parquet", findings(release, found))
+    results = sections(release, config, log)
+    summary = report.report(release, results, config.audit)
+    write_parquet(target / "findings.parquet", findings(release, results))
     write_parquet(target / "contamination.parquet", writing.contamination(release))
-    write_text(target / "report.md", report.as_markdown(summary, found))
-    write_text(target / "report.html", report.as_html(summary, found))
+    write_text(target / "report.md", report.as_markdown(summary, results))
+    write_text(target / "report.html", report.as_html(summary, results))
     # Last: a report.json means that the other files are complete.
     write_json(target / "report.json", summary.model_dump(mode="json"))
     return summary
 
 
 def run(context: Context) -> Report:
-    """Audits the release of the build. A broken gate is no error here: the report must stand to be read."""
+    """Audits the release of the build. A broken gate does not raise here, so that the report is kept."""
     summary = audit(
         stage_folder(context.out, EXPORT), context.folder, BuildTables(context.out), context.config, context.log
     )
@@ -105,9 +105,9 @@ def run(context: Context) -> Report:
 
 
 def run_alone(folder: Path, target: Path, config: Config, log: Log) -> AuditReport:
-    """Audits any release folder. Raises `ConfigError` for what is none, or when the report cannot be written."""
+    """Audits any release folder. Raises `ConfigError` if it is not a release, or when the report cannot be written."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; give the folder of a release")
+        raise ConfigError(f"{folder} is not a folder; give the folder of a release")
     if (folder / "stages").is_dir():
         raise ConfigError(f"{folder} is a build folder; audit its release: {folder / 'release'}")
     try:

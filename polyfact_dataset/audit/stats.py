@@ -1,9 +1,9 @@
-"""How far a rule is from chance: exact variances for ties and for one fact in many languages, corrected bounds.
+"""The distance of a rule from chance: exact variances for ties and for one fact in many languages, corrected bounds.
 
 Chance is that each of a fact's four entities is as likely to be the gold. For one item, let `earned[g]` be what a
 rule earns if option `g` is the gold: 1, 0, or 1/k where k options tie. Its expectation is the mean of `earned` over
 the four, its variance their variance. Over languages `earned` is averaged entity by entity before the variance is
-taken, because the languages of a fact are no independent trials: that is the standard error by fact.
+taken, because the languages of a fact are not independent trials: this is the standard error by fact.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def earned(scores: Floats) -> Floats:
     return share
 
 
-def earned_left_out(counts: Floats, own: Bools, sign: int) -> Floats:
-    """The same for `sign * counts`, where the counts of the rows in `own` hold the item itself, which is left out.
+def earned_left_out(counts: Floats, includes_item: Bools, sign: int) -> Floats:
+    """The same for `sign * counts`; the counts of rows in `includes_item` include the item itself, which is subtracted.
 
-    Leaving an item out lowers the count of its gold, whichever it is: so each possible gold has scores of its own,
-    and "least often a gold" earns more than chance without any fault of the options.
+    Leaving an item out lowers the count of its gold. Each possible gold therefore has separate scores, and "least often
+    a gold" earns more than chance even with faultless options.
     """
     result = earned(sign * counts)
     for gold in range(counts.shape[1]):
-        scores = counts[own].copy()
+        scores = counts[includes_item].copy()
         scores[:, gold] -= 1
-        result[own, gold] = earned(sign * scores)[:, gold]
+        result[includes_item, gold] = earned(sign * scores)[:, gold]
     return result
 
 
@@ -55,20 +55,20 @@ class Figure:
 
     @property
     def distance(self) -> float:
-        """Standard errors from what is expected; none between that and chance, where the two differ."""
+        """Standard errors from the expectation; 0 between expectation and chance, where the two differ."""
         low, high = min(self.expected, CHANCE), max(self.expected, CHANCE)
         beyond = max(self.accuracy - high, 0.0) - max(low - self.accuracy, 0.0)
         if abs(beyond) < 1e-9:
             return 0.0
-        # A rule without any variance that is off is off by more than any bound.
+        # Without variance, any deviation exceeds every bound.
         return beyond / self.error if self.error > 0 else math.copysign(_ENDLESS, beyond)
 
     @property
     def p(self) -> float:
-        """Two-sided p of the distance, from the binomial of as many trials as the standard error stands for.
+        """Two-sided p of the distance, from the binomial with the number of trials that the standard error implies.
 
         The binomial has the heavier tail in small samples; its distribution function is taken as the incomplete
-        beta function, which also serves trials that are no whole number.
+        beta function, which also applies to non-integer numbers of trials.
         """
         from scipy.special import betainc
 
@@ -116,7 +116,7 @@ class Pool:
         np.add.at(self._times, rows, 1)
 
     def figure(self, chosen: Bools) -> Figure:
-        """The figure of the chosen facts. Where entities are not known, languages count as wholly dependent."""
+        """The figure of the chosen facts. Where entities are not known, languages count as fully dependent."""
         keep = chosen & (self._times > 0)
         times = self._times[keep].astype(np.float64)
         gained, expected, variance = (self._sums[keep, column] / times for column in range(3))
@@ -128,7 +128,7 @@ class Pool:
 def surely(share: float, facts: int, level: float) -> float:
     """The least accuracy that an exact binomial test at `level` (one-sided) does not rule out (Clopper-Pearson).
 
-    A share that is a mean over languages varies less than that of as many trials, which errs on the safe side.
+    A share that is a mean over languages varies less than that of as many trials, so the test is conservative.
     """
     from scipy.special import betaincinv
 
@@ -137,12 +137,12 @@ def surely(share: float, facts: int, level: float) -> float:
 
 
 def corrected(smallest: float, tests: int) -> float:
-    """Bonferroni: the chance that any of `tests` gives a p as small, at most."""
+    """Bonferroni: an upper bound of the probability that any of `tests` gives a p as small."""
     return min(1.0, smallest * max(tests, 1))
 
 
 def bound(tests: int, level: float) -> float:
-    """Standard errors that the worst of `tests` normal figures passes with probability `level`, at most."""
+    """Standard errors that the worst of `tests` normal figures exceeds with at most probability `level`."""
     from scipy.special import ndtri
 
     return float(-ndtri(level / (2 * max(tests, 1))))

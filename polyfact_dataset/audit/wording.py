@@ -1,7 +1,7 @@
-"""The wording of a question: what is left of it without the name of its subject.
+"""The wording of a question: the question without the name of its subject.
 
-Names speak other languages than the questions that hold them, and a template has one wording for thousands of
-facts. So languages are identified, negations sought and lengths compared on wordings.
+Names may be in another language than the question, and a template has one wording for thousands of facts. Language
+identification, the search for negations and the comparison of lengths therefore use wordings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def bare(text: str) -> str:
 
 
 def wording(question: str, subject: str | None) -> str:
-    """The question without its subject's name; the whole question where the name is not in it as it stands."""
+    """The question without its subject's name; the whole question where it does not contain the name verbatim."""
     if not subject or subject not in question:
         return question
     return " ".join(_EMPTY.sub(" ", question.replace(subject, " ", 1)).split())

@@ -1,4 +1,4 @@
-"""The command `polyfact`: its groups of commands, and how it ends."""
+"""The command `polyfact`: its groups of commands, and its exit codes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ leaderboard.register(app)
 app.add_typer(
     verify,
     name="verify",
-    help="Judge and review a release: sample, judge, people, agreement, and the table that tiers follow.",
+    help="Judge and review a release: sample, judge, reviewers, agreement, and the table that decides tiers.",
 )
 
 
@@ -49,7 +49,7 @@ def _main(
 
 
 def run(call: Callable[..., Any] | None = None) -> int:
-    """Runs the command line; an expected error becomes one line and its exit code."""
+    """Runs the command line; an expected error is printed on one line and sets the exit code."""
     try:
         (call or app)(standalone_mode=True)
     except PolyFactError as error:

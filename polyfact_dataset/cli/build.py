@@ -1,4 +1,4 @@
-"""The commands that build: `build`, one for each stage, `extract` and `merge`; no logic."""
+"""The build commands: `build`, one for each stage, `extract` and `merge`; no logic."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PANEL = "Stages of a build"
 
 
 def _leads_to_subcommand(context: typer.Context) -> bool:
-    """Whether a subcommand follows, which takes the options itself."""
+    """Whether a subcommand follows, which has the options itself."""
     if context.invoked_subcommand is None:
         return False
     if any(getattr(context.get_parameter_source(name), "name", "") != "DEFAULT" for name in context.params):
@@ -49,7 +49,7 @@ def _leads_to_subcommand(context: typer.Context) -> bool:
 
 
 def _command(until: Stage) -> Callable[..., None]:
-    """The command that builds up to a stage: all of them have the same options."""
+    """The command that builds up to a stage; all of these have the same options."""
 
     def command(
         context: typer.Context,
@@ -155,7 +155,7 @@ def merge_command(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Merge extractions of parts of a dump into one, for `polyfact build` to go on with."""
+    """Merge extractions of parts of a dump into one, with which `polyfact build` continues."""
     from polyfact_dataset.cli import build_commands as build
 
     build.merge(parts, out=out, config_file=config, overwrite=overwrite, quiet=quiet, facts=facts, seed=seed)
@@ -168,7 +168,7 @@ def register(app: typer.Typer) -> None:
     app.command("build", help="Build a release from a Wikidata JSON dump, continuing where an earlier run stopped.")(
         _command(LAST)
     )
-    # Stages that work on a finished release as well have a command of their own there.
+    # Stages that also apply to a finished release have a separate command for that.
     for stage in (stage for stage in STAGES if stage not in (EXTRACT, AUDIT, CARD)):
         text = f"Run the build up to stage `{stage.name}`: {stage.doc}."
         if stage is QUESTIONS:

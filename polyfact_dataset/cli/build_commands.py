@@ -1,4 +1,4 @@
-"""What `polyfact build`, the stage commands, `audit` and `merge` do."""
+"""The work of `polyfact build`, the stage commands, `audit` and `merge`."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def run(
 def refuse(broken: list[str], report: Path, exclusions: Path | None = None) -> None:
     """Raises `DataError` with the list of broken gates, if there are any.
 
-    For a build, the facts that broke them are written to `exclusions`, and the message ends with the command that makes
-    the release without them.
+    For a build, the facts that broke them are written to `exclusions`, and the message ends with the command that
+    rebuilds the release without them.
     """
     if not broken:
         return
     listed = "".join(f"\n  - {sentence}" for sentence in broken)
-    message = f"the audit refuses the release; broken gates:{listed}\nread {report / 'report.html'}"
+    message = f"the release failed its audit; broken gates:{listed}\nread {report / 'report.html'}"
     number = write_exclusions(report, broken, exclusions) if exclusions is not None else 0
     if number:
         command = shlex.join(_without_option(["polyfact", *sys.argv[1:]], "--exclude", "--overwrite"))
         message += (
-            f"\nto leave out the {number:,} facts concerned and draw others in their place, run:\n"
+            f"\nto leave out the {number:,} affected facts and replace them by others, run:\n"
             f"  {command} --exclude {shlex.quote(str(exclusions))}"
         )
     raise DataError(message)
@@ -100,7 +100,7 @@ def _without_option(command: list[str], *names: str) -> list[str]:
 
 
 def write_exclusions(report: Path, broken: list[str], path: Path) -> int:
-    """Writes the facts that broke the gates, with the reason of each, as CSV; returns how many there are."""
+    """Writes the facts that broke the gates, with the reason of each, as CSV; returns their number."""
     gates = [sentence.partition(" ")[0] for sentence in broken]
     findings = read_parquet(report / "findings.parquet").to_pylist()
     facts = {
@@ -128,7 +128,7 @@ def audit(release: Path, output: Path | None, config_file: Path | None, quiet: b
 def merge(
     parts: Sequence[Path], *, out: Path, config_file: Path | None, overwrite: bool, quiet: bool, **overrides: Any
 ) -> None:
-    """Makes the extraction of `out` from those of other build folders."""
+    """Creates the extraction of `out` from those of other build folders."""
     from polyfact_dataset.wikidata.merge import merged, open_sources
 
     sources, identity = open_sources(parts)

@@ -1,4 +1,4 @@
-"""`polyfact explore`, `space` and `errata`: looking at a release, publishing the explorer, and known errors."""
+"""`polyfact explore`, `space` and `errata`: browsing a release, publishing the explorer, and known errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ errata = typer.Typer(help="List and add known errors of a release.", no_args_is_
 
 def explore_command(
     release: Release = "build/release",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 selects a free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     quiet: Quiet = False,
 ) -> None:
@@ -28,7 +28,7 @@ def explore_command(
 
     with serving(explorer_files(release), port) as address:
         if not quiet:
-            typer.echo(f"{address} (Ctrl-C ends it)")
+            typer.echo(f"{address} (press Ctrl-C to stop)")
         if browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
@@ -49,7 +49,7 @@ def space_command(
 @errata.command("add")
 def errata_add_command(
     release: Annotated[Path, typer.Argument(help="Release folder.")],
-    fact_id: Annotated[str, typer.Argument(help="Such as 'Q480|P50|Q5682' (in quotes).")],
+    fact_id: Annotated[str, typer.Argument(help="Fact id, such as 'Q480|P50|Q5682' (in quotes).")],
     reason: Annotated[str, typer.Option("--reason", help="What is wrong, in a sentence.")],
     lang: Annotated[
         Optional[str], typer.Option("--language", help="Language of the item. Default: the whole fact.")

@@ -1,4 +1,4 @@
-"""`polyfact leaderboard`: a table and a page from result files, for a release or on their own."""
+"""`polyfact leaderboard`: a table and a page from result files, for a release or separately."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ def add_results(release: Path, results: list[str]) -> None:
 def leaderboard_command(
     results: Annotated[list[str], typer.Argument(metavar="RESULT...", help="Result files (.json), or NAME=FILE.")],
     release: Annotated[
-        Optional[Path], typer.Option("--release", help="Release folder that the leaderboard becomes part of.")
+        Optional[Path], typer.Option("--release", help="Release folder to which the leaderboard is added.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the page and table without --release.")] = Path("."),
 ) -> None:
-    """Write a static page and a Parquet table from result files; with --release, card and explorer show them."""
+    """Write a static page and a Parquet table from result files.
+
+    With --release, the card and the explorer show them.
+    """
     from polyfact_dataset.common.files import write_text
     from polyfact_dataset.release import leaderboard
     from polyfact_dataset.release.documents import render_again

@@ -7,22 +7,22 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="TOML configuration; flags win over it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
+ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="TOML configuration; flags override it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show errors only, no progress.")]
 Out = Annotated[Path, typer.Option("--out", help="Build folder; the release is written to its subfolder `release`.")]
 Previous = Annotated[
     Optional[Path],
     typer.Option(
         "--previous",
         help="Earlier release, a folder or owner/name@tag on the Hub: its held-out facts never enter train, "
-        "and version and change log follow from it.",
+        "and the version and change log are derived from it.",
     ),
 ]
 Objections = Annotated[
     Optional[Path],
-    typer.Option("--objections", help="Parquet or CSV with fact_id, language: take the template's question there."),
+    typer.Option("--objections", help="Parquet or CSV with fact_id, language: use the template's question there."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Follow a --previous release that its own audit refused.")]
+Force = Annotated[bool, typer.Option("--force", help="Accept a --previous release that failed its audit.")]
 Exclude = Annotated[
     Optional[Path],
     typer.Option("--exclude", help="Facts to leave out: ids, one a line, or a table such as the audit's findings."),
@@ -32,7 +32,9 @@ ModelCache = Annotated[
 ]
 PriceIn = Annotated[Optional[float], typer.Option("--price-in", min=0, help="USD per million prompt tokens.")]
 PriceOut = Annotated[Optional[float], typer.Option("--price-out", min=0, help="USD per million answered tokens.")]
-Budget = Annotated[Optional[float], typer.Option("--budget", min=0, help="USD that this run may spend at most.")]
+Budget = Annotated[
+    Optional[float], typer.Option("--budget", min=0, help="Largest amount in USD that this run may spend.")
+]
 
 Dump = Annotated[
     Optional[Path],
@@ -50,25 +52,27 @@ Workers = Annotated[
 ]
 Backfill = Annotated[
     Optional[bool],
-    typer.Option("--backfill", help="Ask Wikidata's API for labels that the dump lacks; answers are cached in --out."),
+    typer.Option(
+        "--backfill", help="Fetch labels that the dump lacks from Wikidata's API; answers are cached in --out."
+    ),
 ]
 Offline = Annotated[
-    Optional[bool], typer.Option("--offline", help="With --backfill: take answers from the cache, ask for nothing.")
+    Optional[bool], typer.Option("--offline", help="With --backfill: use cached answers, send no requests.")
 ]
 Contact = Annotated[
     Optional[str], typer.Option("--contact", help="With --backfill: e-mail address or URL shown to Wikimedia.")
 ]
 Source = Annotated[
-    Optional[str], typer.Option("--questions", help="Who writes the questions: `template` (the default) or `model`.")
+    Optional[str], typer.Option("--questions", help="Source of the questions: `template` (the default) or `model`.")
 ]
-Model = Annotated[Optional[str], typer.Option("--model", help="Name under which the server knows the model.")]
+Model = Annotated[Optional[str], typer.Option("--model", help="Name of the model on the server.")]
 BaseUrl = Annotated[
     Optional[str],
     typer.Option("--base-url", help="OpenAI-compatible endpoint, such as http://host:8000/v1. Default: none."),
 ]
 Verification = Annotated[
     Optional[Path],
-    typer.Option("--verification", help="Table of `polyfact verify report`: tiers follow what was judged."),
+    typer.Option("--verification", help="Table of `polyfact verify report`: the judged labels decide tiers."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
 
@@ -94,7 +98,7 @@ def limits(max_requests: int, max_mb: int) -> tuple[int, int]:
     return max_requests, max_mb * 1_000_000
 
 
-# Names of options and commands that have been replaced. They keep working, and no help shows them.
+# Replaced names of options and commands. They still work and are hidden in the help.
 _REPLACED = {
     "lang": "language",
     "output": "out",
@@ -106,5 +110,5 @@ _REPLACED = {
 
 
 def accept_replaced_names() -> dict[str, Any]:
-    """Settings of a command's context with which it takes the replaced names of options and subcommands as well."""
+    """Context settings with which a command also accepts the replaced names of options and subcommands."""
     return {"token_normalize_func": lambda name: _REPLACED.get(name, name)}

@@ -1,7 +1,7 @@
 """`polyfact questions export-batches`, `import-batches` and `status`: questions by batch files, and their progress.
 
-They take the configuration from the build folder, so that they ask exactly the requests that the build needs. None of
-them changes a stage.
+They take the configuration from the build folder, so that their requests are exactly those that the build needs. None
+of them changes a stage.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ def _config(out: Path) -> tuple[Config, dict[str, Any]]:
     try:
         config = Config.model_validate(manifest["build"]["config"])
     except (ValidationError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{out}/manifest.json was written by another version of polyfact ({error}); build again"
-        ) from error
+        raise DataError(f"{out}/manifest.json was written by another version of polyfact ({error}); rebuild") from error
     if config.questions.source != "model":
         raise ConfigError(
             f"the build in {out} has template questions; questions by a model need --questions model --model ..."
@@ -79,7 +77,7 @@ def _generation_run(
     )
     for name, digest in inputs.digests().items():
         if manifest["build"][name] != digest:
-            raise ConfigError(f"the build in {out} was started with another --{name}; give the same here")
+            raise ConfigError(f"the build in {out} was started with another --{name}; give the same value")
     with tempfile.TemporaryDirectory(prefix=".questions.", dir=out / "stages") as folder:
         context = Context(inputs, out, Log(quiet=True), Path(folder), manifest, Workers(1))
         generator = QuestionGenerator(context.config, context.objections)
@@ -113,12 +111,16 @@ def write_batches(
         finished = run.run(from_cache(generator, cache, new_requests(take, set())))
         paths = shards.close()
     if finished:
-        print(f"Nothing is left to ask. Continue with: polyfact build, with the options of the build in {out}")
+        print(f"All requests are answered. Continue with: polyfact build, with the options of the build in {out}")
     for path in paths:
         print(path)
     if not finished:
-        more = f"; {waiting:,} more wait in earlier files (--include-pending writes them again)" if waiting else ""
-        print(f"{shards.written:,} requests to {generator.config.model} in {_files(len(paths))}{more}", file=sys.stderr)
+        pending = (
+            f"; {waiting:,} more are pending in earlier files (--include-pending writes them again)" if waiting else ""
+        )
+        print(
+            f"{shards.written:,} requests to {generator.config.model} in {_files(len(paths))}{pending}", file=sys.stderr
+        )
 
 
 def _files(number: int) -> str:
@@ -143,7 +145,7 @@ def run_cluster(
     objections: Path | None,
     model_cache: Path | None,
 ) -> None:
-    """Answers what is left to ask by datatrove, round by round; an unfinished run is resumed first.
+    """Answers the remaining requests with datatrove, round by round; an unfinished run is resumed first.
 
     On SLURM one round is submitted; the command is repeated when its jobs have ended.
     """
@@ -172,7 +174,7 @@ def run_cluster(
 
 
 def status(out: Path, previous: Path | None, objections: Path | None, model_cache: Path | None) -> None:
-    """Prints the progress of a build's questions, from what is on disk."""
+    """Prints the progress of a build's questions, from the files on disk."""
     with _generation_run(out, previous, objections, model_cache) as (run, generator, cache):
         in_files = 0
 

@@ -37,7 +37,7 @@ def export_batches_command(
     objections: Objections = None,
     model_cache: ModelCache = None,
 ) -> None:
-    """Write what a model is to be asked next as OpenAI Batch files (JSON lines)."""
+    """Write a model's next requests as OpenAI Batch files (JSON lines)."""
     from polyfact_dataset.cli import question_commands as commands
 
     commands.write_batches(out, to, *limits(max_requests, max_mb), include_pending, previous, objections, model_cache)
@@ -49,7 +49,7 @@ def import_batches_command(
     out: Out = Path("build"),
     model_cache: ModelCache = None,
 ) -> None:
-    """Take the answers of batch files; what is answered already is not taken twice."""
+    """Import the answers of batch files; answers that are already stored are skipped."""
     from polyfact_dataset.cli import question_commands as commands
 
     commands.read_batches(files, out, model_cache)
@@ -65,11 +65,11 @@ def run_command(
     objections: Objections = None,
     model_cache: ModelCache = None,
 ) -> None:
-    """Have datatrove answer what is left to ask, on this machine or a cluster; an interrupted run is resumed."""
+    """Answer the remaining requests with datatrove, on this machine or a cluster; an interrupted run is resumed."""
     from polyfact_dataset.cli import question_commands as commands
 
     if executor not in ("local", "slurm", "ray"):
-        raise typer.BadParameter(f"{executor!r} is none of local, slurm, ray", param_hint="--executor")
+        raise typer.BadParameter(f"{executor!r} is not one of local, slurm, ray", param_hint="--executor")
     commands.run_cluster(out, executor, tasks, config, previous, objections, model_cache)  # type: ignore[arg-type]
 
 
@@ -80,7 +80,7 @@ def status_command(
     objections: Objections = None,
     model_cache: ModelCache = None,
 ) -> None:
-    """Show what is done, failed by reason, and left, with tokens, speed and expected end; also during a build."""
+    """Show finished, failed (by reason) and remaining requests, tokens, speed and expected end, also during a build."""
     from polyfact_dataset.cli import question_commands as commands
 
     commands.status(out, previous, objections, model_cache)

@@ -24,14 +24,16 @@ Folder = Annotated[Path, typer.Argument(help="Release folder.")]
 
 
 def audit_command(
-    release: Annotated[Path, typer.Argument(help="Release folder: ours, or Parquet per config as published.")],
+    release: Annotated[
+        Path, typer.Argument(help="Release folder of `polyfact build`, or Parquet per config as published.")
+    ],
     out: Annotated[
         Optional[Path], typer.Option("--out", help="Folder for the report. Default: `audit` in the release.")
     ] = None,
     config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Audit a release: does it test recall? Exit code 1 when a gate is broken."""
+    """Audit whether a release tests recall. Exit code 1 when a gate is broken."""
     from polyfact_dataset.cli import build_commands as build
 
     build.audit(release, out, config, quiet)
@@ -45,7 +47,7 @@ def card_command(
     ] = None,
     patch: Annotated[
         Optional[str],
-        typer.Option("--patch", metavar="NOTE", help="Make the next patch version: other documents, equal data."),
+        typer.Option("--patch", metavar="NOTE", help="Create the next patch version: new documents, equal data."),
     ] = None,
 ) -> None:
     """Render card, datasheet, Croissant metadata and figures of a release, or check them against the data."""
@@ -71,12 +73,12 @@ def stats_command(release: Release = "build/release", as_json: AsJson = False) -
 
 
 def show_command(
-    fact_id: Annotated[str, typer.Argument(help="Such as 'Q480|P50|Q5682' (in quotes).")],
+    fact_id: Annotated[str, typer.Argument(help="Fact id, such as 'Q480|P50|Q5682' (in quotes).")],
     release: ReleaseOption = "build/release",
     language: Languages = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one fact in every language, or in those named."""
+    """Show one fact in every language, or in the given ones."""
     from polyfact_dataset.cli import tables as show
     from polyfact_dataset.release.query import fact
     from polyfact_dataset.release.reader import locate
@@ -89,16 +91,16 @@ def search_command(
     text: Annotated[str, typer.Argument(help="Part of a question or an option, in any language.")],
     release: ReleaseOption = "build/release",
     language: Languages = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Items shown at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Largest number of items to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Find items by their text, whatever its case; exit code 1 when there is none."""
+    """Find items by their text, ignoring case; exit code 1 when there is none."""
     from polyfact_dataset.cli import tables as show
     from polyfact_dataset.release.query import search
     from polyfact_dataset.release.reader import locate
 
-    found, total = search(locate(release), text, language or [], limit)
-    show.as_json(found) if as_json else show.hits(found, total)
+    items, total = search(locate(release), text, language or [], limit)
+    show.as_json(items) if as_json else show.hits(items, total)
     if not total:
         raise typer.Exit(1)
 
@@ -125,17 +127,17 @@ def rebuild_command(
     previous: Previous = None,
     cache_from: Annotated[
         Optional[Path],
-        typer.Option("--cache-from", help="Build folder whose caches hold the answers of models and Wikidata's API."),
+        typer.Option("--cache-from", help="Build folder with the cached answers of models and Wikidata's API."),
     ] = None,
     objections: Objections = None,
     quiet: Quiet = False,
 ) -> None:
-    """Build a release again from its manifest and compare every file; exit code 1 when one differs."""
+    """Rebuild a release from its manifest and compare every file; exit code 1 when one differs."""
     from polyfact_dataset.common.progress import Log
     from polyfact_dataset.pipeline.rebuild import rebuild
 
-    made = rebuild(manifest, dump, previous, out, Log(quiet=quiet), cache_from, objections)
-    typer.echo(f"{out / 'release'}: content {made['content'][:16]}, equal to the byte in {len(made['files'])} files")
+    rebuilt = rebuild(manifest, dump, previous, out, Log(quiet=quiet), cache_from, objections)
+    typer.echo(f"{out / 'release'}: content {rebuilt['content'][:16]}, identical in {len(rebuilt['files'])} files")
 
 
 def push_command(

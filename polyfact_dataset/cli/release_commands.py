@@ -1,4 +1,4 @@
-"""What `polyfact diff` does."""
+"""The work of `polyfact diff`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from polyfact_dataset.release.versions import entry
 def diff(old: str, new: str, changes_file: Path | None, as_json: bool) -> None:
     """Prints what changed between two releases, folders or on the Hub, and writes the entry for the change log.
 
-    Raises `DataError` when a subject that was held out stands in train.
+    Raises `DataError` when a held-out subject is in train.
     """
     before, after = locate(old), locate(new)
-    found = compare(before, after)
+    difference = compare(before, after)
     versions = read_about(before)["version"], read_about(after)["version"]
-    needed = next_version(versions[0], found.level)
+    needed = next_version(versions[0], difference.level)
     if as_json:
-        print(found.as_json())
+        print(difference.as_json())
     else:
-        tables.diff(found, versions, needed)
+        tables.diff(difference, versions, needed)
     if changes_file is not None:
         settings = ReleaseConfig.model_validate(read_about(after)["release"])
-        write_text(changes_file, entry(needed, settings, read_manifest(after)["content"], changelog(found)))
-    require_no_leak(found)
+        write_text(changes_file, entry(needed, settings, read_manifest(after)["content"], changelog(difference)))
+    require_no_leak(difference)

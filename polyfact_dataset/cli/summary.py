@@ -1,4 +1,4 @@
-"""What a finished build says: kept and rejected, splits, tiers, times, and how to load the result."""
+"""The summary of a finished build: kept and rejected facts, splits, tiers, times, and how to load the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from polyfact_dataset.schema import SPLITS
 
 
 def _plain(reason: str) -> str:
-    """A reason without the language that decided."""
+    """A reason without its language."""
     return reason.partition(":")[0]
 
 
@@ -40,9 +40,12 @@ def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
                 reasons[_plain(reason)] += number
         counts = release["relations"].get(relation.id, {})
         read = stages[CANDIDATES.name]["tally"].get(relation.id, {}).get("input", 0)
-        said = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
+        listed_reasons = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
         table.add_row(
-            f"{relation.id} {relation.label}", f"{read:,}", *(f"{counts.get(split, 0):,}" for split in SPLITS), said
+            f"{relation.id} {relation.label}",
+            f"{read:,}",
+            *(f"{counts.get(split, 0):,}" for split in SPLITS),
+            listed_reasons,
         )
     totals = release["sizes"]["parallel"]
     table.add_section()
@@ -54,7 +57,7 @@ def relation_table(manifest: dict[str, Any], release: dict[str, Any]) -> Table:
 
 def show(manifest: dict[str, Any], release: dict[str, Any], timings: dict[str, float], out: Path) -> None:
     """Prints the closing table of a build to standard output."""
-    # A pipe or a file has no width of its own: give the reasons room.
+    # A pipe or a file has no width: leave space for the reasons.
     console = Console() if sys.stdout.isatty() else Console(width=180)
     console.print(relation_table(manifest, release))
     tiers = release["stages"][TIER.name]["counts"]["tiers"]
@@ -81,6 +84,6 @@ def show_audit(report: AuditReport, target: Path) -> None:
 
 
 def loading(out: Path, configs: Container[str]) -> str:
-    """The two lines of Python that load the result; `clean`, unless the release has no fact for it."""
+    """Two lines of Python that load the result: `clean`, unless the release has no fact for it."""
     name = "clean" if "clean" in configs else "parallel"
     return f'from datasets import load_dataset\n{name} = load_dataset("{out / "release"}", "{name}")'

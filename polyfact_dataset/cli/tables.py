@@ -1,4 +1,4 @@
-"""What the commands over a release print, on standard output."""
+"""The output of the commands over a release, on standard output."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from polyfact_dataset.schema import OPTIONS, SPLITS, TIERS
 
 
 class _Plain(Console):
-    """Prints text as it is: neither markup nor a command to the terminal in it counts."""
+    """Prints text literally: markup and terminal commands in it have no effect."""
 
     def __init__(self) -> None:
-        # A pipe or a file has no width of its own.
+        # A pipe or a file has no width.
         super().__init__(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 160)
 
     def print(self, *shown: Any, **options: Any) -> None:
@@ -30,7 +30,7 @@ class _Plain(Console):
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> Table:
-    """A table whose first `texts` columns are text; the others hold numbers."""
+    """A table whose first `texts` columns are text; the others are numbers."""
     table = Table(title=title, title_justify="left")
     for place, name in enumerate(columns):
         table.add_column(name, justify="left" if place < texts else "right")
@@ -49,7 +49,7 @@ def as_json(value: object) -> None:
 
 
 def printed(text: str) -> None:
-    """A line of text from a release, with no command to the terminal in it."""
+    """A line of text from a release, without terminal commands."""
     _Plain().print(text)
 
 
@@ -71,12 +71,12 @@ def stats(figures: Mapping[str, Any]) -> None:
     sizes = [(name, *(by_split.get(s, 0) for s in SPLITS)) for name, by_split in figures["sizes"].items()]
     console.print(_table("Rows by config", ("config", *SPLITS), sizes))
     kinds: Counter[str] = Counter()
-    for own in figures["languages"].values():
-        kinds.update(own["answer_provenance"])
+    for entry in figures["languages"].values():
+        kinds.update(entry["answer_provenance"])
     names = [name for name, _ in kinds.most_common()]
     rows = [
-        (code, *(_share(own["answer_provenance"].get(kind, 0), facts) for kind in names), own["questions"])
-        for code, own in figures["languages"].items()
+        (code, *(_share(entry["answer_provenance"].get(kind, 0), facts) for kind in names), entry["questions"])
+        for code, entry in figures["languages"].items()
     ]
     console.print(_table("Where the answers' labels are from", ("language", *names, "different questions"), rows))
     bins = figures["popularity"]["bins"]
@@ -98,30 +98,30 @@ def fact(row: Mapping[str, Any]) -> None:
             console.print(f"  {sign} {item[name]}  ({where})")
 
 
-def hits(found: Sequence[Mapping[str, Any]], total: int) -> None:
+def hits(items: Sequence[Mapping[str, Any]], total: int) -> None:
     """Items found by a search."""
     console = _Plain()
-    for item in found:
+    for item in items:
         console.print(f"{item['fact_id']}  {item['split']}, {item['quality_tier']}")
         console.print(f"  {item['language']}  {item['question']}  {item['answer']}")
-    shown = f", the first {len(found):,} of them here" if total > len(found) else ""
+    shown = f", the first {len(items):,} of them here" if total > len(items) else ""
     console.print(f"{total:,} items{shown}")
 
 
-def diff(found: Diff, versions: tuple[str, str], needed: str) -> None:
-    """What changed, with examples, and the version that follows."""
+def diff(difference: Diff, versions: tuple[str, str], needed: str) -> None:
+    """The changes, with examples, and the next version."""
     console = _Plain()
     console.print(
-        f"{versions[0]} -> {versions[1]}: {'no' if found.level == 'none' else f'a {found.level}'} change; "
+        f"{versions[0]} -> {versions[1]}: {'no' if difference.level == 'none' else f'a {difference.level}'} change; "
         f"the version after {versions[0]} is {needed}\n"
     )
-    for line in changelog(found):
+    for line in changelog(difference):
         console.print(line)
-    listed = {"added": found.added, "removed": found.removed}
+    listed = {"added": difference.added, "removed": difference.removed}
     for kind, facts in listed.items():
         for name, reason in list(facts.items())[:20]:
-            console.print(f"  {kind}: {found.names.get(name, name)} ({name})  {reason}")
-    for kind, examples in found.examples.items():
+            console.print(f"  {kind}: {difference.names.get(name, name)} ({name})  {reason}")
+    for kind, examples in difference.examples.items():
         for example in examples:
             console.print(f"  {kind}: {example}")
 
@@ -131,13 +131,13 @@ def _size(size_bytes: int) -> str:
 
 
 def pushed(done: Pushed, repo: str) -> None:
-    """The files of a push, and what became of them."""
+    """The files of a push, and its result."""
     console = _Plain()
     for change in (change for change in done.changes if change.action != "keep"):
         console.print(f"{change.action:<6}  {_size(change.size_bytes):>10}  {change.path}")
     counts = Counter(change.action for change in done.changes)
     travelling = sum(change.size_bytes for change in done.changes if change.action in ("add", "change"))
-    shown = {"foreign": "of others, which stay", "conflict": "changed by others", "keep": "unchanged"}
+    shown = {"foreign": "of others, kept", "conflict": "changed by others", "keep": "unchanged"}
     listed = [f"{number:,} {shown.get(action, f'to {action}')}" for action, number in sorted(counts.items())]
     console.print(f"{repo}: {', '.join(listed)}; {_size(travelling)} to send")
     if done.pull_request:
@@ -145,8 +145,8 @@ def pushed(done: Pushed, repo: str) -> None:
         console.print(f"pull request: {done.pull_request} {state}; once it is merged, push again to set the tag")
     elif done.tag:
         state = "is there already as" if done.present else "pushed as"
-        console.print(f"{state} {done.tag} ({done.commit}), loaded back by name and tag, digests equal")
+        console.print(f"{state} {done.tag} ({done.commit}), verified by loading it by name and tag")
     else:
         console.print("dry run: nothing was sent")
         if done.refusal:
-            console.print(f"the push would be refused: {done.refusal}")
+            console.print(f"the push would be rejected: {done.refusal}")

@@ -25,7 +25,7 @@ from polyfact_dataset.cli.options import (
 app = typer.Typer(no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Option("--folder", help="Folder with sample, judgements and reviews.")]
-Model = Annotated[Optional[str], typer.Option("--model", help="The judge, as the server names it.")]
+Model = Annotated[Optional[str], typer.Option("--model", help="The judge: the model's name on the server.")]
 Api = Annotated[
     Optional[str], typer.Option("--api", help="`responses` (web search; the default) or `chat`, for other servers.")
 ]
@@ -36,12 +36,12 @@ Parallel = Annotated[
     bool, typer.Option("--parallel", help="Judge facts: the questions in all languages at once against the triple.")
 ]
 SelfTest = Annotated[
-    bool, typer.Option("--self-test", help="Judge planted defects first; a judge that misses them judges nothing else.")
+    bool, typer.Option("--self-test", help="Judge planted defects first; a judge that misses them is not used.")
 ]
-First = Annotated[Optional[int], typer.Option("--items", min=1, help="Only the first so many items of each language.")]
-BaseUrl = Annotated[
-    Optional[str], typer.Option("--base-url", help="OpenAI-compatible endpoint. Default: OpenAI's own.")
+First = Annotated[
+    Optional[int], typer.Option("--items", min=1, help="Only this many items of each language, from the first.")
 ]
+BaseUrl = Annotated[Optional[str], typer.Option("--base-url", help="OpenAI-compatible endpoint. Default: OpenAI's.")]
 ModelCache = Annotated[
     Optional[Path], typer.Option("--model-cache", help="SQLite file with all answers of models. Default: in --folder.")
 ]
@@ -70,12 +70,12 @@ def sample_command(
         Optional[list[str]], typer.Option("--language", help="Draw this language; may be repeated. Default: all.")
     ] = None,
     independent: Annotated[
-        bool, typer.Option("--independent", help="Other facts in every language; by default they are the same.")
+        bool, typer.Option("--independent", help="Different facts in every language; by default they are the same.")
     ] = False,
     seed: Seed = None,
     config: ConfigFile = None,
 ) -> None:
-    """Draw what is judged: a seeded sample of every language, balanced over relations, or a census."""
+    """Draw the items to judge: a seeded sample of every language, balanced over relations, or a census."""
     from polyfact_dataset.verification.sampling import Draw, write_sample
 
     settings = _config(config, None, seed=seed, verification__items=items)
@@ -94,7 +94,7 @@ def judge_command(
     api: Api = None,
     search: Search = None,
     base_url: BaseUrl = None,
-    cached: Annotated[bool, typer.Option("--cached", help="Ask for nothing; take the answers that are there.")] = False,
+    cached: Annotated[bool, typer.Option("--cached", help="Send no requests; use cached answers.")] = False,
     model_cache: ModelCache = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
@@ -103,7 +103,7 @@ def judge_command(
     config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Have a model label the sample: correct, ambiguous or incorrect, with its reasons and the pages it cites."""
+    """Label the sample by a model: correct, ambiguous or incorrect, with reasons and cited pages."""
     from polyfact_dataset.common.progress import Log
     from polyfact_dataset.verification import judge
 
@@ -141,7 +141,7 @@ def export_batches_command(
     model_cache: ModelCache = None,
     config: ConfigFile = None,
 ) -> None:
-    """Write what the judge is to be asked as OpenAI Batch files (JSON lines)."""
+    """Write the judge's requests as OpenAI Batch files (JSON lines)."""
     from polyfact_dataset.verification import judge
 
     settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
@@ -155,7 +155,7 @@ def import_batches_command(
     folder: Folder = _HERE,
     model_cache: ModelCache = None,
 ) -> None:
-    """Take the answers of batch files; then `polyfact verify judge --cached` judges."""
+    """Import the answers of batch files; afterwards run `polyfact verify judge --cached`."""
     from polyfact_dataset.verification import judge
 
     judge.read_batches(files, folder, model_cache)
@@ -165,9 +165,11 @@ def import_batches_command(
 def review_command(
     folder: Folder = _HERE,
     language: Annotated[
-        str, typer.Option("--language", help="Language to review; asked on the page if left out.")
+        str, typer.Option("--language", help="Language to review; entered on the page if left out.")
     ] = "",
-    reviewer: Annotated[str, typer.Option("--reviewer", help="Who reviews; asked on the page if left out.")] = "",
+    reviewer: Annotated[
+        str, typer.Option("--reviewer", help="Name of the reviewer; entered on the page if left out.")
+    ] = "",
     items: First = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 7860,
 ) -> None:
@@ -182,7 +184,7 @@ def export_command(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file to write.")],
     language: Annotated[str, typer.Option("--language", help="Language to review.")],
     folder: Folder = _HERE,
-    reviewer: Annotated[str, typer.Option("--reviewer", help="With the labels that this reviewer gave.")] = "",
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Include the labels of this reviewer.")] = "",
     items: First = None,
 ) -> None:
     """Write the items of a language as CSV, for those who prefer a spreadsheet; fill in `label` and `note`."""
@@ -194,10 +196,10 @@ def export_command(
 @app.command("import")
 def import_command(
     sheet: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file with labels.")],
-    reviewer: Annotated[str, typer.Option("--reviewer", help="Whose labels they are.")],
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Reviewer who gave the labels.")],
     folder: Folder = _HERE,
 ) -> None:
-    """Take the labels of a CSV file; those taken before are not taken twice."""
+    """Import the labels of a CSV file; labels that are already imported are skipped."""
     from polyfact_dataset.verification import sheets
 
     counts = sheets.import_sheet(folder, sheet, reviewer=reviewer)
@@ -215,7 +217,7 @@ def report_command(
     config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Agreement and ambiguity with intervals; write the table that `polyfact build --verification` takes."""
+    """Agreement and ambiguity with intervals; write the table for `polyfact build --verification`."""
     from polyfact_dataset.verification import report
 
     report.run(folder, _config(config, None), judge=judge, drift=drift, relaxed=relaxed, quiet=quiet)

@@ -51,7 +51,6 @@ def stream(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a query in batches of exactly `BATCH_ROWS`, the last one shorter.
 
-
     The size of DuckDB's batches depends on the number of threads. These batches become row groups of files, which must
     not depend on it.
     """
@@ -72,7 +71,6 @@ def stream(
 
 def one_row_per_id() -> str:
     """SQL: the condition (for QUALIFY) that keeps one row of an entity that occurs more than once in a dump.
-
 
     The row with the most labels and sitelinks is kept. Ties are broken by the texts, never by the order of the rows.
     """

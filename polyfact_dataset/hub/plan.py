@@ -1,7 +1,7 @@
-"""What a push would change: a three-way comparison of the release, the repository, and what was pushed before.
+"""The plan of a push: a three-way comparison of the release, the repository, and the last pushed version.
 
-The base is the latest tag of a version that this project pushed. A file that changed on `main` since then is the work
-of others: it is kept when it is not part of the release, and the push is refused when it is.
+The base is the latest tag of a version that this project pushed. A file that changed on `main` since then was changed
+by others: it is kept when it is not part of the release, and the push is refused when it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHOWN = 10
 class Change:
     """One file of a push.
 
-    `add`, `change` and `delete` are sent; `keep` is equal already; `foreign` is a file of others that stays;
+    `add`, `change` and `delete` are sent; `keep` is already equal; `foreign` is a file of others that is kept;
     `conflict` is a file of the release that others changed since the last version.
     """
 
@@ -71,10 +71,10 @@ def same(path: Path, remote: RemoteFile) -> bool:
 def changes(
     folder: Path, main: Mapping[str, RemoteFile], base: Mapping[str, RemoteFile] | None, replace: bool
 ) -> list[Change]:
-    """What a push of `folder` does to every file, by path.
+    """The change of every file in a push of `folder`, by path.
 
-    `main` is the repository now, `base` as it was at the last version; None if there is none, then every file there is
-    that of others. With `replace`, files of others are deleted or overwritten.
+    `main` is the repository now, `base` as it was at the last version; None if there is none: then every file there
+    counts as a file of others. With `replace`, files of others are deleted or overwritten.
     """
     before = base or {}
     listed: list[Change] = []
@@ -90,28 +90,28 @@ def changes(
             listed.append(Change("conflict", name, size))
     for name, remote in main.items():
         if name not in local:
-            ours = before.get(name) == remote
-            listed.append(Change("delete" if ours or replace else "foreign", name, remote.size_bytes))
+            is_pushed = before.get(name) == remote
+            listed.append(Change("delete" if is_pushed or replace else "foreign", name, remote.size_bytes))
     return sorted(listed, key=lambda change: change.path)
 
 
-def _names(found: list[Change]) -> str:
-    names = [change.path for change in found]
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _names(changes: list[Change]) -> str:
+    names = [change.path for change in changes]
+    rest = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest
 
 
 def conflict(repo: str, listed: list[Change], has_base: bool, main: Mapping[str, RemoteFile]) -> str:
-    """Why a push would destroy the work of others, naming the files; empty if it would not."""
+    """The reason why a push would overwrite changes of others, naming the files; empty if it would not."""
     others = [change for change in listed if change.path in main and change.action != "keep"]
     if not has_base and others:
         return (
-            f"{repo} holds {len(others):,} files that this project did not push ({_names(others)}); "
+            f"{repo} contains {len(others):,} files that this project did not push ({_names(others)}); "
             "choose another repository, or give --replace to delete and overwrite them"
         )
     if changed := [change for change in listed if change.action == "conflict"]:
         return (
             f"{repo}: {len(changed):,} files of the release were changed there since the last version "
-            f"({_names(changed)}); take these changes over, or give --replace to overwrite them"
+            f"({_names(changed)}); merge these changes, or give --replace to overwrite them"
         )
     return ""

@@ -1,7 +1,7 @@
-"""Pushes a release to the Hugging Face Hub: one commit on the expected parent, then the tag, then loading it back.
+"""Pushes a release to the Hugging Face Hub: one commit on the expected parent, then the tag, then a verification.
 
-A release is validated before anything is sent: its files must be those of the manifest, the audit must have passed for
-this content, and every document must match the data. A push never destroys what others committed (see `plan`). It can
+A release is validated before anything is sent: its files must match the manifest, the audit must have passed for this
+content, and every document must match the data. A push never overwrites commits of others (see `plan`). It can
 be repeated: an interrupted push continues at the commit, the tag or the verification, and a finished one is verified
 again. The token is found by `huggingface_hub` and never shown.
 """
@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How a release is pushed.
+    """The options of a push.
 
-    `create` allows a new repository, `replace` the loss of files that others committed, `sample` a release of the
-    bundled sample in a repository whose name does not say so.
+    `create` allows a new repository, `replace` allows overwriting files that others committed, `sample` allows a
+    release of the bundled sample in a repository without `sample` in its name.
     """
 
     dry_run: bool = False
@@ -52,8 +53,8 @@ class Options:
 class Pushed:
     """The result of a push, or the plan of one: `commit` is None for a dry run, `tag` where none was set.
 
-    `present`: the tag or the pull request held this release already, so that nothing was sent. `refusal` is why a dry
-    run would be refused.
+    `present`: the tag or the pull request already contains this release, so nothing was sent. `refusal` is the reason
+    why the push of a dry run would be refused.
     """
 
     changes: list[Change]
@@ -86,9 +87,9 @@ def require_publishable(folder: Path, tag: str | None, repo: str, sample: bool) 
     """Manifest and tag of a release that may be pushed to `repo`.
 
     Raises `DataError` when files, documents or audit do not agree or one is a link, `ConfigError` for a tag of another
-    version, a dump without a date, or the bundled sample unless `sample` or the repository's name says so.
+    version, a dump without a date, or the bundled sample unless `sample` is set or in the repository's name.
     """
-    # A link could lead to any file of the user's, which would be published.
+    # A link could point to any file of the user, which would be published.
     if link := next((path for path in folder.rglob("*") if path.is_symlink()), None):
         raise DataError(f"{link} is a link; only regular files of the release are pushed")
     manifest = check(folder)
@@ -104,45 +105,45 @@ def require_publishable(folder: Path, tag: str | None, repo: str, sample: bool) 
                 "repository with `sample` in its name, or give --sample"
             )
     elif about["dump_date"] is None:
-        raise ConfigError(f"{folder} lacks the date of its dump; set [release] dump_date and build again")
+        raise ConfigError(f"{folder} lacks the date of its dump; set [release] dump_date and rebuild")
     return manifest, expected
 
 
 def explain(error: HfHubHTTPError, repo: str) -> PolyFactError:
-    """The Hub's answer as one of our errors, without the request and its headers, which hold the token."""
+    """The Hub's answer as a `PolyFactError`, without the request and its headers, which contain the token."""
     status = error.response.status_code if error.response is not None else 0
     if status in (401, 403):
         return ConfigError(
-            f"{repo}: the Hub refuses the token (HTTP {status}); log in with `hf auth login`, or check its rights"
+            f"{repo}: the Hub rejects the token (HTTP {status}); log in with `hf auth login`, or check its rights"
         )
     if status == 409:
-        return ConfigError(f"{repo}: the Hub holds this tag or commit already (HTTP 409); nothing was overwritten")
+        return ConfigError(f"{repo}: the Hub already has this tag or commit (HTTP 409); nothing was overwritten")
     if status == 412:
         return ConfigError(
             f"{repo} has changed since this push began; compare it with `polyfact diff`, then push again"
         )
     if 400 <= status < 500 and status not in (408, 429):
         return ConfigError(
-            f"{repo}: the Hub refuses the request (HTTP {status}): {error.server_message or 'no reason'}"
+            f"{repo}: the Hub rejects the request (HTTP {status}): {error.server_message or 'no reason'}"
         )
-    return RetryableError(f"{repo}: the Hub answers HTTP {status}; run the command again, it continues")
+    return RetryableError(f"{repo}: the Hub answers HTTP {status}; rerun the same command to continue")
 
 
 @contextmanager
 def errors_of_the_hub(repo: str, then: str) -> Iterator[None]:
-    """Raises our errors for those of the Hub's client; `then` tells the user what running again does.
+    """Converts errors of the Hub's client to `PolyFactError`; `then` is the advice to the user.
 
-    Raises `ConfigError` where the Hub refuses, `RetryableError` where it fails or cannot be reached.
+    Raises `ConfigError` where the Hub rejects the request, `RetryableError` where it fails or cannot be reached.
     """
+    from huggingface_hub import __version__
     from huggingface_hub.errors import HfHubHTTPError
 
-    # Errors of the HTTP client: httpx before huggingface_hub 2, httpx2 since.
-    transport: Any = HfHubHTTPError.__bases__
+    http = import_module("httpx" if __version__.startswith("1.") else "httpx2")
     try:
         yield
     except HfHubHTTPError as error:
         raise explain(error, repo) from None
-    except transport as error:
+    except (http.HTTPError, ConnectionError) as error:
         raise RetryableError(f"{repo}: the Hub cannot be reached ({type(error).__name__}); {then}") from None
 
 
@@ -162,7 +163,7 @@ def _refs(api: HfApi, repo: str) -> _Refs | None:
 
 
 def _require_successor(api: HfApi, repo: str, parent: str, about: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` unless the release was built on the one that the repository holds."""
+    """Raises `ConfigError` unless the release was built on the one in the repository."""
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
@@ -176,7 +177,7 @@ def _require_successor(api: HfApi, repo: str, parent: str, about: Mapping[str, A
     built_on = f"version {before['version']}" if before else "no earlier release"
     version = remote.get("version", "of unknown number")
     raise ConfigError(
-        f"{repo} holds version {version}, and this release was built on {built_on}: held-out facts could enter "
+        f"{repo} contains version {version}, and this release was built on {built_on}: held-out facts could enter "
         f"train; build with --previous {repo}@v{version}"
     )
 
@@ -187,9 +188,9 @@ def _holds(folder: Path, remote: Mapping[str, RemoteFile]) -> bool:
 
 
 def push(folder: Path, repo: str, tag: str | None = None, options: Options | None = None) -> Pushed:
-    """Pushes a release folder, tags it, and loads it back; a pull request is left to be merged and tagged later.
+    """Pushes a release folder, tags it, and verifies it by loading it; a pull request is merged and tagged later.
 
-    Raises `DataError` for a release that does not pass its checks, `ConfigError` for a refused token, a tag of other
+    Raises `DataError` for a release that does not pass its checks, `ConfigError` for a rejected token, a tag of other
     content, a repository that does not exist without `create`, or one with changes of others without `replace`;
     `RetryableError` when the Hub fails.
     """
@@ -202,7 +203,7 @@ def push(folder: Path, repo: str, tag: str | None = None, options: Options | Non
     if not sys.stderr.isatty():
         disable_progress_bars()
     manifest, tag = require_publishable(folder, tag, repo, options.sample)
-    with errors_of_the_hub(repo, "run the command again, it continues"):
+    with errors_of_the_hub(repo, "rerun the same command to continue"):
         done = _push(HfApi(), folder, repo, tag, options)
     if done.tag is not None and not options.dry_run:
         read_back(repo, done.tag, manifest)
@@ -215,15 +216,15 @@ def _push(api: HfApi, folder: Path, repo: str, tag: str, options: Options) -> Pu
         if options.dry_run:
             return Pushed(changes(folder, {}, None, options.replace))
         if not options.create:
-            raise ConfigError(f"{repo} does not exist on the Hub; check the name, or give --create to make it")
+            raise ConfigError(f"{repo} does not exist on the Hub; check the name, or give --create to create it")
         api.create_repo(repo, repo_type="dataset", private=options.private)
         refs = _refs(api, repo) or _Refs(None, {})
     elif options.private and not api.dataset_info(repo).private:
-        raise ConfigError(f"{repo} is public already; change that in its settings, or leave --private out")
+        raise ConfigError(f"{repo} is already public; change that in its settings, or leave --private out")
     if tag in refs.tags:
         if not _holds(folder, tree(api, repo, refs.tags[tag])):
             raise ConfigError(
-                f"{repo} has a tag {tag} with other files already; a version never changes, choose the next"
+                f"{repo} already has a tag {tag} with other files; a version never changes, choose the next one"
             )
         kept = [Change("keep", name, path.stat().st_size) for name, path in local_files(folder).items()]
         return Pushed(kept, refs.tags[tag], tag, present=True)
@@ -250,7 +251,7 @@ def _push(api: HfApi, folder: Path, repo: str, tag: str, options: Options) -> Pu
 
 
 def _pull_request(api: HfApi, folder: Path, repo: str, tag: str, listed: list[Change], parent: str | None) -> Pushed:
-    """Opens a pull request with the release, or finds the one that an earlier push opened and brings it up to date."""
+    """Opens a pull request with the release, or updates the one that an earlier push opened."""
     title = _title(tag)
     open_requests = api.get_repo_discussions(
         repo, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
@@ -260,18 +261,18 @@ def _pull_request(api: HfApi, folder: Path, repo: str, tag: str, listed: list[Ch
         operations = _operations(folder, listed)
         if not operations:
             return Pushed(listed, parent)
-        made = api.create_commit(
+        commit = api.create_commit(
             repo, operations, commit_message=title, repo_type="dataset", parent_commit=parent, create_pr=True
         )
-        return Pushed(listed, made.oid, pull_request=made.pr_url)
+        return Pushed(listed, commit.oid, pull_request=commit.pr_url)
     reference = f"refs/pr/{request.num}"
     proposed = tree(api, repo, reference)
     if _holds(folder, proposed):
         return Pushed(listed, pull_request=request.url, present=True)
     update = changes(folder, proposed, proposed, replace=False)
     operations = [o for o in _operations(folder, update) if not _deletes_foreign(o, listed)]
-    made = api.create_commit(repo, operations, commit_message=title, repo_type="dataset", revision=reference)
-    return Pushed(update, made.oid, pull_request=request.url)
+    commit = api.create_commit(repo, operations, commit_message=title, repo_type="dataset", revision=reference)
+    return Pushed(update, commit.oid, pull_request=request.url)
 
 
 def _deletes_foreign(operation: Any, listed: Sequence[Change]) -> bool:
@@ -315,7 +316,7 @@ print(json.dumps({"names": names, "sizes": sizes, "folder": folder}))
 
 
 def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
-    """Loads what was pushed by name and tag with an empty cache, and compares digests and numbers of rows.
+    """Loads the pushed release by name and tag with an empty cache, and compares digests and numbers of rows.
 
     Raises `DataError` when anything differs from the release that was pushed.
     """
@@ -337,7 +338,7 @@ def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
             raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {reason}")
         loaded = json.loads(result.stdout.splitlines()[-1])
         if check_content(Path(loaded["folder"]))["content"] != manifest["content"]:
-            raise DataError(f"{repo}@{tag} does not hold the content that was pushed")
+            raise DataError(f"{repo}@{tag} does not contain the content that was pushed")
     if loaded["names"] != list(manifest["configs"]):
         raise DataError(f"{repo}@{tag} offers the configs {', '.join(loaded['names'])}, not those of its manifest")
     for name, sizes in loaded["sizes"].items():

@@ -10,20 +10,23 @@ from typing import Any
 
 from polyfact_dataset.schema import LABELS
 
-# The relaxed rule of earlier work, by which 91 % were published.
+# The relaxed rule of earlier work, which published 91 %.
 RELAXED = "relaxed: judge `correct` with reviewer `ambiguous` counts as agreeing"
 _Z = 1.959963984540054
 
 
 def wilson(hits: float, total: float) -> tuple[float, float] | None:
-    """95 % interval of a share (Wilson 1927); None of nothing. `total` may be an effective number, not whole."""
+    """95 % interval of a share (Wilson 1927); None if `total` is 0.
+
+    `total` may be an effective number, not an integer.
+    """
     if total <= 0:
         return None
     share, square = hits / total, _Z * _Z
     centre = share + square / (2 * total)
     spread = _Z * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
     scale = 1 + square / total
-    # At the ends the bound is the share itself; rounding must not push it beyond.
+    # At 0 and 1 the bound is the share itself; rounding must not exceed it.
     low, high = (centre - spread) / scale, (centre + spread) / scale
     return (0.0 if hits <= 0 else max(low, 0.0)), (1.0 if hits >= total else min(high, 1.0))
 
@@ -40,7 +43,7 @@ class Share:
 
     @property
     def share(self) -> float | None:
-        """hits / items, None of nothing."""
+        """hits / items; None without items."""
         return self.hits / self.items if self.items else None
 
     def as_json(self) -> dict[str, Any]:
@@ -49,7 +52,7 @@ class Share:
 
 
 def share(entries: Iterable[tuple[str, bool]]) -> Share:
-    """The share of hits among (cluster, hit). Items of one cluster (a fact in several languages) are alike.
+    """The share of hits among (cluster, hit). Items of one cluster (a fact in several languages) are correlated.
 
     The interval is Wilson's for the effective number of items: their number over the design effect (the variance of
     the share by clusters over that of independent items, never below 1; Kish 1965). When all or none hit, it is the
@@ -60,10 +63,10 @@ def share(entries: Iterable[tuple[str, bool]]) -> Share:
     for cluster, hit in entries:
         hits[cluster] += hit
         sizes[cluster] += 1
-    items, found, clusters = sum(sizes.values()), sum(hits.values()), len(sizes)
+    items, total_hits, clusters = sum(sizes.values()), sum(hits.values()), len(sizes)
     if not items:
         return Share(0, 0, 0, None, None)
-    mean = found / items
+    mean = total_hits / items
     independent = mean * (1 - mean) / items
     effective = float(clusters)
     if independent and clusters > 1:
@@ -71,7 +74,7 @@ def share(entries: Iterable[tuple[str, bool]]) -> Share:
         clustered = clusters / (clusters - 1) * squares / items**2
         effective = items / max(clustered / independent, 1.0)
     low, high = wilson(mean * effective, effective) or (None, None)
-    return Share(found, items, clusters, low, high)
+    return Share(total_hits, items, clusters, low, high)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Agreement:
 
     @property
     def kappa(self) -> float | None:
-        """Cohen's kappa (1960); None where only one label occurs, which leaves nothing to agree on beyond chance."""
+        """Cohen's kappa (1960); None where only one label occurs, so that it is undefined."""
         from sklearn.metrics import cohen_kappa_score
 
         counts = {(i, j): number for i, row in enumerate(self.confusion) for j, number in enumerate(row) if number}

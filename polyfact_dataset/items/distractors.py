@@ -2,7 +2,7 @@
 
 Within a stratum the golds are a multiset; each of the three distractor columns is a permutation of that same
 multiset, chosen so that the four options of every item are distinct and no distractor is excluded for its fact.
-Every entity then stands among the options exactly four times as often as it is the gold, so a rule that sees only
+Every entity then occurs among the options exactly four times as often as it is the gold, so a rule that sees only
 the options is right one time in four (reference: lessons, Exchangeable distractors).
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-# How often a bad cell tries a random partner before a cycle of moves is searched, and how often a stratum that
-# has none is drawn anew. Both only bound the time.
+# Number of random partners tried for an invalid cell before a cycle of moves is searched, and of new drawings of a
+# stratum without a cycle. Both only bound the time.
 _SWAP_TRIES = 60
 _DRAWS = 6
 # A stratum of at most this many facts times distinct golds is solved exactly when random drawing fails, and mixed
@@ -27,30 +27,32 @@ _TIGHT_CELLS = 400_000
 _SWITCHES = 30
 
 Excluded = Callable[[int, int], bool]
-"""`excluded(fact, entity)`: the entity may not be offered to the fact (a true answer, named in the question)."""
+"""`excluded(fact, entity)`: the entity must not be an option of the fact (a true answer, or named in the question)."""
 Conflicting = Callable[[int, int], bool]
-"""`conflicting(entity, entity)`: the two may not stand in one item (the same, or the same text in some language)."""
+"""`conflicting(entity, entity)`: the two must not be in one item (the same, or the same text in some language)."""
 
 
 def slack(rows: int) -> int:
-    """How many rows of a stratum are left to what else bars an entity than being true: a name in a question, say."""
+    """Number of rows of a stratum reserved for other exclusions than truth, such as a name in a question."""
     return rows // 100
 
 
 def feasible(golds: Sequence[Hashable], true: Sequence[Collection[Hashable]] = ()) -> bool:
-    """Whether three permutations may exist: no gold holds more than a quarter of the stratum, and there is room for it.
+    """Whether three permutations can exist: no gold has more than a quarter of the stratum, and it fits enough rows.
 
-    As a distractor a gold needs three rows for each row that it has, among those of which it is no answer; `true`
-    holds all answers of each row.
+    As a distractor a gold needs three rows for each row that it has, among the rows of which it is not an answer.
+    `true` contains all answers of each row.
     """
     rows, counts = len(golds), Counter(golds)
-    others = Counter(entity for gold, own in zip(golds, true) for entity in own if entity != gold and entity in counts)
+    others = Counter(
+        entity for gold, answers in zip(golds, true) for entity in answers if entity != gold and entity in counts
+    )
     room = rows - slack(rows) if true else rows
     return rows >= 4 and all(4 * count + others[gold] <= room for gold, count in counts.items())
 
 
 class NoDrawingError(Exception):
-    """No three columns were found: the fact `row` of the stratum cannot be served."""
+    """No three columns were found: the fact `row` of the stratum cannot get distractors."""
 
     def __init__(self, row: int) -> None:
         super().__init__(f"fact {row} of the stratum cannot be served")
@@ -88,7 +90,7 @@ class _Column:
         return not self._excluded(row, entity)
 
     def repair(self) -> None:
-        """Moves values until all rows fit. Raises `NoDrawingError` for a row that cannot be served."""
+        """Moves values until all rows are valid. Raises `NoDrawingError` for a row that cannot be valid."""
         bad = [row for row, value in enumerate(self.values) if not self.fits(row, value)]
         for row in bad:
             if not self.fits(row, self.values[row]) and not self._swap(row) and not self._cycle(row):
@@ -104,7 +106,7 @@ class _Column:
         return False
 
     def _cycle(self, start: int) -> bool:
-        """Finds the shortest cycle of moves that serves `start` without spoiling a row that fits.
+        """Finds the shortest cycle of moves that makes `start` valid and keeps valid rows valid.
 
         An augmenting path in the bipartite graph of rows and values: breadth first from `start` over rows whose
         value the current row could take, until a row is found that can take the value of `start`.
@@ -177,20 +179,20 @@ def _mix(chosen: np.ndarray, allowed: np.ndarray, conflict: np.ndarray, rng: ran
         if one == other or not len(give) or not len(take):
             continue
         before = conflicts(one) + conflicts(other)
-        mine, theirs = give[rng.randrange(len(give))], take[rng.randrange(len(take))]
-        chosen[one, [mine, theirs]], chosen[other, [mine, theirs]] = (0, 1), (1, 0)
+        given_name, taken_name = give[rng.randrange(len(give))], take[rng.randrange(len(take))]
+        chosen[one, [given_name, taken_name]], chosen[other, [given_name, taken_name]] = (0, 1), (1, 0)
         if conflicts(one) + conflicts(other) > before:
-            chosen[one, [mine, theirs]], chosen[other, [mine, theirs]] = (1, 0), (0, 1)
+            chosen[one, [given_name, taken_name]], chosen[other, [given_name, taken_name]] = (1, 0), (0, 1)
     unsound = next((row for row in range(rows) if conflicts(row)), None)
     if unsound is not None:
         raise NoDrawingError(unsound)
 
 
 class _Tight:
-    """A small stratum with little room: all three columns at once, as a flow, then mixed.
+    """A small, tightly constrained stratum: all three columns at once, as a flow, then mixed.
 
     Three distractors per fact with every entity used three times as often as it is a gold are an integral flow;
-    such a choice always falls apart into three permutations (a regular bipartite graph has perfect matchings).
+    such a choice can always be decomposed into three permutations (a regular bipartite graph has perfect matchings).
     Rows and names are in random order; `chosen` is None where no three columns exist.
     """
 
@@ -209,11 +211,11 @@ class _Tight:
         self.chosen = self._flow(3, self._allowed)
 
     def _flow(self, columns: int, allowed: np.ndarray) -> np.ndarray | None:
-        """So many names for every row, each so many times as often as it is a gold."""
+        """A choice of `per_row` names for every row, in which each name occurs in proportion to its golds."""
         return _flow(len(self._order), [columns * self._counts[name] for name in self._names], columns, allowed)
 
     def scarcest(self) -> int:
-        """The row that may be offered the fewest names."""
+        """The row with the fewest possible names."""
         return self._order[int(self._allowed.sum(axis=1).argmin())]
 
     def draw(self, chosen: np.ndarray) -> Drawing:
@@ -235,7 +237,7 @@ class _Tight:
 
 
 def _permutations(golds: Sequence[int], excluded: Excluded, conflicting: Conflicting, rng: random.Random) -> Drawing:
-    """Three random permutations, repaired one after the other. Raises `NoDrawingError`."""
+    """Three random permutations, repaired in turn. Raises `NoDrawingError`."""
     columns: list[list[int]] = []
     for _ in range(3):
         column = _Column(golds, columns, excluded, conflicting, rng)
@@ -245,7 +247,7 @@ def _permutations(golds: Sequence[int], excluded: Excluded, conflicting: Conflic
 
 
 def draw(golds: Sequence[int], excluded: Excluded, conflicting: Conflicting, seed: str) -> Drawing:
-    """Three permutations of `golds`. Raises `NoDrawingError` with the index of a fact that cannot be served.
+    """Three permutations of `golds`. Raises `NoDrawingError` with the index of a fact that cannot get distractors.
 
     `excluded` gets the index of the fact inside the stratum. The same arguments give the same drawing.
     """
@@ -260,7 +262,7 @@ def draw(golds: Sequence[int], excluded: Excluded, conflicting: Conflicting, see
         except NoDrawingError as error:
             culprits[error.row] += 1
         if attempt == 0 and len(golds) * len(counts) <= _TIGHT_CELLS:
-            # What random drawing cannot do may be impossible: a flow says so at once.
+            # If random drawing fails, it may be impossible: a flow decides this directly.
             tight = _Tight(golds, excluded, conflicting, random.Random(f"{seed}/tight"))
             chosen = tight.chosen
             if chosen is None:

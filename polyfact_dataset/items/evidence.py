@@ -1,4 +1,4 @@
-"""Evidence of a fact's quality: what judges and reviewers labelled, and the ambiguity of a relation that follows."""
+"""Evidence of a fact's quality: the labels of judges and reviewers, and the ambiguity of relations."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from polyfact_dataset.config.build import TiersConfig
 
 
 def item_digest(question: str, answer: str, options: Sequence[str]) -> str:
-    """What identifies an item as it was judged: 16 hexadecimal digits. The order of the options does not count."""
+    """The identity of a judged item: 16 hexadecimal digits. The order of the options does not count."""
     text = json.dumps([question, answer, sorted(options)], ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def verdict(judge: str | None, people: Sequence[str], drift: Sequence[str]) -> str | None:
-    """What all say together; None when nobody says anything.
+    """The combined label; None without labels.
 
-    `correct` only where nobody doubts. `incorrect` where all people say so, or the judge where no one reviewed: people
-    outrank it. Everything between is `ambiguous`.
+    It is `correct` only where all labels are. It is `incorrect` where all reviewers' labels are, or the judge's label
+    where there are no reviewers, because reviewers outrank the judge. Otherwise it is `ambiguous`.
     """
     labels = {*people, *([judge] if judge else [])}
     if not labels and not drift:
@@ -35,9 +35,9 @@ def verdict(judge: str | None, people: Sequence[str], drift: Sequence[str]) -> s
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a relation's ambiguity: `ambiguity` is what tiers follow, None where nothing is known.
+    """The evidence of a relation's ambiguity: `ambiguity` decides the tiers, and is None where it is unknown.
 
-    `judged` items of this verification, `doubtful` of them ambiguous or incorrect; `source` says what decided.
+    `judged` items of this verification, `doubtful` of them ambiguous or incorrect; `source` names the evidence.
     """
 
     judged: int
@@ -47,7 +47,7 @@ class Evidence:
 
 
 def rated(row: Mapping[str, Any]) -> str | None:
-    """The label that counts for rates: the judge's, as in the paper; people's where the judge has none."""
+    """The label that counts for rates: the judge's, as in the paper, or else the reviewers'."""
     if row["judge_label"] is not None:
         return str(row["judge_label"])
     return verdict(None, row["human_labels"], ())
@@ -58,26 +58,28 @@ def relation_evidence(
 ) -> dict[str, Evidence]:
     """The evidence for each relation, from rows of the verification table.
 
-    A share of k doubtful among n items is drawn towards the share p of all relations: (k + m p) / (n + m), with m
-    `prior_items`. With fewer than `min_judged_items` the share of `relations.toml` (paper, Table 7) stays.
+    A share of k doubtful among n items is shrunk towards the share p of all relations: (k + m p) / (n + m), with m
+        `prior_items`. With fewer than `min_judged_items` the share of `relations.toml` (paper, Table 7) is used.
     """
     labels: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         label = rated(row)
         if label is not None:
             labels[row["property_id"]].append(label)
-    doubtful = {relation: sum(label != "correct" for label in own) for relation, own in labels.items()}
+    doubtful = {
+        relation: sum(label != "correct" for label in relation_labels) for relation, relation_labels in labels.items()
+    }
     total = sum(map(len, labels.values()))
     overall = sum(doubtful.values()) / total if total else 0.0
-    known, found = all_relations(), {}
+    known, evidence = all_relations(), {}
     for relation in relations:
         judged, doubts = len(labels[relation]), doubtful.get(relation, 0)
         default = known[relation].ambiguity if relation in known else None
         if judged >= config.min_judged_items:
             drawn = (doubts + config.prior_items * overall) / (judged + config.prior_items)
-            found[relation] = Evidence(judged, doubts, drawn, f"{judged} items judged")
+            evidence[relation] = Evidence(judged, doubts, drawn, f"{judged} items judged")
         else:
             kept = "not known" if default is None else f"{default:.2f} of the paper's Table 7"
             reason = f"{kept}: {judged} items judged, fewer than {config.min_judged_items}"
-            found[relation] = Evidence(judged, doubts, default, reason)
-    return found
+            evidence[relation] = Evidence(judged, doubts, default, reason)
+    return evidence

@@ -1,4 +1,4 @@
-"""What judges and reviewers said of the items of a build, as far as the items are still what was judged."""
+"""The labels of judges and reviewers for the items of a build that have not changed since."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ UNVERIFIED = "unverified"
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of the verification table about items as they stand, each with the `split` of its fact.
+    """Rows of the verification table about unchanged items, each with the `split` of its fact.
 
-    `stale` rows are about items that have changed, or are gone: they count in nothing. `evidence` is what is known of
-    each relation, `labels` maps facts to their languages with a label.
+    `stale` is the number of rows about changed or removed items, which are ignored. `evidence` is that of each
+    relation, `labels` maps facts to their languages with a label.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -35,9 +35,9 @@ class Judged:
 
     def of(self, fact: str) -> tuple[str, tuple[str, ...]]:
         """The fact's label and the languages that decided it: the worst of its items, `unverified` where none."""
-        own = self.labels.get(fact, {})
+        label_of = self.labels.get(fact, {})
         for label in ("incorrect", "ambiguous", "correct"):
-            codes = tuple(code for code, given in own.items() if given == label)
+            codes = tuple(code for code, item_label in label_of.items() if item_label == label)
             if codes:
                 return label, codes
         return UNVERIFIED, ()
@@ -61,28 +61,28 @@ class Judged:
 
 def _digests(items: pa.Table, question_labels: pa.Table, languages: Sequence[str]) -> dict[tuple[str, str], str]:
     """(fact, language) -> digest of the item, of all `items`."""
-    labels, found = Labels(question_labels), {}
+    labels, digests = Labels(question_labels), {}
     facts, subjects = items.column("fact_id").to_pylist(), items.column("subject_id").combine_chunks()
     for code in languages:
         shown = item_columns(items.column(code).combine_chunks(), subjects, labels, code)
         texts = [shown[name].to_pylist() for name in ("question", "answer_text", *OPTIONS)]
         for fact, question, answer, *options in zip(facts, *texts):
-            found[fact, code] = item_digest(question, answer, options)
-    return found
+            digests[fact, code] = item_digest(question, answer, options)
+    return digests
 
 
 def judged(table: pa.Table | None, items: pa.Table, question_labels: pa.Table, config: Config) -> Judged:
-    """What a verification table says of `items` (all their columns)."""
+    """The labels of a verification table for `items` (all their columns)."""
     relations = config.relations
     if table is None:
         return Judged((), 0, relation_evidence((), relations, config.tiers), {})
-    mine = items.filter(pc.is_in(items.column("fact_id"), table.column("fact_id").combine_chunks()))
-    digests = _digests(mine, question_labels, config.languages)
-    splits = dict(zip(mine.column("fact_id").to_pylist(), mine.column("split").to_pylist()))
-    given = table.to_pylist()
+    judged_items = items.filter(pc.is_in(items.column("fact_id"), table.column("fact_id").combine_chunks()))
+    digests = _digests(judged_items, question_labels, config.languages)
+    splits = dict(zip(judged_items.column("fact_id").to_pylist(), judged_items.column("split").to_pylist()))
+    table_rows = table.to_pylist()
     rows = [
         {**row, "split": splits[row["fact_id"]]}
-        for row in given
+        for row in table_rows
         if digests.get((row["fact_id"], row["language"])) == row["item"]
     ]
     labels: dict[str, dict[str, str]] = defaultdict(dict)
@@ -90,4 +90,4 @@ def judged(table: pa.Table | None, items: pa.Table, question_labels: pa.Table, c
     for row in sorted(rows, key=lambda row: (row["fact_id"], order[row["language"]])):
         if row["label"] is not None:
             labels[row["fact_id"]][row["language"]] = row["label"]
-    return Judged(rows, len(given) - len(rows), relation_evidence(rows, relations, config.tiers), labels)
+    return Judged(rows, len(table_rows) - len(rows), relation_evidence(rows, relations, config.tiers), labels)

@@ -22,12 +22,12 @@ def ambiguity(rows: Sequence[Mapping[str, Any]], name: str, values: Iterable[str
         if label is not None:
             entries[row[name]].append((row["fact_id"], label))
             entries[ALL].append((row["fact_id"], label))
-    found = {}
+    shares = {}
     for value in (*values, ALL):
         labels = Counter(label for _, label in entries[value])
         doubt = share((fact, label != "correct") for fact, label in entries[value])
-        found[value] = {"labels": {label: labels[label] for label in LABELS}, "doubtful": doubt.as_json()}
-    return found
+        shares[value] = {"labels": {label: labels[label] for label in LABELS}, "doubtful": doubt.as_json()}
+    return shares
 
 
 Pair = tuple[str, str, str]
@@ -53,7 +53,7 @@ def label_pairs(rows: Sequence[Mapping[str, Any]]) -> tuple[Pairs, Pairs, Pairs]
 
 def agreements(pairs: Mapping[str, Sequence[Pair]], names: Iterable[str], relaxed: bool = False) -> dict[str, Any]:
     """Name -> agreement of its pairs, of those `names` that have any; and of all."""
-    found = {name: list(pairs[name]) for name in names if pairs.get(name)}
-    if found:
-        found[ALL] = [pair for own in found.values() for pair in own]
-    return {name: agreement(own).as_json(relaxed) for name, own in found.items()}
+    by_name = {name: list(pairs[name]) for name in names if pairs.get(name)}
+    if by_name:
+        by_name[ALL] = [pair for group in by_name.values() for pair in group]
+    return {name: agreement(group).as_json(relaxed) for name, group in by_name.items()}

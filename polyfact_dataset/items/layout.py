@@ -1,7 +1,7 @@
-"""Stage `items`: the options of every fact in every language, in a seeded order of their own.
+"""Stage `items`: the options of every fact in every language, in a seeded order for each item.
 
-The gold's position depends on (seed, fact, language) alone, and `option_ids` says which entity stands where.
-Before anything is written, each item must hold what a release promises; a breach is a bug and stops the build.
+The gold's position depends only on (seed, fact, language), and `option_ids` lists the entities in the order shown.
+Before anything is written, each item is checked; an invalid item is a bug and stops the build.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ORDERS = tuple(permutations(range(4)))
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"seed": config.seed, "languages": config.languages}
 
 
@@ -39,14 +39,14 @@ def order_of(seed: int, fact_id: str, code: str) -> tuple[int, ...]:
 
 
 def check(code: str, question: str, options: Sequence[str], fact_id: str) -> None:
-    """Raises when an item breaks the promises of validation: the stages before this one make that impossible."""
-    rule, asked = language(code).mention_rule, normalise(question)
+    """Raises when an item violates a condition that the earlier stages ensure."""
+    rule, question_text = language(code).mention_rule, normalise(question)
     forms = [normalise(option) for option in options]
     if len(set(forms)) != 4 or not all(forms):
         raise AssertionError(f"{fact_id} {code}: options {options} are not four distinct texts")
-    named = [form for form in forms if mention(asked, form, rule)]
+    named = [form for form in forms if mention(question_text, form, rule)]
     if named:
-        raise AssertionError(f"{fact_id} {code}: option {named[0]!r} stands in the question {question!r}")
+        raise AssertionError(f"{fact_id} {code}: option {named[0]!r} occurs in the question {question!r}")
 
 
 def lay_out(row: dict[str, Any], seed: int, languages: Sequence[str]) -> dict[str, Any]:

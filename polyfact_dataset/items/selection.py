@@ -1,7 +1,7 @@
-"""Stage `sample`: which facts are released, in which split, and with which distractors.
+"""Stage `sample`: selects the facts of a release, their splits and their distractors.
 
-Sampling and drawing constrain each other: a fact whose stratum cannot serve it is left out and replaced by the next
-of its pool, until every chosen fact has three exchangeable distractors.
+Sampling and drawing constrain each other: a fact that cannot get distractors in its stratum is left out and replaced by
+the next of its pool, until every chosen fact has three exchangeable distractors.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from polyfact_dataset.schema import REJECTS, SAMPLED, SPLITS
 
 _ROUNDS = 40
 Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]]
-"""What was drawn in earlier rounds, by stratum and its facts."""
+"""The drawings of earlier rounds, by stratum and its facts."""
 
 
 @dataclass
 class Drawn:
-    """Facts with their distractors, and those that no drawing could serve."""
+    """Facts with their distractors, and facts without any."""
 
     rows: list[dict[str, object]] = field(default_factory=list)
     unserved: list[str] = field(default_factory=list)
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {
         "seed": config.seed,
         "facts": config.facts,
@@ -49,7 +49,7 @@ def settings(config: Config) -> dict[str, object]:
 
 
 def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | None = None) -> Drawn:
-    """Distractors for every chosen fact, stratum by stratum; those of a stratum in `known` are not drawn again."""
+    """Distractors for every chosen fact, stratum by stratum; strata in `known` are not drawn again."""
     known = {} if known is None else known
     drawn = Drawn()
     for (relation, split), facts in selection.facts.items():
@@ -144,7 +144,7 @@ def _tally(
 
 
 def withdraw(pool: Pool, excluded: Container[str]) -> list[Fact]:
-    """Takes the excluded facts out of a pool and returns them: others are drawn in their place."""
+    """Removes the excluded facts from a pool and returns them; others replace them."""
     gone = [fact for facts in pool.facts.values() for fact in facts if fact.id in excluded]
     if gone:
         pool.facts = {
@@ -166,21 +166,21 @@ def sampled_subjects(
     features: pa.Table | None = None,
     excluded: Container[str] = (),
 ) -> dict[str, set[str]]:
-    """Relation -> subjects of the facts that the sampler would take from these tables; empty where it could draw none.
+    """Relation -> subjects of the facts that the sampler would take from these tables; empty where it finds none.
 
-    The generation of questions asks this after each round, to know of which relations more facts are needed.
+    The generation of questions calls this after each round, to find the relations that need more facts.
     """
     pool = Pool(valid, labels, answer_aliases, questions, true_objects, config.languages, features)
     withdraw(pool, excluded)
-    found: dict[str, set[str]] = defaultdict(set)
+    subjects: dict[str, set[str]] = defaultdict(set)
     try:
         chosen, _, _ = choose_whole(pool, config, previous, choose)
     except DataError:
-        # Too few for any drawing: more are asked, and the sample stage reports it if there are no more.
-        return found
+        # Too few for any drawing: more are requested, and the sample stage reports it if there are no more.
+        return subjects
     for row in chosen:
-        found[str(row["property_id"])].add(str(row["subject_id"]))
-    return found
+        subjects[str(row["property_id"])].add(str(row["subject_id"]))
+    return subjects
 
 
 def _by_id(fact: Fact) -> str:
@@ -201,11 +201,11 @@ def run(context: Context) -> Report:
     )
     excluded = withdraw(pool, context.excluded)
     if not pool.facts:
-        raise DataError("no fact survived validation; see the rejects of the earlier stages for the reasons")
+        raise DataError("no fact passed validation; see the rejects of the earlier stages for the reasons")
     rows, unserved, left_out = choose_whole(pool, config, context.previous, choose)
     if not rows:
         raise DataError(
-            "no relation has four answers that can be told apart in every language; "
+            "no relation has four answers that are distinguishable in every language; "
             "see the rejects of the earlier stages, or lower candidates.min_languages"
         )
     tally, rejects = _tally(pool, rows, unserved, left_out, excluded)
@@ -218,11 +218,11 @@ def run(context: Context) -> Report:
         pools = context.entry(CANDIDATES)["tally"]
         beyond = sum(counts["rejected"].get("beyond_pool", 0) for counts in pools.values())
         why = (
-            f"{beyond:,} candidates lie beyond the pools, raise candidates.pool_factor"
+            f"{beyond:,} candidates are beyond the pools, raise candidates.pool_factor"
             if beyond
             else "there are no more"
         )
-        context.log.line(f"sample: {len(rows):,} facts of the {config.facts:,} asked for; {why}")
+        context.log.line(f"sample: {len(rows):,} facts of the {config.facts:,} requested; {why}")
     if set(splits) != set(SPLITS):
         context.log.line("sample: too few facts for validation and test; a relation needs at least 12")
     counts = {"facts": len(rows), "splits": dict(sorted(splits.items())), "small_relations": left_out}

@@ -1,7 +1,7 @@
-"""Relations that are too small for their splits: left out as a whole, or kept in train alone.
+"""Relations that are too small for their splits: left out as a whole, or kept only in train.
 
-A relation without test facts cannot be measured, one without train facts cannot be learned. The minimum is that of
-`sample.min_split_facts`; a relation below `sample.min_relation_facts` needs four facts, an item having four options.
+A relation without test facts cannot be measured, and one without train facts cannot be learned. The minimum is
+`sample.min_split_facts`. A relation below `sample.min_relation_facts` needs four facts, since an item has four options.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Choose = Callable[[Pool, Config, Mapping[str, str] | None], tuple[Rows, set[str]
 
 
 def minimum(facts: int, config: SampleConfig) -> int:
-    """How many facts each split of a relation with so many facts in all must have."""
+    """The minimum number of facts in each split of a relation with this total number of facts."""
     return config.min_split_facts if facts >= config.min_relation_facts else FEWEST
 
 
@@ -46,10 +46,10 @@ def _without(pool: Pool, relations: Collection[str]) -> Pool:
 def choose_whole(
     pool: Pool, config: Config, previous: Mapping[str, str] | None, choose: Choose
 ) -> tuple[Rows, set[str], dict[str, dict[str, int]]]:
-    """What `choose` gives of the relations that have their minimum in every split, and those that have not.
+    """The selection of `choose` from the relations that have their minimum in every split, and the other relations.
 
-    The facts that the others leave are replaced from the remaining relations. With `small_relations = "train"` they
-    stay in train alone instead. Where no relation has its minimum, as in a release of a few facts, nothing is left out.
+    Facts of the others are replaced by facts of the remaining relations. With `small_relations = "train"` they are only
+    in train instead. Where no relation has its minimum, as in a release of a few facts, nothing is left out.
     """
     left_out: dict[str, dict[str, int]] = {}
     while True:
@@ -70,8 +70,8 @@ def _stays_in_train(row: Mapping[str, Any], short: Mapping[str, Mapping[str, int
 
 
 def as_sentence(relation: str, sizes: Mapping[str, int], config: SampleConfig) -> str:
-    """What the log says of a relation that has not its minimum in every split."""
+    """The log message about a relation that lacks its minimum in some split."""
     least = minimum(sum(sizes.values()), config)
     lacking = ", ".join(f"{split} holds {size}" for split, size in sizes.items() if size < least)
-    fate = "is left out" if config.small_relations == "leave_out" else "stays in train alone"
+    fate = "is left out" if config.small_relations == "leave_out" else "is only in train"
     return f"sample: {relation} {fate}: {lacking} of at least {least} facts"

@@ -1,7 +1,7 @@
 """Balanced sampling and splits by subject, as pure functions.
 
-Round robin over the relations' shuffled pools (paper, appendix D.1) is the same as filling relations evenly up to
-what each can give; `fill` does that. A subject belongs to one split. No answer holds more than a quarter of a
+Round robin over the relations' shuffled pools (paper, appendix D.1) is equivalent to filling relations evenly up to
+their capacity. A subject belongs to one split. No answer holds more than a quarter of a
 relation's facts in a split, which is what exchangeable distractors need.
 """
 
@@ -18,7 +18,7 @@ from polyfact_dataset.items.distractors import slack
 from polyfact_dataset.schema import SPLITS
 
 _HELD_OUT = ("test", "validation")
-# Up to this many facts in a bin, they are chosen so that they can serve each other.
+# Up to this many facts in a bin, they are chosen so that they can be distractors of one another.
 _SMALL = 24
 
 
@@ -34,7 +34,7 @@ class Fact:
     relation: str
     answer: str
     group: str = ""
-    # Everything ever stated of the subject in this relation: what may not be its distractor.
+    # All objects ever stated for the subject in this relation: they must not be its distractors.
     true: frozenset[str] = frozenset()
     # The kind of the subject and the wider ones, the widest last.
     kinds: tuple[str, ...] = ()
@@ -51,11 +51,11 @@ class Selection:
 
     def total(self, split: str | None = None) -> int:
         """The number of facts, of one split or of all."""
-        return sum(len(rows) for (_, own), rows in self.facts.items() if split in (None, own))
+        return sum(len(rows) for (_, fact_split), rows in self.facts.items() if split in (None, fact_split))
 
     def of(self, relation: str) -> int:
         """The number of facts of one relation."""
-        return sum(len(rows) for (own, _), rows in self.facts.items() if own == relation)
+        return sum(len(rows) for (fact_relation, _), rows in self.facts.items() if fact_relation == relation)
 
 
 def order_key(seed: int, purpose: str, name: str) -> bytes:
@@ -76,7 +76,7 @@ def largest(counts: Iterable[int], limit: int, share_cap: float) -> int:
 
 
 def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[str, str], int]:
-    """How many facts of each relation go to each split.
+    """The number of facts of each relation in each split.
 
     Held-out splits hold their share of all facts, shared evenly over the relations that can hold at least four there
     (an item has four options) and keep the larger part for train. A relation with at least `min_relation_facts` has at
@@ -97,13 +97,13 @@ def split_quotas(quotas: Mapping[str, int], config: SampleConfig) -> dict[tuple[
     return result
 
 
-def _fair_shares(wanted: int, quotas: Mapping[str, int]) -> dict[str, int]:
-    """`wanted` facts over the largest relations, as many of them as can have at least four each."""
+def _fair_shares(total: int, quotas: Mapping[str, int]) -> dict[str, int]:
+    """`total` facts over the largest relations, as many of them as can have at least four each."""
     room = {relation: max(quota // 4, 4) for relation, quota in quotas.items() if quota >= 12}
     largest_first = sorted(room, key=lambda relation: -quotas[relation])
     for count in range(len(room), 0, -1):
         chosen = set(largest_first[:count])
-        shares = share_evenly(max(wanted, 4), {relation: size for relation, size in room.items() if relation in chosen})
+        shares = share_evenly(max(total, 4), {relation: size for relation, size in room.items() if relation in chosen})
         if min(shares.values()) >= 4:
             return shares
     return {}
@@ -131,7 +131,7 @@ class _Bin:
         )
 
     def _can_be_offered(self, fact: Fact) -> bool:
-        """With this fact too, there are rows enough for every answer to be a distractor (`distractors.feasible`)."""
+        """Whether, with this fact, every answer still has enough rows as a distractor (`distractors.feasible`)."""
         room = self.quota - slack(self.quota)
         return 4 * (self.answers[fact.answer] + 1) + self.also_true[fact.answer] <= room and all(
             4 * self.answers[other] + self.also_true[other] < room
@@ -143,8 +143,8 @@ class _Bin:
         """In a small held-out bin an answer may be true of one other fact at most, or no drawing exists."""
         if self.groups is None or self.quota > _SMALL:
             return True
-        others = (held for held in self.facts if held.answer != fact.answer)
-        return sum(fact.answer in held.true or held.answer in fact.true for held in others) <= 1
+        others = (other for other in self.facts if other.answer != fact.answer)
+        return sum(fact.answer in other.true or other.answer in fact.true for other in others) <= 1
 
     def add(self, fact: Fact) -> None:
         self.facts.append(fact)
@@ -153,7 +153,7 @@ class _Bin:
         self.also_true.update(other for other in fact.true if other != fact.answer)
 
     def trim(self, share_cap: float) -> list[Fact]:
-        """Drops the last facts of answers that hold too large a share of what was found; returns what stays."""
+        """Drops the last facts of answers with too large a share of the facts; returns the others."""
         size = largest(self.answers.values(), len(self.facts), share_cap)
         limit, seen = int(size * share_cap), Counter[str]()
         kept: list[Fact] = []
@@ -165,7 +165,7 @@ class _Bin:
 
 
 def _allowed_groups(facts: Sequence[Fact], quota: int, config: SampleConfig) -> frozenset[str]:
-    """The answer classes a small held-out split may draw on: as many as can each form a stratum of their own."""
+    """The answer classes of a small held-out split: as many as can each form a stratum."""
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     for fact in facts:
         answers[fact.group][fact.answer] += 1
@@ -187,13 +187,13 @@ def _held_out(
     seed: int,
     config: SampleConfig,
 ) -> tuple[dict[tuple[str, str], _Bin], dict[str, str]]:
-    """Assigns subjects to test and validation, first those that waste none of their facts."""
+    """Assigns subjects to test and validation, first those whose facts can all be used."""
     bins = {
         (relation, split): _Bin(
             quotas[relation, split],
             config.answer_share_cap,
             _allowed_groups(
-                # Of subjects that an earlier release trained on, none can be held out.
+                # Subjects in train of an earlier release cannot be held out.
                 [fact for fact in pools[relation] if previous.get(fact.subject) != "train"] or pools[relation],
                 quotas[relation, split],
                 config,
@@ -208,7 +208,7 @@ def _held_out(
     for relation, facts in pools.items():
         for fact in facts:
             by_subject[fact.subject][relation].append(fact)
-    # What an earlier release held out comes first, so that its test set lives on.
+    # Held-out subjects of an earlier release come first, so that its test set is preserved.
     shuffled = sorted(by_subject, key=lambda s: (previous.get(s) not in _HELD_OUT, order_key(seed, "split", s)))
     split_of = dict(previous)
     for wasted_share in (0.0, 0.34, 0.5, 0.75, 1.0):
@@ -234,9 +234,9 @@ def _held_out(
 def _takeable(facts: Mapping[str, Sequence[Fact]], split: str, bins: Mapping[tuple[str, str], _Bin]) -> list[Fact]:
     """The subject's first fact of each relation that the split still takes; one fact per subject and relation."""
     chosen = []
-    for relation, own in facts.items():
+    for relation, relation_facts in facts.items():
         entry = bins[relation, split]
-        first = next((fact for fact in own if entry.takes(fact)), None)
+        first = next((fact for fact in relation_facts if entry.takes(fact)), None)
         if first is not None:
             chosen.append(first)
     return chosen
@@ -277,7 +277,7 @@ def select(
         if selection.total() > best.total() or not best.facts:
             best = selection
         short = {relation: selection.of(relation) for relation in pools if selection.of(relation) < quotas[relation]}
-        if not short or all(capacity[relation] <= found for relation, found in short.items()):
+        if not short or all(capacity[relation] <= number for relation, number in short.items()):
             return best
         if sum(quotas.values()) < total and sum(capacity.values()) <= total:
             return best
@@ -294,10 +294,10 @@ def _select_once(
     bins, split_of = _held_out(pools, quotas, previous, seed, config)
     selection = Selection()
     for relation, facts in pools.items():
-        found = {split: bins[relation, split].trim(config.answer_share_cap) for split in _HELD_OUT}
-        found["train"] = _train(facts, quotas[relation, "train"], split_of, config)
+        chosen = {split: bins[relation, split].trim(config.answer_share_cap) for split in _HELD_OUT}
+        chosen["train"] = _train(facts, quotas[relation, "train"], split_of, config)
         position = {fact.id: index for index, fact in enumerate(facts)}
         for split in SPLITS:
-            if len(found[split]) >= 4:
-                selection.facts[relation, split] = sorted(found[split], key=lambda fact: position[fact.id])
+            if len(chosen[split]) >= 4:
+                selection.facts[relation, split] = sorted(chosen[split], key=lambda fact: position[fact.id])
     return selection

@@ -1,4 +1,4 @@
-"""What sampling and drawing need to know about valid candidates and entities, loaded once and asked by id."""
+"""The data of valid candidates and entities for sampling and drawing, loaded once and looked up by id."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Entity:
 
 
 def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Answer -> the commonest P31 type, among all the answers of a relation, that it has; all of a class share it.
+    """Answer -> its P31 type that is the most common among all answers of a relation; it defines the class.
 
     `facts` are (fact id, answer) of one relation. An answer without a type is of class "".
     """
@@ -136,7 +136,7 @@ class Pool:
         return {fact: keys[row] or "" for fact, row in self._row.items()}
 
     def _shared_texts(self, answer_aliases: pa.Table) -> dict[str, frozenset[str]]:
-        """Entity -> the others that look the same in some language, or that are called as it is."""
+        """Entity -> the others that have the same text in some language, or share one of its names."""
         groups: dict[tuple[int, str], list[str]] = defaultdict(list)
         for qid, entity in self.entities.items():
             for position, text in enumerate(entity.normal):
@@ -167,7 +167,7 @@ class Pool:
         return one == other or other in self._same_text.get(one, ()) or self._containment.overlap(one, other)
 
     def excluded(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
-        """Whether an entity may not be offered: a true answer, looks like one, named in the question or around it."""
+        """Whether an entity must not be an option: a true answer, has the text of one, or is named in the question."""
         true = self._true[fact.subject, fact.relation]
         if entity in true or entity == fact.subject or not true.isdisjoint(self._same_text.get(entity, ())):
             return True
@@ -183,9 +183,9 @@ class Pool:
         )
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
-        """Cuts the facts of one relation and split: kind and class, English length, then length in all languages.
+        """Divides the facts of one relation and split by kind and class, English length, then length in all languages.
 
-        The first is `Fact.group`, the kind of the subject and the class of the answer. A part that cannot hold
+        The first is `Fact.group`, the kind of the subject and the class of the answer. A part that cannot have
         permutations, or is smaller than `min_stratum_facts`, is merged with its neighbour.
         """
         english = self.languages.index("en")
@@ -208,7 +208,7 @@ class Pool:
     def draw(self, facts: Sequence[Fact], seed: str) -> list[tuple[str, ...]]:
         """Three entity ids per fact of one stratum; `seed` names the stratum.
 
-        Raises `NoDrawingError` with the position of a fact that cannot be served.
+        Raises `NoDrawingError` with the position of a fact that cannot get distractors.
         """
         names = sorted({fact.answer for fact in facts})
         index = {name: position for position, name in enumerate(names)}

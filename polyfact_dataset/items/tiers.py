@@ -21,12 +21,12 @@ from polyfact_dataset.schema import JUDGED_ITEMS, REJECTS, TIERED
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"languages": config.languages, "tiers": config.tiers.model_dump()}
 
 
 def tier_of(evidence: Evidence, max_ambiguity: float, all_attested: bool, doubted: Sequence[str]) -> tuple[str, str]:
-    """The tier and what decided it. `doubted` are the languages in which the item was judged ambiguous."""
+    """The tier and the reason. `doubted` are the languages in which the item was judged ambiguous."""
     if evidence.ambiguity is not None and evidence.ambiguity > max_ambiguity:
         return "bronze", f"relation ambiguity {evidence.ambiguity:.2f} above {max_ambiguity:.2f} ({evidence.source})"
     if doubted:
@@ -46,21 +46,21 @@ def attested_languages(labels: pa.Table, languages: Sequence[str]) -> dict[str, 
 
 
 def rows(
-    facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], said: Judged, config: Config
+    facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], labels: Judged, config: Config
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Rows of `records.TIERED` for facts with subject, relation, object and distractors; and of `records.REJECTS`."""
+    """Rows of `schema.TIERED` for facts with subject, relation, object and distractors; and of `schema.REJECTS`."""
     everywhere = (1 << len(config.languages)) - 1
     kept: list[dict[str, object]] = []
     withdrawn: list[dict[str, object]] = []
     for fact in facts:
-        label, codes = said.of(str(fact["fact_id"]))
+        label, codes = labels.of(str(fact["fact_id"]))
         if label == "incorrect":
-            own = {name: fact[name] for name in ("fact_id", "property_id")}
-            withdrawn.append({**own, "reason": f"judged_incorrect:{codes[0]}"})
+            ids = {name: fact[name] for name in ("fact_id", "property_id")}
+            withdrawn.append({**ids, "reason": f"judged_incorrect:{codes[0]}"})
             continue
         shown = [masks[qid] for qid in (fact["subject_id"], fact["object_id"], *fact["distractor_ids"])]  # type: ignore
         tier, reason = tier_of(
-            said.evidence[str(fact["property_id"])],
+            labels.evidence[str(fact["property_id"])],
             config.tiers.max_ambiguity,
             all(mask == everywhere for mask in shown),
             codes if label == "ambiguous" else (),
@@ -88,10 +88,10 @@ def attested_counts(
         whole = subject & answer
         for entity in fact["distractor_ids"]:  # type: ignore[attr-defined]
             whole &= masks[entity]
-        for position, own in enumerate(counts.values()):
-            own["subjects"] += subject >> position & 1
-            own["answers"] += answer >> position & 1
-            own["whole"] += whole >> position & 1
+        for position, language_counts in enumerate(counts.values()):
+            language_counts["subjects"] += subject >> position & 1
+            language_counts["answers"] += answer >> position & 1
+            language_counts["whole"] += whole >> position & 1
     return counts
 
 
@@ -112,28 +112,30 @@ def run(context: Context) -> Report:
     """Writes `tiers`, in the order of the items, `rejects` (withdrawn facts) and `verification` (judged items)."""
     config = context.config
     items, labels = context.read("items"), context.read("question_labels")
-    said = judged(context.verification, items, labels, config)
+    judged_items = judged(context.verification, items, labels, config)
     columns = ["fact_id", "subject_id", "property_id", "object_id", "distractor_ids"]
     facts = items.select(columns).to_pylist()
     masks = attested_languages(labels, config.languages)
-    found, withdrawn = rows(facts, masks, said, config)
-    context.write("tiers", pa.Table.from_pylist(found, schema=TIERED.schema))
+    tiers, withdrawn = rows(facts, masks, judged_items, config)
+    context.write("tiers", pa.Table.from_pylist(tiers, schema=TIERED.schema))
     context.write("rejects", pa.Table.from_pylist(withdrawn, schema=REJECTS.schema))
-    context.write("judged_items", pa.Table.from_pylist(list(said.rows), schema=JUDGED_ITEMS.schema))
+    context.write("judged_items", pa.Table.from_pylist(list(judged_items.rows), schema=JUDGED_ITEMS.schema))
     gone = {row["fact_id"] for row in withdrawn}
     relations = {row["property_id"] for row in facts}
     return Report(
         {
-            "tiers": dict(sorted(Counter(str(row["quality_tier"]) for row in found).items())),
+            "tiers": dict(sorted(Counter(str(row["quality_tier"]) for row in tiers).items())),
             "attested": attested_counts([f for f in facts if f["fact_id"] not in gone], masks, config.languages),
             "relations": {
-                relation: {"judged": own.judged, "ambiguity": own.ambiguity, "source": own.source}
-                for relation, own in said.evidence.items()
+                relation: {"judged": evidence.judged, "ambiguity": evidence.ambiguity, "source": evidence.source}
+                for relation, evidence in judged_items.evidence.items()
                 if relation in relations
             },
-            "verification": said.counts(config.languages, [own for own in said.evidence if own in relations])
+            "verification": judged_items.counts(
+                config.languages, [name for name in judged_items.evidence if name in relations]
+            )
             if context.verification is not None
             else None,
         },
-        _tally(found, withdrawn),
+        _tally(tiers, withdrawn),
     )

@@ -2,7 +2,7 @@
 
 `QuestionGenerator.advance` returns either the requests that are missing now or the outcome of the fact. Labels that
 Wikidata lacks come first, then the questions, then one retry with the next seed for each invalid answer. The outcome
-depends on the answers alone, not on the order in which they arrive.
+depends only on the answers, not on the order in which they arrive.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _FINAL = ("rejected", "unanswered")
 class FactInput:
     """A fact and what its prompts need, by language: labels (None where Wikidata has none), descriptions and types.
 
-    `descriptions` tell the subject apart from other entities of its name, in all languages or none. `about` are the
-    subject's descriptions and types, best first, and `answer_about` the answer's; either may lack languages.
+    `descriptions` distinguish the subject from other entities of its name, in all languages or none. `about` are the
+        subject's descriptions and types, best first, and `answer_about` the answer's; either may lack languages.
     """
 
     fact_id: str
@@ -55,7 +55,7 @@ class FactInput:
     is_living: bool | None = None
 
     def named(self, label: str) -> Subject:
-        """The subject under a label, as the templates take it."""
+        """The subject with a label, as the argument of templates."""
         return Subject(label, self.subject_id, self.kind, self.sex, self.is_living)
 
 
@@ -64,9 +64,9 @@ class FactOutcome:
     """The outcome of a fact: questions with their sources by language, or the `reason` why it is dropped.
 
     `labels` are the model's names by entity and language, `templates` the keys of the wordings of questions that come
-    from templates. Counters: `failed` the invalid answers by kind and reason, `used` the answers that decided by kind,
-    `tokens` their tokens (prompt, completion), `served` the model as the server names it, `resolved` how answers agreed
-    with the gold.
+    from templates. Counters: `failed` the invalid answers by kind and reason, `used` the decisive answers by kind,
+    `tokens` their tokens (prompt, completion), `served` the model's name according to the server, `resolved` the
+    agreement of answers with the gold.
     """
 
     questions: dict[str, str] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class FactOutcome:
     resolved: Counter[str] = field(default_factory=Counter)
 
     def count(self, request: Request, answer: Answer) -> None:
-        """Counts an answer that decides."""
+        """Counts a decisive answer."""
         self.used[request.kind] += 1
         self.served[answer.served] += 1
         self.tokens["prompt"] += answer.prompt_tokens
@@ -151,14 +151,14 @@ class QuestionGenerator:
     def _labels(self, fact: FactInput, lookup: Lookup, outcome: FactOutcome) -> tuple[dict[str, str], dict[str, str]]:
         """The labels of both ends in all languages; the fact is dropped where one cannot be obtained."""
         ends = (("subject", fact.subject_id, fact.subject), ("object", fact.object_id, fact.answer))
-        asked = [
+        requests = [
             (end, entity, code, self.label_request(fact, end, code))
             for end, entity, labels in ends
             for code in self.languages
             if labels.get(code) is None
         ]
-        answers = _all(lookup, [request for *_, request in asked])
-        for (end, entity, code, request), answer in zip(asked, answers):
+        answers = _all(lookup, [request for *_, request in requests])
+        for (end, entity, code, request), answer in zip(requests, answers):
             outcome.count(request, answer)
             try:
                 outcome.labels[entity, code] = parse_name(answer, language(code))
@@ -228,7 +228,7 @@ class QuestionGenerator:
         lookup: Lookup,
         outcome: FactOutcome,
     ) -> dict[str, str]:
-        """Asks for the languages in `left`; returns those that failed, with the reason."""
+        """Requests the languages in `left`; returns those that failed, with the reason."""
         failed = {code: reason for code, reason in left.items() if reason in _FINAL}
         codes = [code for code in left if code not in failed]
         requests = [self.question_request(fact, names, code, attempt, outcome.questions.get("en")) for code in codes]
@@ -290,12 +290,12 @@ class QuestionGenerator:
     def _request(self, kind: str, record: Mapping[str, str], attempt: int, identity: str = "") -> Request:
         seed = None if self.seed is None else 0 if identity else self.seed + attempt
         body = self.prompts[kind].body(self.config.model, record, seed=seed, guided=self.config.guided)
-        # With a seed the body tells a retry from the first attempt; the keys of caches made so far depend on it.
+        # With a seed the body distinguishes a retry from the first attempt; keys of existing caches depend on this.
         return Request(kind, body, self.config.revision, identity=identity, attempt=attempt if self.seed is None else 0)
 
 
 def _all(lookup: Lookup, requests: list[Request]) -> list[Answer]:
-    """All answers, or `_Missing` with the requests that have none."""
+    """All answers; raises `_Missing` with the unanswered requests."""
     answers = [lookup(request) for request in requests]
     missing = [request for request, answer in zip(requests, answers) if answer is None]
     if missing:

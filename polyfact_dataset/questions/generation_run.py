@@ -1,8 +1,9 @@
 """Questions written by a model: rounds of facts, until the sampler has enough.
 
-Candidates are asked lazily (see `scheduler`). After each round the sampler runs on the valid facts. Where it finds
-fewer facts of a relation than its share, the next candidates are asked, so that failures of the model cost neither
-facts nor balance. The result depends on the answers alone, so that an interrupted run resumes to the same result.
+Candidates are requested lazily (see `scheduler`). After each round the sampler runs on the valid facts. Where it finds
+fewer facts of a relation than its share, the next candidates are requested, so that failures of the model reduce
+neither the number of facts nor the balance. The result depends only on the answers, so that an interrupted run
+resumes to the same result.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ _ROWS = 1000
 SampledSubjects = Callable[..., dict[str, set[str]]]
 """`items.selection.sampled_subjects`, passed by the runner: relation -> subjects that the sampler would take."""
 ResolveFacts = Callable[[Iterable[tuple[str, FactInput]], int], Mapping[str, FactOutcome]]
-"""Resolves facts with their ids, whose number is given, without those that have requests without an answer."""
+"""Resolves a number of facts with their ids; facts with unanswered requests are omitted."""
 
 
 class GenerationRun:
-    """The state of a run: the candidates, the outcomes of those asked, and the sampler's choice among them."""
+    """The state of a run: the candidates, the outcomes of those requested, and the sampler's choice among them."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class GenerationRun:
 
     # ------------------------------------------------------------ reading
     def _read_candidates(self) -> None:
-        """Fills `candidates`, and `unusable` with those that no question could make valid, and the reason."""
+        """Fills `candidates`, and `unusable` with those that cannot have a valid question, and the reason."""
         query = f"SELECT c.*, d.fault, {both_ends(self._languages)} {FACTS} ORDER BY c.property_id, c.priority"
         for batch in stream(self._connection, query, inputs(self._context)):
             for row in batch.to_pylist():
@@ -98,7 +99,7 @@ class GenerationRun:
                 return f"{end}_unlabelled:{self._languages[0]}"
         for code in self._languages:
             subject, answer = row[f"subject:{code}"], row[f"object:{code}"]
-            # A question contains its subject's name: a fault of the name is a fault of every wording.
+            # A question contains its subject's name, so a fault of the name is a fault of every wording.
             reason = subject and answer and fault(subject, subject, answer, code)
             if reason:
                 return f"{reason}:{code}"
@@ -131,7 +132,7 @@ class GenerationRun:
         )
 
     def _facts(self, ids: list[str]) -> Iterator[tuple[str, FactInput]]:
-        """The facts by id, with all that a prompt needs, by relation and priority."""
+        """The facts by id, with the values for prompts, by relation and priority."""
         self._connection.register("chosen", pa.table({"fact_id": pa.array(ids, pa.string())}))
         query = f"""
             SELECT c.*, {SUBJECT}, {both_ends(self._languages)}, {disambiguation(self._languages)},
@@ -149,7 +150,7 @@ class GenerationRun:
 
     # ------------------------------------------------------------ results
     def question_rows(self) -> list[dict[str, Any]]:
-        """Rows of the questions table: the facts that were kept, by relation and priority."""
+        """Rows of the questions table: the kept facts, by relation and priority."""
         rows = []
         for fact_id, row in self.candidates.items():
             outcome = self.outcomes.get(fact_id)
@@ -159,7 +160,7 @@ class GenerationRun:
         return rows
 
     def reason(self, fact_id: str) -> str | None:
-        """Why a candidate has no question, or None."""
+        """The reason why a candidate has no question, or None."""
         if fact_id in self.unusable:
             return self.unusable[fact_id]
         outcome = self.outcomes.get(fact_id)
@@ -216,7 +217,7 @@ def _texts(entries: Iterable[Mapping[str, str]] | None, chain: Sequence[str]) ->
 
 
 def _fact_input(row: Mapping[str, Any], languages: tuple[str, ...]) -> FactInput:
-    """A joined row as a fact with what its prompts need."""
+    """A joined row as a fact with the values for its prompts."""
 
     def texts_of(end: str) -> dict[str, tuple[str, ...]]:
         by_language = {}

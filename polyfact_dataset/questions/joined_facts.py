@@ -1,4 +1,4 @@
-"""The joined rows of facts that both templates and models write questions from, as SQL."""
+"""SQL of the joined rows of facts from which templates and models write questions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from polyfact_dataset.common.database import parquet_files
 from polyfact_dataset.pipeline.context import Context
 
-# SQL columns: what the wording of a question depends on besides the relation and the name.
+# SQL columns: the features that select the wording of a question.
 SUBJECT = "f.kind AS subject_kind, f.sex AS subject_sex, f.is_living AS subject_is_living"
 
-# The candidates `c` with the labels of their ends `s` and `o`, the features of the subject `f`, and what tells it apart
-# from namesakes, `d`.
+# The candidates `c` with the labels of their ends `s` and `o`, the features of the subject `f`, and the
+# disambiguation `d`.
 FACTS = """
     FROM parquet($facts) c
     JOIN parquet($labels) s ON s.entity_id = c.subject_id
@@ -40,5 +40,5 @@ def both_ends(languages: Sequence[str]) -> str:
 def disambiguation(languages: Sequence[str]) -> str:
     """SQL columns of `FACTS`: `fault` and the descriptions, as `description:<code>`; null where all have the answer."""
     columns = [("fault", "fault"), *((code, f"description:{code}") for code in languages)]
-    told = "d.subject_id IS NOT NULL AND NOT list_contains(d.shared_answers, c.object_id)"
-    return ", ".join(f'CASE WHEN {told} THEN d."{column}" END AS "{name}"' for column, name in columns)
+    needed = "d.subject_id IS NOT NULL AND NOT list_contains(d.shared_answers, c.object_id)"
+    return ", ".join(f'CASE WHEN {needed} THEN d."{column}" END AS "{name}"' for column, name in columns)

@@ -26,7 +26,7 @@ def cache_path(context: Context) -> Path:
 
 
 def from_cache(generator: QuestionGenerator, cache: Cache, missing: Callable[[Request], object]) -> ResolveFacts:
-    """Resolves facts from the cache alone; `missing` gets every request that has no answer."""
+    """Resolves facts from the cache only; unanswered requests are added to `missing`."""
 
     def resolve(facts: Iterable[tuple[str, FactInput]], number: int) -> Mapping[str, FactOutcome]:
         del number  # The cache needs no estimate.
@@ -66,7 +66,7 @@ def write(context: Context, sampled_subjects: SampledSubjects) -> Report:
                     session.log_totals()
                 if not finished:
                     raise RetryableError(
-                        "some requests got no answer in time; all answers are kept: rerun the same command to ask for "
+                        "some requests got no answer in time; all answers are kept: rerun the same command to request "
                         "the rest, or set accept_unanswered = true under [llm] to continue without their facts"
                     )
     return _report(context, generator, run)

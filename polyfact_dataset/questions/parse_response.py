@@ -46,7 +46,10 @@ def _fields(text: str) -> tuple[str, str]:
 
 
 def resolution(answer_text: str, gold: str) -> str | None:
-    """How a text agrees with the gold: `exact`, or `normalised` (case, width, spaces; paper, appendix D.1), or None."""
+    """The agreement of a text with the gold: `exact`, or `normalised` (case, width, spaces.
+
+    Paper, appendix D.1), or None.
+    """
     if answer_text == gold:
         return "exact"
     return "normalised" if normalise(answer_text) == normalise(gold) else None
@@ -57,9 +60,9 @@ def other_language(wording: str, code: str, codes: tuple[str, ...]) -> str | Non
     """Another of `codes` that is clearly the language of the wording (a question without its names), or None."""
     if not long_enough(wording, language(code).spaced):
         return None
-    found = identifier_of(codes).confidences(wording)
-    best = max(found, key=lambda name: found[name])
-    sure = best != code and code in found and found[best] >= _OTHER and found[code] < _EXPECTED
+    probability = identifier_of(codes).confidences(wording)
+    best = max(probability, key=lambda name: probability[name])
+    sure = best != code and code in probability and probability[best] >= _OTHER and probability[code] < _EXPECTED
     return best if sure else None
 
 
@@ -81,7 +84,7 @@ def parse_question(
     cleaned, entry = clean(question), language(code)
     if cleaned is None or len(cleaned) > _MAX_QUESTION_CHARACTERS or markup(cleaned):
         raise InvalidResponse("unusable_question")
-    # Only the wording is converted: the names must stay as they are shown.
+    # Only the wording is converted; the names must not change.
     if "Hans" in entry.scripts:
         cleaned = named.join(simplified(part) for part in cleaned.split(named))
     if not in_scripts(cleaned, entry.scripts) or mixes_scripts(cleaned.replace(named, " ")):

@@ -1,9 +1,9 @@
-"""The order in which candidates get questions from a model: the sampler's first choices, then more where it needs them.
+"""The order in which candidates get questions from a model: the sampler's first choices, then replacements.
 
-A question costs money, so a model does not write one for every candidate as the templates do. Each relation's
-candidates are taken in the order of their priority: first its share of the facts and some spare ones, then, round by
-round, as many as the sampler lacks. A round begins when the previous one is complete, so that the choice depends on
-answers alone.
+Questions of a model cost money, so only the necessary candidates get one; templates are used for all candidates. Each
+relation's candidates are taken in the order of their priority: first its share of the facts and some spare ones, then
+in each round as many as the sampler lacks. A round begins when the previous one is complete, so that the choice depends
+only on answers.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ class Candidate:
 class _Relation:
     """The candidates of one relation by priority, and their state.
 
-    `used` are the subjects of which the sampler has a fact: it takes one fact of a subject, so that a further one
-    would not be used.
+    `used` are the subjects of which the sampler has a fact. It takes only one fact of a subject.
     """
 
     candidates: Sequence[Candidate]
@@ -45,7 +44,7 @@ class _Relation:
 
     @property
     def success(self) -> float:
-        """The share of the asked facts that the sampler takes, or that were kept if it takes none; 1 at first."""
+        """The share of the requested facts that the sampler takes, or that were kept if it takes none; 1 at first."""
         taken = len(self.used) or len(self.asked) - len(self.failed)
         return max(taken / len(self.asked), 0.1) if self.asked else 1.0
 
@@ -71,7 +70,7 @@ class _Relation:
 class CandidateScheduler:
     """Rounds of candidates for `total` facts, balanced over the relations of `pools`.
 
-    `spare_share` is the share of facts asked beyond a relation's number; `answer_share_cap` is the sampler's.
+    `spare_share` is the share of facts requested beyond a relation's number; `answer_share_cap` is the sampler's.
     """
 
     def __init__(
@@ -111,8 +110,8 @@ class CandidateScheduler:
         chosen: list[Candidate] = []
         for relation, number in lacking.items():
             state = self._relations[relation]
-            # The sampler may skip some: asking for a few more each time keeps the number of rounds small.
-            wanted = math.ceil(number * (1 + self._spare) / state.success) + len(state.asked) // 20 + 2
+            # The sampler may skip some; requesting a few more each time keeps the number of rounds small.
+            needed = math.ceil(number * (1 + self._spare) / state.success) + len(state.asked) // 20 + 2
             share = number + len(state.asked) - len(state.failed)
-            chosen += state.take(wanted, max(math.ceil(self._cap * share * (1 + self._spare)), 1))
+            chosen += state.take(needed, max(math.ceil(self._cap * share * (1 + self._spare)), 1))
         return chosen

@@ -1,8 +1,8 @@
 """Stage `questions`: the question of a fact in every language, from templates or a model, and the labels of its ends.
 
-A question depends on the subject and the relation alone, never on the options: that is what keeps the options
+A question depends only on the subject and the relation, never on the options, which keeps the options
 exchangeable (deviation from the paper, whose model saw the distractors; reference: lessons). Templates are written for
-every candidate; a model is asked only for what the sampler needs (see `model`).
+every candidate; a model writes only those that the sampler needs (see `model_questions`).
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ SOURCE = "template"
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read and the language files."""
+    """The settings that the result depends on, besides the language files."""
     result: dict[str, object] = {"languages": config.languages, "questions": config.questions.model_dump()}
     if config.questions.source == "model":
-        # Which candidates are asked depends on what the sampler needs.
+        # The requested candidates depend on the settings of the sampler.
         result |= {"seed": config.seed, "facts": config.facts}
         result |= {"sample": config.sample.model_dump(), "distract": config.distract.model_dump()}
     return result
 
 
 def subject_of(row: Mapping[str, Any], code: str) -> Subject:
-    """The subject of a joined row as the templates of a language take it."""
+    """The subject of a joined row, as the argument of a language's templates."""
     features = row["subject_kind"], row["subject_sex"], row["subject_is_living"]
     return Subject(row[f"subject:{code}"], row["subject_id"], *features)
 
@@ -62,8 +62,8 @@ def ask_batch(
 ) -> tuple[pa.Table, pa.Table, Tally, Counter[tuple[str, str]]]:
     """Joined rows to rows of `schema.questions` and of `schema.REJECTS`, and counts of wordings.
 
-    The last counts by language: safe wordings by reason (`Wordings.why_safe`), and `label_differs`, the questions about
-    subjects for whose id the forms have another label.
+    The counts are by language: safe wordings by reason (`Wordings.why_safe`), and `label_differs`, the questions about
+    subjects whose label in the forms differs.
     """
     good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
     counts: Counter[tuple[str, str]] = Counter()
@@ -92,7 +92,7 @@ def ask_batch(
 
 
 def run(context: Context, sampled_subjects: Callable[..., dict[str, set[str]]]) -> Report:
-    """Writes `questions`, `question_labels` (the labels of their ends, also those that a model gave) and `rejects`."""
+    """Writes `questions`, `question_labels` (the labels of their ends, including those from a model) and `rejects`."""
     if context.config.questions.source == "model":
         from polyfact_dataset.questions.model_questions import write
 
@@ -124,5 +124,5 @@ def _write_templates(context: Context) -> Report:
             context.target("question_labels"),
             {"labels": inputs(context)["labels"], "questions": str(context.target("questions"))},
         )
-    by_language = {code: {what: n for (own, what), n in sorted(wordings.items()) if own == code} for code in languages}
+    by_language = {code: {name: n for (key, name), n in sorted(wordings.items()) if key == code} for code in languages}
     return Report({"questions": sum(tally.kept.values()), "wordings": by_language}, tally)

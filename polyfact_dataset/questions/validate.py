@@ -1,6 +1,6 @@
-"""Stage `validate`: all or nothing. A fact stays only if its question and gold are sound in every language.
+"""Stage `validate`: keeps a fact only if its question and gold are valid in every language.
 
-What depends on the distractors (four distinct options, none in the question) is guaranteed where they are drawn, in
+Conditions on distractors (four distinct options, none in the question) are ensured when they are drawn, in
 `items.strata`.
 """
 
@@ -33,7 +33,7 @@ _MENTION_REASONS: dict[Mention, str] = {
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"languages": config.languages}
 
 
@@ -46,22 +46,22 @@ def fault(
     names: Collection[str] = (),
     written: Iterable[str] = (),
 ) -> str | None:
-    """The reason why one language's question is unsound, or None. Texts are as shown to the reader.
+    """The reason why one language's question is invalid, or None. Texts are as shown to the reader.
 
     `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold, `written` forms
-    of the subject's name that may take its place ("das Vereinigte Königreich").
+    of the subject's name that may replace it ("das Vereinigte Königreich").
     """
     rule = language(code).mention_rule
-    asked, named, answer = normalise(question), normalise(subject), normalise(gold)
-    if not asked:
+    question_text, named, answer = normalise(question), normalise(subject), normalise(gold)
+    if not question_text:
         return "empty_question"
-    if named not in asked and not any(normalise(form) in asked for form in written):
+    if named not in question_text and not any(normalise(form) in question_text for form in written):
         return "subject_not_named"
     if named == answer:
         return "subject_is_gold"
-    if (how := mention(asked, answer, rule, person=people == "answers")) is not None:
+    if (how := mention(question_text, answer, rule, person=people == "answers")) is not None:
         return _MENTION_REASONS[how]
-    if any(mention(asked, name, rule) for name in map(normalise, names)):
+    if any(mention(question_text, name, rule) for name in map(normalise, names)):
         return "alias_in_question"
     if people and half_transliterated(gold if people == "answers" else subject, person=True):
         return "half_transliterated"
@@ -71,11 +71,11 @@ def fault(
 def mark_ambiguous(
     connection: duckdb.DuckDBPyConnection, questions: Sequence[str], labels: Sequence[str], languages: Sequence[str]
 ) -> None:
-    """Makes a temporary table `ambiguous`: facts (fact_id) whose question is also asked of another subject, and why.
+    """Makes a temporary table `ambiguous`: facts whose question equals that of another subject, and the reason.
 
-    `questions` and `labels` are the files of tables. Of subjects with the same question and the same answer the best
-    known one stays, the others are rejected (`same_question:<code>`); where an answer of one is none of the other, all
-    are (`ambiguous_subject:<code>`).
+    `questions` and `labels` are the files of tables. Of subjects with the same question and the same answer only the
+    best known one is kept (`same_question:<code>`). Where their answers differ, all are rejected
+    (`ambiguous_subject:<code>`).
     """
     parts = " UNION ALL ".join(
         f"""SELECT fact_id, subject_id, object_id, property_id, '{code}' AS code, lower("{code}") AS question
@@ -106,7 +106,7 @@ def mark_ambiguous(
 
 
 def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
-    """The reason code: a known error, or the first language in which the fact is unsound; None for neither."""
+    """The reason code: a known error, or the first language in which the fact is invalid; None for neither."""
     if row["erratum"]:
         return "erratum"
     if row["ambiguous"] is not None:

@@ -1,4 +1,4 @@
-"""The report of an audit as card, command line and upload read it: `audit/report.json`, typed."""
+"""The typed report of an audit, `audit/report.json`, which the card, the command line and the upload read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVERY = "all"
 
 
 class GateResult(BaseModel):
-    """A gate with its measured value; None where the release lacks what the check needs."""
+    """A gate with its measured value; None where the release lacks data that the check needs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,7 +27,7 @@ class GateResult(BaseModel):
 
 
 class Floor(BaseModel):
-    """The accuracy of a rule or classifier that knows no fact: what a model must be compared with.
+    """The accuracy of a rule or classifier that knows no fact, with which models must be compared.
 
     `split`, `language` and `relation` are `all` where it is pooled over them. Shares are 0 to 1. `expected` is what
     exchangeable options would give; `low` and `high` bound the accuracy at 95 %.
@@ -49,7 +49,7 @@ class Floor(BaseModel):
     standard_error: float
     low: float
     high: float
-    # Standard errors from the nearer of expectation and chance.
+    # Standard errors from the nearer one of expectation and chance.
     distance: float
 
 
@@ -73,5 +73,5 @@ class AuditReport(BaseModel):
 
     def pooled(self, split: str, config: str = "parallel") -> list[Floor]:
         """The floors of a split over all languages and relations."""
-        wanted = (split, EVERY, EVERY, config)
-        return [floor for floor in self.floors if (floor.split, floor.language, floor.relation, floor.config) == wanted]
+        key = (split, EVERY, EVERY, config)
+        return [floor for floor in self.floors if (floor.split, floor.language, floor.relation, floor.config) == key]

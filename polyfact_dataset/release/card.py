@@ -56,24 +56,24 @@ def licences(release: Release) -> list[dict[str, str]]:
 
 
 def citation() -> dict[str, Any]:
-    """Whom to cite: `dataset_card/citation.toml`."""
+    """The citation: `dataset_card/citation.toml`."""
     return tomllib.loads(files("dataset_card").joinpath("citation.toml").read_text(encoding="utf-8"))
 
 
 def contact(release: Release) -> str:
-    """Where to write: the configured address, or the discussions of the repository."""
+    """The contact: the configured address, or the discussions of the repository."""
     settings = release.about["release"]
     return settings["contact"] or f"https://huggingface.co/datasets/{settings['repository']}/discussions"
 
 
 # -------------------------------------------------------------------- text
 def _code(text: str) -> str:
-    """An id as code inside Markdown, which it cannot end."""
+    """An id as code in Markdown, with characters that could end the code removed."""
     return f"`{' '.join(text.replace('`', '').split())}`"
 
 
 def _cell(text: str) -> str:
-    """Our own Markdown inside a table."""
+    """Trusted Markdown inside a table."""
     return text.replace("|", "\\|")
 
 
@@ -81,7 +81,7 @@ def _required(value: Any) -> Any:
     """The value itself. Raises `UndefinedError` when there is none."""
     if value is None:
         raise UndefinedError("a value is null")
-    str(value)  # an undefined one raises, and names itself
+    str(value)  # raises with the name if it is undefined
     return value
 
 
@@ -112,7 +112,9 @@ def render(name: str, values: Mapping[str, Any]) -> str:
     try:
         return _environment().from_string(template).render(values)
     except (UndefinedError, TypeError, ZeroDivisionError) as error:
-        raise DataError(f"{name} needs a number that the release does not have: {error}; build it again") from error
+        raise DataError(
+            f"{name} needs a number that the release does not have: {error}; rebuild the release"
+        ) from error
 
 
 # -------------------------------------------------------------------- values
@@ -181,7 +183,7 @@ def _bibtex(cited: Mapping[str, Any]) -> str:
 
 
 def _made_from(about: Mapping[str, Any]) -> str:
-    """What the release was made from, to follow `made from`."""
+    """The source of the release, in words that follow `made from`."""
     if about.get("source") == "sample":
         return "the bundled sample, not a Wikidata dump"
     day = about["dump_date"]
@@ -211,7 +213,7 @@ def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, 
 
 
 def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """All that the templates name. Raises `DataError` when the release lacks a number."""
+    """All values of the templates. Raises `DataError` when the release lacks a number."""
     manifest, about = release.manifest, release.about
     config, stages = manifest["build"]["config"], manifest["stages"]
     limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
@@ -255,7 +257,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "splits": SPLITS,
         "stats": statistics,
         "tables": _tables(release),
-        "templates": any("template" in own["question_source"] for own in statistics["languages"].values()),
+        "templates": any("template" in entry["question_source"] for entry in statistics["languages"].values()),
         "tiers": {tier: meaning.format(limit=limit) for tier, meaning in _TIERS.items()},
         "verification": card_tables.verification(statistics["verification"]),
     }

@@ -20,7 +20,7 @@ LEADERBOARD_FILE = "leaderboard.parquet"
 
 
 def percent(value: float) -> str:
-    """A share as a reader writes it."""
+    """A share as text."""
     return f"{100 * value:.1f} %"
 
 
@@ -30,7 +30,7 @@ def interval(low: float, high: float) -> str:
 
 
 def config_rows(release: Release) -> list[dict[str, Any]]:
-    """Configs grouped by what a row is, with their sizes; those of languages have equal sizes and share a line."""
+    """Configs grouped by the type of their rows, with their sizes; all languages have equal sizes and share a line."""
     sizes, first = release.manifest["sizes"], release.languages[0]
     default = default_config(release.manifest)
     groups = (
@@ -86,7 +86,7 @@ def _reasons(tally: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def funnel(stages: Mapping[str, Any], statements: int) -> list[dict[str, Any]]:
-    """Every stage that decides about facts, in their order: how many it kept, and why it dropped the rest."""
+    """Every stage that decides about facts, in order, with the number of kept facts and the reasons for rejections."""
     rows = [{"stage": "statements read", "kept": statements, "rejected": ""}]
     for name in (stage.name for stage in STAGES if stages.get(stage.name, {}).get("tally")):
         tally = stages[name]["tally"]
@@ -95,7 +95,7 @@ def funnel(stages: Mapping[str, Any], statements: int) -> list[dict[str, Any]]:
 
 
 def _ambiguity(key: str, evidence: Mapping[str, Any], least: int) -> tuple[str, str, str]:
-    """A relation's ambiguity as the tiers follow it, the items judged, and where: here, or for the paper."""
+    """A relation's ambiguity that decides its tiers, the number of judged items, and the source."""
     known, value = all_relations().get(key), evidence["ambiguity"]
     if evidence["judged"] >= least:
         return percent(value), f"{evidence['judged']:,}", "this version"
@@ -138,7 +138,7 @@ def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
     known = {floor.rule for floor in audit.floors if floor.split == split}
     listed += [floor for floor in cross_validated if floor.rule not in known]
     if not listed:
-        raise DataError(f"the audit has no rules for split {split}; run `polyfact audit` again")
+        raise DataError(f"the audit has no rules for split {split}; rerun `polyfact audit`")
     return [
         {
             "takes": floor.takes + (" (clean)" if floor.config == "clean" else ""),
@@ -152,9 +152,9 @@ def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
 
 def attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """The kinds of provenance that occur, the commonest first; and per language shares and counts."""
-    own = {code: entry["answer_provenance"] for code, entry in statistics["languages"].items()}
+    provenances = {code: entry["answer_provenance"] for code, entry in statistics["languages"].items()}
     total: Counter[str] = Counter()
-    for counts in own.values():
+    for counts in provenances.values():
         total.update(counts)
     kinds = [kind for kind, _ in sorted(total.items(), key=lambda entry: (-entry[1], entry[0]))]
     attested = release.manifest["stages"][TIER.name]["counts"]["attested"]
@@ -164,13 +164,13 @@ def attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[s
             **{key: number / statistics["facts"] for key, number in attested[code].items()},
             "provenance": [counts.get(kind, 0) for kind in kinds],
         }
-        for code, counts in own.items()
+        for code, counts in provenances.items()
     ]
     return kinds, rows
 
 
 def verification(counts: Mapping[str, int]) -> str:
-    """How many facts were judged, in a sentence."""
+    """A sentence with the number of judged facts."""
     judged = {kind: number for kind, number in counts.items() if kind != "unverified"}
     if not judged:
         return "No item of this version was judged one by one."
@@ -179,7 +179,7 @@ def verification(counts: Mapping[str, int]) -> str:
 
 
 def _rate(entry: Mapping[str, Any]) -> dict[str, str]:
-    """A share of items with its interval, as a reader writes them."""
+    """A share of items with its interval, as text."""
     if not entry["items"]:
         return {"items": "0", "share": "–", "interval": "–"}
     return {
@@ -195,24 +195,24 @@ def judged(counts: Mapping[str, Any] | None, languages: Sequence[str]) -> dict[s
         return {}
     order = [*languages, "all"]
     rates = [
-        {"name": name, "labels": [own["labels"][label] for label in LABELS], **_rate(own["doubtful"])}
-        for name, own in ((name, counts["by_language"][name]) for name in order)
+        {"name": name, "labels": [figures["labels"][label] for label in LABELS], **_rate(figures["doubtful"])}
+        for name, figures in ((name, counts["by_language"][name]) for name in order)
     ]
     pairs = {name: counts["agreement"][name] for name in order if name in counts["agreement"]} | counts["people"]
     agreed = [
         {
             "name": name,
-            **_rate(own["exact"]),
-            "kappa": "undefined" if own["kappa"] is None else f"{own['kappa']:.3f}",
+            **_rate(figures["exact"]),
+            "kappa": "undefined" if figures["kappa"] is None else f"{figures['kappa']:.3f}",
         }
-        for name, own in pairs.items()
+        for name, figures in pairs.items()
     ]
     return {**counts, "rates": rates, "agreed": agreed}
 
 
 def question_sources(statistics: Mapping[str, Any]) -> str:
-    """Where the questions are from, in words."""
-    kinds = sorted({kind for own in statistics["languages"].values() for kind in own["question_source"]})
+    """The source of the questions, in words."""
+    kinds = sorted({kind for entry in statistics["languages"].values() for kind in entry["question_source"]})
     templates = "from one template per relation, language and kind of subject"
     model = "by the model `{}`, which saw subject, relation and answer, but no other option"
     return " and ".join(templates if k == "template" else model.format(k.partition(":")[2]) for k in kinds)

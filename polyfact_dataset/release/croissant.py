@@ -1,6 +1,6 @@
 """Croissant 1.1 metadata of a release, with the responsible-AI fields.
 
-Made with the reference library, which validates it. Each config has a file set and a record set with its columns and
+Created with the reference library, which validates it. Each config has a file set and a record set with its columns and
 the split of each row; columns come from the files' schemas and their meaning from the table schemas.
 """
 
@@ -30,7 +30,7 @@ class _Fields:
         self._config, self._files, self._docs = config, files, docs
 
     def of(self, column: pa.Field, path: tuple[str, ...] = ()) -> Any:
-        """The field of a column, with sub-fields for a struct. `path` leads to it from the top."""
+        """The field of a column, with sub-fields for a struct. `path` is its path from the top."""
         import mlcroissant as mlc
 
         place = (*path, column.name)
@@ -53,7 +53,7 @@ class _Fields:
 
 
 def data_digest(files: Mapping[str, str]) -> str:
-    """SHA-256 of the data files, as anybody can compute it: of the lines of `sha256sum`, in the order of the paths."""
+    """SHA-256 of the data files that users can reproduce: of the lines of `sha256sum`, in the order of the paths."""
     lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(files.items()))
     return hashlib.sha256(lines.encode("utf-8")).hexdigest()
 

@@ -1,6 +1,7 @@
 """Compares two releases and derives the new version: major, minor or patch.
 
-Rows are compared by fact id and language, not by file or position: rows in other files are no change of content.
+Rows are compared by fact id and language, not by file or position: moving rows to other files does not change the
+content.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from polyfact_dataset.schema import OPTIONS
 UNKNOWN = "reason not known"
 _HELD_OUT = ("validation", "test")
 _EXAMPLES = 20
-# Columns of an item that have a heading of their own in a change log.
+# Columns of an item with a separate heading in a change log.
 _ITEM_KINDS = ("question", "option_ids", "answer_index", "answer_text", *OPTIONS)
 
 
@@ -111,27 +112,27 @@ class _Side:
         connection.execute(f"CREATE TEMP VIEW {name} AS {select_rows(self.files)}")
 
     def why_absent(self, facts: Sequence[str]) -> dict[str, str]:
-        """Why this build does not have the facts: its reason for rejection, or that its dump does not state them."""
+        """The reasons why this build lacks the facts: the rejection, or absence from its dump."""
         statements = sorted(self.stages.glob("*-extract/statements.parquet"))
         if not facts or not statements:
             return {}
         with readable(self.stages), duckdb.connect() as connection:
-            connection.register("wanted", pa.table({"fact_id": pa.array(facts, pa.string())}))
+            connection.register("absent", pa.table({"fact_id": pa.array(facts, pa.string())}))
             rejects = sorted(self.stages.glob("*/rejects.parquet"))
             rejected = connection.execute(
-                f"SELECT fact_id, max(reason) FROM {rows_of(rejects)} JOIN wanted USING (fact_id) "
+                f"SELECT fact_id, max(reason) FROM {rows_of(rejects)} JOIN absent USING (fact_id) "
                 "WHERE reason <> 'repeated' GROUP BY fact_id"
             ).fetchall()
             stated = connection.execute(
                 "SELECT fact_id FROM (SELECT subject || '|' || property || '|' || object AS fact_id "
-                f"FROM {rows_of(statements)}) SEMI JOIN wanted USING (fact_id)"
+                f"FROM {rows_of(statements)}) SEMI JOIN absent USING (fact_id)"
             ).fetchall()
         known = {fact for (fact,) in stated}
         return {**{fact: "not stated in the dump" for fact in facts if fact not in known}, **dict(rejected)}
 
 
 def compare(old: Path, new: Path) -> Diff:
-    """Compares two release folders. Raises `ConfigError` or `DataError` when one is no release."""
+    """Compares two release folders. Raises `ConfigError` or `DataError` when one is not a release."""
     before, after = _Side(old), _Side(new)
     diff = Diff(columns=_changes(before.types, after.types))
     diff.languages = _changes(dict.fromkeys(before.languages, ""), dict.fromkeys(after.languages, ""))
@@ -261,7 +262,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _by_language(counts: Mapping[str, int]) -> str:
-    """Facts by language; the number once where several have the same, as options do."""
+    """Facts by language; the number only once where it is the same for several."""
     numbers = set(counts.values())
     return (
         f"{numbers.pop():,} in each of {len(counts)} languages" if len(numbers) == 1 < len(counts) else _listed(counts)
@@ -301,5 +302,5 @@ def require_no_leak(diff: Diff) -> None:
         shown = ", ".join(diff.leaked[:3])
         raise DataError(
             f"{len(diff.leaked):,} facts in train have a subject that was in {' or '.join(_HELD_OUT)} before "
-            f"({shown}, ...); build the new release with --previous"
+            f"({shown}, ...); rebuild the new release with --previous"
         )

@@ -50,7 +50,7 @@ SCRIPT = "loading_script/PolyFact.py"
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"release": config.release.model_dump(mode="json"), "version": __version__}
 
 
@@ -135,14 +135,17 @@ def write(release: Release, target: Path) -> None:
 
 
 def render_again(folder: Path) -> dict[str, Any]:
-    """Renders the documents of a finished release anew, and returns its manifest; version and change log stay."""
+    """Renders the documents of a finished release again, and returns its manifest.
+
+    Version and change log do not change.
+    """
     manifest = check_content(folder)
     write(read_release(folder), folder)
     return manifest
 
 
 def patch(folder: Path, note: str) -> dict[str, Any]:
-    """Makes the next patch version of a finished release, with other documents and equal data; returns its manifest."""
+    """Creates the next patch version of a finished release, with new documents and equal data; returns its manifest."""
     check_content(folder)
     described, changes = documents_patch(folder, note)
     write_json(folder / "release.json", described)
@@ -156,7 +159,7 @@ def run(context: Context) -> Report:
     manifest = read_manifest(folder)
     versioned, changes = version_and_changes(folder, context.previous_release, settings_of_release)
     described = about(manifest, versioned, settings_of_release, __version__)
-    # Kept, so that a fact does not come back two versions later.
+    # Kept, so that a fact does not reappear two versions later.
     known = read_errata(context.previous_release) if context.previous_release else []
     if known:
         errata.write_errata(context.folder, known)
@@ -174,7 +177,7 @@ def check(folder: Path) -> dict[str, Any]:
     manifest = check_content(folder)
     release = read_release(folder)
     if release.about["content"] != manifest["content"]:
-        raise DataError(f"{folder / 'release.json'} is about other content; build the release again")
+        raise DataError(f"{folder / 'release.json'} is about other content; rebuild the release")
     _check_changes(release)
     counted = statistics(folder)
     rendered = texts(release, counted)
@@ -187,7 +190,7 @@ def check(folder: Path) -> dict[str, Any]:
             raise DataError(_difference(path, present, text))
     for name in figures.FIGURES:
         path = folder / name
-        # Not to the byte: another release of the drawing library may draw another pixel.
+        # Not compared by bytes, since versions of the drawing library may differ in pixels.
         if not path.is_file() or figures.content_shown(path.read_bytes(), name) != manifest["content"]:
             raise DataError(f"{path} is missing or shows other content; render it again: polyfact card")
     _check_no_other_files(folder, {*rendered, *figures.FIGURES, *manifest["files"], *_WRITTEN})

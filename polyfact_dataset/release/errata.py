@@ -35,8 +35,8 @@ def write_errata(folder: Path, rows: Sequence[Erratum]) -> None:
 def add_erratum(folder: Path, fact_id: str, reason: str, language: str | None, link: str) -> dict[str, Any]:
     """Adds an item to the errata of a release, or replaces its entry, and returns the entry.
 
-    Raises `DataError` for a fact that the release does not hold, `ConfigError` for another language, an empty reason or
-    a link that is not a web address.
+    Raises `DataError` for a fact that the release does not contain, `ConfigError` for another language, an empty reason
+    or a link that is not a web address.
     """
     if not reason.strip():
         raise ConfigError("--reason must not be empty")
@@ -65,7 +65,7 @@ def report_url(repository: str, fact_id: str | None = None) -> str:
 
 
 def present(folder: Path, rows: Sequence[Erratum]) -> set[str]:
-    """The facts of the errata that the release holds; others were left out of it."""
+    """The facts of the errata that the release contains; others were left out of it."""
     wrong = pa.array([row["fact_id"] for row in rows], pa.string())
     ids = read_splits(config_files(folder, "parallel"), ["fact_id"]).column("fact_id")
     return set(ids.filter(pc.is_in(ids, wrong)).to_pylist())
@@ -73,7 +73,7 @@ def present(folder: Path, rows: Sequence[Erratum]) -> set[str]:
 
 def page(folder: Path, rows: Sequence[Erratum], version: str) -> str:
     """The errata of a release as a Markdown page."""
-    held = present(folder, rows)
+    still_present = present(folder, rows)
     lines = [
         f"# Errata of PolyFact {version}",
         "",
@@ -93,6 +93,6 @@ def page(folder: Path, rows: Sequence[Erratum], version: str) -> str:
     for row in rows:
         link = f"[report](<{quote(row['link'], safe=':/?&=#%+,;@')}>)" if row["link"] else "–"
         cells = (f"`{row['fact_id']}`".replace("|", "\\|"), row["language"] or "all", markdown(row["reason"]))
-        state = "yes" if row["fact_id"] in held else "left out"
+        state = "yes" if row["fact_id"] in still_present else "left out"
         lines.append(f"| {' | '.join(cells)} | {row['version']} | {state} | {link} |")
     return "\n".join((*lines, ""))

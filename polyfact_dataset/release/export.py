@@ -29,14 +29,14 @@ _NOT_FLAT = ("parallel", "open")
 
 
 def settings(config: Config) -> dict[str, object]:
-    """What the result depends on besides the tables read."""
+    """The settings that the result depends on."""
     return {"languages": config.languages, "export": config.export.model_dump(), "version": __version__}
 
 
 def write_partition(folder: Path, name: str, rows: pa.Table, config: Config) -> dict[str, int]:
-    """Writes one table, split and tier in shards of as many rows; returns their names in the release and their rows.
+    """Writes one table, split and tier in shards of equal size; returns their names in the release and their rows.
 
-    Their number follows from the size of the rows in memory, which compression only makes smaller.
+    The number of shards follows from the size of the rows in memory, which is an upper bound of the compressed size.
     """
     size = -(-len(rows) // max(-(-rows.nbytes // config.export.shard_bytes), 1))
     shards = -(-len(rows) // size)
@@ -92,9 +92,7 @@ def write_judged(context: Context, config: Config) -> dict[str, dict[str, int]]:
     }
 
 
-def split_sizes(
-    folder: Path, listed: dict[str, dict[str, list[str]]], rows: dict[str, int]
-) -> dict[str, dict[str, int]]:
+def split_sizes(listed: dict[str, dict[str, list[str]]], rows: dict[str, int]) -> dict[str, dict[str, int]]:
     """Config -> split -> number of rows."""
     return {
         name: {split: sum(rows[path] for path in paths) for split, paths in splits.items()}
@@ -113,7 +111,7 @@ def by_relation(items: pa.Table) -> dict[str, dict[str, int]]:
 def release_manifest(
     context: Context, folder: Path, listed: dict[str, Any], sizes: dict[str, Any], relations: dict[str, Any]
 ) -> dict[str, Any]:
-    """What was built, from what, and the digest of the content; no path and no time of day."""
+    """The record of a release: inputs, configuration, counts and digests, without paths and times."""
     data = data_files(folder)
     stages = {
         name: {"counts": entry["counts"], "tally": entry["tally"]} for name, entry in context.manifest["stages"].items()
@@ -132,7 +130,7 @@ def release_manifest(
 
 
 def subject_splits(previous: Mapping[str, str], items: pa.Table) -> pa.Table:
-    """The split of every subject of this release and of all before it, for the next one to keep."""
+    """The split of every subject of this and all earlier releases, which the next release keeps."""
     splits = {**previous, **dict(zip(items.column("subject_id").to_pylist(), items.column("split").to_pylist()))}
     subjects = sorted(splits)
     return pa.table([subjects, [splits[subject] for subject in subjects]], schema=SUBJECT_SPLITS.schema)
@@ -159,7 +157,7 @@ def run(context: Context) -> Report:
     if judged:
         listed[VERIFICATION.name] = {split: list(written) for split, written in judged.items()}
         rows |= {path: number for written in judged.values() for path, number in written.items()}
-    sizes = split_sizes(folder, listed, rows)
+    sizes = split_sizes(listed, rows)
     manifest = release_manifest(context, folder, listed, sizes, by_relation(items))
     write_json(folder / "manifest.json", manifest)
     write_parquet(folder / "splits.parquet", subject_splits(context.previous, drawn))

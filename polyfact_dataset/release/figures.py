@@ -1,6 +1,6 @@
 """The figures of the card: PNG on white, for light and dark pages, drawn from the statistics and the manifest.
 
-Each picture carries the digest of the content that it shows, so that `polyfact card --check` tells an old one.
+Each picture carries the digest of the content that it shows, so that `polyfact card --check` detects outdated ones.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ROW_INCHES, _DOTS_PER_INCH = 0.25, 150
 
 
 def _axes(rows: int, title: str) -> tuple[Figure, Axes]:
-    """A figure with room for so many rows."""
+    """A figure with space for this many rows."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, rows * _ROW_INCHES + 1.25), dpi=_DOTS_PER_INCH, layout="constrained")
@@ -50,7 +50,7 @@ def relations(statistics: Mapping[str, Any]) -> Figure:
     figure, axes = _axes(len(entries), "Facts per relation, by quality tier")
     parts = {tier: [entry["tiers"][tier] for entry in entries] for tier in TIERS}
     stacked_bars(axes, parts, [TIER_COLOURS[tier] for tier in TIERS], horizontal=True)
-    # Set, not left to margins: a tier without facts would hold the axis at the end of the bars.
+    # Set explicitly: with automatic margins, a tier without facts would cut the axis at the end of the bars.
     axes.set_xlim(0, 1.02 * max(sum(entry["tiers"][tier] for tier in TIERS) for entry in entries))
     name_rows(axes, [entry["label"] for entry in entries])
     axes.set_xlabel("facts")
@@ -108,12 +108,12 @@ def draw(statistics: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str
 
 
 def content_shown(picture: bytes, name: str) -> str:
-    """The digest of the content that a figure shows. Raises `DataError` when it is none of ours."""
+    """The digest of the content that a figure shows. Raises `DataError` when it is not a figure of a release."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(BytesIO(picture)) as image:
-            said = str(image.info.get("Description", ""))
+            description = str(image.info.get("Description", ""))
     except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{name} is no PNG: {error}") from error
-    return said.removeprefix("content ")
+        raise DataError(f"{name} is not a PNG: {error}") from error
+    return description.removeprefix("content ")

@@ -1,4 +1,4 @@
-"""Which files a release consists of: configs, splits and paths, from its manifest or from the names of its folders.
+"""The files of a release: configs, splits and paths, from its manifest or from the names of its folders.
 
 Two layouts are read. A release that this project built has `manifest.json`, which lists the files of every config.
 Any other dataset is read as published: a folder for each config (below `data/` or not), with files named after their
@@ -55,7 +55,7 @@ def folder_of(name: str) -> str:
 
 
 def _config_by_columns(path: Path) -> str:
-    """The config of a file without a folder of its own: by `translations` or `language`, else English items."""
+    """The config of a file without a separate folder: by `translations` or `language`, else English items."""
     names = read_schema(path).names
     return "parallel" if "translations" in names else "clean_items" if "language" in names else "en"
 
@@ -79,7 +79,7 @@ class Files:
     manifest: dict[str, Any]
 
     def differences(self) -> tuple[str, ...]:
-        """Files whose digest is not that of the manifest; none without a manifest."""
+        """Files whose digest differs from the manifest; empty without a manifest."""
         listed: dict[str, str] = self.manifest.get("files", self.digests)
         names = listed.keys() | self.digests
         return tuple(sorted(name for name in names if listed.get(name) != self.digests.get(name)))
@@ -94,7 +94,7 @@ def find_files(folder: Path) -> Files:
         raise ConfigError(f"{folder} is not a folder; give the folder of a release")
     digests = data_files(folder)
     if not digests:
-        raise ConfigError(f"{folder} holds no Parquet file; give the folder of a release")
+        raise ConfigError(f"{folder} contains no Parquet file; give the folder of a release")
     manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
         raise DataError(
@@ -114,12 +114,12 @@ def read_splits(
     try:
         schemas = [pq.read_schema(path) for _, path in paths]
         shared = [name for name in schemas[0].names if all(name in schema.names for schema in schemas)]
-        # The file's own column of this name, if any, says the same.
+        # A column of this name in the file has the same values.
         shared = [name for name in shared if name != "split" or not with_split]
-        wanted = shared if columns is None else [name for name in columns if name.partition(".")[0] in shared]
+        selected = shared if columns is None else [name for name in columns if name.partition(".")[0] in shared]
         parts = []
         for split, path in paths:
-            rows = pq.ParquetFile(path).read(columns=wanted)
+            rows = pq.ParquetFile(path).read(columns=selected)
             if with_split:
                 rows = rows.append_column("split", pa.array([split] * len(rows), pa.string()))
             parts.append(rows)

@@ -38,12 +38,12 @@ def write(folder: Path, rows: Sequence[Row]) -> None:
     digests: dict[str, str] = {}
     for row in rows:
         if digests.setdefault(row["model"], row["digest"]) != row["digest"]:
-            raise DataError(f"two results are of {row['model']!r}; give one of them another name: NAME=RESULT")
+            raise DataError(f"two results have the label {row['model']!r}; give one of them another name: NAME=RESULT")
     write_parquet(folder / FILE, pa.Table.from_pylist([dict(row) for row in rows], LEADERBOARD.schema))
 
 
 def _cell(row: Row | None) -> dict[str, str]:
-    """A measure as the page shows it."""
+    """A measure as shown on the page."""
     if row is None:
         return {"text": "–", "interval": ""}
     ends = (row["low"], row["high"])

@@ -1,7 +1,7 @@
 """The card's YAML block, from which the Hub and `load_dataset` read a release.
 
-The features are left out: `load_dataset` takes them from the Parquet files, and repeated for every config they would be
-three quarters of the card.
+The features are left out: `load_dataset` takes them from the Parquet files, and repeating them for every config would
+take three quarters of the card.
 """
 
 from __future__ import annotations

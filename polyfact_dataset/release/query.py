@@ -38,35 +38,35 @@ def _languages(folder: Path, languages: Sequence[str]) -> list[str]:
 def fact(folder: Path, fact_id: str, languages: Sequence[str]) -> dict[str, Any]:
     """A parallel row with its split and the requested languages (all if none is given).
 
-    Raises `DataError` when the release does not hold the fact.
+    Raises `DataError` when the release does not contain the fact.
     """
     codes = _languages(folder, languages)
     with readable(folder), duckdb.connect() as connection:
         query = f"SELECT * FROM ({select_rows(config_files(folder, 'parallel'))}) WHERE fact_id = $id"
         rows = connection.sql(query, params={"id": fact_id}).to_arrow_table().to_pylist()
     if not rows:
-        raise DataError(f"{folder} holds no fact {fact_id!r}; ids look like Q42|P50|Q5682, and `search` finds them")
+        raise DataError(f"{folder} contains no fact {fact_id!r}; ids look like Q42|P50|Q5682, and `search` finds them")
     return {**rows[0], "translations": {code: rows[0]["translations"][code] for code in codes}}
 
 
 def _folded(expression: str, code: str) -> str:
-    """SQL for a text without case, and in alphabets with accents without these; other scripts need their marks."""
+    """SQL for a text without case and, in alphabets with accents, without accents; other scripts need their marks."""
     accents = set(language(code).scripts) <= {"Latn", "Cyrl", "Grek"}
     return f"strip_accents(lower({expression}))" if accents else f"lower({expression})"
 
 
 def _condition(text: str, item: str, code: str) -> str:
-    """SQL that holds for rows that match `text`: an id, the label of the relation, or a part of the item's texts."""
+    """SQL condition of rows that match `text`: an id, the label of the relation, or a part of the item's texts."""
     if _ID.fullmatch(text.strip()):
         ids = f"list_concat([fact_id, subject_id, property_id, object_id], {item}.option_ids)"
         return f"list_contains({ids}, upper(trim($text))) OR starts_with(fact_id, upper(trim($text)) || '|')"
-    wanted = _folded("trim($text)", code)
-    texts = [f"contains({_folded(f'{item}.{name}', code)}, {wanted})" for name in ("question", *OPTIONS)]
+    pattern = _folded("trim($text)", code)
+    texts = [f"contains({_folded(f'{item}.{name}', code)}, {pattern})" for name in ("question", *OPTIONS)]
     return " OR ".join((*texts, "lower(relation) = lower(trim($text))"))
 
 
 def search(folder: Path, text: str, languages: Sequence[str], limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Items whose question or options contain `text`, whatever its case and accents: at most `limit`, and their number.
+    """Items whose question or options contain `text`, ignoring case and accents: at most `limit`, and their number.
 
     A Wikidata id finds the items in which the entity or relation occurs, a fact id its items, and the English label of
     a relation its items. Each result is a dict of `fact_id`, `split`, `quality_tier`, `language`, `question` and

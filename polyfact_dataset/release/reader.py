@@ -27,11 +27,11 @@ _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+
 _DATA_FILE = re.compile(r"data/\w[\w\-]*/\w[\w\-]*\.parquet", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# What is fetched from the Hub in addition to data files.
+# Files that are fetched from the Hub in addition to data files.
 _DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet", "leaderboard.parquet")
-# The config of files that are in no folder of their own.
+# The config of files that are not in a separate folder.
 DEFAULT = "default"
-# Where `polyfact build` writes a release unless told otherwise.
+# The default path of a release of `polyfact build`.
 DEFAULT_RELEASE = "build/release"
 # The config with a row for every clean item in every language.
 ITEMS = "clean_items"
@@ -52,7 +52,7 @@ def is_repository(name: str) -> bool:
 
 @contextmanager
 def _hub_errors(release: str) -> Iterator[None]:
-    """Raises our errors for those of the Hub's client."""
+    """Converts errors of the Hub's client to `PolyFactError`."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
@@ -96,10 +96,10 @@ def locate(release: str, configs: Sequence[str] = ("parallel",)) -> Path:
                 snapshot_download(match["repo"], repo_type="dataset", revision=revision, allow_patterns=list(names))
             )
 
-    found = fetch(match["revision"], _DESCRIPTIONS)
-    # The name of the snapshot's folder is the commit; what is fetched next is of the same one.
-    names = _names_on_hub(match["repo"], found.name, found, configs)
-    return fetch(found.name, [re.sub(r"([*?[])", r"[\1]", name) for name in names]) if names else found
+    snapshot = fetch(match["revision"], _DESCRIPTIONS)
+    # The name of the snapshot's folder is the commit; the data files are fetched from the same commit.
+    names = _names_on_hub(match["repo"], snapshot.name, snapshot, configs)
+    return fetch(snapshot.name, [re.sub(r"([*?[])", r"[\1]", name) for name in names]) if names else snapshot
 
 
 def commit_of(folder: Path) -> str | None:
@@ -147,12 +147,12 @@ def config_order(configs: Iterable[str], languages: Sequence[str]) -> list[str]:
 
 
 def default_config(manifest: Mapping[str, Any]) -> str:
-    """The config that `load_dataset` takes without a name; `parallel` for releases without flat clean rows."""
+    """The config that `load_dataset` loads without a name; `parallel` for releases without flat clean rows."""
     return ITEMS if ITEMS in manifest["configs"] else "parallel"
 
 
 def source_of(manifest: Mapping[str, Any]) -> str:
-    """What a release was made from: `sample`, the bundled one, or `dump`."""
+    """The source of a release: `sample` (bundled) or `dump`."""
     return str(manifest["build"].get("source", "dump"))
 
 
@@ -174,14 +174,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if (folder / "stages").is_dir():
         raise ConfigError(f"{folder} is a build folder; give its release: {folder / 'release'}")
     if not path.is_file():
-        raise ConfigError(f"{folder} holds no manifest.json: it is not a release that `polyfact build` wrote")
+        raise ConfigError(f"{folder} contains no manifest.json: it is not a release that `polyfact build` wrote")
     manifest = _object(path)
     try:
         _Manifest.model_validate(manifest)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}; build or fetch the release again") from error
+        raise DataError(f"{path}: {where}: {first['msg']}; rebuild or download the release again") from error
     named = [name for splits in manifest["configs"].values() for paths in splits.values() for name in paths]
     for name in (*named, *manifest["files"]):
         if not _DATA_FILE.fullmatch(name):
@@ -214,7 +214,7 @@ def files_of_config(folder: Path, config: str) -> dict[str, list[Path]]:
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
     named = [name for name in names if is_data_file(name)]
     configs = configs_by_folder(folder, [name for name in named if folder_of(name)])
-    # Files in no folder of their own are one config, of whatever kind.
+    # Files that are not in separate folders form one config of any type.
     for splits in configs_by_folder(folder, [name for name in named if not folder_of(name)]).values():
         for split, paths in splits.items():
             configs.setdefault(DEFAULT, {}).setdefault(split, []).extend(paths)
@@ -234,26 +234,29 @@ def config_files(folder: Path, config: str, manifest: dict[str, Any] | None = No
         raise ConfigError(f"{folder} has no config {config!r}; it has {', '.join(listed)}")
     for path in (path for paths in listed[config].values() for path in paths):
         if not (folder / path).is_file():
-            raise DataError(f"{folder / path} is missing; build or fetch the release again")
+            raise DataError(f"{folder / path} is missing; rebuild or download the release again")
     return {split: [folder / path for path in paths] for split, paths in listed[config].items()}
 
 
 def check_content(folder: Path) -> dict[str, Any]:
-    """The manifest of a release whose data files are exactly those it lists. Raises `DataError` naming what differs."""
+    """The manifest of a release whose data files are exactly those it lists.
+
+    Raises `DataError` naming the file that differs.
+    """
     manifest = read_manifest(folder)
     digests, listed = data_files(folder), manifest["files"]
     for name in sorted(digests.keys() | listed.keys()):
         if digests.get(name) != listed.get(name):
             state = "missing" if name not in digests else "not listed" if name not in listed else "changed"
-            raise DataError(f"{folder / name} is {state} since the build; build the release again")
+            raise DataError(f"{folder / name} is {state} since the build; rebuild the release")
     if content_of(digests) != manifest["content"]:
-        raise DataError(f"{folder / 'manifest.json'}: its content digest is not that of its files; build again")
+        raise DataError(f"{folder / 'manifest.json'}: its content digest does not match its files; rebuild the release")
     return manifest
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release read from its folder. `audit` is its report, `changes` its change log in Markdown.
+    """A release that was read from its folder. `audit` is its report, `changes` its change log in Markdown.
 
     `errata` are rows of `schema.ERRATA`.
     """
@@ -280,7 +283,7 @@ class Release:
 
 
 def read_release(folder: Path) -> Release:
-    """A finished release. Raises `ConfigError` or `DataError` naming what it lacks."""
+    """A finished release. Raises `ConfigError` or `DataError` naming the missing file."""
     changes = folder / "CHANGELOG.md"
     if not changes.is_file():
         raise DataError(f"{changes} is missing; finish the release with `polyfact build`")
@@ -309,11 +312,11 @@ def read_audit(folder: Path) -> AuditReport:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}; run `polyfact audit {folder}` again") from error
+        raise DataError(f"{path}: {where}: {first['msg']}; rerun `polyfact audit {folder}`") from error
 
 
 def _object(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict):
-        raise DataError(f"{path} is not a JSON object; build or fetch the release again")
+        raise DataError(f"{path} is not a JSON object; rebuild or download the release again")
     return value

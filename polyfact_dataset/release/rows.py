@@ -36,7 +36,7 @@ def shared_columns(items: pa.Table, tiers: Mapping[str, pa.Array], labels: Label
 
 
 def accepted_answers(names: Sequence[str], answer: str) -> list[str]:
-    """The answer as shown, then its other names; none twice after `normalise`."""
+    """The answer as shown, then its other names, distinct after `normalise`."""
     shown = normalise(answer)
     return [answer, *(name for name in names if normalise(name) != shown)]
 

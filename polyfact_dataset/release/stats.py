@@ -113,7 +113,7 @@ def _language(folder: Path, code: str) -> dict[str, Any]:
 
 
 def read_statistics(release: str) -> dict[str, Any]:
-    """The statistics of a release, a folder or on the Hub: those that it ships if they describe its content.
+    """The statistics of a release in a folder or on the Hub: the included ones if they describe its content.
 
     Otherwise its data are fetched and counted. Raises as `locate` and `read_manifest` do.
     """

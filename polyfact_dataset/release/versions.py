@@ -27,19 +27,19 @@ def _earlier(changes: str) -> str:
     return changes.removeprefix(TITLE).strip("\n")
 
 
-def _resolve(wanted: str | None, needed: str, before: str, level: str) -> str:
+def _resolve(configured: str | None, needed: str, before: str, level: str) -> str:
     """The new version. Raises `ConfigError` when the configured one is too low for the changes."""
-    if wanted is None or wanted == needed:
+    if configured is None or configured == needed:
         return needed
     if level == "none":
-        raise ConfigError(f"[release] version {wanted}: nothing has changed since {before}; leave the version out")
-    if semantic(wanted) < semantic(needed):
-        raise ConfigError(f"[release] version {wanted}: a {level} change of {before} makes at least {needed}")
-    return wanted
+        raise ConfigError(f"[release] version {configured}: nothing has changed since {before}; leave the version out")
+    if semantic(configured) < semantic(needed):
+        raise ConfigError(f"[release] version {configured}: a {level} change of {before} requires at least {needed}")
+    return configured
 
 
 def _changed_documents(before: Mapping[str, Any], settings: ReleaseConfig) -> list[str]:
-    """What the documents say differently than those of the release before, although the data may be equal."""
+    """The differences of the documents from those of the previous release, even if the data are equal."""
     was, now = before.get("release", {}), settings.model_dump(mode="json")
     names = {
         "contact": "contact",
@@ -70,7 +70,7 @@ def version_and_changes(folder: Path, previous: Path | None, settings: ReleaseCo
     diff = compare(previous, folder)
     require_no_leak(diff)
     documents = _changed_documents(before, settings)
-    # Equal data under other documents are a new version, since a tag never changes.
+    # Equal data with other documents are a new version, since a tag never changes.
     level = "patch" if diff.level == "none" and documents else diff.level
     needed = next_version(before["version"], level)
     version = _resolve(settings.version, needed, before["version"], level)
@@ -86,10 +86,10 @@ def version_and_changes(folder: Path, previous: Path | None, settings: ReleaseCo
 def documents_patch(folder: Path, note: str) -> tuple[dict[str, Any], str]:
     """`release.json` and change log of a finished release whose documents change and whose data do not.
 
-    `note` says what changes. Raises `ConfigError` for an empty note.
+    `note` describes the change. Raises `ConfigError` for an empty note.
     """
     if not note.strip():
-        raise ConfigError("--patch must say what changes in the documents")
+        raise ConfigError("--patch must describe the change of the documents")
     before = read_about(folder)
     version = next_version(before["version"], "patch")
     settings = ReleaseConfig.model_validate(before["release"])

@@ -1,4 +1,4 @@
-"""Checks the sample tables: in themselves, and against public data made from Wikidata.
+"""Checks the sample tables: their form, and agreement with public data made from Wikidata.
 
     python -m polyfact_dataset.sample.check --reference ../shared/data
 
@@ -44,7 +44,7 @@ SINGLE = frozenset(relation.id for relation in all_relations().values() if relat
 
 @dataclass
 class Report:
-    """What the check found: `errors` must be mended, `differences` looked at, `counts` quoted."""
+    """The result of the check: `errors` must be fixed, `differences` reviewed, `counts` are statistics."""
 
     errors: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -57,11 +57,11 @@ def check_form(
     report: Report,
     written: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
-    """Every rule the tables must obey without looking anywhere else."""
+    """The rules for the tables that need no other data."""
     first: dict[str, Entity] = {}
     for entity in entities:
         if not re.fullmatch(r"Q[1-9]\d*", entity.qid):
-            report.errors.append(f"{entity.where}: {entity.qid!r} is no item id")
+            report.errors.append(f"{entity.where}: {entity.qid!r} is not an item id")
         if entity.qid in first:
             report.differences.append(f"{entity.where}: {entity.qid} is already in {first[entity.qid].where}")
         first.setdefault(entity.qid, entity)
@@ -82,7 +82,7 @@ def check_people(people: list[Person], names: Mapping[str, str], report: Report)
     for person in people:
         where = f"{person.where}: {person.qid}"
         if person.note != names.get(person.qid):
-            report.errors.append(f"{where}: the note says {person.note!r}, the id says {names.get(person.qid)!r}")
+            report.errors.append(f"{where}: the note has {person.note!r}, the id has {names.get(person.qid)!r}")
         if person.sex not in ("male", "female"):
             report.errors.append(f"{where}: sex {person.sex!r}")
         years = [int(year) for year in (person.born, person.died) if re.fullmatch(r"-?[1-9]\d{0,3}", year)]
@@ -125,7 +125,7 @@ def _check_statement(
     if statement.rank not in ("", "normal", "preferred", "deprecated"):
         report.errors.append(f"{where}: rank {statement.rank!r}")
     if statement.end and not re.fullmatch(r"\d{3,4}", statement.end):
-        report.errors.append(f"{where}: end {statement.end!r} is no year")
+        report.errors.append(f"{where}: end {statement.end!r} is not a year")
     key = (statement.subject, statement.property, statement.object, statement.end)
     if key in seen:
         report.differences.append(f"{where}: is repeated")
@@ -137,7 +137,7 @@ def _check_statement(
         return
     note = " | ".join(end for end in ends if end is not None)
     if note != statement.note:
-        report.errors.append(f"{where}: the note says {statement.note!r}, the ids say {note!r}")
+        report.errors.append(f"{where}: the note has {statement.note!r}, the ids have {note!r}")
 
 
 # Which names of the reference attest a label of the tables: those that `facts.labels` would accept, and CLDR's.
@@ -146,13 +146,13 @@ _CLDR_LOCALES = {"zh": "zh_Hans"}
 
 @dataclass
 class Reference:
-    """What public data made from Wikidata state of an item: names by language, statements, types."""
+    """The public data about an item that was made from Wikidata: names by language, statements, types."""
 
     names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     statements: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def add_name(self, code: str, text: str) -> None:
-        """Adds a name under the languages whose label chain holds `code`."""
+        """Adds a name under the languages whose label chain contains `code`."""
         for language_code in LANGUAGES:
             entry = language(language_code)
             if code in entry.labels or (code == "mul" and entry.mul) or code == entry.wiki:
@@ -160,24 +160,24 @@ class Reference:
                 self.names[language_code].add(normalise(text))
 
 
-def load_reference(folder: Path, wanted: Collection[str]) -> dict[str, Reference]:
-    """Id -> what the reference states, for the ids of `wanted` that it knows."""
+def load_reference(folder: Path, ids: Collection[str]) -> dict[str, Reference]:
+    """Id -> the reference data, for those of `ids` that it contains."""
     known: dict[str, Reference] = defaultdict(Reference)
     for name in ("wikidata_labels.jsonl.bz2", "sample_reference.jsonl.bz2"):
         with bz2.open(folder / name, "rt", encoding="utf-8") as lines:
             for line in lines:
                 row = json.loads(line)
-                if row["id"] in wanted:
+                if row["id"] in ids:
                     _add_row(known[row["id"]], row)
     for name in ("wikidata_entities.json.bz2", "real_world.json.bz2"):
         with bz2.open(folder / name, "rt", encoding="utf-8") as lines:
             for line in lines:
                 line = line.strip().rstrip(",")
-                found = re.search(r'"id":"(Q\d+)"', line)
-                if found is None or not wanted:
+                match = re.search(r'"id":"(Q\d+)"', line)
+                if match is None or not ids:
                     continue
                 item = json.loads(line)
-                if item.get("id") in wanted:
+                if item.get("id") in ids:
                     _add_item(known[item["id"]], item)
     return known
 
@@ -258,7 +258,7 @@ def check_reference(
                 report.counts[f"{code} in CLDR"] += 1
             else:
                 report.counts["labels that nothing attests"] += 1
-                report.errors.append(f"{entity.where}: {entity.qid} {code} {text!r} stands in no reference")
+                report.errors.append(f"{entity.where}: {entity.qid} {code} {text!r} is in no reference")
         for code in written.get(entity.qid, {}):
             report.counts[f"{code} written"] += 1
         types = reference.statements["P31"] if reference is not None else set()

@@ -1,9 +1,9 @@
-"""Makes the bundled sample dump from the tables, in the layout of the official JSON dump.
+"""Creates the bundled sample dump from the tables, in the layout of the official JSON dump.
 
     python -m polyfact_dataset.sample.make
 
-Entities that yield no facts carry the awkward shapes of the real dump: `[]` for an empty map, values without an
-`id`, ranks, ended statements, unknown values, redirects, properties, lexemes, labels only under `mul` or a variant.
+Entities that yield no facts reproduce the irregular structures of the real dump: `[]` for an empty map, values without
+an `id`, ranks, ended statements, unknown values, redirects, properties, lexemes, labels only under `mul` or a variant.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def year_claim(subject: str, number: int, property_id: str, year: str) -> dict[s
 def claim(
     subject: str, number: int, property_id: str, value: str, rank: str = "normal", end: str = ""
 ) -> dict[str, Any]:
-    """One statement as the dump writes it; `end` is a year for the qualifier P582."""
+    """One statement in the layout of the dump; `end` is a year for the qualifier P582."""
     statement: dict[str, Any] = {
         "mainsnak": {
             "snaktype": "value",
@@ -136,7 +136,7 @@ def properties() -> list[dict[str, Any]]:
 
 
 def awkward() -> list[dict[str, Any]]:
-    """Shapes of the real dump that must yield nothing, on the Wikidata sandbox items and a lexeme."""
+    """Structures of the real dump that must yield no facts, on the Wikidata sandbox items and a lexeme."""
     sandbox = {"en": "Wikidata Sandbox", "de": "Wikidata-Spielwiese", "pt-br": "Página de testes"}
     base = {"type": "item", "descriptions": [], "aliases": [], "sitelinks": []}
     unknown = claim("Q4115189", 1, "P19", "Q64")
@@ -186,7 +186,7 @@ def encode(entity: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Writes the dump beside this module and says how large it is."""
+    """Writes the dump next to this module and prints its size."""
     entities = merged(load_entities())
     by_subject: dict[str, list[Statement]] = defaultdict(list)
     for statement in load_statements():

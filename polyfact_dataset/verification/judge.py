@@ -36,7 +36,7 @@ Tasks = Mapping[str, ItemTask | FactTask]
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """What is judged: items, or with `parallel` whole facts; only the `first` places of each language."""
+    """The options of a judge: items, or with `parallel` whole facts; only the `first` places of each language."""
 
     folder: Path
     parallel: bool = False
@@ -55,7 +55,7 @@ class JudgeRun:
         if not has_sample and not options.self_test:
             load_sample(options.folder)
         sample = load_sample(options.folder) if has_sample else None
-        languages = [asked.language for asked in load_facts(options.folder)[0].items] if sample else config.languages
+        languages = [entry.language for entry in load_facts(options.folder)[0].items] if sample else config.languages
         seed = sample.about["seed"] if sample else config.seed
         self.judge = Judge(settings, seed if config.llm.seed else None, languages, parallel=options.parallel)
         self.planted = planted_facts(languages) if options.parallel else planted_items()
@@ -137,21 +137,21 @@ def _rows(task: ItemTask | FactTask, outcome: JudgeOutcome, date: str | None) ->
     return [
         {
             "fact_id": task.fact.fact_id,
-            "language": asked.language,
-            "item": asked.item,
-            "question": asked.question,
-            "answer_text": asked.answer,
-            "problems": list(finding.problems[asked.language]) if finding else None,
+            "language": question.language,
+            "item": question.item,
+            "question": question.question,
+            "answer_text": question.answer,
+            "problems": list(finding.problems[question.language]) if finding else None,
             "reason": reason,
-            "rationale": finding.notes[asked.language] if finding else "",
+            "rationale": finding.notes[question.language] if finding else "",
             "date": date,
         }
-        for asked in task.fact.items
+        for question in task.fact.items
     ]
 
 
 def with_endpoint(config: Config, cached: bool) -> Config:
-    """The configuration with the endpoint: the configured one, else OpenAI's; none where only the cache is read.
+    """The configuration with the endpoint: the configured one, else OpenAI's; None where only the cache is read.
 
     Raises `ConfigError` when the variable OPENAI_BASE_URL contains credentials.
     """
@@ -193,12 +193,12 @@ def _judge(
 ) -> tuple[dict[str, JudgeOutcome], Score | None]:
     """The outcomes of the tasks, and the score of the self-test if there is one; it must be passed first.
 
-    Without a session they follow from the cache alone, and `missing` gets the keys of requests without an answer.
+    Without a session they are read from the cache, and the keys of unanswered requests are added to `missing`.
     """
     stages: list[Tasks] = [run.planted.tasks, run.tasks] if run.options.self_test else [run.tasks]
-    known = [resolve_cached(run.judge.advance, tasks.items(), cache, lambda request: None) for tasks in stages]
+    known = [resolve_cached(run.judge.advance, tasks.items(), cache, lambda _: None) for tasks in stages]
     if session is not None:
-        session.expect(sum(len(tasks) - len(found) for tasks, found in zip(stages, known)))
+        session.expect(sum(len(tasks) - len(cached) for tasks, cached in zip(stages, known)))
     tested: Score | None = None
     for tasks, outcomes in zip(stages, known):
         left = [(name, task) for name, task in tasks.items() if name not in outcomes]
@@ -224,7 +224,7 @@ def _tested(run: JudgeRun, outcomes: Mapping[str, JudgeOutcome], missing: set[st
     if result.recall < settings.min_recall or result.false_alarms > settings.max_false_alarms:
         raise DataError(
             f"{settings.model} finds {result.recall:.0%} of the planted defects and objects to "
-            f"{result.false_alarms:.0%} of the sound items; the limits are {settings.min_recall:.0%} and "
+            f"{result.false_alarms:.0%} of the correct items; the limits are {settings.min_recall:.0%} and "
             f"{settings.max_false_alarms:.0%}. Nothing else was judged: choose another judge, or set min_recall and "
             "max_false_alarms under [verification]"
         )
@@ -237,12 +237,12 @@ def _unfinished(run: JudgeRun, left: int, missing: set[str]) -> str:
             f"{len(missing):,} requests to {run.config.verification.model} have no answer yet. Give --base-url for a "
             f"live endpoint, or use batch files: polyfact verify export-batches --folder {run.options.folder}"
         )
-    return f"{left:,} got no answer in time; all answers are kept: rerun the same command to ask for the rest"
+    return f"{left:,} got no answer in time; all answers are kept: rerun the same command to request the rest"
 
 
 # ---------------------------------------------------------------- batch files
 def write_batches(options: JudgeOptions, config: Config, to: Path | None, limits: tuple[int, int], again: bool) -> None:
-    """Writes the requests without an answer as batch files, except (unless `again`) those in earlier ones."""
+    """Writes unanswered requests as batch files, except (unless `again`) those that are in earlier files."""
     run, waiting = JudgeRun(options, config), 0
     seen: set[str] = set()
     with Cache(run.cache_path) as cache:
@@ -262,10 +262,12 @@ def write_batches(options: JudgeOptions, config: Config, to: Path | None, limits
     for path in paths:
         print(path)
     if not seen:
-        print(f"Nothing is left to ask. Continue with: polyfact verify judge --cached --folder {options.folder}")
+        print(f"All requests are answered. Continue with: polyfact verify judge --cached --folder {options.folder}")
         return
-    more = f"; {waiting:,} more wait in earlier files (--include-pending writes them again)" if waiting else ""
-    print(f"{shards.written:,} requests to {config.verification.model} in {len(paths)} files{more}", file=sys.stderr)
+    pending = (
+        f"; {waiting:,} more are pending in earlier files (--include-pending writes them again)" if waiting else ""
+    )
+    print(f"{shards.written:,} requests to {config.verification.model} in {len(paths)} files{pending}", file=sys.stderr)
 
 
 def read_batches(files: Sequence[Path], folder: Path, cache_path: Path | None) -> None:

@@ -1,7 +1,7 @@
 """One task for a judge: the request, and how its answer is read. Pure functions, independent of the transport.
 
-A judge is asked at most twice: after an invalid answer (not JSON, refused, contradictory) it is asked once more, with
-the reason. A task without a valid answer has no label, and a reason; nothing is guessed.
+A judge gets at most two requests: after an invalid answer (not JSON, refused, contradictory) a second one, with the
+reason. A task without a valid answer has no label, and a reason; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class JudgeOutcome:
 
 
 class JudgeTask(Protocol):
-    """Something to be judged. `kind` names it for counting, `record` is the text that the judge reads."""
+    """A task for a judge. `kind` names it for counting, `record` is the text that the judge reads."""
 
     @property
     def kind(self) -> str: ...
@@ -101,7 +101,7 @@ class ItemTask:
     kind: str = "judge"
 
     def record(self) -> dict[str, str]:
-        """The item as someone sees it who answers, and the marked option."""
+        """The item as shown to someone who answers it, and the marked option."""
         options = {f"option_{letter}": text for letter, text in zip(LETTERS, self.item.options)}
         marked = f"{LETTERS[self.item.marked]}"
         return {"language": _name(self.item.language), "question": self.item.question, **options, "marked": marked}
@@ -135,17 +135,17 @@ class FactTask:
         """The triple in English; names, answer and question in every language."""
         fact = self.fact
         record = {"subject": fact.subject, "relation": fact.relation, "answer": fact.object}
-        for asked in fact.items:
-            code = asked.language
-            texts = {"subject": asked.subject, "answer": asked.answer, "question": asked.question}
+        for question in fact.items:
+            code = question.language
+            texts = {"subject": question.subject, "answer": question.answer, "question": question.question}
             record |= {f"{code}.language": _name(code), **{f"{code}.{name}": text for name, text in texts.items()}}
         return record
 
     def read(self, judgement: Mapping[str, Any], answer: Answer) -> Finding:
         """The problems of every language. Raises `InvalidResponse` when one is missing, or has problems and no note."""
         problems, notes = {}, {}
-        for asked in self.fact.items:
-            entry = judgement.get(asked.language)
+        for question in self.fact.items:
+            entry = judgement.get(question.language)
             if not isinstance(entry, dict) or not isinstance(entry.get("note"), str):
                 raise InvalidResponse("wrong_shape")
             listed = _strings(entry.get("problems"))
@@ -154,13 +154,13 @@ class FactTask:
             note = _plain(entry["note"])
             if listed and not note:
                 raise InvalidResponse("no_rationale")
-            problems[asked.language] = tuple(name for name in PROBLEMS if name in listed)
-            notes[asked.language] = note
+            problems[question.language] = tuple(name for name in PROBLEMS if name in listed)
+            notes[question.language] = note
         return Finding(searches=answer.searches, problems=problems, notes=notes)
 
 
 class Judge:
-    """Asks one model to judge tasks: its endpoint, tools, prompt and rubric. Requests carry no seed if it is None."""
+    """Requests of one model as the judge: endpoint, tools, prompt and rubric. Requests have no seed if it is None."""
 
     def __init__(
         self, config: VerificationConfig, seed: int | None, languages: Sequence[str], *, parallel: bool

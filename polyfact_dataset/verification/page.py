@@ -179,7 +179,7 @@ def _view(state: ReviewState, name: str, chosen: str) -> list[Any]:
 
 
 def build_page(session: ReviewSession, reviewer: str, code: str) -> Any:
-    """The page as Gradio blocks. Without a reviewer or language, it asks for them first."""
+    """The page as Gradio blocks. Without a reviewer or language, it first shows a form for them."""
     import gradio as gr
 
     handlers, ready = _Handlers(session), bool(reviewer and code)

@@ -82,7 +82,7 @@ def figures(folder: Path, judge: JudgeTable, drift: JudgeTable, config: Config, 
     sampled = {item.key: item.item for item in sample.items}
     everything = table_rows(judge, drift, reviews)
     rows = [row for row in everything if sampled.get((row["fact_id"], row["language"])) == row["item"]]
-    # Labels of an earlier wording count in no build; whether items outside the sample changed, only the build knows.
+    # Labels of an earlier wording are ignored by builds. Only the build can detect changed items outside the sample.
     valid = [row for row in everything if sampled.get((row["fact_id"], row["language"]), row["item"]) == row["item"]]
     relations = sorted({item.property_id for item in sample.items}, key=list(all_relations()).index)
     judged, people, reviewers = label_pairs(rows)
@@ -235,7 +235,7 @@ def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, 
     write_text(folder / "report" / "report.md", markdown(report, parts))
     rows = table_rows(judged, drifted, all_reviews(folder))
     write_parquet(folder / "verification.parquet", as_table(rows))
-    # For `polyfact build --objections`: the questions of a model that the template's are to replace.
+    # For `polyfact build --objections`: a model's questions that are to be replaced by templates.
     objections = "".join(f"{row['fact_id']},{row['language']}\n" for row in rows if row["drift"])
     write_text(folder / "objections.csv", f"fact_id,language\n{objections}")
     if not quiet:
@@ -249,7 +249,7 @@ def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, 
             console.print(part.text, style="dim")
             console.print()
     for number, reviewer in enumerate(all_reviews(folder), start=1):
-        # Reviewers' names are printed only; no file has them but the reviews.
+        # Reviewers' names are printed only; except the reviews, no file contains them.
         print(f"r{number} is {reviewer.reviewer}")
         if reviewer.broken:
             lines = ", ".join(map(str, reviewer.broken))

@@ -1,7 +1,7 @@
 """`polyfact verify sample`: the items to be judged, stratified by language and balanced over relations; or a census.
 
 The facts of each relation are ordered by a hash of the seed and their ids, and relations take turns. A larger sample
-therefore contains the smaller one, and a fact leaves the sample only where a new one of its relation precedes it: when
+therefore contains the smaller one, and a fact is removed only if a new fact of its relation precedes it: when
 a release grows by a tenth, about a tenth of the sample changes, and earlier judgements stay valid.
 """
 
@@ -56,8 +56,8 @@ def _files(release: Path, draw: Draw) -> dict[str, list[tuple[str, Path]]]:
     """Language -> (split, file) to draw from. Raises `ConfigError` for a missing release, language, split or item."""
     manifest = read_manifest(release)
     released: Sequence[str] = manifest["build"]["config"]["languages"]
-    for kind, asked, known in (("languages", draw.languages, released), ("splits", draw.splits, SPLITS)):
-        if unknown := [name for name in asked if name not in known]:
+    for kind, requested, known in (("languages", draw.languages, released), ("splits", draw.splits, SPLITS)):
+        if unknown := [name for name in requested if name not in known]:
             raise ConfigError(f"{release} has no {', '.join(unknown)}; its {kind} are {', '.join(known)}")
     files = {
         code: [
@@ -105,8 +105,8 @@ def draw_sample(release: Path, draw: Draw) -> tuple[list[dict[str, Any]], list[d
             rows += [{**by_fact[fact], "place": place} for place, fact in enumerate(chosen.get(code, ()), start=1)]
             for fact, row in by_fact.items():
                 entry = facts.setdefault(fact, {**row, "items": []})
-                asked = {name: row[name] for name in ("language", "item", "question")}
-                entry["items"].append({**asked, "subject": row["subject_label"], "answer": row["answer_text"]})
+                item = {name: row[name] for name in ("language", "item", "question")}
+                entry["items"].append({**item, "subject": row["subject_label"], "answer": row["answer_text"]})
     return rows, [facts[fact] for fact in sorted(facts)]
 
 

@@ -1,4 +1,4 @@
-"""The self-test of a judge: how many planted defects it finds, and to how many sound items it objects."""
+"""The self-test of a judge: the share of planted defects that it finds, and of correct items to which it objects."""
 
 from __future__ import annotations
 
@@ -82,17 +82,19 @@ def planted_items() -> Planted:
 
 
 def planted_facts(languages: Sequence[str]) -> Planted:
-    """Facts in those of `languages` that the file has; the sound questions come from the templates."""
+    """Facts in those of `languages` that the file has; the correct questions are from the templates."""
     tasks, defects = {}, {}
     for number, entry in enumerate(_read().facts, start=1):
-        name, asked, planted_in = f"selftest {number}", [], {}
+        name, questions, planted_in = f"selftest {number}", [], {}
         for code in (code for code in languages if code in entry.subject):
             planted = entry.planted.get(code)
             sound = language(code).question(entry.property, None, entry.subject[code])
             question = planted.question if planted else sound
-            asked.append(LocalQuestion(code, "", question, entry.subject[code], entry.answer[code]))
+            questions.append(LocalQuestion(code, "", question, entry.subject[code], entry.answer[code]))
             planted_in[code] = planted.problem if planted else SOUND
-        fact = JudgedFact(name, entry.property, entry.subject["en"], entry.relation, entry.answer["en"], tuple(asked))
+        fact = JudgedFact(
+            name, entry.property, entry.subject["en"], entry.relation, entry.answer["en"], tuple(questions)
+        )
         tasks[name], defects[name] = FactTask(fact), planted_in
     return Planted(tasks, defects)
 
@@ -120,7 +122,7 @@ class Score:
 
     @property
     def false_alarms(self) -> float:
-        """The share of the sound items that were objected to or not judged."""
+        """The share of the correct items that were objected to or not judged."""
         sound = self.judged.get(SOUND, 0) + self.unjudged.get(SOUND, 0)
         return (self.flagged.get(SOUND, 0) + self.unjudged.get(SOUND, 0)) / sound if sound else 0.0
 

@@ -37,7 +37,7 @@ def key_of(row: Mapping[str, Any]) -> Key:
 def judge_table(folder: Path, kind: str, name: str) -> JudgeTable:
     """The judge's table in the subfolder `kind` whose name begins with `name`.
 
-    Raises `ConfigError` when several do, or none does though one was named.
+    Raises `ConfigError` when several do, or when a named one does not exist.
     """
     matching = [path for path in sorted((folder / kind).glob("*.parquet")) if path.stem.startswith(name)]
     if len(matching) > 1 or (name and not matching):

@@ -195,7 +195,7 @@ class Client:
         return answers
 
     def _wait_s(self, state: RetryCallState) -> float:
-        """Seconds until the next attempt: doubled each time with random jitter, or what the server requested."""
+        """Seconds to the next attempt: doubled each time with random jitter, or the wait requested by the server."""
         config = self._config
         backoff_s = min(config.max_wait_s, config.first_wait_s * 2.0 ** (state.attempt_number - 1))
         return max(backoff_s * self._jitter.uniform(0.5, 1.0), _failure(state).wait_s)

@@ -157,7 +157,7 @@ def test_what_is_no_release_is_said_so(published: Path, tmp_path: Path, spoil: s
     if spoil == "nothing":
         folder, error, words = tmp_path / "nowhere", ConfigError, "is not a folder"
     elif spoil == "no parquet":
-        folder, error, words = tmp_path / "empty", ConfigError, "holds no Parquet file"
+        folder, error, words = tmp_path / "empty", ConfigError, "contains no Parquet file"
         folder.mkdir()
     elif spoil == "garbage":
         first(published, "parallel").write_bytes(b"no parquet at all")

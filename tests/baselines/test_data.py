@@ -99,7 +99,7 @@ def test_a_missing_dataset(tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="the name of the dataset is empty"):
         load("")
-    with pytest.raises(ConfigError, match=r"holds no manifest\.json"):
+    with pytest.raises(ConfigError, match=r"contains no manifest\.json"):
         load(tmp_path)
 
 

@@ -57,6 +57,15 @@ def make(
     return lambda name="run", **changes: config_of(tiny("qwen2"), release, tmp_path / name, **changes)
 
 
+@pytest.fixture(scope="module")
+def whole(tiny: Callable[[str], Path], release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The final model of a run of one process, without accumulation; tests must not write into its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grpo, "OptionJudge", HashJudge)
+        config = config_of(tiny("qwen2"), release, tmp_path_factory.mktemp("grpo") / "whole")
+        return train(GrpoConfig.model_validate(config))
+
+
 def generated(config: dict[str, Any]) -> tuple[Any, dict[str, Any], list[dict[str, Any]]]:
     """A trainer, and its first generation batch before it is cut, with the rows that it came from."""
     checked = GrpoConfig.model_validate(config)
@@ -164,8 +173,7 @@ def test_each_optimiser_step_of_a_reused_generation_sees_all_lengths() -> None:
     assert sum(int(part["prompt_mask"].sum()) for part in parts) == int(mask.sum())
 
 
-def test_accumulation_changes_nothing(make: Callable[..., Any]) -> None:
-    whole = train(GrpoConfig.model_validate(make("whole")))
+def test_accumulation_changes_nothing(whole: Path, make: Callable[..., Any]) -> None:
     parts = make("parts")
     parts["optimisation"] |= {"batch": 3, "accumulation": 8}
     found = train(GrpoConfig.model_validate(parts))
@@ -173,14 +181,13 @@ def test_accumulation_changes_nothing(make: Callable[..., Any]) -> None:
     assert difference(whole, found) < 2e-5
 
 
-def test_two_processes_are_one(make: Callable[..., Any], tmp_path: Path) -> None:
-    one = train(GrpoConfig.model_validate(make("one")))
+def test_two_processes_are_one(whole: Path, make: Callable[..., Any], tmp_path: Path) -> None:
     two = make("two")
     two["optimisation"]["batch"] = BLOCK
     file = write_config(tmp_path / "two.yaml", two)
     processes.run_several(2, tmp_path / "process", "tests.support.grpo_worker", "--config", file)
-    assert trace(tmp_path / "two", "reward") == pytest.approx(trace(one.parent, "reward"), abs=1e-6)
-    assert difference(one, tmp_path / "two" / "final") < 2e-5
+    assert trace(tmp_path / "two", "reward") == pytest.approx(trace(whole.parent, "reward"), abs=1e-6)
+    assert difference(whole, tmp_path / "two" / "final") < 2e-5
     assert (tmp_path / "two" / "log.jsonl").read_text().count("device_hours") == 6
 
 
@@ -218,9 +225,8 @@ def test_a_killed_run_goes_on_bit_by_bit(
     assert {line["language"] for line in lines} == set(LANGUAGES) and {line["rollout"] for line in lines} == {0, 1}
 
 
-def test_what_is_logged(make: Callable[..., Any], tmp_path: Path) -> None:
-    train(GrpoConfig.model_validate(make(optimisation__max_steps=2)))
-    line = log_of(tmp_path / "run")[1]
+def test_what_is_logged(whole: Path) -> None:
+    line = log_of(whole.parent)[1]
     outcomes = ("correct", "incorrect", "empty", "invalid", "wrong_language")
     assert sum(line[f"share/{name}"] for name in outcomes) == pytest.approx(1)
     assert line["share/hallucination"] == pytest.approx(sum(line[f"share/{name}"] for name in outcomes[2:]))

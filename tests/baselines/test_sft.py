@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +129,8 @@ def test_the_loss_falls_and_accumulation_changes_nothing(
 @pytest.mark.parametrize("processes", [2])
 def test_two_processes_are_as_one(processes: int, release: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     """With each process holding whole facts: the consistency term needs all their languages."""
-    changes = {"consistency": 2.0, "evaluation__steps": 4, "optimisation__batch": processes}
+    changes: dict[str, Any] = {"consistency": 2.0, "evaluation__steps": 4, "optimisation__max_steps": 4}
+    changes["optimisation__batch"] = processes
     alone = train(SftConfig.model_validate(settings(tiny("qwen2"), release, tmp_path / "one", **changes)))
     changes["optimisation__batch"] = 1
     file = write_config(tmp_path / "two.yaml", settings(tiny("qwen2"), release, tmp_path / "two", **changes))

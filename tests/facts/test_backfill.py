@@ -228,7 +228,7 @@ def test_nothing_about_the_connection_is_in_the_manifest(dump: Path, wikidata: W
     ("flags", "said"),
     [
         ({"enabled": True}, "contact is empty"),
-        ({"offline": True}, "turn it on"),
+        ({"offline": True}, "enable it"),
         ({"enabled": True, "contact": "someone"}, "neither an e-mail address nor a URL"),
         ({"enabled": True, "contact": "a@b.org\r\nHost: x"}, "neither an e-mail address nor a URL"),
         ({"enabled": True, "contact": "a@b.org", "batch_ids": 51}, "batch_ids"),

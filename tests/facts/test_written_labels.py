@@ -34,9 +34,9 @@ def test_the_first_table_wins_and_rows_are_sorted(tmp_path: Path) -> None:
     [
         (["id\tsw", "Q1\tx"], "the header must be qid"),
         (["qid", "Q1"], "the header must be qid"),
-        (["qid\tsw", "64\tBerlin"], ":2: must hold an item id"),
-        (["qid\tsw", "Q64\tBerlin\tBerlin"], ":2: must hold an item id and at most 1 labels"),
-        (["qid\tsw", "Q64\tBer\u202elin"], "holds hidden or no readable characters"),
+        (["qid\tsw", "64\tBerlin"], ":2: must have an item id"),
+        (["qid\tsw", "Q64\tBerlin\tBerlin"], ":2: must have an item id and at most 1 labels"),
+        (["qid\tsw", "Q64\tBer\u202elin"], "contains hidden or no readable characters"),
         (["qid\tsw", "Q64\tBerlin", "Q64\tBerlini"], "Q64 has two labels in sw"),
     ],
 )

@@ -72,11 +72,11 @@ def test_files_of_others_are_not_deleted(hub: Hub, small: Path, unread: None) ->
     foreign(hub)
     before = on_hub(hub)
     for options in (None, CREATE):
-        with pytest.raises(ConfigError, match=r"holds 2 files .*\(README.md, data/train.csv\).*--replace"):
+        with pytest.raises(ConfigError, match=r"contains 2 files .*\(README.md, data/train.csv\).*--replace"):
             push(small, REPO, options=options)
     assert on_hub(hub) == before and not hub.repos[REPO].tags and not hub.uploaded
     result = polyfact("push", small, "--repo", REPO, "--dry-run")
-    assert "the push would be refused" in result.stdout and on_hub(hub) == before
+    assert "the push would be rejected" in result.stdout and on_hub(hub) == before
     push(small, REPO, options=REPLACE)
     assert on_hub(hub) == files_of(small)
 
@@ -132,7 +132,7 @@ def test_the_same_push_twice_is_there_already(hub: Hub, small: Path) -> None:
     commits, requests = len(hub.repos[REPO].commits), len(hub.requests)
     commit(hub, {"NOTES.md": b"their notes"})
     result = polyfact("push", small, "--repo", REPO)
-    assert "is there already as v1.0.0" in result.stdout and "loaded back by name and tag" in result.stdout
+    assert "is there already as v1.0.0" in result.stdout and "verified by loading it by name and tag" in result.stdout
     assert len(hub.repos[REPO].commits) == commits + 1, "only theirs"
     again = hub.requests[requests:]
     assert not [line for line in again if line.startswith("PUT") or "/commit/" in line or "/preupload/" in line]

@@ -44,7 +44,7 @@ def there(hub: Hub, revision: str = "main") -> dict[str, bytes]:
 
 def test_the_command_creates_pushes_tags_and_reads_back(hub: Hub, small: Path) -> None:
     result = polyfact("push", small, "--repo", REPO, "--tag", "v1.0.0", "--create")
-    assert "pushed as v1.0.0" in result.stdout and "loaded back by name and tag, digests equal" in result.stdout
+    assert "pushed as v1.0.0" in result.stdout and "verified by loading it by name and tag" in result.stdout
     assert there(hub) == there(hub, "v1.0.0") == files_of(small)
     assert TOKEN not in result.stdout + result.stderr
     tagged = [line for line in hub.requests if "resolve/" in line and "parquet" in line]
@@ -145,7 +145,7 @@ def test_a_wrong_or_missing_token_is_refused_and_not_shown(
     monkeypatch.delenv("HF_TOKEN")
     if token is not None:
         monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(ConfigError, match=r"refuses the token \(HTTP 401\)") as refused:
+    with pytest.raises(ConfigError, match=r"rejects the token \(HTTP 401\)") as refused:
         push(small, REPO, options=CREATE)
     assert refused.value.exit_code == 2 and "hf_" not in str(refused.value)
     assert not hub.repos
@@ -174,7 +174,7 @@ def test_private_is_for_new_repositories(hub: Hub, small: Path, unread: None) ->
     push(small, REPO, options=Options(create=True, private=True))
     hub.repos[REPO].private = False
     hub.repos[REPO].tags.clear()
-    with pytest.raises(ConfigError, match="is public already"):
+    with pytest.raises(ConfigError, match="is already public"):
         push(small, REPO, options=Options(create=True, private=True))
 
 
@@ -189,7 +189,7 @@ def test_a_release_that_was_not_built_on_what_is_there_is_refused(
     push(small, REPO, options=CREATE)
     push(following, REPO, options=CREATE)
     hub.repos[REPO].tags.pop("v1.0.0")
-    with pytest.raises(ConfigError, match=r"holds version 1.1.0.*--previous jvonrad/PolyFact@v1.1.0"):
+    with pytest.raises(ConfigError, match=r"contains version 1.1.0.*--previous jvonrad/PolyFact@v1.1.0"):
         push(small, REPO, options=CREATE)
     assert there(hub) == files_of(following)
 
@@ -203,7 +203,7 @@ def spoil(kind: str, release: Path) -> None:
             path.unlink()
     elif kind == "audit of other content":
         report_file.write_text(json.dumps({**report, "content": "0" * 64}))
-    elif kind == "refused by its audit":
+    elif kind == "failed its audit":
         report_file.write_text(json.dumps({**report, "passed": False, "broken": ["leak_gold (leakage): 3"]}))
     elif kind == "not said to pass":
         report_file.write_text(json.dumps({**report, "passed": False}))
@@ -225,10 +225,10 @@ def spoil(kind: str, release: Path) -> None:
     [
         ("no audit", "has no audit"),
         ("audit of other content", "describes content 0000"),
-        ("refused by its audit", "leak_gold"),
-        ("not said to pass", "refused by its audit|does not match"),
+        ("failed its audit", "leak_gold"),
+        ("not said to pass", "failed its audit|does not match"),
         ("changed data", "is changed since the build"),
-        ("edited manifest", "content digest is not that of its files"),
+        ("edited manifest", "content digest does not match its files"),
         ("edited card", "README.md does not match the release"),
         ("foreign file", r"\.env is not part of the release"),
     ],
@@ -238,7 +238,7 @@ def test_a_release_that_fails_its_checks_is_refused(
 ) -> None:
     copy = copy_of(small, tmp_path / "copy")
     spoil(kind, copy)
-    if kind in ("refused by its audit", "not said to pass"):
+    if kind in ("failed its audit", "not said to pass"):
         # The card says it too, so that only the audit stands in the way.
         render_again(copy)
     with pytest.raises(DataError, match=said):
@@ -263,7 +263,7 @@ def test_a_push_that_cannot_be_loaded_or_differs_is_an_error(hub: Hub, small: Pa
         patch.setattr(pushing, "read_back", lambda *_: None)
         push(small, REPO, options=CREATE)
     manifest = read_manifest(small)
-    with pytest.raises(DataError, match="does not hold the content"):
+    with pytest.raises(DataError, match="does not contain the content"):
         genuine(REPO, "v1.0.0", {**manifest, "content": "0" * 64})
     with pytest.raises(DataError, match="cannot be loaded"):
         genuine(REPO, "v9.9.9", manifest)

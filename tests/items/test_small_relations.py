@@ -1,4 +1,4 @@
-"""A relation that cannot have its minimum in every split is left out, or stays in train alone."""
+"""A relation that cannot have its minimum in every split is left out, or is only in train."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_they_may_stay_in_train_alone() -> None:
         ("P136", "train"),
         ("P17", "train"),
     }
-    assert "stays in train alone" in as_sentence("P136", short["P136"], config.sample)
+    assert "is only in train" in as_sentence("P136", short["P136"], config.sample)
 
 
 def test_a_release_in_which_no_relation_is_whole_stays_as_it_is() -> None:

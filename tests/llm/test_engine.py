@@ -122,7 +122,7 @@ def test_a_wrong_key_stops_before_anything_is_asked(server: Scripted, monkeypatc
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         ask(server, request())
     monkeypatch.setenv("MY_KEY", SECRET)
-    with pytest.raises(ConfigError, match="MY_KEY holds a key that it refuses") as caught:
+    with pytest.raises(ConfigError, match="MY_KEY contains a key that it rejects") as caught:
         ask(server, request(), api_key_env="MY_KEY")
     assert SECRET not in str(caught.value) and server.bodies == []
 

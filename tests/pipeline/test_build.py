@@ -386,9 +386,9 @@ def test_a_dump_cut_between_lines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dump.json").write_bytes(b"".join(lines[:500]))
     arguments = ("--dump", tmp_path / "dump.json", "--out", tmp_path / "build")
     # One of several files, for `polyfact merge`, may look so.
-    assert "has no ] at its end" in polyfact("extract", *arguments).stderr
+    assert "does not end with ]" in polyfact("extract", *arguments).stderr
     status, message = failing("build", *arguments, "--quiet")
-    assert status == 1 and "it is cut off" in message and not (tmp_path / "build" / "release").exists()
+    assert status == 1 and "it is truncated" in message and not (tmp_path / "build" / "release").exists()
     # Lines alone, without brackets, are a dump as well.
     (tmp_path / "lines.json").write_bytes(b"".join(lines[1:500]))
     polyfact("candidates", "--dump", tmp_path / "lines.json", "--out", tmp_path / "other")

@@ -126,7 +126,7 @@ def test_a_refusal_ends_with_the_command_that_leaves_the_facts_out(
     with pytest.raises(DataError) as error:
         refuse(["leak_alias (leakage): 2, allowed is at most 0"], tmp_path, target)
     assert str(error.value).endswith(
-        "to leave out the 1 facts concerned and draw others in their place, run:\n"
+        "to leave out the 1 affected facts and replace them by others, run:\n"
         f"  polyfact build --out 'b c' --exclude {target}"
     )
     assert read_excluded(target) == {"Q1|P17|Q2": "leak_alias:en"}

@@ -95,5 +95,5 @@ def test_an_argument_that_datatrove_does_not_know_is_named(tmp_path: Path) -> No
     pytest.importorskip("datatrove")
     with Cache(tmp_path / "c.sqlite") as cache:
         run = begun(tmp_path, cache, 1, tasks=1)
-        with pytest.raises(ConfigError, match="datatrove refuses the configuration: .*colour"):
+        with pytest.raises(ConfigError, match="datatrove rejects the configuration: .*colour"):
             run.execute("local", ClusterConfig(inference={"server_type": "vllm", "colour": 1}))

@@ -173,11 +173,11 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
             done("questions", "read-batches", "--out", out, *outputs[2:])
             more = done("questions", "write-batches", "--out", out, "--to", tmp_path / "more")
             waiting = sum(1 for line in files[0].read_text().splitlines())
-            assert f"in 1 file; {waiting} more wait in earlier files" in more
+            assert f"in 1 file; {waiting} more are pending in earlier files" in more
             outputs = [*outputs[:2], *answer_batch(tmp_path / "more" / "requests-00001.jsonl", script, rng)]
         read = done("questions", "read-batches", "--out", out, *outputs)
         again = again or "to ask again" in read
-    assert "Nothing is left to ask" in said and again
+    assert "All requests are answered" in said and again
     assert max(script.answered.values()) == 1
     said = done("questions", "status", "--out", out)
     assert "left       nothing" in said and "question:not_json" in said and f"served as  {MODEL}" in said
@@ -258,7 +258,7 @@ def test_a_models_release_is_rebuilt_from_its_answers(live: Path, server: Script
     status, message = call(*arguments, *objected)
     assert status == 2 and "built without --objections" in message and not (tmp_path / "again").exists()
     asked = len(server.bodies)
-    assert "equal to the byte" in done(*arguments, "--cache-from", live) and len(server.bodies) == asked
+    assert "identical" in done(*arguments, "--cache-from", live) and len(server.bodies) == asked
     assert contents(tmp_path / "again" / "release") == contents(live / "release")
 
 

@@ -84,7 +84,7 @@ def test_documents_alone_become_the_next_patch(release: Path, fact_id: str) -> N
     assert "- Documents only: errata." in changes and "- First release" in changes
     documents.check(release)
     result = polyfact("card", release, "--patch", " ", check=False)
-    assert result.returncode == 2 and "must say what changes" in result.stderr
+    assert result.returncode == 2 and "must describe the change" in result.stderr
 
 
 def test_the_report_link_names_the_fact() -> None:

@@ -75,7 +75,7 @@ def test_a_version_may_be_higher_than_the_changes_ask(
 
 @pytest.mark.parametrize("wanted", ["1.0.0", "1.0.1", "0.9.0"])
 def test_a_version_too_low_for_the_changes_is_refused(small: Path, following: Path, wanted: str) -> None:
-    with pytest.raises(ConfigError, match=r"minor change of 1.0.0 makes at least 1.1.0"):
+    with pytest.raises(ConfigError, match=r"minor change of 1.0.0 requires at least 1.1.0"):
         version_and_changes(following, small, ReleaseConfig(version=wanted))
 
 

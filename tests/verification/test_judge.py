@@ -233,7 +233,7 @@ def test_batch_files_give_the_same_judgements(folder: Path, tmp_path: Path) -> N
         json.loads(line) for path in paths if path.endswith(".jsonl") for line in Path(path).read_text().splitlines()
     ]
     assert len(lines) == 18 + 32 and {line["url"] for line in lines} == {RESPONSES}
-    assert "50 more wait in earlier files" in done("verify", "export-batches", *judge, "--self-test")
+    assert "50 more are pending in earlier files" in done("verify", "export-batches", *judge, "--self-test")
     script = ScriptedJudge(truth=TRUTH)
     out = tmp_path / "out.jsonl"
     with out.open("w") as handle:
@@ -244,7 +244,7 @@ def test_batch_files_give_the_same_judgements(folder: Path, tmp_path: Path) -> N
     assert done("verify", "import-batches", out, "--folder", folder).startswith("answered 50")
     said = done("verify", "judge", *judge, "--cached", "--self-test")
     assert "recall 100.0%" in said and all(row["label"] == expected(row) for row in rows(folder))
-    assert "Nothing is left to ask" in done("verify", "export-batches", *judge, "--self-test")
+    assert "All requests are answered" in done("verify", "export-batches", *judge, "--self-test")
 
 
 def test_only_the_first_items_are_judged_when_so_asked(folder: Path) -> None:

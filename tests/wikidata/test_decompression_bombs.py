@@ -70,7 +70,7 @@ def test_a_ratio_is_looked_at_only_where_there_is_much_text(tmp_path: Path) -> N
         assert sum(map(len, iter(lambda: text.read(1 << 20), b""))) == (1 << 25) + 5
     check_expansion("x", 1 << 26, 1, 1000)
     check_expansion("x", 1000 << 20, 1 << 20, 1000)
-    with pytest.raises(DataError, match="1,048,576 compressed bytes hold more than 1,048,576,001 of text"):
+    with pytest.raises(DataError, match="1,048,576 compressed bytes expand to more than 1,048,576,001 of text"):
         check_expansion("x", (1000 << 20) + 1, 1 << 20, 1000)
 
 
@@ -94,8 +94,8 @@ def test_a_frame_may_not_ask_for_more_memory_than_is_allowed(layout: bytes, tmp_
     with pytest.raises(DataError) as refused:
         extract(dump, tmp_path / "refused", config())
     assert str(refused.value) == (
-        "dump dump.zst: a zst frame asks for a window of more than 134,217,728 bytes of memory; "
-        "raise extract.max_window_bytes if that is as it should be"
+        "dump dump.zst: a zst frame requires a window of more than 134,217,728 bytes of memory; "
+        "raise extract.max_window_bytes if this is expected"
     )
     dump.write_bytes(frame(above, layout))
     extract(dump, tmp_path / "raised", config(max_window_bytes=1 << 28))

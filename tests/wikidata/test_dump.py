@@ -172,5 +172,5 @@ def test_one_entity_per_line_is_the_usual_layout(text: bytes) -> None:
 
 
 def test_a_broken_array_in_another_layout_is_an_error() -> None:
-    with pytest.raises(DataError, match="no valid JSON array"):
+    with pytest.raises(DataError, match="not a valid JSON array"):
         text_of(raw(b'[{"id": "Q1"}, {"id": ')).read(100)

@@ -168,9 +168,9 @@ class Lines(Log):
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("bz2", "goes on behind 2 finished parts"),
-        ("gz members", "where a member begins: 0 MB of text are decompressed again"),
-        ("gz", "where a member begins: 0 MB of text are decompressed again"),
+        ("bz2", "continues after 2 finished parts"),
+        ("gz members", "from the beginning of a member: 0 MB of text are decompressed again"),
+        ("gz", "from the beginning of a member: 0 MB of text are decompressed again"),
     ],
 )
 def test_where_it_goes_on_is_said(

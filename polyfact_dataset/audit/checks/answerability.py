@@ -1,9 +1,9 @@
-"""Audit 3: does each question have one answer?
+"""Audit 3: whether each question has exactly one answer.
 
-It names its subject, no other fact asks the same words with another gold, no other relation is asked for in its
-wording, no fact stands twice, and no option is another true answer, now or by the statements that were extracted:
-those are current (best rank, not ended), past (ended, or a better-ranked one exists) or deprecated. Only current
-ones break the gate; the others are reported.
+A question names its subject, no other fact has the same question with another gold, no other relation has its wording,
+no fact is repeated, and no option is another true answer by the extracted statements. These are current (best rank,
+not ended), past (ended, or a better-ranked one exists) or deprecated. Only current ones break the gate; the others are
+reported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "A question names its subject, no other fact has the same question with another gold, the wording asks for the "
     "fact's relation, no fact is listed twice, and no option is another true answer by the extracted statements. "
@@ -29,23 +29,23 @@ _Pair = tuple[str, str]
 
 
 def _unnamed(items: Items, release: Release, section: Section) -> None:
-    """Questions that hold neither the name of their subject nor a form of it."""
+    """Questions that contain neither the name of their subject nor a form of it."""
     if items.subjects is None:
         return
-    questions, subjects, own = items.asked, items.named, forms(items.code)
+    questions, subjects, name_forms = items.asked, items.named, forms(items.code)
     ids, entities = (release.array(name)[items.rows] for name in ("fact_id", "subject_id"))
     pairs = zip(items.questions.codes.tolist(), items.subjects.codes.tolist())
     for row, (question, subject) in enumerate(pairs):
         if subjects[subject] and subjects[subject] in questions[question]:
             continue
-        written = map(normalise, own.written(entities[row], items.subjects.values[subject]))
+        written = map(normalise, name_forms.written(entities[row], items.subjects.values[subject]))
         if not any(name and name in questions[question] for name in written):
             detail = f"{shown(items.subjects.values[subject])!r} is not in {shown(items.questions.values[question])!r}"
             section.find("subject_named", [ids[row]], items.code, [detail])
 
 
 def _shared_questions(items: Items, release: Release, section: Section) -> None:
-    """Wordings that are asked with more than one gold, whatever the case, width or spacing."""
+    """Questions that have more than one gold, ignoring case, width and spacing."""
     golds: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     normal = items.asked
     answers = release.column("object_id")
@@ -59,25 +59,25 @@ def _shared_questions(items: Items, release: Release, section: Section) -> None:
 
 
 def _other_relations(items: Items, release: Release, section: Section) -> None:
-    """Questions in a wording that asks for another relation in most of its facts, whatever the case or punctuation."""
+    """Questions in a wording that most facts use for another relation, ignoring case and punctuation."""
     wordings = items.wordings
     forms = [bare(normalise(text)) for text in wordings.values]
     relations = release.array("property_id")[items.rows].tolist()
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for number, relation in zip(wordings.codes.tolist(), relations):
         counts[forms[number]][relation] += 1
-    shared = {form: own.most_common() for form, own in counts.items() if len(own) > 1}
+    shared = {form: relations.most_common() for form, relations in counts.items() if len(relations) > 1}
     ids = release.array("fact_id")[items.rows]
     for row, number in enumerate(wordings.codes.tolist() if shared else ()):
         (most, times), *others = shared.get(forms[number], [("", 0)])
         if others and (relations[row] != most or others[0][1] == times):
-            asked = ", ".join(f"{relation} {count} times" for relation, count in shared[forms[number]])
-            detail = f"{shown(wordings.values[number])!r} asks for {asked}"
+            relation_counts = ", ".join(f"{relation} {count} times" for relation, count in shared[forms[number]])
+            detail = f"{shown(wordings.values[number])!r} asks for {relation_counts}"
             section.find("one_relation", [ids[row]], items.code, [detail])
 
 
 def _duplicates(release: Release, section: Section) -> None:
-    """Facts that stand in the release more than once."""
+    """Facts that occur in the release more than once."""
     splits: dict[str, list[str]] = defaultdict(list)
     for fact, split in zip(release.column("fact_id"), release.column("split")):
         splits[fact].append(split)
@@ -87,14 +87,14 @@ def _duplicates(release: Release, section: Section) -> None:
 
 
 def standing(rank: str, truthy: bool, ended: bool) -> str:
-    """What a statement says today: `current`, `past` or `deprecated`."""
+    """The status of a statement: `current`, `past` or `deprecated`."""
     if rank == "deprecated":
         return "deprecated"
     return "current" if truthy and not ended else "past"
 
 
 def truths(release: Release) -> dict[_Pair, dict[str, str]]:
-    """(subject, relation) -> object -> standing; the release's own facts are current."""
+    """(subject, relation) -> object -> status; the facts of the release are current."""
     known: dict[_Pair, dict[str, str]] = defaultdict(dict)
     if release.statements is not None:
         order = {"current": 0, "past": 1, "deprecated": 2}
@@ -105,8 +105,8 @@ def truths(release: Release) -> dict[_Pair, dict[str, str]]:
             now = standing(rank, truthy, ended)
             before = known[subject, relation].get(entity, now)
             known[subject, relation][entity] = min(now, before, key=order.__getitem__)
-    own = (release.column(name) for name in ("subject_id", "property_id", "object_id"))
-    for subject, relation, entity in zip(*own):
+    facts = (release.column(name) for name in ("subject_id", "property_id", "object_id"))
+    for subject, relation, entity in zip(*facts):
         known[subject, relation][entity] = "current"
     return known
 
@@ -114,7 +114,7 @@ def truths(release: Release) -> dict[_Pair, dict[str, str]]:
 def _second_answers(release: Release, section: Section) -> None:
     """Distractors that are true answers themselves."""
     known = truths(release)
-    found: dict[_Pair, tuple[str, list[str]]] = {}
+    true_distractors: dict[_Pair, tuple[str, list[str]]] = {}
     for items in release.items.values():
         if items.entities is None:
             continue
@@ -122,13 +122,13 @@ def _second_answers(release: Release, section: Section) -> None:
         subjects, relations, objects, ids = (
             release.column(name) for name in ("subject_id", "property_id", "object_id", "fact_id")
         )
-        for row, own in zip(items.rows.tolist(), items.entities.codes.tolist()):
+        for row, option_codes in zip(items.rows.tolist(), items.entities.codes.tolist()):
             true = known[subjects[row], relations[row]]
-            for code in own:
+            for code in option_codes:
                 entity = names[code]
                 if entity in true and entity != objects[row]:
-                    found.setdefault((ids[row], entity), (true[entity], []))[1].append(items.code)
-    for (fact, entity), (now, languages) in found.items():
+                    true_distractors.setdefault((ids[row], entity), (true[entity], []))[1].append(items.code)
+    for (fact, entity), (now, languages) in true_distractors.items():
         check = "second_answer" if now == "current" else f"second_answer_{now}"
         section.find(check, [fact], "", [f"{entity} is a {now} answer too; offered in {', '.join(languages)}"])
 

@@ -1,7 +1,7 @@
-"""Audit 7: are splits apart, and options exchangeable by count?
+"""Audit 7: whether splits are disjoint, and options exchangeable by count.
 
-No subject is in two splits. Inside a stratum (as drawn, or relation and split where the drawing is not known) no
-answer holds more than a quarter, and every entity stands among the options four times as often as it is the gold.
+No subject is in two splits. Within a stratum (as drawn, or relation and split where it is unknown) no answer has
+more than a quarter, and every entity is an option four times as often as it is the gold.
 The gold's position is uniform in every language and split.
 """
 
@@ -17,7 +17,7 @@ from polyfact_dataset.audit.stats import corrected, uniform_p
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import SPLITS
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "No subject is in two splits. Within a stratum (the facts among whose golds the distractors were drawn; relation "
     "and split where that is unknown) no answer holds more than a quarter, and every entity is an option four times "
@@ -38,7 +38,7 @@ def _subjects(release: Release, section: Section) -> None:
 
 
 def _relations(release: Release, section: Section) -> None:
-    """How the relations share the facts of each split."""
+    """The shares of the relations in the facts of each split."""
     counts = Counter(zip(release.column("property_id"), release.column("split")))
     totals = Counter(release.column("split"))
     names = sorted(set(release.column("property_id")), key=relation_order)
@@ -72,7 +72,7 @@ def _relations(release: Release, section: Section) -> None:
 
 
 def _empty_splits(release: Release, section: Section) -> None:
-    """Relations that lack facts in some split; one in train alone is no part of the evaluation, and lacks nothing."""
+    """Relations that lack facts in some split. A relation only in train is not evaluated and does not count."""
     counts = Counter(zip(release.column("property_id"), release.column("split")))
     facts_of, relations = release.column("fact_id"), release.column("property_id")
     for relation in sorted(set(relations), key=relation_order):
@@ -80,7 +80,7 @@ def _empty_splits(release: Release, section: Section) -> None:
         held_out = sizes["validation"] + sizes["test"]
         short = [f"{split} holds {size}" for split, size in sizes.items() if size < 4]
         if short and held_out:
-            facts = [fact for fact, own in zip(facts_of, relations) if own == relation]
+            facts = [fact for fact, fact_relation in zip(facts_of, relations) if fact_relation == relation]
             detail = f"{relation}: {', '.join(short)} of at least 4 facts"
             section.find("relation_splits", facts, "", [detail] * len(facts))
 
@@ -94,7 +94,7 @@ def _answers(release: Release, section: Section) -> float:
     rows = []
     for stratum, golds in strata.items():
         entity, times = golds.most_common(1)[0]
-        # The share that was drawn, with what was withdrawn since: `multiplicity` says what that left uneven.
+        # The share when drawn, including facts withdrawn since; `multiplicity` measures the remaining imbalance.
         drawn = golds.total() + release.withdrawn.get(stratum, 0)
         rows.append((stratum, drawn, entity, times, times / drawn))
     rows.sort(key=lambda row: (-row[-1], row[0]))
@@ -121,17 +121,17 @@ def excess(items: Items, strata: list[str]) -> tuple[int, list[tuple[str, str, i
     keys = stratum[:, None] * len(names) + items.choices.codes
     size = len(number) * len(names)
     if size > 50_000_000:
-        found, keys = np.unique(keys, return_inverse=True)
+        pairs, keys = np.unique(keys, return_inverse=True)
         keys = keys.reshape(items.choices.codes.shape)
-        size = len(found)
+        size = len(pairs)
     else:
-        found = np.arange(size)
+        pairs = np.arange(size)
     options = np.bincount(keys.ravel(), minlength=size)
     golds = np.bincount(keys[np.arange(len(items)), items.gold], minlength=size)
     off = options - 4 * golds
     by_number = list(number)
     uneven = [
-        (by_number[found[key] // len(names)], names[found[key] % len(names)], int(options[key]), int(golds[key]))
+        (by_number[pairs[key] // len(names)], names[pairs[key] % len(names)], int(options[key]), int(golds[key]))
         for key in np.flatnonzero(off)
     ]
     return int(np.maximum(off, 0).sum()), uneven

@@ -1,8 +1,8 @@
-"""Audit 12: do the columns that all languages share say what the items say?
+"""Audit 12: whether the columns that all languages share agree with the items.
 
-The English labels are those of the English item, the label and domain of a relation are its own, the numbers of
-attested languages agree with the provenance of the labels, popularity is a number of sitelinks, and what is said of
-a subject or an answer is the same in all its facts.
+The English labels are those of the English item, the label and domain are those of the relation, the numbers of
+attested languages agree with the provenance of the labels, popularity is a number of sitelinks, and values about a
+subject or an answer are the same in all its facts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import TIERS, UNATTESTED
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "The English labels are those of the English item, label and domain belong to the relation, counts of attested "
     "languages agree with the provenance of the labels, and popularity is a number of sitelinks."
@@ -45,7 +45,7 @@ _ABOUT = {
 
 
 def _ids(release: Release) -> Found:
-    """Facts whose id is not made of Wikidata ids."""
+    """Facts whose id does not consist of Wikidata ids."""
     for row, fact in enumerate(release.column("fact_id")):
         if not _FACT.fullmatch(fact):
             yield row, f"fact_id {shown(fact)!r} is not Q...|P...|Q..."
@@ -67,14 +67,14 @@ def _english(release: Release) -> Found:
 
 
 def _relations(release: Release) -> Found:
-    """Facts whose relation has another label or domain than its own."""
+    """Facts with a label or domain that is not that of their relation."""
     known = all_relations()
     for name, field in (("relation", "label"), ("domain", "domain")):
         if name not in release.facts.column_names:
             continue
-        for row, (relation, said) in enumerate(zip(release.column("property_id"), release.column(name))):
-            if relation in known and said != getattr(known[relation], field):
-                yield row, f"{name} of {relation} is {said!r}, not {getattr(known[relation], field)!r}"
+        for row, (relation, value) in enumerate(zip(release.column("property_id"), release.column(name))):
+            if relation in known and value != getattr(known[relation], field):
+                yield row, f"{name} of {relation} is {value!r}, not {getattr(known[relation], field)!r}"
 
 
 def _attested(release: Release) -> Found:
@@ -83,19 +83,19 @@ def _attested(release: Release) -> Found:
         if name not in release.facts.column_names or not all(items.has(column) for items in release.items.values()):
             continue
         counts = [0] * len(release)
-        # Of a text that was converted or reordered, the provenance does not tell whether an alias attests it.
+        # The provenance of a converted or reordered text does not show whether an alias attests it.
         changed = [0] * len(release)
-        held = [0] * len(release)
+        languages_seen = [0] * len(release)
         for items in release.items.values():
             sources: Sequence[Any] = items.table.column(column).to_pylist()
             for place, row in enumerate(items.rows.tolist()):
                 source = sources[place][items.gold[place]] if column == "option_provenance" else sources[place]
                 counts[row] += kind_of(source) not in UNATTESTED
                 changed[row] += "+" in source.partition(":")[0]
-                held[row] += 1
-        for row, said in enumerate(release.facts.column(name).to_pylist()):
-            if held[row] == len(release.items) and not counts[row] - changed[row] <= said <= counts[row]:
-                yield row, f"{name} is {said}, but {counts[row]} languages have a label from Wikidata"
+                languages_seen[row] += 1
+        for row, number in enumerate(release.facts.column(name).to_pylist()):
+            if languages_seen[row] == len(release.items) and not counts[row] - changed[row] <= number <= counts[row]:
+                yield row, f"{name} is {number}, but {counts[row]} languages have a label from Wikidata"
 
 
 def _ranges(release: Release) -> Found:
@@ -118,7 +118,7 @@ def _ranges(release: Release) -> Found:
 
 
 def _constant(release: Release) -> Found:
-    """Facts that say another thing about their subject, relation or answer than most of its facts do."""
+    """Facts whose values about their subject, relation or answer differ from most of its facts."""
     for name, of in _ABOUT.items():
         if name not in release.facts.column_names:
             continue
@@ -128,7 +128,7 @@ def _constant(release: Release) -> Found:
         counts: dict[str, Counter[Any]] = defaultdict(Counter)
         for entity, value in zip(release.column(of), values):
             counts[entity][value] += 1
-        usual = {entity: own.most_common(1)[0][0] for entity, own in counts.items()}
+        usual = {entity: values.most_common(1)[0][0] for entity, values in counts.items()}
         for row, entity in enumerate(release.column(of)):
             if values[row] != usual[entity]:
                 yield row, f"{name} of {entity} is {shown(str(values[row]))}, elsewhere {shown(str(usual[entity]))}"

@@ -1,7 +1,7 @@
-"""Audit 0: is the release what it says it is?
+"""Audit 0: whether the release is complete and consistent.
 
-Every fact whole in every language, the marked option its object, four options that can be told apart, the files
-those of the manifest, the languages' configs and config `open` the same as the parallel one, and all splits there.
+Every fact is complete in every language, the marked option is its object, the four options are distinguishable, the
+files match the manifest, the languages' configs and config `open` agree with `parallel`, and no split is empty.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import SPLITS
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "Every fact is complete in every language, the marked option is the fact's object, the four options differ, the "
     "files are those of the manifest, all configs agree with `parallel`, and no split is empty."
@@ -21,7 +21,7 @@ SUMMARY = (
 
 
 def _marked(items: Items, release: Release, section: Section) -> None:
-    """The answer's text is the marked option's, its entity the fact's object, and the id says so too."""
+    """Checks that the answer's text is the marked option, and its entity the fact's object, also in the id."""
     rows, ids = np.arange(len(items)), release.array("fact_id")[items.rows]
     answers = np.array(items.table.column("answer_text").to_pylist(), dtype=object)
     options = np.array(items.options.values, dtype=object)[items.options.codes[rows, items.gold]]
@@ -37,7 +37,7 @@ def _marked(items: Items, release: Release, section: Section) -> None:
 
 
 def _distinct(items: Items, release: Release, section: Section) -> None:
-    """Four options that are neither empty nor the same after normalisation."""
+    """Checks that the four options are neither empty nor equal after normalisation."""
     forms = items.offered
     place = {form: number for number, form in enumerate(dict.fromkeys(forms))}
     codes = np.sort(np.array([place[form] for form in forms], dtype=np.int64)[items.options.codes], axis=1)
@@ -50,7 +50,7 @@ def _distinct(items: Items, release: Release, section: Section) -> None:
 
 
 def _named(release: Release, section: Section) -> None:
-    """`fact_id` is made of the ids beside it."""
+    """Checks that `fact_id` consists of the ids in its row."""
     names = ("fact_id", "subject_id", "property_id", "object_id")
     for fact, *parts in zip(*(release.column(name) for name in names)):
         if fact != "|".join(parts):
@@ -58,11 +58,11 @@ def _named(release: Release, section: Section) -> None:
 
 
 def audit(release: Release, config: AuditConfig) -> Section:
-    """Measures wholeness; see the module."""
+    """Measures integrity; see the module."""
     section = Section("integrity", "Integrity", SUMMARY, config)
     section.find("files", release.files, "", ["not as the manifest says"] * len(release.files))
-    for check, found in (("complete", release.malformed), ("same_in_configs", release.contradictions)):
-        for fact, code, detail in found:
+    for check, faults in (("complete", release.malformed), ("same_in_configs", release.contradictions)):
+        for fact, code, detail in faults:
             section.find(check, [fact], code, [detail])
     for fact, code, detail in release.opened.faults if release.opened is not None else ():
         section.find("open_items", [fact], code, [detail])

@@ -1,7 +1,7 @@
-"""Audit 8: where do the labels come from?
+"""Audit 8: the provenance of the labels.
 
 Provenance of every option and subject by language, and how many languages attest the gold's label by relation.
-Gold promises attested labels: a fact of that tier has no translated label, and all languages attest it.
+Gold requires attested labels: a fact of that tier has no translated label, and all languages attest it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import PROVENANCES
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "Provenance of every option and subject by language, and the number of languages that attest the gold's label by "
     "relation. A fact of tier gold has no translated label, and all languages attest it."
@@ -24,7 +24,7 @@ SUMMARY = (
 
 
 def kind_of(provenance: str) -> str:
-    """The kind of a provenance: without the model's name, and without what was changed (`+opencc`, `+reordered`)."""
+    """The kind of a provenance: without the model's name and the marks of changes (`+opencc`, `+reordered`)."""
     return provenance.partition(":")[0].partition("+")[0]
 
 
@@ -41,9 +41,9 @@ def _provenance(release: Release, section: Section) -> None:
     by_language = {code: _shares(items) for code, items in release.items.items() if items.has("option_provenance")}
     if not by_language:
         return
-    kinds = [name for name in PROVENANCES if any(name in own for own in by_language.values())]
-    kinds += sorted({name for own in by_language.values() for name in own} - set(kinds))
-    rows = [(code, *(own.get(kind, 0.0) for kind in kinds)) for code, own in by_language.items()]
+    kinds = [name for name in PROVENANCES if any(name in shares for shares in by_language.values())]
+    kinds += sorted({name for shares in by_language.values() for name in shares} - set(kinds))
+    rows = [(code, *(shares.get(kind, 0.0) for kind in kinds)) for code, shares in by_language.items()]
     section.grid("Provenance of the options' labels", ("language", *kinds), rows, percents=kinds)
     section.charts.append(
         Chart(
@@ -67,8 +67,8 @@ def _attestation(release: Release, section: Section) -> None:
         numbers[relation].append(count or 0)
     full = len(release.items)
     rows = [
-        (relation, len(own), fmean(own), sum(count == full for count in own) / len(own))
-        for relation, own in sorted(numbers.items(), key=lambda entry: relation_order(entry[0]))
+        (relation, len(attested), fmean(attested), sum(count == full for count in attested) / len(attested))
+        for relation, attested in sorted(numbers.items(), key=lambda entry: relation_order(entry[0]))
     ]
     section.grid(
         "Languages that attest the answer's label",
@@ -83,7 +83,7 @@ def _listed(value: str | list[str]) -> list[str]:
 
 
 def _gold(release: Release, section: Section) -> bool:
-    """Facts of the gold tier with an unattested label; returns whether the release tells."""
+    """Facts of the gold tier with an unattested label; returns whether the release has the tiers."""
     if "quality_tier" not in release.facts.column_names:
         return False
     ids, tiers = release.column("fact_id"), release.column("quality_tier")
@@ -95,8 +95,8 @@ def _gold(release: Release, section: Section) -> bool:
     for code, items in release.items.items():
         for column in ("option_provenance", "subject_provenance"):
             if items.has(column):
-                for row, own in zip(items.rows.tolist(), items.table.column(column).to_pylist()):
-                    guessed = sorted({name for name in _listed(own) if kind_of(name) == "model"})
+                for row, provenance in zip(items.rows.tolist(), items.table.column(column).to_pylist()):
+                    guessed = sorted({name for name in _listed(provenance) if kind_of(name) == "model"})
                     if guessed and tiers[row] == "gold":
                         section.find("gold_tier", [ids[row]], code, [f"{column} is {', '.join(guessed)}"])
     return True

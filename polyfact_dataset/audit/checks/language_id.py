@@ -1,10 +1,9 @@
-"""Audit 6: is every question in its language?
+"""Audit 6: whether every question is in its language.
 
-Every distinct wording (the question without its subject's name, which often speaks another language) is identified
-by lingua, offline, among the release's languages and a few that they are mistaken for. An identification counts as
-sure from the configured confidence; beyond doubt, one wording in another language of the release is one too many.
-In short wordings near relatives can win narrowly; such cases are listed, and
-do not break a gate.
+Every distinct wording (the question without its subject's name, which may be in another language) is identified
+by lingua, offline, among the release's languages and a few similar ones. An identification counts as confident from the
+configured confidence. A single wording that is without doubt in another language breaks the gate. In short wordings
+closely related languages can win narrowly; such cases are listed and do not break a gate.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from polyfact_dataset.audit.result import Chart, Section, Series, shown
 from polyfact_dataset.common.text.language_id import Identifier, identifier_of, long_enough
 from polyfact_dataset.config.audit import AuditConfig
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "Every distinct wording (the question without its subject's name, which may be in another language) is identified "
     "by lingua among the release's languages and a few similar ones. An identification is sure from the configured "
@@ -31,16 +30,16 @@ _TEMPLATE_FACTS = 10
 def other_languages(asked: Coded, code: str, identifier: Identifier) -> dict[int, tuple[str, float]]:
     """Number of a wording -> another language that it is identified as, with the confidence."""
     numbers = [number for number, text in enumerate(asked.values) if long_enough(text)]
-    found = identifier.identify([asked.values[number] for number in numbers])
+    identified = identifier.identify([asked.values[number] for number in numbers])
     return {
         number: (other, identifier.confidence(asked.values[number], other))
-        for number, other in zip(numbers, found)
+        for number, other in zip(numbers, identified)
         if other is not None and other != code
     }
 
 
 def _language(items: Items, release: Release, section: Section, identifier: Identifier) -> tuple[Any, ...]:
-    """Findings of one language; returns its row: wordings, taken for another, questions of them, surely, share."""
+    """Findings of one language; returns its row of the table."""
     asked, sure = items.wordings, section.config.identify_confidence
     others = other_languages(asked, items.code, identifier)
     facts: dict[int, list[int]] = defaultdict(list)
@@ -57,8 +56,8 @@ def _language(items: Items, release: Release, section: Section, identifier: Iden
         if check == "language":
             certain += len(rows)
             alone = other in release.items and items.verbatim[rows].all()
-            own = identifier.confidence(asked.values[number], items.code) if alone else 1.0
-            if len(rows) >= _TEMPLATE_FACTS or own <= section.config.identify_own:
+            expected_confidence = identifier.confidence(asked.values[number], items.code) if alone else 1.0
+            if len(rows) >= _TEMPLATE_FACTS or expected_confidence <= section.config.identify_own:
                 section.find("language_wording", [ids[rows[0]]], items.code, [detail])
     taken = sum(len(rows) for rows in facts.values())
     share = certain / len(items) if len(items) else 0.0
@@ -73,9 +72,9 @@ def audit(release: Release, config: AuditConfig) -> Section:
     rows = [_language(items, release, section, identifier) for items in able]
     unknown = [code for code in release.items if code not in identifier.codes]
     worst = max(rows, key=lambda row: row[-1], default=None)
-    said = f"worst is {worst[0]}: {worst[5]} of {worst[3]} questions" if worst else ""
+    worst_language = f"worst is {worst[0]}: {worst[5]} of {worst[3]} questions" if worst else ""
     left_out = f"; lingua does not know {', '.join(unknown)}" if unknown else ""
-    section.gate("language", worst[-1] if worst else None, said + left_out)
+    section.gate("language", worst[-1] if worst else None, worst_language + left_out)
     section.gate("language_wording", section.count("language_wording") if worst else None, left_out.removeprefix("; "))
     section.grid(
         "Questions by identified language",

@@ -1,8 +1,8 @@
-"""Audit 2: does the question give an option away?
+"""Audit 2: whether a question reveals an option.
 
-A name counts where its word ends, by the rule of `common.text.mentions` with which the build validates: affixes and
-case endings are those of the language file, a person is also found by the family name. Names below three characters
-(two in Han, kana or Hangul) are too short to tell anything.
+A name counts where its word ends, by the rule of `common.text.mentions` with which the build validates. Affixes and
+case endings are those of the language file, and a person is also found by the family name. Names below three
+characters (two in Han, kana or Hangul) are ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.facts.labels import usable
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "A name counts as mentioned where its word ends, by the rule with which the build validates: affixes and case "
     "endings are those of the language file, and a person is also found by the family name. Names below three "
@@ -31,7 +31,7 @@ _CHECKS = ("leak_gold", "leak_alias", "leak_inflected", "leak_surname", "leak_di
 
 
 def leaks(items: Items, rule: MentionRule, people: Sequence[bool]) -> Iterable[tuple[int, int, Mention]]:
-    """(item, option, how) of every option that its question mentions; `people` says which answers are persons."""
+    """(item, option, how) of every option that its question mentions; `people` marks the answers that are persons."""
     questions, options = items.questions.codes.tolist(), items.options.codes.tolist()
     for row, (question, offered) in enumerate(zip(questions, options)):
         asked = items.asked[question]
@@ -45,7 +45,7 @@ def leaks(items: Items, rule: MentionRule, people: Sequence[bool]) -> Iterable[t
 def other_names(release: Release, code: str) -> dict[str, tuple[str, ...]]:
     """Entity -> its other names in a language that could be shown there, normalised.
 
-    `mul` counts where the language uses it; what is not of the language's scripts is no name in it.
+    `mul` counts where the language uses it. Names in other scripts than the language's do not count.
     """
     if release.aliases is None or code not in known():
         return {}
@@ -71,23 +71,25 @@ def _aliases(
 
 
 def _subjects(items: Items, release: Release) -> list[tuple[int, str]]:
-    """(item, how) of every item that offers its own subject, as an entity or as a text."""
-    found = []
+    """(item, how) of every item whose subject is an option, as an entity or as a text."""
+    leaks = []
     if items.entities is not None:
         number = {name: code for code, name in enumerate(items.entities.values)}
-        own = np.array([number.get(name, -1) for name in release.column("subject_id")], dtype=np.int64)[items.rows]
-        found += [
+        subject_codes = np.array([number.get(name, -1) for name in release.column("subject_id")], dtype=np.int64)[
+            items.rows
+        ]
+        leaks += [
             (int(row), "the entity is the subject")
-            for row in np.flatnonzero((items.entities.codes == own[:, None]).any(axis=1))
+            for row in np.flatnonzero((items.entities.codes == subject_codes[:, None]).any(axis=1))
         ]
     if items.subjects is not None:
         forms = {text: code for code, text in enumerate(items.offered)}
         named = np.array([forms.get(text, -1) for text in items.named], dtype=np.int64)
         normal = np.array([forms[text] for text in items.offered], dtype=np.int64)
         same = (normal[items.options.codes] == named[items.subjects.codes][:, None]).any(axis=1)
-        seen = {row for row, _ in found}
-        found += [(int(row), "an option is the subject's name") for row in np.flatnonzero(same) if row not in seen]
-    return found
+        seen = {row for row, _ in leaks}
+        leaks += [(int(row), "an option is the subject's name") for row in np.flatnonzero(same) if row not in seen]
+    return leaks
 
 
 def audit(release: Release, config: AuditConfig) -> Section:

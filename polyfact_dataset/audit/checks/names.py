@@ -1,8 +1,8 @@
-"""Audit 11: does a text stand for its entity, and for no other answer?
+"""Audit 11: whether a text denotes its entity, and no other answer.
 
-An entity has one text in a language, as option and as subject, over the whole release: a text that was exchanged
-beside its id would turn a fact into another. No option is another name of the gold (an alias, a variant, a Wikipedia
-title, an accepted answer): it would be as right as the gold.
+An entity has one text in a language, as option and as subject, over the whole release: a text that does
+not belong to its id would change the fact. No option is another name of the gold (an alias, a variant, a Wikipedia
+title, an accepted answer): it would be equally correct.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from polyfact_dataset.audit.release import Ints, Items, Release
 from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.config.audit import AuditConfig
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "An entity has one text per language, as option and as subject, in the whole release. No option is another name "
     "of the gold (alias, variant, Wikipedia title, accepted answer): it would be equally correct."
@@ -30,43 +30,45 @@ def _uses(items: Items, subjects: list[str]) -> tuple[list[str], list[str], Ints
     assert items.entities is not None
     entities = {name: code for code, name in enumerate(items.entities.values)}
     texts = {text: code for code, text in enumerate(items.options.values)}
-    own = [items.entities.codes.ravel()]
-    said = [items.options.codes.ravel()]
+    entity_codes = [items.entities.codes.ravel()]
+    text_codes = [items.options.codes.ravel()]
     rows = [np.repeat(np.arange(len(items)), 4)]
     if items.subjects is not None:
         labels = [texts.setdefault(text, len(texts)) for text in items.subjects.values]
-        own.append(np.array([entities.setdefault(name, len(entities)) for name in subjects], dtype=np.int64))
-        said.append(np.array(labels, dtype=np.int64)[items.subjects.codes])
+        entity_codes.append(np.array([entities.setdefault(name, len(entities)) for name in subjects], dtype=np.int64))
+        text_codes.append(np.array(labels, dtype=np.int64)[items.subjects.codes])
         rows.append(np.arange(len(items)))
-    return list(entities), list(texts), np.concatenate(own), np.concatenate(said), np.concatenate(rows)
+    return list(entities), list(texts), np.concatenate(entity_codes), np.concatenate(text_codes), np.concatenate(rows)
 
 
 def other_texts(items: Items, subjects: list[str]) -> Iterator[tuple[int, str]]:
     """(item, what is wrong) of every item that shows an entity by another text than most do."""
-    entities, texts, own, said, rows = _uses(items, subjects)
-    pairs, place, times = np.unique(own * len(texts) + said, return_inverse=True, return_counts=True)
+    entities, texts, entity_codes, text_codes, rows = _uses(items, subjects)
+    pairs, place, times = np.unique(entity_codes * len(texts) + text_codes, return_inverse=True, return_counts=True)
     entity, text = pairs // len(texts), pairs % len(texts)
     order = np.lexsort((text, -times, entity))
     usual = np.zeros(len(entities), dtype=np.int64)
     usual[entity[order[::-1]]] = order[::-1]
-    for use in np.flatnonzero(usual[own] != place.ravel()):
-        most = pairs[usual[own[use]]] % len(texts)
-        detail = f"{entities[own[use]]} is {shown(texts[said[use]])!r} here, {shown(texts[most])!r} elsewhere"
+    for use in np.flatnonzero(usual[entity_codes] != place.ravel()):
+        most = pairs[usual[entity_codes[use]]] % len(texts)
+        detail = (
+            f"{entities[entity_codes[use]]} is {shown(texts[text_codes[use]])!r} here, {shown(texts[most])!r} elsewhere"
+        )
         yield int(rows[use]), detail
 
 
 def aliases_offered(items: Items, objects: list[str], names: Mapping[str, frozenset[str]]) -> Iterator[tuple[int, str]]:
     """(item, option) of every option that is another name of the item's answer."""
-    for row, own in enumerate(items.options.codes.tolist()):
+    for row, option_codes in enumerate(items.options.codes.tolist()):
         known = names.get(objects[row], frozenset())
-        for slot, code in enumerate(own) if known else ():
+        for slot, code in enumerate(option_codes) if known else ():
             if slot != items.gold[row] and items.offered[code] in known:
                 yield row, items.options.values[code]
 
 
 def _known_names(release: Release, code: str) -> dict[str, frozenset[str]]:
     """Answer -> all its names in a language, normalised: those accepted in config `open`, and its aliases."""
-    known = {entity: frozenset(own) for entity, own in other_names(release, code).items()}
+    known = {entity: frozenset(names) for entity, names in other_names(release, code).items()}
     if release.opened is not None:
         for entity, accepted in release.opened.names.get(code, {}).items():
             known[entity] = accepted | known.get(entity, frozenset())

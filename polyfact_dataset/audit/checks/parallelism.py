@@ -1,9 +1,9 @@
-"""Audit 4: is a fact the same fact in every language?
+"""Audit 4: whether a fact is the same in every language.
 
-The same four entities everywhere, no question that has another language's letters (whatever its case, spaces and
-punctuation) or most of its words, and none that is far longer or shorter against English than is usual (something
-was added, or cut): usual is the median of the facts with the same English wording, else of the relation. Facts of a
-relation with fewer than five have no usual length.
+A fact has the same four entities in every language. No question has another language's letters (ignoring case, spaces
+and punctuation) or most of its words. None is much longer or shorter against English than usual, which would mean that
+text was added or cut. The usual ratio is the median of the facts with the same English wording, else of the relation.
+Relations with fewer than five facts have no usual ratio.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "A fact has the same four entities in every language. No question repeats another language's letters (ignoring "
     "case, spaces and punctuation) or most of its words. Its length against English is near the usual ratio: the "
@@ -30,15 +30,15 @@ SUMMARY = (
     "have no usual ratio."
 )
 
-# A group has a usual length of its own from this many facts.
+# Minimum number of facts of a group with a usual length.
 _USUAL_FACTS = 5
-# Wordings of fewer words share them by chance.
+# Shorter wordings are not compared, since they share words by chance.
 _FEWEST_WORDS = 3
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def _entities(release: Release, section: Section) -> None:
-    """Facts whose options are other entities in some language than in the first that holds them."""
+    """Facts whose options are other entities in some language than in the first language that has them."""
     first: dict[int, tuple[str, tuple[str, ...]]] = {}
     ids = release.column("fact_id")
     for items in release.items.values():
@@ -46,10 +46,10 @@ def _entities(release: Release, section: Section) -> None:
             continue
         names = items.entities.values
         for row, codes in zip(items.rows.tolist(), items.entities.codes.tolist()):
-            own = tuple(sorted(names[code] for code in codes))
-            code, other = first.setdefault(row, (items.code, own))
-            if other != own:
-                detail = f"{' '.join(own)}, but {' '.join(other)} in {code}"
+            options = tuple(sorted(names[code] for code in codes))
+            code, other = first.setdefault(row, (items.code, options))
+            if other != options:
+                detail = f"{' '.join(options)}, but {' '.join(other)} in {code}"
                 section.find("same_entities", [ids[row]], items.code, [detail])
 
 
@@ -57,18 +57,18 @@ def _copied(release: Release, section: Section) -> None:
     """Questions that have the letters of an earlier language's, or share most of their words with it."""
     first: dict[tuple[int, str], str] = {}
     ids = release.column("fact_id")
-    found: set[tuple[int, str]] = set()
+    repeated: set[tuple[int, str]] = set()
     for items in release.items.values():
         forms = [bare(text) for text in items.asked]
         for row, question in zip(items.rows.tolist(), items.questions.codes.tolist()):
             code = first.setdefault((row, forms[question]), items.code)
             if code != items.code:
-                found.add((row, items.code))
+                repeated.add((row, items.code))
                 text = shown(items.questions.values[question])
                 section.find("own_wording", [ids[row]], items.code, [f"{text!r} is the question in {code} too"])
     for row, code, detail in _alike(release, section.config):
-        if (row, code) not in found:
-            found.add((row, code))
+        if (row, code) not in repeated:
+            repeated.add((row, code))
             section.find("own_wording", [ids[row]], code, [detail])
 
 
@@ -90,14 +90,14 @@ def _alike(release: Release, config: AuditConfig) -> Iterator[tuple[int, str, st
         limit = config.shared_words_english if one.code == "en" else config.shared_words
         both = np.flatnonzero((place[one.code] >= 0) & (place[two.code] >= 0))
         pairs = np.stack([place[one.code][both], place[two.code][both]], axis=1)
-        for own, other in np.unique(pairs, axis=0).tolist():
-            mine, theirs = words[one.code][own], words[two.code][other]
-            least = min(len(mine), len(theirs))
-            if least < _FEWEST_WORDS or len(mine & theirs) < limit * least:
+        for code_one, code_two in np.unique(pairs, axis=0).tolist():
+            words_one, words_two = words[one.code][code_one], words[two.code][code_two]
+            least = min(len(words_one), len(words_two))
+            if least < _FEWEST_WORDS or len(words_one & words_two) < limit * least:
                 continue
-            texts = [shown(items.wordings.values[code]) for items, code in ((two, other), (one, own))]
+            texts = [shown(items.wordings.values[code]) for items, code in ((two, code_two), (one, code_one))]
             detail = f"{texts[0]!r} has the words of {texts[1]!r} in {one.code}"
-            for row in both[(pairs == (own, other)).all(axis=1)].tolist():
+            for row in both[(pairs == (code_one, code_two)).all(axis=1)].tolist():
                 yield row, two.code, detail
 
 
@@ -134,9 +134,9 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
     rows: list[tuple[str, float, float, float, int]] = []
     for items in (items for items in release.items.values() if items.code != "en"):
         both = by_row[items.rows] > 0
-        own = _lengths(items.wordings)[both]
+        lengths = _lengths(items.wordings)[both]
         places = items.rows[both]
-        ratios = np.log(own / by_row[places])
+        ratios = np.log(lengths / by_row[places])
         expected = usual(ratios, wording_of[places].tolist(), relations[places].tolist())
         far = np.abs(ratios - expected) > np.log(factor)
         texts = items.questions

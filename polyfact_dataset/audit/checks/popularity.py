@@ -1,7 +1,7 @@
-"""Audit 9: how well known are the subjects?
+"""Audit 9: the popularity of the subjects.
 
 Popularity is the number of Wikimedia sitelinks of the subject. The distribution shows head and tail by split and
-relation, so that accuracy on rare facts can be told from accuracy on famous ones. Nothing is gated.
+relation, so that accuracy on rare facts can be distinguished from accuracy on famous ones. It has no gates.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from polyfact_dataset.audit.release import Bools, Floats, Release, relation_orde
 from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.config.audit import AuditConfig
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "Popularity is the number of Wikimedia sitelinks of the subject. The tables show head and tail by split and "
     "relation, so that accuracy on rare facts can be told from accuracy on well-known ones. There is no gate."
@@ -23,7 +23,7 @@ _PERCENTILES = (5, 25, 50, 75, 95)
 
 
 def _bins(values: Floats) -> list[int]:
-    """How many values lie in each bin from one edge up to the next, the last one open."""
+    """The number of values in each bin from one edge up to the next, the last one open."""
     counts, _ = np.histogram(values, bins=[*_EDGES, np.inf])
     return [int(count) for count in counts]
 
@@ -35,7 +35,7 @@ def _shares(name: str, values: Floats) -> Series:
 
 
 def names() -> list[str]:
-    """The bins as a reader names them."""
+    """The names of the bins."""
     spans = [f"{low}–{high - 1}" if high - low > 1 else str(low) for low, high in zip(_EDGES, _EDGES[1:])]
     return [*spans, f"{_EDGES[-1]}+"]
 

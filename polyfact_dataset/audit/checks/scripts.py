@@ -1,10 +1,10 @@
-"""Audit 5: is every text written as its language is?
+"""Audit 5: whether every text is in the scripts of its language.
 
-Letters belong to the scripts of the language. Latin is at home everywhere, since many names stay as they are, and so
-is a single Greek symbol; but a question is not wholly in Latin where the language has another script. No word joins
-two alphabets, and no name is transliterated half-way; no look-alike stands for a letter of another script, no
-character hides, no joiner stands where it shapes nothing, Chinese is in Simplified characters, nothing is markup, and
-all text is in Unicode's form NFC.
+Letters belong to the scripts of the language. Latin is allowed everywhere, since many names are not transliterated, and
+so is a single Greek symbol; but a question is not wholly in Latin where the language has another script. No word mixes
+two alphabets, no name is half transliterated, no look-alike replaces a letter of another script, no character is
+invisible, no joiner is without effect, Chinese is in Simplified characters, there is no markup, and all text is in
+Unicode's form NFC.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from polyfact_dataset.common.text.scripts import (
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.facts.chinese import simplified
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "Letters belong to the scripts of the language. Latin names and single Greek symbols are allowed everywhere, but "
     "a question is not wholly in Latin letters where the language has another script. No word mixes alphabets, no "
@@ -39,7 +39,7 @@ SUMMARY = (
 )
 
 _WORD = re.compile(r"[^\W\d_]+(?:[̀-ͯ][^\W\d_]*)*")
-# Letters of these stand side by side in one word of Chinese and Japanese, and many look alike.
+# Letters of these scripts occur together in words of Chinese and Japanese, and many look alike.
 _JOINED = {"Hani", "Hira", "Kana", "Hang", "Zyyy"}
 _CHECKS = (
     "script", "mixed_word", "mixed_name", "confusable", "characters", "joiners", "traditional", "markup", "normal_form"
@@ -71,20 +71,20 @@ def _looks_like(character: str, script: str) -> str | None:
 
 
 def look_alike(text: str) -> str | None:
-    """What is wrong when a word holds a letter that poses as one of the word's own script; None if nothing is."""
+    """The fault of a word that contains a look-alike of a letter of its main script; None if there is none."""
     for word in _WORD.findall(text):
         scripts = [script_of(char) for char in word]
-        own = max(sorted(set(scripts)), key=scripts.count)
+        main_script = max(sorted(set(scripts)), key=scripts.count)
         for char, script in zip(word, scripts):
-            if script != own and not {script, own} & _JOINED:
-                twin = _looks_like(char, own)
+            if script != main_script and not {script, main_script} & _JOINED:
+                twin = _looks_like(char, main_script)
                 if twin is not None:
                     return f"{word!r}: U+{ord(char):04X} {unicodedata.name(char, '?')} looks like {twin!r}"
     return None
 
 
 def hidden(text: str) -> str | None:
-    """The first character that is no text, with its kind; None if there is none."""
+    """The first character that is not text, with its kind; None if there is none."""
     for char in text:
         kind = _KINDS.get(unicodedata.category(char))
         if kind is not None and char not in _JOINERS:
@@ -95,15 +95,17 @@ def hidden(text: str) -> str | None:
 def faults(text: str, scripts: Sequence[str] | None, question: bool, person: bool = False) -> Iterable[tuple[str, str]]:
     """(check, what is wrong) of one text. `scripts` are those of its language, None where they are not known.
 
-    What is no question is a name, of a person if `person`.
+    A text that is not a question is a name, of a person if `person`.
     """
-    own = scripts_of(text)
+    text_scripts = scripts_of(text)
     if scripts is not None and not in_scripts(text, tuple(scripts)):
         foreign = sorted({char for char in text if not in_scripts(char, tuple(scripts))})
         yield "script", f"letters of another script: {' '.join(foreign[:5])}"
-    elif scripts is not None and question and "Latn" not in scripts and own and own <= {"Latn", "Grek"}:
+    elif (
+        scripts is not None and question and "Latn" not in scripts and text_scripts and text_scripts <= {"Latn", "Grek"}
+    ):
         yield "script", "the question is wholly in Latin letters"
-    posing = look_alike(text) if len(own) > 1 else None
+    posing = look_alike(text) if len(text_scripts) > 1 else None
     if posing is not None:
         yield "confusable", posing
     elif mixes_scripts(text):
@@ -122,9 +124,9 @@ def faults(text: str, scripts: Sequence[str] | None, question: bool, person: boo
 
 
 def _suspects(values: Sequence[str], scripts: Sequence[str] | None) -> Iterable[int]:
-    """The numbers of the texts that need a close look: those with a character of another script, or a hidden one.
+    """The numbers of the texts to check: those with a character of another script, or an invisible one.
 
-    All distinct characters are judged once; then texts are searched for the ones that are not plain.
+    All distinct characters are classified once; then the texts are searched for the unusual ones.
     """
     plain = {"Zyyy"}.union(*(covered(script) for script in scripts)) if scripts is not None else {"Zyyy"}
     odd = [char for char in sorted(set().union(*values)) if script_of(char) not in plain or hidden(char) is not None]
@@ -142,26 +144,26 @@ def _suspects(values: Sequence[str], scripts: Sequence[str] | None) -> Iterable[
 def _faulty(
     values: Sequence[str], scripts: Sequence[str] | None, question: bool
 ) -> dict[int, list[list[tuple[str, str]]]]:
-    """Number of a distinct text -> what is wrong with it, and what if it names a person."""
-    found = (
+    """Number of a distinct text -> its faults, and its faults as the name of a person."""
+    checked = (
         (number, [list(faults(values[number], scripts, question, person)) for person in (False, True)])
         for number in _suspects(values, scripts)
     )
-    return {number: wrong for number, wrong in found if any(wrong)}
+    return {number: wrong for number, wrong in checked if any(wrong)}
 
 
 def traditional(texts: Sequence[str]) -> dict[int, str]:
-    """Number of a Chinese text that is not in Simplified characters -> what it would be."""
+    """Number of a Chinese text that is not in Simplified characters -> its conversion."""
     return {number: other for number, text in enumerate(texts) if (other := simplified(text)) != text}
 
 
 def _in_traditional(items: Items, ids: Sequence[str], section: Section) -> None:
-    """Wordings and names in Traditional characters. A name is looked at alone, as it was converted."""
+    """Wordings and names in Traditional characters. A name is checked separately, as it was converted."""
     for what, coded in (("question", items.wordings), ("option", items.options), ("subject label", items.subjects)):
         if coded is None or not (bad := traditional(coded.values)):
             continue
-        for row, own in enumerate(coded.codes.reshape(len(items), -1).tolist()):
-            for number in (number for number in own if number in bad):
+        for row, numbers in enumerate(coded.codes.reshape(len(items), -1).tolist()):
+            for number in (number for number in numbers if number in bad):
                 detail = f"{what} {shown(coded.values[number])!r}, in Simplified {shown(bad[number])!r}"
                 section.find("traditional", [ids[row]], items.code, [detail])
 
@@ -177,8 +179,8 @@ def _of_language(items: Items, scripts: Sequence[str] | None, relations: Sequenc
     ):
         if coded is None or not (bad := _faulty(coded.values, scripts, what == "question")):
             continue
-        for row, own in enumerate(coded.codes.reshape(len(items), -1).tolist()):
-            for number in (number for number in own if number in bad):
+        for row, numbers in enumerate(coded.codes.reshape(len(items), -1).tolist()):
+            for number in (number for number in numbers if number in bad):
                 for check, detail in bad[number][people[row] == persons]:
                     yield check, ids[row], f"{what} {shown(coded.values[number])!r}: {detail}"
 

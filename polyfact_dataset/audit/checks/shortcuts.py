@@ -1,8 +1,8 @@
-"""Audit 1: does any rule that knows no fact beat chance?
+"""Audit 1: whether any rule without knowledge of facts beats chance.
 
 Every rule gives each option a score and takes the highest; ties share. Rules that see only the options, and trained
-classifiers, must be at chance. Overlap rules compare options with the question: Mexico City is in Mexico, so some
-overlap is real knowledge about names; it is reported by relation and bounded.
+classifiers, must be at chance. Overlap rules compare options with the question. Some overlap is real knowledge
+about names (Mexico City is in Mexico), so it is reported by relation and bounded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import EVERY, Floor
 from polyfact_dataset.schema import SPLITS
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "Every rule gives each option a score and takes the highest; ties share. Rules and classifiers that see only the "
     "options must be at chance. Overlap rules compare options with the question: some overlap is real knowledge about "
@@ -59,13 +59,13 @@ RULES = {
     "wording_classifier": "logistic regression on the wording's words with the options' beginnings and endings",
 }
 OVERLAP = ("ngram_overlap", "closest_to_subject", "wording_classifier")
-# A relation's overlap is beyond its bound where a binomial test says so at this level, over all of them.
+# A relation's overlap exceeds its bound by a binomial test at this level, over all relations.
 _OVERLAP_LEVEL = 0.01
 
 
 @dataclass(frozen=True)
 class RuleFigure:
-    """One rule in one split and language; `all` stands for the pooled."""
+    """One rule in one split and language; `all` is the pooled value."""
 
     rule: str
     split: str
@@ -73,7 +73,7 @@ class RuleFigure:
     figure: Figure
 
     def floor(self) -> Floor:
-        """The figure as the report lists it."""
+        """The figure as a row of the report."""
         sees: Literal["options", "question"] = "question" if self.rule in OVERLAP else "options"
         at = self.figure
         return Floor(
@@ -106,17 +106,17 @@ def question_overlap(items: Items) -> Floats:
     size = gram_size(items.code)
     grams = [_grams(text, size) for text in items.offered]
     shares = np.zeros((len(items), 4))
-    for row, (question, own) in enumerate(zip(items.questions.codes.tolist(), items.options.codes.tolist())):
+    for row, (question, options) in enumerate(zip(items.questions.codes.tolist(), items.options.codes.tolist())):
         asked = items.asked[question]
-        for slot, option in enumerate(own):
-            wanted = grams[option]
-            if wanted:
-                shares[row, slot] = sum(gram in asked for gram in wanted) / len(wanted)
+        for slot, option in enumerate(options):
+            option_grams = grams[option]
+            if option_grams:
+                shares[row, slot] = sum(gram in asked for gram in option_grams) / len(option_grams)
     return shares
 
 
 def likeness(items: Items) -> Floats:
-    """How many of its character n-grams each option shares with the other three, as a share, (items, 4)."""
+    """The share of each option's character n-grams that the other three have, (items, 4)."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     size = gram_size(items.code)
@@ -162,7 +162,7 @@ def _distance_to_subject(items: Items) -> Floats | None:
 
 
 def _frequencies(items: Items, release: Release, train: Bools, relations: bool) -> Floats:
-    """How often each option is a gold in train: of any relation, or of the item's own."""
+    """How often each option is a gold in train: of any relation, or of the item's relation."""
     choices, gold = items.choices, items.gold
     names = release.column("property_id")
     code = {name: number for number, name in enumerate(dict.fromkeys(names))}
@@ -178,12 +178,16 @@ def _frequencies(items: Items, release: Release, train: Bools, relations: bool) 
 
 
 def rules_of(items: Items, release: Release, splits: Any, config: AuditConfig) -> Iterator[tuple[str, Floats, Bools]]:
-    """Each rule that the release allows: name, what it earns for each possible gold, and the items it is scored on."""
+    """Each applicable rule: name, its score for each possible gold, and the items on which it is scored."""
     train, everywhere = splits == "train", np.ones(len(items), dtype=bool)
-    for name, sign, own in (("most_frequent", 1, False), ("least_frequent", -1, False), ("relation_majority", 1, True)):
-        yield name, earned_left_out(_frequencies(items, release, train, own), train, sign), everywhere
+    for name, sign, same_relation in (
+        ("most_frequent", 1, False),
+        ("least_frequent", -1, False),
+        ("relation_majority", 1, True),
+    ):
+        yield name, earned_left_out(_frequencies(items, release, train, same_relation), train, sign), everywhere
     positions = np.tile(np.bincount(items.gold[train], minlength=4).astype(np.float64), (len(items), 1))
-    # The best of four positions is above chance where it was chosen: it is scored on what is held out.
+    # The best of four positions is above chance on the items where it was chosen, so it is scored on held-out items.
     yield "position", earned(positions), ~train
     lengths = items.options.numbers(len)
     order = {text: place for place, text in enumerate(sorted(set(items.offered)))}
@@ -205,7 +209,7 @@ def rules_of(items: Items, release: Release, splits: Any, config: AuditConfig) -
 
 
 def entity_order(items: Items) -> Ints:
-    """Sorts each item's options by what they stand for, so that a fact's options align across languages."""
+    """Sorts each item's options by entity, so that a fact's options align across languages."""
     rank = np.argsort(np.argsort(np.array(items.choices.values, dtype=object)))
     order: Ints = np.argsort(rank[items.choices.codes], axis=1, kind="stable")
     return order
@@ -213,7 +217,7 @@ def entity_order(items: Items) -> Ints:
 
 def cells(release: Release, config: AuditConfig) -> tuple[list[RuleFigure], dict[str, Pool]]:
     """Every rule in every split and language, and its pool over languages."""
-    found: list[RuleFigure] = []
+    figures: list[RuleFigure] = []
     aligned = all(items.entities is not None for items in release.items.values())
     pools: dict[str, Pool] = {}
     for code, items in release.items.items():
@@ -227,8 +231,8 @@ def cells(release: Release, config: AuditConfig) -> tuple[list[RuleFigure], dict
             for split in release.splits:
                 keep = scored & (splits == split)
                 if keep.any():
-                    found.append(RuleFigure(rule, split, code, figure(gained[keep], expected[keep], variance[keep])))
-    return found, pools
+                    figures.append(RuleFigure(rule, split, code, figure(gained[keep], expected[keep], variance[keep])))
+    return figures, pools
 
 
 def _pooled(release: Release, pools: dict[str, Pool]) -> list[RuleFigure]:
@@ -348,13 +352,13 @@ def _overlap(section: Section, release: Release, pools: dict[str, Pool], pooled:
                 rows.append((rule, relation, at.facts, at.accuracy, at.error, at.distance))
     top = max((cell for cell in pooled if cell.split == "all"), key=lambda cell: cell.figure.accuracy, default=None)
     section.gate("overlap_pooled", top.figure.accuracy if top else None, _said(top) if top else "")
-    # However few its facts, a relation is refused only where chance does not explain it, over all relations and rules.
+    # A relation breaks the gate only where chance does not explain the overlap, over all relations and rules.
     least = {row: surely(row[3], row[2], _OVERLAP_LEVEL / len(rows)) for row in rows}
     for gate, expected in (("overlap_known", True), ("overlap_other", False)):
         of_kind = [row for row in rows if (row[1] in section.config.known_overlap) == expected]
         most = max(of_kind, key=least.__getitem__, default=None)
-        said = f"{most[0]} in {most[1]}: {100 * most[3]:.1f} % of {most[2]} facts" if most else "no such relation"
-        section.gate(gate, least[most] if most else 0.0, said)
+        largest = f"{most[0]} in {most[1]}: {100 * most[3]:.1f} % of {most[2]} facts" if most else "no such relation"
+        section.gate(gate, least[most] if most else 0.0, largest)
     known_overlap = [row for row in rows if row[5] > 3]
     section.grid(
         "Overlap with the question, by relation",

@@ -1,8 +1,8 @@
-"""Audit 10: are the items well written, as a teacher would check, and can they be sought in training corpora?
+"""Audit 10: item-writing flaws, and the export of held-out items for a search of training corpora.
 
-After the education rubric of BenchMarker (19 item-writing flaws): what can be checked without a model is checked
-here or in the audit that is named; the rest needs a judge. The items held out are exported for a search of web
-corpora (`contamination.parquet`).
+The flaws are those of the education rubric of BenchMarker (19 item-writing flaws). Those that can be checked without a
+model are checked here or in the named audit; the others need a judge. The items held out are exported for a search of
+web corpora (`contamination.parquet`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import CONTAMINATION
 
-# What the report tells its reader.
+# The summary in the report.
 SUMMARY = (
     "Item-writing flaws after the rubric of BenchMarker that can be checked without a model; the table names the "
     "audit, or the judge, that covers the others. The held-out items are exported to be searched for in web corpora "
     "(`contamination.parquet`)."
 )
 
-# The flaws of the rubric, and where they are looked for.
+# The flaws of the rubric, and the checks that cover them.
 RUBRIC = (
     ("ambiguous or unclear information", "answerability (one gold, subject named); beyond that, a judge"),
     ("implausible distractors", "balance: every distractor is a gold of the same stratum"),
@@ -56,10 +56,10 @@ RUBRIC = (
     ("negative wording", "here: negation"),
 )
 _END = re.compile(r"[\s?？؟。.!！:：…]+$")
-# Where names are not known, so many questions of a relation that share a phrase show that it is their wording.
+# Without known names, a phrase that this many questions of a relation share is taken for their wording.
 _WORDING_FACTS = 5
 _GAP = re.compile(r"_{2,}|\.{3,}|…")
-# How one option may stand out from three others.
+# Traits by which one option may differ from the other three.
 TRAITS: dict[str, Callable[[str], bool]] = {
     "bracket": lambda text: "(" in text or "（" in text,
     "digit": lambda text: any(char.isdigit() for char in text),
@@ -97,7 +97,7 @@ def negation(wording: str, code: str) -> str | None:
 
 
 def open_end(wording: str, code: str) -> str | None:
-    """How a wording ends in what its answer must agree with: an article, or a gap; None if it does not."""
+    """The ending of a wording with which its answer must agree: an article, or a gap; None if there is none."""
     form = normalise(wording)
     if _GAP.search(form):
         return "a gap to fill"
@@ -105,27 +105,27 @@ def open_end(wording: str, code: str) -> str | None:
     return f"ends in {last!r}" if last in {normalise(article) for article in _cues(code).articles} else None
 
 
-def _joins(form: str, held: Sequence[str]) -> bool:
-    """Whether a text is little more than the texts that it holds and a word or sign between them.
+def _joins(form: str, contained: Sequence[str]) -> bool:
+    """Whether a text is only a combination of the texts that it contains, with a word or sign between them.
 
-    A space or a hyphen is no such sign: New York, Guinea-Bissau.
+    A space or a hyphen is not such a sign: New York, Guinea-Bissau.
     """
     rest = form
-    for text in sorted(held, key=len, reverse=True):
+    for text in sorted(contained, key=len, reverse=True):
         rest = rest.replace(text, " ", 1)
     return len(rest) <= 0.5 * len(form) and any(char.isalpha() or char in ",،、&/+" for char in rest)
 
 
 def catch_all(forms: Sequence[str], phrases: frozenset[str]) -> int | None:
-    """The slot of the option that is no answer of its own: one of `phrases`, or made of two of the other options.
+    """The slot of an option that refers to others: one of `phrases`, or a combination of two other options.
 
     `forms` are the normalised options without end punctuation; None where there is no such option.
     """
     for slot, form in enumerate(forms):
         if form in phrases:
             return slot
-        held = [other for other in forms if other in form and other != form and len(other) >= 3]
-        if len(held) >= 2 and _joins(form, held):
+        contained = [other for other in forms if other in form and other != form and len(other) >= 3]
+        if len(contained) >= 2 and _joins(form, contained):
             return slot
     return None
 
@@ -137,16 +137,16 @@ def _beside(question: str, cue: str, code: str) -> set[str]:
         start = form.find(normalise(cue))
         end = start + len(normalise(cue))
         return {form[max(start - 2, 0) : end], form[start : end + 2]}
-    own, sought = words(form), words(normalise(cue))
-    start = next(place for place in range(len(own)) if own[place : place + len(sought)] == sought)
-    around = (own[max(start - 1, 0) : start + len(sought)], own[start : start + len(sought) + 1])
-    return {" ".join(part) for part in around if len(part) > len(sought)}
+    text_words, cue_words = words(form), words(normalise(cue))
+    start = next(place for place in range(len(text_words)) if text_words[place : place + len(cue_words)] == cue_words)
+    around = (text_words[max(start - 1, 0) : start + len(cue_words)], text_words[start : start + len(cue_words) + 1])
+    return {" ".join(part) for part in around if len(part) > len(cue_words)}
 
 
 def _nameless(items: Items, relations: Sequence[str], ids: Sequence[str], section: Section) -> None:
-    """Negations where names are not shipped, and may hold the words that negate (Pas-de-Calais, No Country).
+    """Negations where names are not released, since they may contain negating words (Pas-de-Calais, No Country).
 
-    What several questions of a relation say in the same words is their wording; the rest is listed apart.
+    A phrase that several questions of a relation share is their wording; the others are listed separately.
     """
     cues = {number: negation(text, items.code) for number, text in enumerate(items.questions.values)}
     negated = [(row, number) for row, number in enumerate(items.questions.codes.tolist()) if cues[number] is not None]
@@ -177,21 +177,21 @@ def _questions(items: Items, relations: Sequence[str], ids: Sequence[str], secti
 def _options(items: Items, ids: Sequence[str], section: Section) -> None:
     forms = [_END.sub("", text) for text in items.offered]
     phrases = frozenset(normalise(phrase) for phrase in _cues(items.code).catch_all)
-    for row, own in enumerate(items.options.codes.tolist()):
-        slot = catch_all([forms[code] for code in own], phrases)
+    for row, option_codes in enumerate(items.options.codes.tolist()):
+        slot = catch_all([forms[code] for code in option_codes], phrases)
         if slot is not None:
-            texts = [shown(items.options.values[code], 40) for code in own]
+            texts = [shown(items.options.values[code], 40) for code in option_codes]
             section.find("catch_all", [ids[row]], items.code, [f"{texts[slot]!r} among {' · '.join(texts)}"])
 
 
 def lone_trait(items: Items, trait: Callable[[str], bool]) -> tuple[Floats, Bools]:
-    """Which option alone has a trait, as (items, 4) of 0 and 1, and the items that have such an option."""
+    """The only option with a trait, as (items, 4) of 0 and 1, and the items that have such an option."""
     has = items.options.numbers(trait)
     return has, has.sum(axis=1) == 1
 
 
 def _odd_options(release: Release) -> dict[str, Figure]:
-    """Trait -> how often the one option that has it is the gold, over all languages."""
+    """Trait -> how often the only option with it is the gold, over all languages."""
     aligned = all(items.entities is not None for items in release.items.values())
     pools = {name: Pool(len(release), aligned) for name in TRAITS}
     for items in release.items.values():
@@ -204,17 +204,17 @@ def _odd_options(release: Release) -> dict[str, Figure]:
 
 
 def contamination(release: Release) -> pa.Table:
-    """The items held out from training as `records.CONTAMINATION`, to be sought in web corpora."""
+    """The held-out items as `schema.CONTAMINATION`, to be searched for in web corpora."""
     names = ("fact_id", "subject_id", "property_id", "object_id")
     parts = []
     for code, items in release.items.items():
-        held = np.flatnonzero(release.array("split")[items.rows] != "train")
-        own = items.table.take(pa.array(held))
-        facts = release.facts.take(pa.array(items.rows[held]))
-        asked, answers = own.column("question").to_pylist(), own.column("answer_text").to_pylist()
+        held_out = np.flatnonzero(release.array("split")[items.rows] != "train")
+        held_out_items = items.table.take(pa.array(held_out))
+        facts = release.facts.take(pa.array(items.rows[held_out]))
+        asked, answers = held_out_items.column("question").to_pylist(), held_out_items.column("answer_text").to_pylist()
         columns = [
             *(pc.cast(facts.column(name), pa.string()) for name in names),
-            pa.array([code] * len(held), pa.string()),
+            pa.array([code] * len(held_out), pa.string()),
             facts.column("split"),
             pa.array(asked, pa.string()),
             pa.array(answers, pa.string()),
@@ -234,10 +234,10 @@ def audit(release: Release, config: AuditConfig) -> Section:
     unlisted = ", ".join(code for code in release.items if not _cues(code).negation)
     unsure = section.count("negation_unsure")
     for gate in ("negation", "catch_all", "article"):
-        said = [f"no cues are listed for {unlisted}"] if unlisted else []
+        notes = [f"no cues are listed for {unlisted}"] if unlisted else []
         if gate == "negation" and unsure:
-            said.append(f"reported apart: {unsure} that may be names, since no subject_label tells")
-        section.gate(gate, section.count(gate), "; ".join(said))
+            notes.append(f"reported apart: {unsure} that may be names, since no subject_label tells")
+        section.gate(gate, section.count(gate), "; ".join(notes))
     odd = _odd_options(release)
     tested = {name: at for name, at in odd.items() if at.facts}
     rarest = min(tested, key=lambda name: tested[name].p, default=None)

@@ -191,7 +191,6 @@ def _is_inflected(text: str, name: str, rule: MentionRule) -> bool:
 def surname(name: str) -> str | None:
     """The family name in a person's full name in the form of `normalise`; None where it has no separate one.
 
-
     It is the part before a comma, else the last word. Epithets (William of Ockham, Pliny the Elder) do not count. A
     family name has at least 4 letters, 3 in scripts of syllables.
     """

@@ -1,8 +1,8 @@
-"""Renders `explorer.html`: one file in which a release is searched and read, from disk or served, without a network.
+"""Renders `explorer.html`: one file for searching and reading a release, from disk or served, without a network.
 
 Validation and test are embedded, compressed; train is read from the Parquet files by range requests where the page is
 served. The page is static: its scripts are fixed by their hashes in the content security policy, and every text of the
-release enters it as data.
+release is embedded as data.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def wording(row: Mapping[str, Any]) -> str | None:
 
 
 def _item(item: Mapping[str, Any], texts: _Texts) -> list[int]:
-    """An item as `explorer.js` unpacks it."""
+    """An item in the form that `explorer.js` unpacks."""
     named = [item["question"], *(item[name] for name in OPTIONS)]
     lists = [*item["option_ids"], *item["option_provenance"]]
     last = [item["subject_label"], item["subject_provenance"], item["question_source"]]
@@ -129,7 +129,7 @@ def _train(release: Release) -> dict[str, Any]:
 
 
 def _about(release: Release, statistics: Mapping[str, Any], facts: list[str], base: str) -> dict[str, Any]:
-    """What the page shows besides the facts."""
+    """The content of the page besides the facts."""
     audit = release.audit
     checks, findings = _findings(release, facts)
     errata: dict[str, list[dict[str, Any]]] = {}
@@ -175,7 +175,7 @@ def page(release: Release, statistics: Mapping[str, Any], base: str = "") -> str
     assets = files(__package__)
     parquet, script = (assets.joinpath(name).read_text(encoding="utf-8") for name in ("parquet.min.js", "explorer.js"))
     about = _about(release, statistics, [fact[0] for fact in embedded["facts"]], base)
-    # Inside a script element only `<` could end it.
+    # Only `<` could end the script element.
     data = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     served = "https://huggingface.co https://*.hf.co https://*.huggingface.co" if base else "'self'"
     policy = (
@@ -205,7 +205,7 @@ def plain(text: str) -> str:
     """
     match = _PAYLOAD.search(text)
     if match is None:
-        raise DataError(f"{FILE} holds no facts; render it again: polyfact card")
+        raise DataError(f"{FILE} contains no facts; render it again: polyfact card")
     try:
         facts = zlib.decompress(base64.b64decode(match[2], validate=True)).decode("utf-8")
     except (ValueError, zlib.error) as error:

@@ -18,7 +18,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 def explorer_files(release: str) -> dict[str, bytes | Path]:
-    """Path -> content of what the explorer reads: its page, and the data files of the release.
+    """Path -> content of the explorer's files: its page, and the data files of the release.
 
     Raises as `locate` and `read_release` do.
     """
@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
     files: Mapping[str, bytes | Path]
 
     def log_message(self, *_: object) -> None:
-        """Says nothing of single requests."""
+        """Logs no requests."""
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, with_body: bool) -> None:
-        # A page of another site that resolves its name to this computer must not read the release.
+        # Blocks DNS rebinding: another site whose name resolves to this machine must not read the release.
         host = (self.headers.get("Host") or "").partition(":")[0]
         content = self.files.get(unquote(urlsplit(self.path).path).lstrip("/"))
         if content is None or host not in ("127.0.0.1", "localhost"):
@@ -58,17 +58,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        wanted = _RANGE.fullmatch(self.headers.get("Range") or "")
-        start = int(wanted[1]) if wanted else 0
-        end = min(int(wanted[2]) if wanted and wanted[2] else size - 1, size - 1)
+        byte_range = _RANGE.fullmatch(self.headers.get("Range") or "")
+        start = int(byte_range[1]) if byte_range else 0
+        end = min(int(byte_range[2]) if byte_range and byte_range[2] else size - 1, size - 1)
         if start > end:
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{size}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        self.send_response(206 if wanted else 200)
-        if wanted:
+        self.send_response(206 if byte_range else 200)
+        if byte_range:
             self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
         kind = "text/html; charset=utf-8" if isinstance(content, bytes) else "application/octet-stream"
         self.send_header("Content-Type", kind)

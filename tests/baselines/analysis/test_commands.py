@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from baselines import figures
 from baselines.analysis import drift, failure_modes, files, lahis, lape, layer_rank, report, uncertainty
 from baselines.data import load
 from baselines.evaluate import results
@@ -44,7 +45,11 @@ def text(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_from_a_release_to_the_page(release: Path, models: dict[str, str], text: Path, tmp_path: Path) -> None:
+def test_from_a_release_to_the_page(
+    release: Path, models: dict[str, str], text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures are coarse here: most of the time would go into their pixels."""
+    monkeypatch.setattr(figures, "PNG_DPI", 40)
     written = []
     common = {"languages": LANGUAGES, "device": "cpu"}
     for label, model in models.items():

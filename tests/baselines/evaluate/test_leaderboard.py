@@ -66,7 +66,7 @@ def test_the_command_writes_a_page_and_a_table(result: Path, tmp_path: Path) -> 
     assert page.index("GRPO") < page.index("Base model"), "the best comes first"
     assert "87.5 %" in page and "total consistency" in page and "kappa p" in page
     status, said = call("leaderboard", f"A={result}", f"A={better}", "--out", tmp_path / "two")
-    assert status == 1 and "two results are of 'A'" in said
+    assert status == 1 and "two results have the label 'A'" in said
     status, said = call("leaderboard", tmp_path / "none.json")
     assert status == 2 and "no such result file" in said
 

@@ -109,6 +109,6 @@ def test_nothing_pushed_names_a_folder_of_this_machine(final: Path, hub: Hub) ->
 
 def test_a_refused_token_is_an_error(final: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 34)
-    with pytest.raises(ConfigError, match="the Hub refuses the token"):
+    with pytest.raises(ConfigError, match="the Hub rejects the token"):
         push(final, "jvonrad/olmo2-sft", BASE)
     assert not hub.repos
