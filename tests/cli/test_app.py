@@ -60,7 +60,7 @@ def test_an_option_has_one_name_everywhere() -> None:
     [
         (("show", "Q1|P1|Q2", "--release", "missing", "--lang", "de"), "missing: neither a folder"),
         (("search", "x", "--release", "missing", "--lang=de"), "missing: neither a folder"),
-        (("audit", "missing", "--output", "report"), "missing is no folder"),
+        (("audit", "missing", "--output", "report"), "missing is not a folder"),
         (("rebuild", "missing", "--answers", "build"), "missing: give the manifest"),
         (("questions", "write-batches", "--out", "missing", "--again"), "missing contains no build"),
         (("questions", "read-batches", "x.jsonl", "--out", "missing"), "missing is not a build folder"),
