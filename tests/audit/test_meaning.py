@@ -148,7 +148,7 @@ def test_words_of_a_name_are_no_shared_wording() -> None:
     for code in ("en", "sw"):
         rename(rows, rows[0]["subject_id"], code, "The Unbearable Lightness of Being There Again")
         reword(rows, 0, code, lambda text: text.upper())
-    assert broken(audited(parallelism, rows)) == set()
+    assert "own_wording" not in broken(audited(parallelism, rows))
 
 
 def test_a_wording_belongs_to_the_relation_of_most_of_its_facts() -> None:

@@ -64,9 +64,12 @@ def test_the_sample_yields_every_relation_in_every_split(rows: list[dict]) -> No
     assert len(rows) >= 1500
     counts = Counter((row["property_id"], row["split"]) for row in rows)
     for relation in all_relations():
-        assert counts[relation, "test"] >= 8 and counts[relation, "validation"] >= 8, relation
-        # The sample tables have 42 confirmed facts about architects (docs/sample.md).
-        assert sum(counts[relation, split] for split in SPLITS) >= (42 if relation == "P84" else 50), relation
+        # Few facts of architects and discoverers have three others that are alike (docs/sample.md).
+        few = relation in ("P84", "P61")
+        assert sum(counts[relation, split] for split in SPLITS) >= (32 if few else 40), relation
+        # A relation below `min_relation_facts` has one block in each held-out split at least.
+        least = 4 if few else 8
+        assert counts[relation, "test"] >= least and counts[relation, "validation"] >= least, relation
 
 
 def test_every_item_is_sound_in_every_language(rows: list[dict]) -> None:

@@ -40,7 +40,7 @@ LANGUAGES = ALL - {"extract", "features", "tier"}
 OF_ROOMS = {
     "schema.py": ALL - {"extract"},
     "common/errors.py": ALL,
-    "common/database.py": {*from_("candidates", "items"), "audit"},
+    "common/database.py": {*from_("candidates", "items"), "audit", "card"},
     "catalog/language.py": LANGUAGES,
     "catalog/languages/de.toml": LANGUAGES,
     "catalog/relations.toml": ALL - {"extract"},

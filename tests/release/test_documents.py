@@ -234,7 +234,7 @@ def damage(kind: str, release: Path) -> None:
         ("missing data", "is missing since the build"),
         ("more data", "is not listed since the build"),
         ("missing figure", "relations.png is missing"),
-        ("no figure", "relations.png is no PNG"),
+        ("no figure", "relations.png is not a PNG"),
         ("stranger", "notes.txt is not part of the release"),
         ("change log", "first entry is not about 1.0.0"),
         ("audit", "has no audit"),
