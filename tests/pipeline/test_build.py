@@ -317,7 +317,7 @@ def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
         assert status == 1 and f"--exclude {exclusions}" in message
         polyfact(*command, "--exclude", exclusions)
     found = parallel(tmp_path / "build")
-    assert len(found) >= 100
+    assert len(found) >= 60
     candidates = pq.read_table(stage_folder(tmp_path / "build", CANDIDATES) / "rejects.parquet").to_pylist()
     reasons = {row["fact_id"]: row["reason"] for row in candidates}
     assert reasons["Q142|P36|Q183910"] == "not_best_rank"  # a former capital of France

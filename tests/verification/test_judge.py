@@ -197,7 +197,7 @@ def test_a_judge_that_objects_to_everything_judges_nothing_else(folder: Path) ->
 
     with serve(ScriptedJudge(fault=always)) as server:
         status, said = ask(folder, server, "--self-test")
-    assert status == 1 and "finds 0% of the planted defects and objects to 100% of the sound items" in said
+    assert status == 1 and "finds 0% of the planted defects and objects to 100% of the correct items" in said
 
 
 def test_the_self_test_needs_no_sample(tmp_path: Path) -> None:
