@@ -177,12 +177,13 @@ def language(code: str) -> Language:
     if not path.is_file():
         raise ConfigError(f"unknown language {code!r}: there is no {path.name}; known are {', '.join(known())}")
     try:
-        entry = Language.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Checked first: the forms of names are found by the code.
+        if data.get("code") != code:
+            raise ConfigError(f"languages/{path.name}: code is {data.get('code')!r}, the file is named {code!r}")
+        return Language.model_validate(data)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ConfigError(f"languages/{path.name}: {error}") from error
-    if entry.code != code:
-        raise ConfigError(f"languages/{path.name}: code is {entry.code!r}, the file is named {code!r}")
-    return entry
 
 
 def known() -> tuple[str, ...]:

@@ -223,7 +223,10 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
     toml.write_text(
         f'facts = 40\nrelations = ["P36"]\n[candidates]\nmin_languages = 11\n[questions]\nmode = "{mode}"\n'
         # Made-up names, alike but for a number.
-        '[audit.gates.overlap_pooled]\nlimit = 1.0\nreason = "subject and answer bear the same number"\n'
+        + "".join(
+            f'[audit.gates.{gate}]\nlimit = 1.0\nreason = "subject and answer bear the same number"\n'
+            for gate in ("overlap_pooled", "attacker_likeness", "attacker_likeness_relation", "attacker_all_text")
+        )
     )
     out = tmp_path / "build"
     with serve(Scripted()) as server:
