@@ -87,7 +87,7 @@ def test_show_one_fact(small: Path) -> None:
 
 
 def test_a_fact_or_language_that_is_not_there(small: Path) -> None:
-    with pytest.raises(DataError, match="holds no fact 'Q1'"):
+    with pytest.raises(DataError, match="contains no fact 'Q1'"):
         fact(small, "Q1", [])
     with pytest.raises(ConfigError, match="no language xx; it has en, sw"):
         fact(small, "Q1|P1|Q1", ["xx"])
