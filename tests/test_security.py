@@ -61,7 +61,7 @@ def test_an_address_holds_no_secret(setting: str, url: str, monkeypatch: pytest.
         load_config(None, **{section: {name: url}})
     assert "hunter2" not in str(caught.value)
     monkeypatch.setenv("OPENAI_BASE_URL", url)
-    with pytest.raises(ConfigError, match="OPENAI_BASE_URL: it holds a user name") as caught:
+    with pytest.raises(ConfigError, match="OPENAI_BASE_URL: it contains a user name") as caught:
         with_endpoint(load_config(), cached=False)
     assert "hunter2" not in str(caught.value)
 

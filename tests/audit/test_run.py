@@ -105,7 +105,7 @@ def test_publishing_needs_a_passing_report_of_this_content(sample_build: Path, t
     path = copy / "audit" / "report.json"
     good = json.loads(path.read_text())
     path.write_text(json.dumps({**good, "passed": False, "broken": ["leak_gold (leakage): 3"]}))
-    with pytest.raises(DataError, match="refused by its audit: leak_gold"):
+    with pytest.raises(DataError, match="failed its audit: leak_gold"):
         report.require_passing(copy)
     path.write_text(json.dumps({**good, "content": "0" * 64}))
     with pytest.raises(DataError, match="describes content 0000"):
