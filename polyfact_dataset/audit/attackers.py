@@ -9,14 +9,15 @@ of these and the lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from polyfact_dataset.audit.release import Bools, Coded, Floats, Ints, Items, Release
-from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.catalog.language import unspaced
+from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.common.text.normalise import normalise
 
 ATTACKERS = {
@@ -81,33 +82,14 @@ def texts_of(items: Items, release: Release) -> Texts:
 _SMALL_STRATUM = 64
 
 
-def _hashed(values: Sequence[str], unspaced: bool) -> Any:
-    """Distinct texts as a sparse matrix of their character n-grams, with marked ends."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    vectorizer = HashingVectorizer(
-        analyzer="char_wb",
-        ngram_range=(1, 2) if unspaced else (2, 4),
-        n_features=_FEATURES,
-        binary=True,
-        norm=None,
-        alternate_sign=False,
-        lowercase=False,
-        dtype=np.float64,
-    )
-    return vectorizer.transform([normalise(value) or " " for value in values])
-
-
-def _unspaced(code: str) -> bool:
-    return code in known() and not language(code).spaced
-
-
 class _Origins:
     """Log-odds of an answer against its relation, given the n-grams of a subject's name: s(subject, answer)."""
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._grams = _hashed(texts.subjects.values, _unspaced(texts.items.code))[texts.subjects.codes]
+        names = [normalise(name) or " " for name in texts.subjects.values]
+        sizes = (1, 2) if unspaced(texts.items.code) else (2, 4)
+        self._grams = hashed_ngrams(names, sizes, _FEATURES, dtype=np.float64)[texts.subjects.codes]
         choices = texts.items.choices
         # An answer counts within its relation.
         keys = choices.codes + texts.relations[:, None] * len(choices.values)
@@ -176,21 +158,27 @@ def wording_scores(texts: Texts, train: Bools, scored: Ints) -> Floats:
     return odds
 
 
-def _pairwise(texts: Texts, function: Any) -> Floats:
+def _of_pairs(left: Ints, right: Ints, function: Callable[[int, int], float]) -> Floats:
+    """A function of the codes (items,) and (items, 4), called once for each distinct pair; (items, 4)."""
+    pairs = np.stack([np.repeat(left, 4), right.ravel()], axis=1)
+    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
+    values = np.array([function(one, other) for one, other in distinct.tolist()], dtype=np.float64)
+    return values[place.ravel()].reshape(-1, 4)
+
+
+def _pairwise(texts: Texts, function: Callable[[str, str], float]) -> Floats:
     """A function of (subject, option), both normalised, for every option; (items, 4)."""
     names = [normalise(value) for value in texts.subjects.values]
     options = texts.items.offered
-    pairs = np.stack([np.repeat(texts.subjects.codes, 4), texts.items.options.codes.ravel()], axis=1)
-    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
-    values = np.array([function(names[one], options[other]) for one, other in distinct.tolist()], dtype=np.float64)
-    return values[place.ravel()].reshape(-1, 4)
+    codes = texts.subjects.codes, texts.items.options.codes
+    return _of_pairs(*codes, lambda one, other: function(names[one], options[other]))
 
 
 def likeness_scores(texts: Texts) -> dict[str, Floats]:
     """The three kinds of likeness of subject and option, (items, 4) each."""
     from rapidfuzz.distance import Levenshtein
 
-    size = 2 if _unspaced(texts.items.code) else 3
+    size = 2 if unspaced(texts.items.code) else 3
 
     def substring(one: str, other: str) -> float:
         return float(_longest_common(one, other))
@@ -220,22 +208,18 @@ def _longest_common(one: str, other: str) -> int:
 
 def medium_scores(texts: Texts) -> Floats:
     """The share of an option's words that begin as a word of the wording does; (items, 4)."""
-    unspaced = _unspaced(texts.items.code)
+    without_spaces = unspaced(texts.items.code)
 
     def pieces(text: str) -> frozenset[str]:
         form = normalise(text)
-        if unspaced:
+        if without_spaces:
             return frozenset(form[start : start + 2] for start in range(len(form) - 1))
         return frozenset(word[:5] for word in form.replace("-", " ").split() if len(word) >= 4)
 
     wordings = [pieces(text) for text in texts.items.wordings.values]
     options = [pieces(text) for text in texts.items.options.values]
-    pairs = np.stack([np.repeat(texts.items.wordings.codes, 4), texts.items.options.codes.ravel()], axis=1)
-    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
-    values = np.array(
-        [len(wordings[one] & options[other]) / max(len(options[other]), 1) for one, other in distinct.tolist()]
-    )
-    return values[place.ravel()].reshape(-1, 4)
+    codes = texts.items.wordings.codes, texts.items.options.codes
+    return _of_pairs(*codes, lambda one, other: len(wordings[one] & options[other]) / max(len(options[other]), 1))
 
 
 def popularity_scores(texts: Texts) -> Floats | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,18 @@ class Figure:
             return 0.0
         # Without variance, any deviation exceeds every bound.
         return beyond / self.error if self.error > 0 else math.copysign(_ENDLESS, beyond)
+
+    def as_row(self) -> dict[str, Any]:
+        """The figure as columns of a floor in the report, rounded to 6 digits; `low` and `high` bound it at 95 %."""
+        columns = {
+            "accuracy": self.accuracy,
+            "expected": self.expected,
+            "standard_error": self.error,
+            "low": max(self.accuracy - Z95 * self.error, 0.0),
+            "high": min(self.accuracy + Z95 * self.error, 1.0),
+            "distance": self.distance,
+        }
+        return {"facts": self.facts, **{name: round(value, 6) for name, value in columns.items()}}
 
     @property
     def p(self) -> float:

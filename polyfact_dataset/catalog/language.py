@@ -170,6 +170,11 @@ def mention_rule(code: str) -> MentionRule:
     return language(code).mention_rule if code in known() else MentionRule()
 
 
+def unspaced(code: str) -> bool:
+    """Whether a language is known to write its words without spaces."""
+    return code in known() and not language(code).spaced
+
+
 @cache
 def language(code: str) -> Language:
     """The language of a code. Raises `ConfigError` naming the file and the entry to edit."""

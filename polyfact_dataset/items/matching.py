@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.items.blocks import FORBIDDEN, Costs
 from polyfact_dataset.items.splits import Fact
 
@@ -75,19 +76,8 @@ class Traits:
 def _grams(names: Sequence[str], smallest: int, largest: int) -> Any:
     """Names as a sparse matrix of their character n-grams inside words, (names, features), of 0 and 1."""
     from scipy.sparse import csr_array
-    from sklearn.feature_extraction.text import HashingVectorizer
 
-    vectorizer = HashingVectorizer(
-        analyzer="char_wb",
-        ngram_range=(smallest, largest),
-        n_features=_FEATURES,
-        binary=True,
-        norm=None,
-        alternate_sign=False,
-        lowercase=False,
-        dtype=np.float32,
-    )
-    found = csr_array(vectorizer.transform(names))
+    found = csr_array(hashed_ngrams(names, (smallest, largest), _FEATURES))
     found.sort_indices()
     return found
 

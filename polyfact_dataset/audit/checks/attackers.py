@@ -16,7 +16,7 @@ from polyfact_dataset.audit.attackers import ATTACKERS, LIKENESS, Attack, texts_
 from polyfact_dataset.audit.checks.shortcuts import entity_order
 from polyfact_dataset.audit.release import Bools, Ints, Items, Release, relation_order
 from polyfact_dataset.audit.result import Cell, Chart, Section, Series
-from polyfact_dataset.audit.stats import CHANCE, Z95, Figure, Pool, earned, surely
+from polyfact_dataset.audit.stats import CHANCE, Figure, Pool, earned, surely
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import EVERY, Floor
 
@@ -98,13 +98,7 @@ def _floor(name: str, language: str, relation: str, at: Figure, clean: bool) -> 
         language=language,
         relation=relation,
         config="clean" if clean else "parallel",
-        facts=at.facts,
-        accuracy=round(at.accuracy, 6),
-        expected=round(at.expected, 6),
-        standard_error=round(at.error, 6),
-        low=round(max(at.accuracy - Z95 * at.error, 0.0), 6),
-        high=round(min(at.accuracy + Z95 * at.error, 1.0), 6),
-        distance=round(at.distance, 6),
+        **at.as_row(),
     )
 
 

@@ -19,7 +19,6 @@ from polyfact_dataset.audit.release import Bools, Floats, Ints, Items, Release, 
 from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.audit.stats import (
     CHANCE,
-    Z95,
     Figure,
     Pool,
     bound,
@@ -30,7 +29,8 @@ from polyfact_dataset.audit.stats import (
     moments,
     surely,
 )
-from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.catalog.language import unspaced
+from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import EVERY, Floor
 from polyfact_dataset.schema import SPLITS
@@ -75,26 +75,19 @@ class RuleFigure:
     def floor(self) -> Floor:
         """The figure as a row of the report."""
         sees: Literal["options", "question"] = "question" if self.rule in OVERLAP else "options"
-        at = self.figure
         return Floor(
             rule=self.rule,
             takes=RULES[self.rule],
             sees=sees,
             split=self.split,
             language=self.language,
-            facts=at.facts,
-            accuracy=round(at.accuracy, 6),
-            expected=round(at.expected, 6),
-            standard_error=round(at.error, 6),
-            low=round(max(at.accuracy - Z95 * at.error, 0.0), 6),
-            high=round(min(at.accuracy + Z95 * at.error, 1.0), 6),
-            distance=round(at.distance, 6),
+            **self.figure.as_row(),
         )
 
 
 def gram_size(code: str) -> int:
     """Characters of an n-gram: 3, but 2 where words are written without spaces."""
-    return 3 if code not in known() or language(code).spaced else 2
+    return 2 if unspaced(code) else 3
 
 
 def _grams(text: str, size: int) -> list[str]:
@@ -117,20 +110,8 @@ def question_overlap(items: Items) -> Floats:
 
 def likeness(items: Items) -> Floats:
     """The share of each option's character n-grams that the other three have, (items, 4)."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-
     size = gram_size(items.code)
-    vectorizer = HashingVectorizer(
-        analyzer="char",
-        ngram_range=(size, size),
-        n_features=1 << 20,
-        binary=True,
-        norm=None,
-        alternate_sign=False,
-        lowercase=False,
-        dtype=np.float32,
-    )
-    grams = vectorizer.transform(items.offered)
+    grams = hashed_ngrams(items.offered, (size, size), 1 << 20, "char")
     columns = [grams[items.options.codes[:, slot]] for slot in range(4)]
     alike = np.zeros((len(items), 4))
     for one in range(4):
