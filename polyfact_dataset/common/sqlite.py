@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from polyfact_dataset.common.errors import DataError
 _LOCK_WAIT_S = 60.0
 
 
-class SqliteFile:
+class SqliteFile(ABC):
     """The base of both caches.
 
     Raises `DataError` naming the file when it is damaged, not a cache, or locked for a minute.
@@ -34,9 +35,9 @@ class SqliteFile:
             self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=self._isolation_level)
             self._prepare(self._connection)
 
+    @abstractmethod
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Sets the file's durability and creates missing tables."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
