@@ -32,8 +32,8 @@ from polyfact_dataset.llm.cluster import ClusterRun, Executor, latest_run, load_
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.llm.session import new_requests
 from polyfact_dataset.pipeline.build_dir import locked
-from polyfact_dataset.pipeline.context import Context, Inputs
-from polyfact_dataset.pipeline.inputs import previous_splits, read_objections
+from polyfact_dataset.pipeline.context import Context, Inputs, Previous
+from polyfact_dataset.pipeline.inputs import read_objections, read_previous
 from polyfact_dataset.pipeline.stages import QUESTIONS
 from polyfact_dataset.questions.generation import QuestionGenerator
 from polyfact_dataset.questions.generation_run import GenerationRun
@@ -72,7 +72,7 @@ def _generation_run(
         config=config.model_copy(update={"llm": config.llm.model_copy(update={"cache": model_cache})}),
         dump=None,
         dump_identity=manifest["build"]["dump"],
-        previous=previous_splits(locate(str(previous))) if previous is not None else {},
+        previous=read_previous(locate(str(previous))) if previous is not None else Previous(),
         objections=read_objections(objections) if objections is not None else {},
     )
     for name, digest in inputs.digests().items():

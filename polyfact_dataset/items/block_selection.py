@@ -12,6 +12,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -20,12 +21,15 @@ from polyfact_dataset.config.build import Config, DistractConfig, SampleConfig
 from polyfact_dataset.items.blocks import FORBIDDEN, SIZE, Costs, costs_of, dividable, divide, improve
 from polyfact_dataset.items.matching import Matcher
 from polyfact_dataset.items.small_relations import minimum
-from polyfact_dataset.items.splits import Fact, order_key, select, split_quotas
+from polyfact_dataset.items.splits import Fact, Selection, order_key, select, select_by_quota, split_quotas
 from polyfact_dataset.items.strata import Pool
+from polyfact_dataset.pipeline.context import Previous
 from polyfact_dataset.schema import SPLITS
 
 # How often blocks with an option that must not be offered are searched anew.
 _REPAIRS = 4
+# How many facts more than are missing are matched where blocks of an earlier release are replaced.
+_SPARE = 64
 _Key = tuple[str, str]
 
 
@@ -37,24 +41,28 @@ class Block:
     facts: tuple[Fact, ...]
 
 
-def choose_blocks(
-    pool: Pool, config: Config, previous: Mapping[str, str] | None = None
-) -> tuple[list[dict[str, object]], set[str]]:
-    """Rows of `schema.SAMPLED` in no particular order, and the ids of selected facts that are in no sound block."""
+def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[dict[str, object]], set[str]]:
+    """Rows of `schema.SAMPLED` in no particular order, and the ids of selected facts that are in no sound block.
+
+    Relations and splits are as large as they are without an earlier release. Its blocks come first, as far as all four
+    facts are still candidates, so that a build from the same candidates is the same; new ones replace the others.
+    """
     pools = {relation: _servable(facts, config.distract) for relation, facts in pool.facts.items()}
     more = config.distract.oversample
-    wide = select(pools, math.ceil(config.facts * more), config.seed, _wider(config.sample, more), previous)
-    blocks: dict[_Key, list[Block]] = {}
-    for (relation, split), facts in wide.facts.items():
-        if relation not in pool.matchers:
-            pool.matchers[relation] = Matcher(pool.facts[relation], pool.names, pool.traits)
-        found = [
-            block
-            for number, cell in enumerate(_cells(facts, config.distract))
-            for block in _match(pool, pool.matchers[relation], cell, config, f"{relation}/{split}/{number}")
-        ]
-        blocks[relation, split] = sorted(found, key=lambda block: (block.cost, block.facts[0].id))
+    number = math.ceil(config.facts * more)
+    wide = select(pools, number, config.seed, _wider(config.sample, more), {} if previous.blocks else previous.splits)
+    blocks = _blocks_of(pool, wide, config)
     quotas = block_quotas({key: len(found) for key, found in blocks.items()}, config)
+    if previous.blocks:
+        earlier = _earlier_blocks(pool, previous)
+        missing = {key: max(number - len(earlier.get(key, ())), 0) for key, number in quotas.items()}
+        wide = _replacements(pools, earlier, missing, previous, config)
+        known = {name for block in previous.blocks for name in block}
+        added = _blocks_of(pool, wide, config)
+        # Facts of blocks that were broken are not given up for the sake of a cheaper block.
+        for found in added.values():
+            found.sort(key=lambda block: -sum(fact.id in known for fact in block.facts))
+        blocks = {key: [*earlier.get(key, ()), *added.get(key, ())] for key in quotas}
     rows = [
         row
         for (relation, split), number in quotas.items()
@@ -65,6 +73,73 @@ def choose_blocks(
     unserved = {fact.id for facts in wide.facts.values() for fact in facts} - matched
     servable = {fact.id for facts in pools.values() for fact in facts}
     return rows, unserved | {fact.id for facts in pool.facts.values() for fact in facts if fact.id not in servable}
+
+
+def _blocks_of(pool: Pool, selection: Selection, config: Config) -> dict[_Key, list[Block]]:
+    """The sound blocks of the selected facts by relation and split, those that give away least first."""
+    return {
+        (relation, split): sorted(
+            (
+                block
+                for number, cell in enumerate(_cells(facts, config.distract))
+                for block in _match(pool, pool.matcher(relation), cell, config, f"{relation}/{split}/{number}")
+            ),
+            key=_by_cost,
+        )
+        for (relation, split), facts in selection.facts.items()
+    }
+
+
+def _by_cost(block: Block) -> tuple[int, str]:
+    return block.cost, block.facts[0].id
+
+
+def _earlier_blocks(pool: Pool, previous: Previous) -> dict[_Key, list[Block]]:
+    """The blocks of an earlier release whose facts are candidates and may still have each other's golds as options."""
+    facts = {fact.id: fact for own in pool.facts.values() for fact in own}
+    kept: dict[_Key, list[Block]] = defaultdict(list)
+    for names in previous.blocks:
+        block = tuple(facts[name] for name in names if name in facts)
+        splits = {previous.splits.get(fact.subject, "") for fact in block}
+        if len(block) == SIZE and len(splits) == 1 and _sound(pool, block):
+            cost = costs_of(np.arange(SIZE)[None, :], pool.matcher(block[0].relation).costs(block))[0]
+            kept[block[0].relation, splits.pop()].append(Block(int(cost), block))
+    return {key: sorted(found, key=_by_cost) for key, found in kept.items()}
+
+
+def _sound(pool: Pool, block: Sequence[Fact]) -> bool:
+    """Whether every fact of a block may have the golds of the others as options."""
+    return all(
+        one.subject != other.subject
+        and not pool.conflicting(one.answer, other.answer)
+        and not pool.excluded(one, pool.questions_of(one.id), other.answer)
+        for one, other in permutations(block, 2)
+    )
+
+
+def _replacements(
+    pools: Mapping[str, Sequence[Fact]],
+    earlier: Mapping[_Key, Sequence[Block]],
+    missing: Mapping[_Key, int],
+    previous: Previous,
+    config: Config,
+) -> Selection:
+    """Facts for the blocks that an earlier release lacks, those of its broken blocks first."""
+    asked = {(fact.subject, fact.relation) for found in earlier.values() for block in found for fact in block.facts}
+    known = {name for block in previous.blocks for name in block}
+    free = {
+        relation: sorted(left, key=lambda fact: fact.id not in known)
+        for relation, facts in pools.items()
+        if any(missing.get((relation, split)) for split in SPLITS)
+        and (left := [fact for fact in facts if (fact.subject, relation) not in asked])
+    }
+    quotas = {
+        (relation, split): number and SIZE * number + _SPARE
+        for relation in free
+        for split in SPLITS
+        for number in [missing.get((relation, split), 0)]
+    }
+    return select_by_quota(free, quotas, previous.splits, config.seed, config.sample)
 
 
 def _wider(sample: SampleConfig, more: float) -> SampleConfig:
@@ -188,8 +263,9 @@ def _repaired(
 def _rows(block: Block, split: str, stratum: str, seed: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for fact in block.facts:
-        others = [other.answer for other in block.facts if other is not fact]
-        random.Random(f"{seed}/{stratum}/{fact.id}").shuffle(others)
+        others = sorted(other.answer for other in block.facts if other is not fact)
+        # Not by stratum, so that a block that an earlier release has keeps the order of its options.
+        random.Random(f"{seed}/{fact.id}").shuffle(others)
         rows.append(
             {
                 "fact_id": fact.id,

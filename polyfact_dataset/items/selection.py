@@ -20,11 +20,12 @@ from polyfact_dataset.items.distractors import NoDrawingError
 from polyfact_dataset.items.small_relations import as_sentence, choose_whole
 from polyfact_dataset.items.splits import Fact, Selection, select
 from polyfact_dataset.items.strata import Pool
-from polyfact_dataset.pipeline.context import Context, Report, Tally
+from polyfact_dataset.pipeline.context import Context, Previous, Report, Tally
 from polyfact_dataset.pipeline.stages import CANDIDATES
 from polyfact_dataset.schema import REJECTS, SAMPLED, SPLITS
 
 _ROUNDS = 40
+_NONE = Previous()
 Known = dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]]
 """The drawings of earlier rounds, by stratum and its facts."""
 
@@ -78,7 +79,7 @@ def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | No
 
 
 def choose(
-    pool: Pool, config: Config, previous: Mapping[str, str] | None = None
+    pool: Pool, config: Config, previous: Previous = _NONE
 ) -> tuple[list[dict[str, object]], set[str]]:
     """Rows of `schema.SAMPLED` in a fixed order, and the ids of facts that no drawing could serve."""
     if config.distract.design == "blocks":
@@ -92,14 +93,14 @@ def choose(
 
 
 def choose_strata(
-    pool: Pool, config: Config, previous: Mapping[str, str] | None = None
+    pool: Pool, config: Config, previous: Previous = _NONE
 ) -> tuple[list[dict[str, object]], set[str]]:
     """Rows whose distractors are permutations of the golds of a stratum, and the facts that could not be served."""
     unserved: set[str] = set()
     known: Known = {}
     for _ in range(_ROUNDS):
         pools = {relation: [f for f in facts if f.id not in unserved] for relation, facts in pool.facts.items()}
-        drawn = draw_all(pool, select(pools, config.facts, config.seed, config.sample, previous), config, known)
+        drawn = draw_all(pool, select(pools, config.facts, config.seed, config.sample, previous.splits), config, known)
         if not drawn.unserved:
             return drawn.rows, unserved
         # What excludes the distractors of one fact excludes those of its subject's other facts in the relation.
@@ -162,7 +163,7 @@ def sampled_subjects(
     questions: pa.Table,
     true_objects: pa.Table,
     config: Config,
-    previous: Mapping[str, str] | None = None,
+    previous: Previous = _NONE,
     features: pa.Table | None = None,
     excluded: Container[str] = (),
 ) -> dict[str, set[str]]:

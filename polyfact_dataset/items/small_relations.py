@@ -13,11 +13,12 @@ from typing import Any
 
 from polyfact_dataset.config.build import Config, SampleConfig
 from polyfact_dataset.items.strata import Pool
+from polyfact_dataset.pipeline.context import Previous
 from polyfact_dataset.schema import SPLITS
 
 FEWEST = 4
 Rows = list[dict[str, Any]]
-Choose = Callable[[Pool, Config, Mapping[str, str] | None], tuple[Rows, set[str]]]
+Choose = Callable[[Pool, Config, Previous], tuple[Rows, set[str]]]
 
 
 def minimum(facts: int, config: SampleConfig) -> int:
@@ -44,7 +45,7 @@ def _without(pool: Pool, relations: Collection[str]) -> Pool:
 
 
 def choose_whole(
-    pool: Pool, config: Config, previous: Mapping[str, str] | None, choose: Choose
+    pool: Pool, config: Config, previous: Previous, choose: Choose
 ) -> tuple[Rows, set[str], dict[str, dict[str, int]]]:
     """The selection of `choose` from the relations that have their minimum in every split, and the other relations.
 

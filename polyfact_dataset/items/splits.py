@@ -273,7 +273,7 @@ def select(
     best = Selection()
     while True:
         quotas = share_evenly(total, capacity)
-        selection = _select_once(pools, split_quotas(quotas, config), previous or {}, seed, config)
+        selection = select_by_quota(pools, split_quotas(quotas, config), previous or {}, seed, config)
         if selection.total() > best.total() or not best.facts:
             best = selection
         short = {relation: selection.of(relation) for relation in pools if selection.of(relation) < quotas[relation]}
@@ -284,13 +284,14 @@ def select(
         capacity.update(short)
 
 
-def _select_once(
+def select_by_quota(
     pools: Mapping[str, Sequence[Fact]],
     quotas: Mapping[tuple[str, str], int],
     previous: Mapping[str, str],
     seed: int,
     config: SampleConfig,
 ) -> Selection:
+    """Chooses up to so many facts of each relation and split; otherwise as `select`."""
     bins, split_of = _held_out(pools, quotas, previous, seed, config)
     selection = Selection()
     for relation, facts in pools.items():

@@ -76,9 +76,14 @@ class Pool:
         self._same_text = self._shared_texts(answer_aliases)
         self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates, features))
         self.names = _english_names(labels, self.facts)
-        # Relation -> its matcher, made when it is first needed.
-        self.matchers: dict[str, Matcher] = {}
-        self.traits = _traits(features if features is not None else labels, self.names)
+        self._traits = _traits(features if features is not None else labels, self.names)
+        self._matchers: dict[str, Matcher] = {}
+
+    def matcher(self, relation: str) -> Matcher:
+        """The costs of pairs of facts of a relation, made when they are first needed."""
+        if relation not in self._matchers:
+            self._matchers[relation] = Matcher(self.facts[relation], self.names, self._traits)
+        return self._matchers[relation]
 
     def _load_entities(self, labels: pa.Table, valid_candidates: pa.Table) -> dict[str, Entity]:
         ids = pc.unique(valid_candidates.column("object_id"))

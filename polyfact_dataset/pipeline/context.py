@@ -78,13 +78,28 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Previous:
+    """What an earlier release fixes for the next one.
+
+    `splits` maps the subjects of it and of all before it to their split. `blocks` are the ids of four facts each that
+    have each other's golds as options.
+    """
+
+    splits: Mapping[str, str] = field(default_factory=dict)
+    blocks: tuple[tuple[str, ...], ...] = ()
+
+    def digest(self) -> str | None:
+        """The digest of its contents; None where there is no earlier release."""
+        return digest_json([dict(self.splits), self.blocks]) if self.splits else None
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The inputs of a build.
 
     `dump` is None where it is not available: its extraction is in the build folder, or is merged from others.
     `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump
-    is extracted. `previous` maps subjects to their split in `previous_release`, an earlier release. `objections`
-    maps facts to the languages in which a model's question was objected to (an empty set: in all). `excluded` maps
+    is extracted. `previous` is what `previous_release`, an earlier release, fixes. `objections` maps facts to the languages in which a model's question was objected to (an empty set: in all). `excluded` maps
     facts that must not be released to the reason; facts may be added to it in an existing build folder.
     `verification` contains the labels of judges and reviewers (`schema.VERIFICATION`), `written_labels` labels of
     entities that people wrote (`schema.WRITTEN_LABELS`). `source` is `sample` for the bundled sample, whose
@@ -94,7 +109,7 @@ class Inputs:
     config: Config
     dump: Path | None
     dump_identity: str
-    previous: Mapping[str, str] = field(default_factory=dict)
+    previous: Previous = Previous()
     objections: Mapping[str, frozenset[str]] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
     verification: pa.Table | None = None
@@ -122,7 +137,7 @@ class Inputs:
         """Digests of the inputs from files other than the dump; None where there is none."""
         objections = {fact: sorted(codes) for fact, codes in self.objections.items()}
         return {
-            "previous": digest_json(dict(self.previous)) if self.previous else None,
+            "previous": self.previous.digest(),
             "objections": digest_json(objections) if objections else None,
             "errata": digest_json(sorted(self.errata)) if self.errata else None,
         }

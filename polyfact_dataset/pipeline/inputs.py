@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json, read_parquet
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.written_labels import read_written_labels
 from polyfact_dataset.pipeline.build_dir import read_manifest
-from polyfact_dataset.pipeline.context import Inputs
+from polyfact_dataset.pipeline.context import Inputs, Previous
 from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.release.layout import read_splits
 from polyfact_dataset.release.reader import files_of_config, locate, read_about, read_errata
@@ -27,26 +28,51 @@ SAMPLE_DUMP = Path(__file__).parents[1] / "sample" / "dump.json.bz2"
 SAMPLE_LABELS = SAMPLE_DUMP.with_name("written_labels.tsv")
 
 
-def previous_splits(release: Path) -> dict[str, str]:
-    """Subject -> split in an earlier release and all before it, from its `splits.parquet`.
+def read_previous(release: Path) -> Previous:
+    """The splits and blocks of an earlier release, from its `splits.parquet` and its `parallel` rows.
 
-    A release in the published layout has only `parallel` rows, so subjects of earlier releases are unknown. Raises
+    A release in the published layout has only `parallel` rows, so subjects of releases before it are unknown. Raises
     `ConfigError` when the folder contains neither.
     """
     table = release / "splits.parquet"
-    if table.is_file():
-        rows = read_parquet(table)
-        return dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
     try:
         files = files_of_config(release, "parallel")
     except ConfigError as error:
-        raise ConfigError(
-            f"--previous {release}: it contains neither splits.parquet nor parallel rows; give a release folder"
-        ) from error
-    rows = read_splits(files, ["subject_id"])
+        if not table.is_file():
+            raise ConfigError(
+                f"--previous {release}: it contains neither splits.parquet nor parallel rows; give a release folder"
+            ) from error
+        files = {}
+    rows = read_splits(files, ["fact_id", "subject_id", "object_id", "translations.en.option_ids"]) if files else None
     # Train comes first, so that held-out splits win.
-    splits = dict(zip(rows.column("subject_id").to_pylist(), rows.column("split").to_pylist()))
-    return dict(sorted(splits.items()))
+    known = read_parquet(table) if table.is_file() else rows
+    splits = dict(zip(known.column("subject_id").to_pylist(), known.column("split").to_pylist()))
+    return Previous(dict(sorted(splits.items())), _blocks(rows) if rows is not None else ())
+
+
+def _blocks(rows: pa.Table) -> tuple[tuple[str, ...], ...]:
+    """Fours of facts of one relation and split that have each other's golds as options.
+
+    Facts of several blocks with the same golds are told apart by nothing in a release, and need not be.
+    """
+    # The published layout has the texts of options only, and is then read without this column.
+    if not {"fact_id", "object_id", "translations"} <= set(rows.column_names):
+        return ()
+    options = pc.struct_field(rows.column("translations"), [0, 0]).to_pylist()
+    together: dict[tuple[str, str, tuple[str, ...]], dict[str, list[str]]] = {}
+    for fact, gold, split, ids in zip(
+        *(rows.column(name).to_pylist() for name in ("fact_id", "object_id", "split")), options
+    ):
+        key = (fact.split("|")[1], split, tuple(sorted(ids)))
+        together.setdefault(key, {}).setdefault(gold, []).append(fact)
+    return tuple(
+        sorted(
+            tuple(block)
+            for (_, _, ids), facts in together.items()
+            if tuple(sorted(facts)) == ids
+            for block in zip(*(sorted(facts[gold]) for gold in ids))
+        )
+    )
 
 
 def _dump(requested: Path | None, out: Path, overwrite: bool) -> tuple[Path | None, str]:
@@ -223,4 +249,4 @@ def resolve_inputs(
             require_passed(folder)
         wrong = frozenset(row["fact_id"] for row in read_errata(folder))
         inputs = replace(inputs, previous_release=folder, errata=wrong)
-    return replace(inputs, previous=previous_splits(folder))
+    return replace(inputs, previous=read_previous(folder))

@@ -160,5 +160,5 @@ def run(context: Context) -> Report:
     sizes = split_sizes(listed, rows)
     manifest = release_manifest(context, folder, listed, sizes, by_relation(items))
     write_json(folder / "manifest.json", manifest)
-    write_parquet(folder / "splits.parquet", subject_splits(context.previous, drawn))
+    write_parquet(folder / "splits.parquet", subject_splits(context.previous.splits, drawn))
     return Report({"content": manifest["content"], "configs": len(listed), "facts": len(items)})

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from polyfact_dataset.config.build import Config, DistractConfig, load_config
 from polyfact_dataset.items.block_selection import _cells, block_quotas
 from polyfact_dataset.items.blocks import FORBIDDEN, SIZE, costs_of, dividable, divide, improve
-from polyfact_dataset.items.selection import choose
+from polyfact_dataset.items.selection import choose, withdraw
 from polyfact_dataset.items.splits import Fact
+from polyfact_dataset.pipeline.context import Previous
 from tests.support.synthetic import pool
 
 GOLDS = st.lists(st.sampled_from("abcdefgh"), max_size=60)
@@ -125,9 +126,43 @@ def test_the_subjects_of_an_earlier_release_keep_their_split(drawn: Any) -> None
     valid, rows = drawn
     previous = {row["subject_id"]: row["split"] for row in rows}
     config = load_config(facts=1100, languages=("en", "zh"), seed=9)
-    later, _ = choose(valid, config, previous)
+    later, _ = choose(valid, config, Previous(previous))
     assert all(previous.get(row["subject_id"], row["split"]) == row["split"] for row in later)
     assert len({row["subject_id"] for row in later} & previous.keys()) > 100
+
+
+def _as_previous(rows: list[dict[str, Any]]) -> Previous:
+    """What a release of these rows fixes."""
+    blocks: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        blocks[row["stratum"]].append(row["fact_id"])
+    return Previous({row["subject_id"]: row["split"] for row in rows}, tuple(map(tuple, blocks.values())))
+
+
+def _content(rows: list[dict[str, Any]]) -> dict[str, tuple[str, list[str]]]:
+    return {row["fact_id"]: (row["split"], row["distractor_ids"]) for row in rows}
+
+
+def test_the_same_candidates_give_the_blocks_of_the_earlier_release(drawn: Any) -> None:
+    valid, rows = drawn
+    later, _ = choose(valid, load_config(facts=1000, languages=("en", "zh")), _as_previous(rows))
+    assert _content(later) == _content(rows)
+
+
+def test_only_blocks_of_what_is_gone_are_replaced(drawn: Any) -> None:
+    _, rows = drawn
+    gone = {row["fact_id"] for row in rows[::100]}
+    broken = {row["stratum"] for row in rows[::100]}
+    valid = pool(2800, ("en", "zh"), answers=40)
+    withdraw(valid, gone)
+    later, _ = choose(valid, load_config(facts=1000, languages=("en", "zh")), _as_previous(rows))
+    before, after = _content(rows), _content(later)
+    kept = {row["fact_id"] for row in rows if row["stratum"] not in broken}
+    assert {name: after.get(name) for name in kept} == {name: before[name] for name in kept}
+    assert len(after) == len(before) and not gone & after.keys()
+    orphans = before.keys() - kept - gone
+    assert len(orphans & after.keys()) > len(orphans) / 3, "they are preferred"
+    assert all(after[name][0] == before[name][0] for name in after.keys() & before.keys())
 
 
 def test_strata_are_still_a_choice(drawn: Any) -> None:

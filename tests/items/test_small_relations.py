@@ -9,6 +9,7 @@ import pytest
 
 from polyfact_dataset.config.build import Config, SampleConfig, load_config
 from polyfact_dataset.items.small_relations import as_sentence, choose_whole, minimum, short_relations
+from polyfact_dataset.pipeline.context import Previous
 
 
 def rows_of(relation: str, train: int, validation: int, test: int) -> list[dict[str, Any]]:
@@ -32,7 +33,7 @@ def test_the_minimum_follows_the_size() -> None:
 
 
 def test_short_relations_are_found_with_their_sizes() -> None:
-    rows, _ = choose(pool(*SIZES), Config(), None)
+    rows, _ = choose(pool(*SIZES), Config(), Previous())
     assert short_relations(rows, SampleConfig()) == {
         "P136": {"train": 210, "validation": 0, "test": 0},
         "P17": {"train": 40, "validation": 7, "test": 8},
@@ -41,7 +42,7 @@ def test_short_relations_are_found_with_their_sizes() -> None:
 
 
 def test_they_are_left_out_as_a_whole() -> None:
-    rows, _, left_out = choose_whole(pool(*SIZES), Config(), None, choose)
+    rows, _, left_out = choose_whole(pool(*SIZES), Config(), Previous(), choose)
     assert {row["property_id"] for row in rows} == {"P36", "P38"}
     assert set(left_out) == {"P136", "P17", "P30"}
     sentence = as_sentence("P30", left_out["P30"], SampleConfig())
@@ -50,7 +51,7 @@ def test_they_are_left_out_as_a_whole() -> None:
 
 def test_they_may_stay_in_train_alone() -> None:
     config = load_config(sample__small_relations="train")
-    rows, _, short = choose_whole(pool(*SIZES), config, None, choose)
+    rows, _, short = choose_whole(pool(*SIZES), config, Previous(), choose)
     kept = {(row["property_id"], row["split"]) for row in rows}
     assert kept == {
         *(("P36", split) for split in ("train", "validation", "test")),
@@ -62,7 +63,7 @@ def test_they_may_stay_in_train_alone() -> None:
 
 
 def test_a_release_in_which_no_relation_is_whole_stays_as_it_is() -> None:
-    rows, _, left_out = choose_whole(pool("P136", "P30"), Config(), None, choose)
+    rows, _, left_out = choose_whole(pool("P136", "P30"), Config(), Previous(), choose)
     assert len(rows) == 222 and left_out == {}
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_json
-from polyfact_dataset.pipeline.inputs import previous_splits, require_passed
+from polyfact_dataset.pipeline.context import Previous
+from polyfact_dataset.pipeline.inputs import read_previous, require_passed
+from tests.support.released import parallel_rows_of
 
 
 def write(path: Path, **columns: list[str]) -> None:
@@ -21,7 +23,7 @@ def write(path: Path, **columns: list[str]) -> None:
 def test_the_table_of_subjects_is_taken_where_there_is_one(tmp_path: Path) -> None:
     write(tmp_path / "splits.parquet", subject_id=["Q1", "Q2"], split=["test", "train"])
     write(tmp_path / "data" / "parallel" / "test-0.parquet", subject_id=["Q2"])
-    assert previous_splits(tmp_path) == {"Q1": "test", "Q2": "train"}
+    assert read_previous(tmp_path) == Previous({"Q1": "test", "Q2": "train"})
 
 
 def test_of_a_published_release_held_out_files_win(tmp_path: Path) -> None:
@@ -30,12 +32,23 @@ def test_of_a_published_release_held_out_files_win(tmp_path: Path) -> None:
     write(folder / "train-00000-of-00001.parquet", subject_id=["Q2", "Q1", "Q4"])
     write(folder / "validation-00000-of-00001.parquet", subject_id=["Q4"])
     expected = {"Q1": "test", "Q2": "train", "Q3": "test", "Q4": "validation"}
-    assert previous_splits(tmp_path) == expected and list(previous_splits(tmp_path)) == sorted(expected)
+    found = read_previous(tmp_path)
+    assert found.splits == expected and list(found.splits) == sorted(expected) and not found.blocks
+
+
+def test_blocks_are_fours_with_each_others_golds(small: Path) -> None:
+    rows = {row["fact_id"]: row for row in parallel_rows_of(small)}
+    found = read_previous(small)
+    assert sorted(name for block in found.blocks for name in block) == sorted(rows)
+    for block in found.blocks:
+        golds = {rows[name]["object_id"] for name in block}
+        assert len(golds) == 4 and len({(rows[name]["property_id"], rows[name]["split"]) for name in block}) == 1
+        assert all(set(rows[name]["translations"]["en"]["option_ids"]) == golds for name in block)
 
 
 def test_a_folder_that_is_no_release_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--previous .*: it contains neither splits\.parquet nor parallel rows"):
-        previous_splits(tmp_path)
+        read_previous(tmp_path)
 
 
 @pytest.mark.parametrize("passed", [True, False])

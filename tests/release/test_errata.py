@@ -46,7 +46,7 @@ def test_an_erratum_is_added_replaced_and_shown(release: Path, fact_id: str) -> 
 
 
 def test_what_is_no_erratum_is_refused(release: Path, fact_id: str) -> None:
-    with pytest.raises(DataError, match="holds no fact 'Q1'"):
+    with pytest.raises(DataError, match="contains no fact 'Q1'"):
         add_erratum(release, "Q1", "Wrong.", None, "")
     with pytest.raises(ConfigError, match="no language xx"):
         add_erratum(release, fact_id, "Wrong.", "xx", "")

@@ -172,13 +172,8 @@ class Page:
         self.tab.wait_for_selector("body[data-ready]")
 
     def search(self, text: str) -> None:
-        before = self.tab.evaluate("document.getElementById('list').textContent")
         self.tab.fill("#query", text)
-        self.tab.wait_for_function(
-            "before => document.getElementById('list').textContent !== before "
-            "&& !document.getElementById('status').textContent.includes('…')",
-            arg=before,
-        )
+        self.tab.wait_for_selector("#list:not([aria-busy])", state="attached")
 
     @property
     def listed(self) -> list[str]:

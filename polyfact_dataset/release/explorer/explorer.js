@@ -159,6 +159,7 @@
     const filter = wanted();
     const folded = fold(filter.text);
     const list = byId("list");
+    list.setAttribute("aria-busy", "true");
     list.replaceChildren();
     state.shown = [];
     let total = 0;
@@ -183,30 +184,30 @@
         }
       }
     } else if (base) {
-      total = await searchTrain(run, filter, folded, add, () => total);
+      const failure = await searchTrain(run, filter, folded, add, () => status(total, true)).catch((error) => error);
       if (run !== state.run) return;
+      if (failure) {
+        byId("status").textContent = `train cannot be read: ${failure.message}`;
+        return list.removeAttribute("aria-busy");
+      }
     }
     status(total, false);
+    list.removeAttribute("aria-busy");
   }
-  async function searchTrain(run, filter, folded, add, count) {
+  async function searchTrain(run, filter, folded, add, report) {
     const code = filter.code || about.languages[0].code;
     const id = isId(filter.text) ? filter.text.toUpperCase() : null;
-    try {
-      for await (const rows of trainRows(code)) {
-        if (run !== state.run) return count();
-        for (const row of rows) {
-          const found = !filter.text || (id ? row.fact_id === id || row.fact_id.split("|").includes(id)
-            : fold([row.question, ...OPTION_COLUMNS.map((name) => row[name])].join("\n")).includes(folded));
-          const fact = found && trainEntry(row, code);
-          if (fact && passes(fact, { ...filter, wording: "" })) add(fact, code);
-        }
-        status(count(), true);
-        await pause();
+    for await (const rows of trainRows(code)) {
+      if (run !== state.run) return;
+      for (const row of rows) {
+        const found = !filter.text || (id ? row.fact_id === id || row.fact_id.split("|").includes(id)
+          : fold([row.question, ...OPTION_COLUMNS.map((name) => row[name])].join("\n")).includes(folded));
+        const fact = found && trainEntry(row, code);
+        if (fact && passes(fact, { ...filter, wording: "" })) add(fact, code);
       }
-    } catch (error) {
-      byId("status").textContent = `train cannot be read: ${error.message}`;
+      report();
+      await pause();
     }
-    return count();
   }
   function trainEntry(row, code) {
     const options = OPTION_COLUMNS.map((name) => row[name]);
@@ -388,7 +389,12 @@
     options("finding", [["errata", "known errors"], ...Object.keys(about.checks).map((check) => [check, check])]);
     for (const button of document.querySelectorAll("nav button")) button.onclick = () => open_page(button.dataset.page);
     let waiting;
-    byId("query").oninput = () => { clearTimeout(waiting); waiting = setTimeout(restart, 120); };
+    byId("query").oninput = () => {
+      state.run += 1; // ends a search for what was asked before
+      byId("list").setAttribute("aria-busy", "true");
+      clearTimeout(waiting);
+      waiting = setTimeout(restart, 120);
+    };
     byId("relation").onchange = () => { wordings(); restart(); };
     for (const id of ["language", "split", "tier", "popularity", "wording", "finding"]) byId(id).onchange = restart;
     byId("more").onclick = () => { state.limit += 4 * PAGE_SIZE; search(); };
