@@ -7,7 +7,7 @@ the next of its pool, until every chosen fact has three exchangeable distractors
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -78,9 +78,7 @@ def draw_all(pool: Pool, selection: Selection, config: Config, known: Known | No
     return drawn
 
 
-def choose(
-    pool: Pool, config: Config, previous: Previous = _NONE
-) -> tuple[list[dict[str, object]], set[str]]:
+def choose(pool: Pool, config: Config, previous: Previous = _NONE) -> tuple[list[dict[str, object]], set[str]]:
     """Rows of `schema.SAMPLED` in a fixed order, and the ids of facts that no drawing could serve."""
     if config.distract.design == "blocks":
         rows, unserved = choose_blocks(pool, config, previous)
@@ -92,9 +90,7 @@ def choose(
     return rows, unserved
 
 
-def choose_strata(
-    pool: Pool, config: Config, previous: Previous = _NONE
-) -> tuple[list[dict[str, object]], set[str]]:
+def choose_strata(pool: Pool, config: Config, previous: Previous = _NONE) -> tuple[list[dict[str, object]], set[str]]:
     """Rows whose distractors are permutations of the golds of a stratum, and the facts that could not be served."""
     unserved: set[str] = set()
     known: Known = {}

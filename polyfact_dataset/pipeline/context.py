@@ -99,8 +99,9 @@ class Inputs:
 
     `dump` is None where it is not available: its extraction is in the build folder, or is merged from others.
     `dump_identity` distinguishes it from other dumps. `part` is (i, n) where only the i-th of n parts of the dump
-    is extracted. `previous` is what `previous_release`, an earlier release, fixes. `objections` maps facts to the languages in which a model's question was objected to (an empty set: in all). `excluded` maps
-    facts that must not be released to the reason; facts may be added to it in an existing build folder.
+    is extracted. `previous` is what `previous_release`, an earlier release, fixes. `objections` maps facts to the
+    languages in which a model's question was objected to (an empty set: in all). `excluded` maps facts that must not
+    be released to the reason; facts may be added to it in an existing build folder.
     `verification` contains the labels of judges and reviewers (`schema.VERIFICATION`), `written_labels` labels of
     entities that people wrote (`schema.WRITTEN_LABELS`). `source` is `sample` for the bundled sample, whose
     releases must not be mistaken for Wikidata. `errata` are facts of earlier releases that are known to be wrong.
