@@ -22,6 +22,7 @@ from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.items.distractors import draw
 from polyfact_dataset.items.layout import order_of
+from polyfact_dataset.items.name_overlap import overlaps
 from polyfact_dataset.release.rows import tables
 from polyfact_dataset.schema import LOCALISED_TEXT, SPLITS, answer_aliases, items
 
@@ -153,10 +154,12 @@ def release(
     types = pa.array([[]] * len(entities), pa.list_(pa.string()))
     known = pa.table([pa.array(entities), types, links, types, *labels], schema=schema.labels(languages).schema)
     full = pa.array([len(languages)] * len(rows), pa.int32())
+    overlapping = overlaps(rows, known, languages)
     tiers = {
-        "quality_tier": pa.array(["gold"] * len(rows)),
+        "quality_tier": pa.array(["bronze" if codes else "gold" for codes in overlapping]),
         "n_langs_attested": full,
         "n_langs_subject_attested": full,
+        "name_overlap": pa.array(overlapping, schema.STRINGS),
         "verification": pa.array(["unverified"] * len(rows)),
     }
     splits = np.array([row["split"] for row in rows])

@@ -333,6 +333,7 @@ TIERED = Table(
         Column("reason", STRING, "what decided it"),
         Column("n_langs_attested", pa.int32(), "languages in which the gold label is attested in Wikidata"),
         Column("n_langs_subject_attested", pa.int32(), "languages in which the subject label is attested"),
+        Column("name_overlap", STRINGS, "languages in which the names of subject and options give the answer away"),
         Column("verification", STRING, "`correct`, `ambiguous` or `unverified`"),
     ),
 )
@@ -358,6 +359,11 @@ _SHARED = (
     Column("quality_tier", STRING, "`gold`, `silver` or `bronze`; PolyFact-Clean is gold and silver"),
     Column("n_langs_attested", pa.int32(), "languages in which the answer's label is attested in Wikidata"),
     Column("n_langs_subject_attested", pa.int32(), "languages in which the subject's label is attested in Wikidata"),
+    Column(
+        "name_overlap",
+        STRINGS,
+        "languages in which the answer shares a stem with the subject and no distractor does; empty in PolyFact-Clean",
+    ),
     Column("popularity", pa.int32(), "number of Wikimedia sitelinks of the subject"),
     Column("subject_articles", STRINGS, "languages in whose Wikipedia the subject has an article"),
     Column("object_articles", STRINGS, "languages in whose Wikipedia the answer has an article"),

@@ -204,6 +204,14 @@ class Release:
         return np.array(self.column(name), dtype=object)
 
     @property
+    def clean(self) -> Bools | None:
+        """Which facts are in PolyFact-Clean; None where the release does not ship tiers."""
+        if "quality_tier" not in self.facts.column_names:
+            return None
+        found: Bools = np.isin(self.array("quality_tier"), ["gold", "silver"])
+        return found
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """The languages of the release."""
         return tuple(self.items)

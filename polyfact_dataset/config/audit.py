@@ -44,11 +44,8 @@ GATES: dict[str, Gate] = {
     "shortcut_cells": _least(
         0.01, "smallest p over rules x splits x languages, Bonferroni-corrected: one chance refusal in 100 builds"
     ),
-    "overlap_pooled": _most(0.40, "accuracy by likeness of names over all facts (Mexico City is in Mexico)"),
-    "overlap_known": _most(
-        0.85, "the same in one of the relations of `known_overlap`: lower bound by an exact binomial test"
-    ),
-    "overlap_other": _most(0.40, "the same in any other relation: similar names are not expected there"),
+    "overlap_pooled": _most(0.40, "accuracy in PolyFact-Clean of the option that is most like the question"),
+    "overlap_relation": _most(0.40, "the same in one relation: lower bound by an exact binomial test"),
     # attackers that read the question
     "attacker_wording": _most(3.0, "standard errors above chance: a wording that goes with an answer gives it away"),
     "attacker_popularity": _most(3.0, "standard errors above chance: known subjects go with known answers"),
@@ -139,17 +136,6 @@ class AuditConfig(Section):
     gates: dict[str, Gate] = Field(default_factory=lambda: dict(GATES))
     # Number of findings shown in the report; the findings table contains all.
     examples: int = Field(default=20, ge=1)
-    # Relations in which answers are named after subjects, or the other way round: there, names are real evidence.
-    known_overlap: dict[str, str] = {
-        "P17": "institutions and places bear the names of their countries",
-        "P36": "capitals and their countries share names (Mexico City)",
-        "P37": "languages are named after the countries that speak them",
-        "P38": "currencies are told apart by the names of their countries (Danish krone)",
-        "P47": "neighbours share names (Guinea, Guinea-Bissau)",
-        "P69": "universities bear the names of places, which are in people's names",
-        "P176": "products bear parts of their makers' names",
-        "P178": "software bears parts of its makers' names",
-    }
     # Attackers are scored on the held-out splits where they hold so many facts; else by cross-validation over at most
     # so many facts. They are trained in so many languages.
     attacker_held_out: int = Field(default=2000, ge=1)

@@ -10,7 +10,7 @@ type, country, continent, years, occupations, popularity and length. The scores 
 
 - origin: what the letters of the subject's name say of the answer, its country and its continent (naive Bayes over
   character n-grams of all facts of the relation, without the fact itself);
-- likeness: n-grams in common, long n-grams in common, and edit distance of subject and answer;
+- likeness: n-grams in common, long n-grams in common, a stem in common, and edit distance of subject and answer;
 - popularity: how near the numbers of sitelinks are.
 
 Costs are whole numbers (thousandths), so that sums do not depend on the order of addition.
@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.items.blocks import FORBIDDEN, Costs
+from polyfact_dataset.items.name_overlap import stems
 from polyfact_dataset.items.splits import Fact
 
 Floats = npt.NDArray[np.float32]
@@ -42,7 +43,16 @@ _TOGETHER = {
     "edit": 0.5,
     "popularity": 0.15,
 }
-_ALONE = {"answer": 3.0, "country": 3.0, "continent": 2.0, "grams": 2.0, "long": 0.3, "edit": 2.0, "popularity": 0.6}
+_ALONE = {
+    "answer": 3.0,
+    "country": 3.0,
+    "continent": 2.0,
+    "grams": 2.0,
+    "long": 0.3,
+    "stem": 2.0,
+    "edit": 2.0,
+    "popularity": 0.6,
+}
 # What sets two golds apart: weights of a difference of type, country, ... of 1.
 _APART = {
     "kind": 2.0,
@@ -80,6 +90,14 @@ def _grams(names: Sequence[str], smallest: int, largest: int) -> Any:
     found = csr_array(hashed_ngrams(names, (smallest, largest), _FEATURES))
     found.sort_indices()
     return found
+
+
+def _stems(names: Sequence[str]) -> Any:
+    """English names as a sparse matrix of their stems (`items.name_overlap`), (names, features), of 0 and 1."""
+    from sklearn.feature_extraction import FeatureHasher
+
+    hasher = FeatureHasher(_FEATURES, input_type="string", dtype=np.float32, alternate_sign=False)
+    return hasher.transform(stems(name, "en") for name in names)
 
 
 def _codes(values: Sequence[Hashable]) -> Ints:
@@ -145,6 +163,7 @@ class Matcher:
         self._place = np.array([place[answer] for answer in self._answers], dtype=np.int64)
         self._short = _grams(self._subjects, 3, 3), _grams(answers, 3, 3)
         self._long = _grams(self._subjects, 4, 6), _grams(answers, 4, 6)
+        self._stems = _stems(self._subjects), _stems(answers)
         self._width = np.maximum(np.diff(self._short[1].indptr), 1).astype(np.float32)
         levels: dict[str, list[str | None]] = {
             "answer": [fact.answer for fact in facts],
@@ -191,11 +210,14 @@ class Matcher:
 
         distinct, place = np.unique(self._place[rows], return_inverse=True)
         subjects, answers = [self._subjects[row] for row in rows], [self._distinct[number] for number in distinct]
-        short, long = ((names[rows] @ texts[distinct].T).toarray() for names, texts in (self._short, self._long))
+        short, long, stem = (
+            (names[rows] @ texts[distinct].T).toarray() for names, texts in (self._short, self._long, self._stems)
+        )
         edit: Floats = cdist(subjects, answers, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
         return {
             "grams": (short / self._width[distinct][None, :])[:, place],
             "long": np.log1p(long)[:, place],
+            "stem": np.minimum(stem, 1.0)[:, place],
             "edit": edit[:, place],
         }
 

@@ -2,7 +2,8 @@
 
 gold: a relation of PolyFact-Clean, every label of the item attested in Wikidata in all languages, and no doubt from
 judge or reviewer in any language. silver: the same, with labels that Wikidata does not attest. bronze: a relation above
-the ambiguity limit, or an item judged ambiguous. A fact with an item judged incorrect is withdrawn, and listed.
+the ambiguity limit, an item judged ambiguous, or names that give the answer away in some language. A fact with an item
+judged incorrect is withdrawn, and listed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.evidence import Evidence
 from polyfact_dataset.items.judged import Judged, judged
+from polyfact_dataset.items.name_overlap import overlaps
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.schema import JUDGED_ITEMS, REJECTS, TIERED
 
@@ -25,12 +27,19 @@ def settings(config: Config) -> dict[str, object]:
     return {"languages": config.languages, "tiers": config.tiers.model_dump()}
 
 
-def tier_of(evidence: Evidence, max_ambiguity: float, all_attested: bool, doubted: Sequence[str]) -> tuple[str, str]:
-    """The tier and the reason. `doubted` are the languages in which the item was judged ambiguous."""
+def tier_of(
+    evidence: Evidence, max_ambiguity: float, all_attested: bool, doubted: Sequence[str], overlap: Sequence[str] = ()
+) -> tuple[str, str]:
+    """The tier and the reason.
+
+    `doubted` are the languages in which the item was judged ambiguous, `overlap` those of `items.name_overlap`.
+    """
     if evidence.ambiguity is not None and evidence.ambiguity > max_ambiguity:
         return "bronze", f"relation ambiguity {evidence.ambiguity:.2f} above {max_ambiguity:.2f} ({evidence.source})"
     if doubted:
         return "bronze", f"judged ambiguous: {', '.join(doubted)}"
+    if overlap:
+        return "bronze", f"names give the answer away: {', '.join(overlap)}"
     if all_attested:
         return "gold", "clean relation, all labels attested"
     return "silver", "clean relation, a label not attested"
@@ -46,13 +55,20 @@ def attested_languages(labels: pa.Table, languages: Sequence[str]) -> dict[str, 
 
 
 def rows(
-    facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], labels: Judged, config: Config
+    facts: Sequence[Mapping[str, object]],
+    masks: Mapping[str, int],
+    overlap: Sequence[Sequence[str]],
+    labels: Judged,
+    config: Config,
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Rows of `schema.TIERED` for facts with subject, relation, object and distractors; and of `schema.REJECTS`."""
+    """Rows of `schema.TIERED` for facts with subject, relation, object and distractors; and of `schema.REJECTS`.
+
+    `overlap` are the languages of `items.name_overlap` for each fact.
+    """
     everywhere = (1 << len(config.languages)) - 1
     kept: list[dict[str, object]] = []
     withdrawn: list[dict[str, object]] = []
-    for fact in facts:
+    for fact, overlapping in zip(facts, overlap):
         label, codes = labels.of(str(fact["fact_id"]))
         if label == "incorrect":
             ids = {name: fact[name] for name in ("fact_id", "property_id")}
@@ -64,6 +80,7 @@ def rows(
             config.tiers.max_ambiguity,
             all(mask == everywhere for mask in shown),
             codes if label == "ambiguous" else (),
+            overlapping,
         )
         kept.append(
             {
@@ -72,6 +89,7 @@ def rows(
                 "reason": reason,
                 "n_langs_attested": shown[1].bit_count(),
                 "n_langs_subject_attested": shown[0].bit_count(),
+                "name_overlap": list(overlapping),
                 "verification": label,
             }
         )
@@ -116,7 +134,7 @@ def run(context: Context) -> Report:
     columns = ["fact_id", "subject_id", "property_id", "object_id", "distractor_ids"]
     facts = items.select(columns).to_pylist()
     masks = attested_languages(labels, config.languages)
-    tiers, withdrawn = rows(facts, masks, judged_items, config)
+    tiers, withdrawn = rows(facts, masks, overlaps(facts, labels, config.languages), judged_items, config)
     context.write("tiers", pa.Table.from_pylist(tiers, schema=TIERED.schema))
     context.write("rejects", pa.Table.from_pylist(withdrawn, schema=REJECTS.schema))
     context.write("judged_items", pa.Table.from_pylist(list(judged_items.rows), schema=JUDGED_ITEMS.schema))

@@ -43,11 +43,12 @@ def read_previous(release: Path) -> Previous:
                 f"--previous {release}: it contains neither splits.parquet nor parallel rows; give a release folder"
             ) from error
         files = {}
-    rows = read_splits(files, ["fact_id", "subject_id", "object_id", "translations.en.option_ids"]) if files else None
+    columns = ["fact_id", "subject_id", "object_id", "translations.en.option_ids"]
+    rows = read_splits(files, columns) if files else pa.table({})
     # Train comes first, so that held-out splits win.
     known = read_parquet(table) if table.is_file() else rows
     splits = dict(zip(known.column("subject_id").to_pylist(), known.column("split").to_pylist()))
-    return Previous(dict(sorted(splits.items())), _blocks(rows) if rows is not None else ())
+    return Previous(dict(sorted(splits.items())), _blocks(rows))
 
 
 def _blocks(rows: pa.Table) -> tuple[tuple[str, ...], ...]:

@@ -45,7 +45,8 @@ _LICENCES = {
 _TIERS = {
     "gold": "a Clean relation, every label of the item attested in Wikidata in all languages, no doubt from a judge",
     "silver": "the same, with labels that Wikidata does not attest",
-    "bronze": "a relation with judged ambiguity above {limit}, or an item judged ambiguous in a language",
+    "bronze": "a relation with judged ambiguity above {limit}, an item judged ambiguous in a language, or names that "
+    "give the answer away (`name_overlap`)",
 }
 
 

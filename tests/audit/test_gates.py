@@ -269,7 +269,8 @@ def _always_first(rows: Rows) -> Rows:
 
 @plant("gold_tier", labels)
 def _translated(rows: Rows) -> Rows:
-    rows[0]["translations"]["sw"]["option_provenance"][0] = "model:some-model"
+    row = next(row for row in rows if row["quality_tier"] == "gold")
+    row["translations"]["sw"]["option_provenance"][0] = "model:some-model"
     return rows
 
 
@@ -328,8 +329,7 @@ ELSEWHERE = {
     "shortcut_pooled",
     "shortcut_cells",
     "overlap_pooled",
-    "overlap_known",
-    "overlap_other",
+    "overlap_relation",
     "answer_share",
     "multiplicity",
     "attacker_wording",

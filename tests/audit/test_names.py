@@ -90,6 +90,8 @@ def test_without_a_build_or_config_open_other_names_are_not_known() -> None:
         ("domain", "works", "domain of P38"),
         ("n_langs_attested", 11, "but 12 languages"),
         ("n_langs_attested", 13, "n_langs_attested is 13"),
+        ("name_overlap", ["en"], "name_overlap lists en"),
+        ("name_overlap", ["xx"], "name_overlap is"),
         ("n_langs_subject_attested", 2, "but 12 languages"),
         ("popularity", -1, "popularity is -1"),
         ("popularity", 5000, "popularity is 5000"),

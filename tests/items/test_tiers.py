@@ -42,11 +42,27 @@ def test_a_distractor_without_attestation_makes_silver() -> None:
     ]
     config = Config()
     said = Judged((), 0, relation_evidence((), config.relations, config.tiers), {})
-    found, withdrawn = rows(facts, masks, said, config)
+    found, withdrawn = rows(facts, masks, [()] * len(facts), said, config)
     assert [row["quality_tier"] for row in found] == ["silver", "gold", "silver"]
     assert [row["n_langs_attested"] for row in found] == [12, 12, 12]
     assert [row["n_langs_subject_attested"] for row in found] == [12, 12, 11]
     assert {row["verification"] for row in found} == {"unverified"} and withdrawn == []
+
+
+def test_names_that_give_the_answer_away_make_bronze() -> None:
+    masks = dict.fromkeys("SABCD", (1 << 12) - 1)
+    fact = {
+        "fact_id": "1",
+        "subject_id": "S",
+        "property_id": "P36",
+        "object_id": "A",
+        "distractor_ids": ["B", "C", "D"],
+    }
+    config = Config()
+    evidence = Judged((), 0, relation_evidence((), config.relations, config.tiers), {})
+    found, _ = rows([fact, fact], masks, [["en", "ja"], []], evidence, config)
+    assert [(row["quality_tier"], row["name_overlap"]) for row in found] == [("bronze", ["en", "ja"]), ("gold", [])]
+    assert found[0]["reason"] == "names give the answer away: en, ja"
 
 
 def test_the_worst_item_decides_about_a_fact() -> None:
@@ -60,7 +76,7 @@ def test_the_worst_item_decides_about_a_fact() -> None:
     ends = {"subject_id": "S", "property_id": "P36", "object_id": "A", "distractor_ids": ["B", "C", "D"]}
     facts = [{"fact_id": number, **ends} for number in "1234"]
     masks = dict.fromkeys("SABCD", (1 << 12) - 1)
-    kept, withdrawn = rows(facts, masks, said, config)
+    kept, withdrawn = rows(facts, masks, [()] * len(facts), said, config)
     assert [(row["fact_id"], row["quality_tier"], row["verification"]) for row in kept] == [
         ("1", "bronze", "ambiguous"),
         ("3", "gold", "correct"),

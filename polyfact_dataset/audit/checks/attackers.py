@@ -81,14 +81,6 @@ def _attack(release: Release, code: str, config: AuditConfig, scored: _Scored) -
                 pool.add(items.rows[rows], matrix, items.gold[rows], order[rows])
 
 
-def _clean(release: Release) -> Bools | None:
-    """The facts of PolyFact-Clean; None where the release does not ship tiers."""
-    if "quality_tier" not in release.facts.column_names:
-        return None
-    found: Bools = np.isin(release.array("quality_tier"), ["gold", "silver"])
-    return found
-
-
 def _floor(name: str, language: str, relation: str, at: Figure, clean: bool) -> Floor:
     return Floor(
         rule=name,
@@ -108,7 +100,7 @@ def _floors(release: Release, scored: _Scored) -> list[Floor]:
     names = sorted(set(relations.tolist()), key=relation_order)
     everything = np.ones(len(release), dtype=np.bool_)
     found: list[Floor] = []
-    for clean, facts in ((False, everything), (True, _clean(release))):
+    for clean, facts in ((False, everything), (True, release.clean)):
         if facts is None or not facts.any():
             continue
         cells = [(name, EVERY, EVERY, pool.figure(facts)) for name, pool in scored.pools.items()]

@@ -1,8 +1,8 @@
 """Audit 12: whether the columns that all languages share agree with the items.
 
 The English labels are those of the English item, the label and domain are those of the relation, the numbers of
-attested languages agree with the provenance of the labels, popularity is a number of sitelinks, and values about a
-subject or an answer are the same in all its facts.
+attested languages agree with the provenance of the labels, `name_overlap` with the names, popularity is a number of
+sitelinks, and values about a subject or an answer are the same in all its facts.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from polyfact_dataset.audit.checks.labels import kind_of
 from polyfact_dataset.audit.release import Release
 from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.schema import TIERS, UNATTESTED
+from polyfact_dataset.items.name_overlap import tells
+from polyfact_dataset.schema import OPTIONS, TIERS, UNATTESTED
 
 # The summary in the report.
 SUMMARY = (
@@ -98,6 +101,27 @@ def _attested(release: Release) -> Found:
                 yield row, f"{name} is {number}, but {counts[row]} languages have a label from Wikidata"
 
 
+def _overlaps(release: Release) -> Found:
+    """Facts whose `name_overlap` is not what the names show, and facts of PolyFact-Clean that have any."""
+    if "name_overlap" not in release.facts.column_names:
+        return
+    stated = [set(codes or ()) for codes in release.facts.column("name_overlap").to_pylist()]
+    for code, items in release.items.items():
+        if items.subjects is None:
+            continue
+        options = zip(*(items.table.column(name).to_pylist() for name in OPTIONS))
+        for row, subject, texts, gold in zip(items.rows.tolist(), items.subjects.texts(), options, items.gold.tolist()):
+            others = [text for place, text in enumerate(texts) if place != gold]
+            found = tells(subject, texts[gold], others, code)
+            if found != (code in stated[row]):
+                names = f"{shown(subject)}, {shown(texts[gold])}"
+                yield row, f"name_overlap {'lacks' if found else 'lists'} {code}: {names}"
+    if release.clean is not None:
+        for row in np.flatnonzero(release.clean).tolist():
+            if stated[row]:
+                yield row, f"name_overlap is {', '.join(sorted(stated[row]))} in PolyFact-Clean"
+
+
 def _ranges(release: Release) -> Found:
     """Facts with a value that the column cannot have."""
     languages = set(release.items)
@@ -107,6 +131,7 @@ def _ranges(release: Release) -> Found:
         "popularity": lambda value: value is not None and 0 <= value <= _MOST_SITELINKS,
         "n_langs_attested": lambda value: value is not None and 0 <= value <= len(languages),
         "n_langs_subject_attested": lambda value: value is not None and 0 <= value <= len(languages),
+        "name_overlap": lambda value: value is not None and languages.issuperset(value),
         "subject_articles": lambda value: value is not None and languages.issuperset(value),
         "object_articles": lambda value: value is not None and languages.issuperset(value),
     }
@@ -138,7 +163,7 @@ def audit(release: Release, config: AuditConfig) -> Section:
     """Compares the shared columns with the items; see the module."""
     section = Section("columns", "Shared columns", SUMMARY, config)
     ids = release.column("fact_id")
-    for check in (_ids, _english, _relations, _attested, _ranges, _constant):
+    for check in (_ids, _english, _relations, _attested, _overlaps, _ranges, _constant):
         for row, detail in check(release):
             section.find("shared_columns", [ids[row]], "", [detail])
     section.gate_count("shared_columns")

@@ -7,7 +7,6 @@ about names (Mexico City is in Mexico), so it is reported by relation and bounde
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -254,7 +253,7 @@ def audit(release: Release, config: AuditConfig) -> Section:
         corrected(rarest.figure.p, len(tested)),
         f"{_said(rarest)}; {len(tested)} cells, so {bound(len(tested), level or 1e-12):.1f} errors are the bound",
     )
-    _overlap(section, release, pools, [cell for cell in pooled if cell.rule in OVERLAP])
+    _overlap(section, release, pools)
     section.grid(
         "Rules over all languages",
         ("rule", "what it takes", *_COLUMNS[1:2], *_COLUMNS[3:]),
@@ -321,38 +320,38 @@ def _note(pooled: list[RuleFigure]) -> str:
     return f"Further than three errors: {'; '.join(beyond)}." if beyond else "None is further than three errors."
 
 
-def _overlap(section: Section, release: Release, pools: dict[str, Pool], pooled: list[RuleFigure]) -> None:
-    """Bounds the rules that compare options with the question, over all and by relation."""
+def _overlap(section: Section, release: Release, pools: dict[str, Pool]) -> None:
+    """Bounds the rules that compare options with the question, in PolyFact-Clean: over all relations and in each."""
+    clean = release.clean
+    considered = np.ones(len(release), dtype=np.bool_) if clean is None else clean
     relations = release.array("property_id")
-    sizes = Counter(release.column("property_id"))
     rows: list[tuple[Any, ...]] = []
     for rule in (rule for rule in OVERLAP if rule in pools):
-        for relation in sorted(sizes, key=relation_order):
-            at = pools[rule].figure(relations == relation)
+        for relation in ("all", *sorted(set(relations.tolist()), key=relation_order)):
+            at = pools[rule].figure(considered if relation == "all" else considered & (relations == relation))
             if at.facts:
                 rows.append((rule, relation, at.facts, at.accuracy, at.error, at.distance))
-    top = max((cell for cell in pooled if cell.split == "all"), key=lambda cell: cell.figure.accuracy, default=None)
-    section.gate("overlap_pooled", top.figure.accuracy if top else None, _said(top) if top else "")
+    whole = [row for row in rows if row[1] == "all"]
+    top = max(whole, key=lambda row: row[3], default=None)
+    section.gate("overlap_pooled", top[3] if top else None, _overlap_shown(top) if top else "")
     # A relation breaks the gate only where chance does not explain the overlap, over all relations and rules.
-    least = {row: surely(row[3], row[2], _OVERLAP_LEVEL / len(rows)) for row in rows}
-    for gate, expected in (("overlap_known", True), ("overlap_other", False)):
-        of_kind = [row for row in rows if (row[1] in section.config.known_overlap) == expected]
-        most = max(of_kind, key=least.__getitem__, default=None)
-        largest = f"{most[0]} in {most[1]}: {100 * most[3]:.1f} % of {most[2]} facts" if most else "no such relation"
-        section.gate(gate, least[most] if most else 0.0, largest)
-    known_overlap = [row for row in rows if row[5] > 3]
+    single = [row for row in rows if row[1] != "all"]
+    least = {row: surely(row[3], row[2], _OVERLAP_LEVEL / len(single)) for row in single}
+    most = max(single, key=least.__getitem__, default=None)
+    section.gate("overlap_relation", least[most] if most else None, _overlap_shown(most) if most else "")
+    beyond = [f"{row[1]} {100 * row[3]:.0f} % ({row[0]})" for row in single if row[5] > 3]
     section.grid(
-        "Overlap with the question, by relation",
+        "Overlap with the question in PolyFact-Clean, by relation",
         ("rule", "relation", "facts", "accuracy", "standard_error", "errors_from_expected"),
         rows,
         percents=_PERCENTS,
         note=(
-            "Above chance by more than three errors: "
-            + "; ".join(
-                f"{row[1]} {100 * row[3]:.0f} % ({row[0]}: {section.config.known_overlap.get(row[1], 'not known why')})"
-                for row in known_overlap
-            )
-            if known_overlap
+            f"Above chance by more than three errors: {'; '.join(beyond)}"
+            if beyond
             else f"No relation is above {100 * CHANCE:.0f} % by more than three errors."
         ),
     )
+
+
+def _overlap_shown(row: tuple[Any, ...]) -> str:
+    return f"{row[0]} in {'all relations' if row[1] == 'all' else row[1]}: {100 * row[3]:.1f} % of {row[2]:,} facts"

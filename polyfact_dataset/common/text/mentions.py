@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from polyfact_dataset.common.text.normalise import is_word
-from polyfact_dataset.common.text.scripts import COMMON, UNSPACED, covered, script_of, scripts_of
+from polyfact_dataset.common.text.scripts import COMMON, SYLLABIC, UNSPACED, covered, script_of, scripts_of
 
 Replacements = tuple[tuple[str, tuple[str, ...]], ...]
 """An ending (or a beginning) of a name as it is listed, each with its replacements in other forms."""
@@ -22,7 +22,6 @@ Mention = Literal["name", "inflected", "surname"]
 # Shorter names are ignored as ambiguous: three letters, or two characters where each is a syllable or a word.
 _MIN_CHARACTERS = 3
 _MIN_OF_SYLLABLES = 2
-_SYLLABIC = frozenset({"Hani", "Hira", "Kana", "Bopo", "Hang", "Yiii"})
 # Words are inflected from this length on; this many of their characters do not change.
 _MIN_INFLECTED = 4
 _MIN_STEM = 3
@@ -113,7 +112,7 @@ def is_named(text: str, name: str, rule: MentionRule) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _min_characters(name: str) -> int:
-    return _MIN_OF_SYLLABLES if scripts_of(name) & _SYLLABIC else _MIN_CHARACTERS
+    return _MIN_OF_SYLLABLES if scripts_of(name) & SYLLABIC else _MIN_CHARACTERS
 
 
 @lru_cache(maxsize=1 << 16)

@@ -1,4 +1,8 @@
-"""Character n-grams of texts as sparse matrices."""
+"""Character n-grams of texts as sparse matrices.
+
+scikit-learn's `HashingVectorizer` gives the same features one n-gram at a time in Python; at the size of a release that
+takes minutes. Here the n-grams of all texts are hashed together by NumPy.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+
+# Between texts, and between words; no n-gram contains it.
+_GAP = "\0"
+# Knuth's multiplier of 64-bit linear congruential generators; products wrap around.
+_MULTIPLIER = np.uint64(6364136223846793005)
 
 
 def hashed_ngrams(
@@ -19,16 +28,26 @@ def hashed_ngrams(
 
     `char_wb` takes them inside words with marked ends, `char` from the text as it is. Nothing is normalised.
     """
-    from sklearn.feature_extraction.text import HashingVectorizer
+    from scipy.sparse import csr_array
 
-    vectorizer = HashingVectorizer(
-        analyzer=analyzer,
-        ngram_range=sizes,
-        n_features=features,
-        binary=True,
-        norm=None,
-        alternate_sign=False,
-        lowercase=False,
-        dtype=dtype,
-    )
-    return vectorizer.transform(texts)
+    smallest, largest = sizes
+    if analyzer == "char_wb":
+        texts = [_GAP.join(f" {word} " for word in text.split()) for text in texts]
+    rows = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
+    letters = np.frombuffer("".join(text + _GAP for text in texts).encode("utf-32-le"), np.uint32).astype(np.uint64)
+    ends = np.cumsum(letters == 0)
+    hashes = np.zeros(len(letters), dtype=np.uint64)
+    found = []
+    for size in range(1, largest + 1):
+        count = len(letters) - size + 1
+        if count <= 0:
+            break
+        hashes = (hashes[:count] + letters[size - 1 :]) * _MULTIPLIER
+        if size >= smallest:
+            inside = np.flatnonzero((ends[size - 1 :] == ends[:count]) & (letters[:count] != 0))
+            # The upper bits depend on all characters.
+            places = (hashes[inside] >> np.uint64(32)) % np.uint64(features)
+            found.append(rows[inside] * features + places.astype(np.int64))
+    keys = np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+    starts = np.searchsorted(keys, np.arange(len(texts) + 1) * features)
+    return csr_array((np.ones(len(keys), dtype=dtype), keys % features, starts), shape=(len(texts), features))

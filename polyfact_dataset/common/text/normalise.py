@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from html.entities import html5
 
 from polyfact_dataset.common.text.scripts import COMMON, COVERS, script_of
@@ -154,6 +154,13 @@ def normalise(text: str) -> str:
         folded = _UNSEEN.sub(" ", folded) if seen is None else seen
     folded = _compatible(unicodedata.normalize("NFD", folded).casefold())
     return " ".join(_compatible(folded.casefold()).split())
+
+
+@cache
+def word_pattern() -> re.Pattern[str]:
+    """Matches a word: characters for which `is_word` holds. Python's `\\w` leaves out marks."""
+    marks = "".join(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.category(char)[0] == "M")
+    return re.compile(f"(?:[^\\W_]|[{marks}])+")
 
 
 def is_word(character: str) -> bool:

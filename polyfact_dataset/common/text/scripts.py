@@ -28,8 +28,8 @@ SCRIPT_CODES = tuple(sorted((set(NAMES) - _NO_SCRIPT) | set(COVERS)))
 """The scripts that a language file may name."""
 # Written without spaces between words.
 UNSPACED = frozenset({"Hani", "Hira", "Kana", "Bopo", "Yiii", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
-# In these, letters of several scripts follow each other without a space.
-_IDEOGRAPHIC = frozenset({"Hani", "Hira", "Kana", "Hang", "Bopo", "Yiii"})
+# Each character is a syllable or a word; letters of several of these follow each other without a space.
+SYLLABIC = frozenset({"Hani", "Hira", "Kana", "Hang", "Bopo", "Yiii"})
 _GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
 _HYPHENS = re.compile("[-\u2010-\u2015]")
 _AFTER_KANA = re.compile("[\u3041-\u30fa\u30fc]([a-z]{2,})")
@@ -83,9 +83,9 @@ def mixes_scripts(text: str) -> bool:
     Japanese, Chinese and Korean write several scripts, and Latin letters, without a space between them; only alphabets
     that are never joined inside a word count.
     """
-    if len(scripts_of(text) - _IDEOGRAPHIC) < 2:
+    if len(scripts_of(text) - SYLLABIC) < 2:
         return False
-    return any(len(scripts_of(word) - _IDEOGRAPHIC) > 1 for word in re.split(r"[\s\-‐-―·・/.,:()'’\d]+", text))
+    return any(len(scripts_of(word) - SYLLABIC) > 1 for word in re.split(r"[\s\-‐-―·・/.,:()'’\d]+", text))
 
 
 def _plain(word: str) -> bool:
@@ -119,4 +119,4 @@ def half_transliterated(label: str, person: bool = False) -> str | None:
 
 def _is_lettered(word: str) -> bool:
     """Whether a word holds letters of an alphabet, other than Latin, into which names are written letter by letter."""
-    return not scripts_of(word) <= _IDEOGRAPHIC | {"Latn"}
+    return not scripts_of(word) <= SYLLABIC | {"Latn"}

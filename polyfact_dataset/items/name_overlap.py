@@ -1,0 +1,94 @@
+"""In which languages the names of a fact give its answer away: the Kenyan shilling, Mexico City.
+
+Two names share a stem where a word of each begins with the same four letters; in scripts of syllables, with the same
+two characters; and in Chinese characters, which are written without spaces, where two adjacent ones are in both. That
+tells the answer where no distractor shares a stem with the subject. A name that contains the other as a whole tells it
+in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyfact_dataset.common.text.normalise import normalise, word_pattern
+from polyfact_dataset.common.text.scripts import COMMON, SYLLABIC, script_of
+
+_STEM = 4
+_SYLLABLES = 2
+# The first letter of a script of syllables (Hangul).
+_FIRST_SYLLABLE = "\u1100"
+# Written onto a word without being a part of it; by language.
+_ARTICLES = {"ar": "ال"}
+
+
+def _words(text: str, code: str) -> tuple[str, ...]:
+    """The words of a label, normalised and without articles."""
+    words = word_pattern().findall(normalise(text))
+    article = _ARTICLES.get(code)
+    return tuple(words if article is None else (word.removeprefix(article) or word for word in words))
+
+
+@lru_cache(maxsize=1 << 16)
+def stems(text: str, code: str) -> frozenset[str]:
+    """The stems of a label: two labels share one if these sets have a common element."""
+    found: set[str] = set()
+    for word in _words(text, code):
+        if max(word) < _FIRST_SYLLABLE:
+            found.update([word[:_STEM]] if len(word) >= _STEM else ())
+            continue
+        for script, run in groupby(_scripts(word), key=itemgetter(0)):
+            letters = "".join(map(itemgetter(1), run))
+            if script == "Hani":
+                found.update(map("".join, pairwise(letters)))
+            elif len(letters) >= (size := _SYLLABLES if script in SYLLABIC else _STEM):
+                found.add(letters[:size])
+    return frozenset(found)
+
+
+def _scripts(word: str) -> Iterator[tuple[str, str]]:
+    """The script of each character of a word, and the character; marks belong to what they follow."""
+    script = COMMON
+    for char in word:
+        own = script_of(char)
+        script = own if own != COMMON else script
+        yield script, char
+
+
+def _contains(outer: Sequence[str], inner: Sequence[str]) -> bool:
+    """Whether the words `inner` are consecutive in `outer`."""
+    size = len(inner)
+    return size > 0 and any(tuple(outer[at : at + size]) == tuple(inner) for at in range(len(outer) - size + 1))
+
+
+def tells(subject: str, answer: str, distractors: Sequence[str], code: str) -> bool:
+    """Whether the labels of a fact in one language give its answer away."""
+    asked, gold = _words(subject, code), _words(answer, code)
+    if _contains(gold, asked) or _contains(asked, gold):
+        return True
+    own = stems(subject, code)
+    if own.isdisjoint(stems(answer, code)):
+        return False
+    return all(own.isdisjoint(stems(other, code)) for other in distractors)
+
+
+def overlaps(facts: Sequence[Mapping[str, Any]], labels: pa.Table, languages: Sequence[str]) -> list[list[str]]:
+    """The languages in which the names of each fact (subject, object, distractors) give its answer away."""
+    place = {entity: row for row, entity in enumerate(labels.column("entity_id").to_pylist())}
+    named = [
+        (place[fact["subject_id"]], place[fact["object_id"]], [place[other] for other in fact["distractor_ids"]])
+        for fact in facts
+    ]
+    found: list[list[str]] = [[] for _ in facts]
+    for code in languages:
+        texts = pc.struct_field(labels.column(code), "text").to_pylist()
+        for languages_of, (subject, answer, others) in zip(found, named):
+            if tells(texts[subject], texts[answer], [texts[other] for other in others], code):
+                languages_of.append(code)
+    return found
