@@ -59,7 +59,7 @@ GATES: dict[str, Gate] = {
         0.34, "accuracy in PolyFact-Clean that is certain: names tell where things are from; 0.32 was reached"
     ),
     "attacker_all_text_relation": _most(
-        0.55, "the same in one relation: names in series (iPhone 4, iPhone 5) tell their makers, who are few"
+        0.65, "the same in one relation: names in series (iPhone 4, iPhone 5) tell their makers, who are few"
     ),
     # leakage
     "leak_gold": _most(0, "a question that contains its answer measures reading, not recall"),
