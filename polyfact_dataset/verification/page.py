@@ -19,7 +19,7 @@ from typing import Any
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError, PolyFactError
-from polyfact_dataset.common.text.direction import isolated_runs
+from polyfact_dataset.common.text.direction import as_html
 from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import LETTERS, Item, Sample, load_sample
 from polyfact_dataset.verification.journal import MAX_NOTE, Journal, Reviews
@@ -89,11 +89,11 @@ def item_html(item: Item) -> str:
         mark = '<span class="mark"><bdi lang="en">✓ marked as correct</bdi></span>' if marked else ""
         rows.append(
             f'<li class="option{" marked" if marked else ""}"><span class="letter">{letter}</span>'
-            f"<bdi>{html.escape(isolated_runs(text, direction))}</bdi>{mark}</li>"
+            f"<bdi>{as_html(text, direction)}</bdi>{mark}</li>"
         )
     return (
         f'<div class="judged" lang="{html.escape(item.language)}" dir="{direction}">'
-        f'<p class="question">{html.escape(isolated_runs(item.question, direction))}</p>'
+        f'<p class="question">{as_html(item.question, direction)}</p>'
         f'<ol class="options">{"".join(rows)}</ol></div>'
     )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyfact_dataset.common.text.direction import FSI, PDI, RLI, displayed, isolated_runs
+from polyfact_dataset.common.text.direction import FSI, PDI, RLI, as_html, displayed, isolated_runs
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,11 @@ def test_names_of_the_other_direction_are_isolated(text: str, direction: str, sh
     expected = shown.replace("[", FSI).replace("]", PDI)
     assert isolated_runs(text, direction) == expected
     assert displayed(text, direction) == (f"{RLI}{expected}{PDI}" if direction == "rtl" else expected)
+    assert as_html(text, direction) == shown.replace("[", "<bdi>").replace("]", "</bdi>")
+
+
+def test_html_is_escaped() -> None:
+    assert as_html("من <b>E.T.", "rtl") == "من &lt;<bdi>b&gt;E.T.</bdi>"
 
 
 @given(st.text(alphabet=st.sampled_from("aZ é.+؟، «»()٣5بلЖ"), max_size=20), st.sampled_from(["ltr", "rtl"]))

@@ -1,11 +1,13 @@
 """Texts of both directions where people read them: names in Latin letters inside Arabic questions, and the reverse.
 
 A released column is plain, since models read it. On a page, a full stop or a plus sign after a Latin name in Arabic
-text ("E.T.", "C++") would move to the name's other side (Unicode Standard Annex 9, rules N1 and N2) unless it is isolated.
+text ("E.T.", "C++") would move to the name's other side (Unicode Standard Annex 9, rules N1 and N2) unless it is
+isolated: by an element in HTML, by invisible characters elsewhere.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from functools import cache
 from typing import Literal
@@ -32,6 +34,15 @@ def _runs(direction: Direction) -> re.Pattern[str]:
 def isolated_runs(text: str, direction: Direction) -> str:
     """The text of a language of this direction with the runs of the other direction isolated (FSI, PDI)."""
     return _runs(direction).sub(lambda run: f"{FSI}{run[0]}{PDI}", text)
+
+
+def as_html(text: str, direction: Direction) -> str:
+    """The text escaped for an HTML element of this direction, with the runs of the other one in `<bdi>`."""
+    parts, end = [], 0
+    for run in _runs(direction).finditer(text):
+        parts += [html.escape(text[end : run.start()]), f"<bdi>{html.escape(run[0])}</bdi>"]
+        end = run.end()
+    return "".join([*parts, html.escape(text[end:])])
 
 
 def displayed(text: str, direction: Direction) -> str:
