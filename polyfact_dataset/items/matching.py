@@ -57,6 +57,8 @@ _ALONE = {
 _APART = {
     "kind": 2.0,
     "wording": 0.5,
+    # An option with a country's name cannot be the currency of another country: golds of either kind keep apart.
+    "tells": 6.0,
     "type": 1.0,
     "country": 0.05,
     "continent": 0.05,
@@ -164,6 +166,8 @@ class Matcher:
         self._short = _grams(self._subjects, 3, 3), _grams(answers, 3, 3)
         self._long = _grams(self._subjects, 4, 6), _grams(answers, 4, 6)
         self._stems = _stems(self._subjects), _stems(answers)
+        alike = self._stems[0].multiply(self._stems[1][self._place]).sum(axis=1)
+        self._tells = _codes((np.asarray(alike).ravel() > 0).tolist())
         self._width = np.maximum(np.diff(self._short[1].indptr), 1).astype(np.float32)
         levels: dict[str, list[str | None]] = {
             "answer": [fact.answer for fact in facts],
@@ -237,6 +241,7 @@ class Matcher:
         found = {
             "kind": unlike(self._kinds),
             "wording": unlike(self._wordings),
+            "tells": unlike(self._tells),
             "type": unlike(self._types),
             "country": unlike(self._countries),
             "continent": unlike(self._continents),
