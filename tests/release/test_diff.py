@@ -51,16 +51,16 @@ def test_a_reworded_question_is_a_patch(old: Path, tmp_path: Path) -> None:
 def test_another_wording_is_counted_by_language_and_by_its_keys(old: Path, tmp_path: Path) -> None:
     def edit(rows: Rows) -> None:
         for row in rows[:2]:
-            row["translations"]["ru"]["template"] = "P19/female/dead"
-        rows[0]["translations"]["ja"]["template"] = ""
+            row["translations"]["sw"]["template"] = "P19/female/dead"
+        rows[0]["translations"]["en"]["template"] = ""
 
-    before = [row["translations"]["ru"]["template"] for row in parallel_rows_of(old)[:2]]
+    before = [row["translations"]["sw"]["template"] for row in parallel_rows_of(old)[:2]]
     diff = change(old, tmp_path / "new", edit)
-    assert diff.templates == {"ru": 2, "ja": 1} and diff.values == {} and diff.level == "patch"
-    moved = {key: number for key, number in diff.moved_templates.items() if key.startswith("ru ")}
-    assert moved == dict(Counter(f"ru {key} -> P19/female/dead" for key in before))
-    assert any(key.startswith("ja ") and key.endswith(" -> model") for key in diff.moved_templates)
-    assert "- Wordings exchanged: ru 2, ja 1." in changelog(diff)
+    assert diff.templates == {"en": 1, "sw": 2} and diff.values == {} and diff.level == "patch"
+    moved = {key: number for key, number in diff.moved_templates.items() if key.startswith("sw ")}
+    assert moved == dict(Counter(f"sw {key} -> P19/female/dead" for key in before))
+    assert any(key.startswith("en ") and key.endswith(" -> model") for key in diff.moved_templates)
+    assert "- Wordings exchanged: en 1, sw 2." in changelog(diff)
 
 
 def test_a_number_that_all_languages_share_is_said_once() -> None:
