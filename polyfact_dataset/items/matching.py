@@ -18,12 +18,13 @@ Costs are whole numbers (thousandths), so that sums do not depend on the order o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.items.blocks import FORBIDDEN, Costs
@@ -83,6 +84,21 @@ class Traits:
     year: int | None = None
     occupations: frozenset[str] = frozenset()
     sitelinks: int = 0
+
+
+def traits_of(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
+    """Entity -> what matching goes by, from the table `features` or the sitelinks of another."""
+    names = ("country", "continent", "birth_year", "inception_year", "publication_year", "occupations", "sitelinks")
+    held = {name: features.column(name).to_pylist() for name in names if name in features.column_names}
+    found = {}
+    for row, entity in enumerate(features.column("entity_id").to_pylist()):
+        if entity in wanted:
+            own = {name: values[row] for name, values in held.items()}
+            years = (own.pop(name, None) for name in ("birth_year", "inception_year", "publication_year"))
+            own["year"] = next((year for year in list(years) if year is not None), None)
+            own["occupations"] = frozenset(own.get("occupations") or ())
+            found[entity] = Traits(**own)
+    return found
 
 
 def _grams(names: Sequence[str], smallest: int, largest: int) -> Any:
