@@ -120,10 +120,15 @@ GATES: dict[str, Gate] = {
     "alias_option": _most(0, "an option that is another name of the answer is correct as well"),
     # shared columns
     "shared_columns": _most(0, "columns that contradict their items make selections by them wrong"),
-    # writing
+    # writing and cues
     "negation": _most(0, "a negated question asks for something that the fact does not state"),
     "catch_all": _most(0, "`all of the above` and similar options are not entities"),
     "article": _most(0, "a question that ends in an article reveals the gender or the first letter of its answer"),
+    "cue_gold": _least(
+        0.01,
+        "smallest p of `the one option with another first letter, class word or noun of the question` being the gold, "
+        "Bonferroni-corrected",
+    ),
     "odd_option": _least(
         0.01, "smallest p of `the one option with a bracket, digit, ...` being the gold, Bonferroni-corrected"
     ),

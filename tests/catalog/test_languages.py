@@ -7,12 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from polyfact_dataset.catalog import language as languages
 from polyfact_dataset.catalog import show
 from polyfact_dataset.catalog.forms import Forms, forms
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known, language
-from polyfact_dataset.catalog.relation import all_relations, kind_chain, kind_of
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, Language, known, language
+from polyfact_dataset.catalog.relation import all_relations, kind_chain, kind_of, label_class, label_classes
+from polyfact_dataset.catalog.spelling import Spelling
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import SAFE, Asked, Wordings
 from polyfact_dataset.common.errors import ConfigError
@@ -130,6 +134,26 @@ def test_every_wording_has_two_examples(code: str) -> None:
         for key in wordings.texts:
             if key != SAFE or all_relations()[relation].subjects is None:
                 assert len(shown[key]) >= 2, (relation, key)
+
+
+@given(st.sampled_from(known()), st.sampled_from(label_classes()), st.text(max_size=16))
+def test_a_label_that_is_written_as_its_class_is_not_changed_again(code: str, label_class: str, label: str) -> None:
+    spelling = language(code).spelling.get(label_class, Spelling())
+    written = spelling.cased(label)
+    assert spelling.cased(written) == written
+    worded = spelling.with_class_word(label)
+    # Removing a class word may leave another one ("idioma idioma X"); nothing is added twice.
+    assert len(spelling.with_class_word(worded)) <= max(len(worded), len(label))
+
+
+def test_brands_and_companies_are_of_no_class_of_labels() -> None:
+    assert label_class(["Q188451"]) == "genre" and label_class(["Q42", "Q34770"]) == "language"
+    assert label_class(["Q746549", "Q431289"]) is None and label_class(["Q5"]) is None and label_class([]) is None
+
+
+def test_an_unknown_class_of_labels_names_the_entry() -> None:
+    with pytest.raises(ValidationError, match="nouns not among label_classes"):
+        Language.model_validate({**language("en").model_dump(), "spelling": {"nouns": {}}})
 
 
 def test_the_narrowest_kind_then_the_most_parts_decide() -> None:
