@@ -47,7 +47,7 @@ WrittenLabels = Annotated[
     Optional[list[Path]],
     typer.Option(
         "--labels",
-        help="Table of labels written by people, used where Wikidata has none: tab separated, the column qid and one for "
+        help="Table of labels written by people, used where Wikidata has none: tab separated, a column qid and one for "
         "each language. May be repeated; earlier tables take precedence.",
     ),
 ]
