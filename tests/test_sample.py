@@ -95,12 +95,16 @@ def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Pat
     check_reference([wrong, _entity()], {}, [false], SHARED, report)
     assert report.errors == [f"{wrong.where}: Q142 de 'Gallien' is in no reference"]
     assert report.counts["statements with another value"] == 1 and report.counts["ids in the reference"] == 2
+    assert report.counts["values that the sample lacks"] == 0
+    paris, lacking = _entity(qid="Q90", labels={**_entity().labels, "en": "Paris"}), Report()
+    check_reference([_entity(), paris], {}, [false], SHARED, lacking)
+    assert "Q142 P36 has no ['Q90'] of the reference" in lacking.differences
 
 
 def test_no_label_of_the_dump_lacks_a_source(real_dump: Path) -> None:
     report = Report()
     check_reference(load_entities(), load_labels(), load_statements(), SHARED, report)
-    assert report.errors == []
+    assert report.errors == [] and report.counts["values that the sample lacks"] == 0
 
 
 def test_the_template_lists_each_entity_of_a_statement_once(capsys, tmp_path: Path) -> None:
