@@ -23,7 +23,7 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import in_scripts, scripts_of
-from polyfact_dataset.sample.tables import load_entities, load_statements
+from polyfact_dataset.sample.tables import load_entities, load_labels, load_statements
 
 # How a question ends, where not in a question mark.
 ENDINGS = {"ar": "؟", "zh": "？", "ja": "か。", "fr": "\u202f?"}
@@ -265,10 +265,24 @@ def test_forms_come_from_names_then_nouns_then_rules() -> None:
 def test_names_of_the_forms_are_the_sample_s(code: str) -> None:
     """A phrase holds its label, and a label that is not the sample's would never be used there."""
     labels = {entity.qid: entity.labels.get(code) for entity in load_entities()}
+    labels |= {qid: written[code] for qid, written in load_labels().items() if code in written}
     for qid, (label, *phrases) in forms(code).names.items():
         assert normalise(labels.get(qid) or label) == normalise(label), qid
         for phrase in phrases:
             assert normalise(label) in normalise(phrase) or code in INFLECTED, (qid, phrase)
+
+
+def test_a_label_in_another_spelling_has_the_forms_of_the_file_s() -> None:
+    portuguese = forms("pt")
+    for label in ("Irã", "Irão"):
+        iran = Subject(label, "Q794")
+        assert portuguese.of(iran, "de") == f"do {label}" and not portuguese.differs(iran)
+        assert portuguese.number(iran) == "singular"
+    assert portuguese.of(Subject("Irão", "Q36"), "de") is None and portuguese.differs(Subject("Irão", "Q36"))
+    with pytest.raises(ValueError, match="spellings: Persien not among the labels in names"):
+        Forms.model_validate(
+            {"slots": ["of"], "names": {"Q794": ["Iran", "of Iran"]}, "spellings": {"Irán": "Persien"}}
+        )
 
 
 def test_quotation_marks_inside_quotation_marks_change() -> None:
