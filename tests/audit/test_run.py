@@ -41,8 +41,8 @@ def test_the_sample_release_passes_every_gate(summary: dict) -> None:
     assert [gate["gate"] for gate in summary["gates"]] == list(GATES)
     assert {gate["status"] for gate in summary["gates"]} == {"held"}
     assert [entry["name"] for entry in summary["audits"]] == [
-        "integrity", "shortcuts", "attackers", "leakage", "answerability", "parallelism", "scripts",
-        "language_id", "balance", "labels", "names", "columns", "popularity", "writing",
+        "integrity", "shortcuts", "attackers", "plausibility", "leakage", "answerability", "parallelism", "scripts",
+        "language_id", "balance", "labels", "names", "columns", "popularity", "writing", "cues",
     ]  # fmt: skip
 
 
