@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyfact_dataset.common.errors import DataError, RetryableError
+from polyfact_dataset.common.secrets import redacted
 
 ROW_GROUP_ROWS = 50_000
 _BLOCK_BYTES = 1 << 20
@@ -61,9 +62,9 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 with `\\n` line ends, atomically."""
+    """Writes UTF-8 with `\\n` line ends and without known keys, atomically."""
     with atomic(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(redacted(text).encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -24,6 +24,9 @@ from packaging.version import InvalidVersion, Version
 
 from polyfact_dataset.audit.report import require_passing
 from polyfact_dataset.common.errors import ConfigError, DataError, PolyFactError, RetryableError
+from polyfact_dataset.common.files import read_json
+from polyfact_dataset.common.secrets import hub_token, redacted
+from polyfact_dataset.common.untrusted import shown
 from polyfact_dataset.hub.plan import Change, RemoteFile, changes, conflict, local_files, same, tree
 from polyfact_dataset.release.documents import check
 from polyfact_dataset.release.reader import check_content, default_config, is_repository, read_about, source_of
@@ -139,6 +142,7 @@ def errors_of_the_hub(repo: str, then: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError
 
     http = import_module("httpx" if __version__.startswith("1.") else "httpx2")
+    hub_token()
     try:
         yield
     except HfHubHTTPError as error:
@@ -170,12 +174,13 @@ def _require_successor(api: HfApi, repo: str, parent: str, about: Mapping[str, A
         path = api.hf_hub_download(repo, "release.json", repo_type="dataset", revision=parent)
     except EntryNotFoundError:
         return
-    remote = json.loads(Path(path).read_text(encoding="utf-8"))
+    remote = read_json(Path(path))
+    remote = remote if isinstance(remote, dict) else {}
     before = about["previous"]
     if remote.get("content") in (about["content"], before and before["content"]):
         return
     built_on = f"version {before['version']}" if before else "no earlier release"
-    version = remote.get("version", "of unknown number")
+    version = shown(remote.get("version", "of unknown number"))
     raise ConfigError(
         f"{repo} contains version {version}, and this release was built on {built_on}: held-out facts could enter "
         f"train; build with --previous {repo}@v{version}"
@@ -320,12 +325,10 @@ def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
 
     Raises `DataError` when anything differs from the release that was pushed.
     """
-    from huggingface_hub import get_token
-
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "HF_HOME": cache}
         # The token may be in a file of the usual home, which the empty cache replaces.
-        if token := get_token():
+        if token := hub_token():
             environment["HF_TOKEN"] = token
         for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             environment.pop(name, None)
@@ -335,7 +338,7 @@ def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
         )
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-            raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {reason}")
+            raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {redacted(reason)}")
         loaded = json.loads(result.stdout.splitlines()[-1])
         if check_content(Path(loaded["folder"]))["content"] != manifest["content"]:
             raise DataError(f"{repo}@{tag} does not contain the content that was pushed")

@@ -14,11 +14,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from pydantic import Field
 
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest, digest_json, read_json, remove, sync, write_json, write_text
 from polyfact_dataset.common.progress import Log
+from polyfact_dataset.common.untrusted import Untrusted, validate
 from polyfact_dataset.pipeline.stages import STAGES, Stage, stage_folder
 
 # On a later run, the tables of a finished stage are verified by digest up to this size, larger ones by size only.
@@ -33,6 +35,27 @@ _OWN = (
     *(".timings.json.part", ".manifest.json.part"),
     *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
 )
+
+
+class _File(Untrusted):
+    bytes: int = Field(ge=0)
+    sha256: str
+    rows: int = Field(default=0, ge=0)
+
+
+class _Entry(Untrusted):
+    key: str
+    counts: dict[str, Any]
+    pending: int = Field(default=0, ge=0)
+    tally: dict[str, Any] | None
+    files: dict[str, _File]
+
+
+class BuildManifest(Untrusted):
+    """`manifest.json` of a build folder."""
+
+    build: dict[str, Any]
+    stages: dict[str, _Entry]
 
 
 @contextmanager
@@ -59,6 +82,7 @@ def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:
         # Manifests of earlier versions have no digest.
         if not isinstance(manifest, dict) or manifest.pop("seal", None) not in (None, digest_json(manifest)):
             raise DataError(f"{path} was changed after it was written")
+        validate(BuildManifest, manifest, path, "it is not the manifest of a build")
     except DataError as error:
         if overwrite:
             return {"stages": {}}
@@ -166,7 +190,7 @@ def prepare(target: Path, folder: Path, key: str | None) -> None:
     if key is not None:
         # A run may have been killed when its folder was in place, but not yet in the manifest.
         for path in (target, folder):
-            if (path / _KEY).exists() and (path / _KEY).read_text() == key:
+            if (path / _KEY).is_file() and (path / _KEY).read_bytes() == key.encode():
                 os.replace(path, target)
                 return
     remove(target)

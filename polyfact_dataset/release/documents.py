@@ -24,6 +24,7 @@ from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
 from polyfact_dataset.release import card, errata, figures, leaderboard
 from polyfact_dataset.release.croissant import croissant
 from polyfact_dataset.release.explorer import page as explorer
+from polyfact_dataset.release.models import Statistics
 from polyfact_dataset.release.reader import (
     ERRATA_FILE,
     Release,
@@ -127,6 +128,7 @@ def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
 def write(release: Release, target: Path) -> None:
     """Renders all documents of a release into `target`."""
     counted = statistics(release.folder)
+    Statistics.model_validate(json.loads(json.dumps(counted)))
     for name, text in texts(release, counted).items():
         write_text(target / name, text)
     for name, picture in figures.draw(counted, release.manifest).items():

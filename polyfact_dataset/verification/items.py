@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json, read_parquet
+from polyfact_dataset.common.files import read_parquet
+from polyfact_dataset.common.untrusted import Untrusted, read_validated
 from polyfact_dataset.schema import OPTIONS
 
 LETTERS = "ABCD"
@@ -86,6 +89,18 @@ class Sample:
         return [item for item in self.items if item.language == code][:first]
 
 
+class SampleRecord(Untrusted):
+    """`sample.json`: how a sample was drawn, and from which release."""
+
+    release: str
+    polyfact: str
+    seed: int = Field(ge=0)
+    items_per_language: int | None = Field(ge=1)
+    splits: list[str]
+    languages: list[str]
+    same_facts: bool
+
+
 def load_sample(folder: Path) -> Sample:
     """The sample in a folder. Raises `ConfigError` when there is none."""
     if not (folder / "sample.parquet").is_file():
@@ -94,7 +109,8 @@ def load_sample(folder: Path) -> Sample:
         )
     rows = read_parquet(folder / "sample.parquet").to_pylist()
     try:
-        return Sample(tuple(map(Item.of, rows)), read_json(folder / "sample.json"))
+        about = read_validated(folder / "sample.json", SampleRecord, "draw the sample again")
+        return Sample(tuple(map(Item.of, rows)), about)
     except KeyError as error:
         raise DataError(f"{folder}/sample.parquet lacks {error}; draw the sample again") from error
 

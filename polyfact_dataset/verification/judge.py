@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.common.files import digest_json, read_json, read_parquet, write_json, write_parquet
+from polyfact_dataset.common.files import digest_json, read_parquet, write_json, write_parquet
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.base import bare_url
+from polyfact_dataset.common.secrets import bare_url
+from polyfact_dataset.common.untrusted import read_validated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.batch import Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
@@ -29,6 +30,7 @@ from polyfact_dataset.schema import DRIFT, JUDGEMENTS
 from polyfact_dataset.verification.items import load_facts, load_sample
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, JudgeOutcome
 from polyfact_dataset.verification.selftest import Score, planted_facts, planted_items, score
+from polyfact_dataset.verification.table import JudgeRecord
 
 OPENAI = "https://api.openai.com/v1"
 Tasks = Mapping[str, ItemTask | FactTask]
@@ -106,10 +108,12 @@ class JudgeRun:
         known |= {(row["fact_id"], row["language"], row["item"]): dict(row) for row in rows}
         table = pa.Table.from_pylist([known[key] for key in sorted(known)], schema=schema)
         about = self.path.with_suffix(".json")
-        previous = read_json(about) if about.is_file() else {}
+        previous = read_validated(about, JudgeRecord, "remove it") if about.is_file() else {}
         test = tested.as_json() if tested else previous.get("self_test")
         write_parquet(self.path, table)
-        write_json(about, {**self.identity, "served": dict(served), "self_test": test})
+        record = {**self.identity, "served": dict(served), "self_test": test}
+        JudgeRecord.model_validate(record)
+        write_json(about, record)
 
     def _earlier_rows(self) -> list[dict[str, Any]]:
         return list(read_parquet(self.path).to_pylist()) if self.path.is_file() else []
