@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from polyfact_dataset.common.secrets import redacted
 
 ROW_GROUP_ROWS = 50_000
 _BLOCK_BYTES = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 # The path that stands for standard input.
 STDIN = Path("-")
@@ -46,12 +49,42 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def sync_tree(folder: Path) -> None:
+    """Makes a folder durable with everything in it, whoever wrote it."""
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink():
+            sync(path)
+
+
+def make_folder(path: Path) -> None:
+    """Creates a folder and those above it, durably: a new folder is lost in a power cut unless its parent is synced."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        sync(folder.parent)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `atomic` has not renamed: a write in progress, or one that was killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed writes left in a folder; call it while no other process writes there."""
+    for path in folder.glob(".*.part"):
+        if is_temporary(path):
+            remove(path)
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path next to `path`, which is durably renamed to `path` if the block succeeds."""
-    temporary = path.with_name(f".{path.name}.part")
+    """Yields a temporary path next to `path`, which is durably renamed to `path` if the block succeeds.
+
+    The temporary path is unique, so that processes that write one file at once do not use each other's.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield temporary
             sync(temporary)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from polyfact_dataset.common.files import digest
+from polyfact_dataset.common.files import digest, is_temporary
 from polyfact_dataset.release.reader import require_plain
 
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ def tree(api: HfApi, repo: str, revision: str) -> dict[str, RemoteFile]:
 
 def local_files(folder: Path) -> dict[str, Path]:
     """Path in the release -> file."""
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not is_temporary(path)
+    }
 
 
 def same(path: Path, remote: RemoteFile) -> bool:

@@ -211,7 +211,7 @@ def push(folder: Path, repo: str, tag: str | None = None, options: Options | Non
     with errors_of_the_hub(repo, "rerun the same command to continue"):
         done = _push(HfApi(), folder, repo, tag, options)
     if done.tag is not None and not options.dry_run:
-        read_back(repo, done.tag, manifest)
+        read_back(repo, done.tag, done.commit, manifest)
     return done
 
 
@@ -308,22 +308,24 @@ def _operations(folder: Path, listed: Sequence[Change]) -> list[Any]:
 _READ_BACK = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
+commit = lambda: HfApi().dataset_info(repo, revision=tag).sha
 repo, tag, default = sys.argv[1:]
+commits = [commit()]
 names = get_dataset_config_names(repo, revision=tag)
 sizes = {}
 for name in dict.fromkeys((default, "parallel", "clean")):
     if name in names:
         sizes[name] = {split: len(rows) for split, rows in load_dataset(repo, name, revision=tag).items()}
 folder = snapshot_download(repo, repo_type="dataset", revision=tag)
-print(json.dumps({"names": names, "sizes": sizes, "folder": folder}))
+print(json.dumps({"names": names, "sizes": sizes, "folder": folder, "commits": [*commits, commit()]}))
 """
 
 
-def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
+def read_back(repo: str, tag: str, commit: str | None, manifest: dict[str, Any]) -> None:
     """Loads the pushed release by name and tag with an empty cache, and compares digests and numbers of rows.
 
-    Raises `DataError` when anything differs from the release that was pushed.
+    Raises `DataError` when anything differs from the release that was pushed, or the tag is moved from its commit.
     """
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "HF_HOME": cache}
@@ -340,6 +342,8 @@ def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
             reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
             raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {redacted(reason)}")
         loaded = json.loads(result.stdout.splitlines()[-1])
+        if moved := [other for other in loaded["commits"] if other != commit]:
+            raise DataError(f"{repo}@{tag} points to commit {moved[0][:12]}, not to {str(commit)[:12]} that was pushed")
         if check_content(Path(loaded["folder"]))["content"] != manifest["content"]:
             raise DataError(f"{repo}@{tag} does not contain the content that was pushed")
     if loaded["names"] != list(manifest["configs"]):

@@ -17,7 +17,7 @@ import yaml
 
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import DataError
-from polyfact_dataset.common.files import atomic, write_json, write_text
+from polyfact_dataset.common.files import atomic, is_temporary, write_json, write_text
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
@@ -203,7 +203,7 @@ def _check_no_other_files(folder: Path, known: set[str]) -> None:
     """Raises `DataError` for a file that is not part of a release, so that a push uploads nothing else."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        if name not in known and not name.startswith("audit/"):
+        if name not in known and not name.startswith("audit/") and not is_temporary(path):
             raise DataError(f"{path} is not part of the release; move it elsewhere")
 
 

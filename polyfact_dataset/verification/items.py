@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 from pydantic import Field
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_parquet
+from polyfact_dataset.common.files import make_folder, read_parquet, sweep
+from polyfact_dataset.common.locking import lock
 from polyfact_dataset.common.untrusted import Untrusted, read_validated
 from polyfact_dataset.schema import OPTIONS
 
 LETTERS = "ABCD"
+# Writing takes seconds.
+_LOCK_WAIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,16 @@ class Sample:
     def of(self, code: str, first: int | None = None) -> list[Item]:
         """The items of a language by place, at most `first` of them."""
         return [item for item in self.items if item.language == code][:first]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Locks a verification folder while a table, sample or report is written into it."""
+    make_folder(folder)
+    with lock(folder, f"another command is writing into {folder}; wait for it, then rerun the command", _LOCK_WAIT_S):
+        for part in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+            sweep(part)
+        yield
 
 
 class SampleRecord(Untrusted):

@@ -27,7 +27,7 @@ from polyfact_dataset.llm.cache import CACHE_NAME, Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.llm.session import LlmSession, new_requests, resolve_cached
 from polyfact_dataset.schema import DRIFT, JUDGEMENTS
-from polyfact_dataset.verification.items import load_facts, load_sample
+from polyfact_dataset.verification.items import load_facts, load_sample, locked
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, JudgeOutcome
 from polyfact_dataset.verification.selftest import Score, planted_facts, planted_items, score
 from polyfact_dataset.verification.table import JudgeRecord
@@ -103,6 +103,10 @@ class JudgeRun:
 
     def save(self, rows: Sequence[Mapping[str, Any]], served: Mapping[str, int], tested: Score | None) -> None:
         """Writes the judge's table, with earlier judgements of items outside the sample, and its description."""
+        with locked(self.options.folder):
+            self._save(rows, served, tested)
+
+    def _save(self, rows: Sequence[Mapping[str, Any]], served: Mapping[str, int], tested: Score | None) -> None:
         schema = (DRIFT if self.options.parallel else JUDGEMENTS).schema
         known = {(row["fact_id"], row["language"], row["item"]): row for row in self._earlier_rows()}
         known |= {(row["fact_id"], row["language"], row["item"]): dict(row) for row in rows}

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import digest_json, disk_errors, write_json
+from polyfact_dataset.common.files import atomic, digest_json, write_json
 from polyfact_dataset.common.progress import Task as Progress
 from polyfact_dataset.common.untrusted import Untrusted
 from polyfact_dataset.config.build import Config
@@ -299,9 +299,9 @@ def _finished(context: Context, parts: Parts, name: str) -> Report:
     about = {"newlines": parts.records[-1].newlines, "part": context.part, "has_head": parts.head is not None}
     write_json(context.folder / EXTRACTION, {**about, "settings": fingerprint(context.config)})
     if context.part:
-        with disk_errors(context.folder):
-            (context.folder / HEAD).write_bytes(parts.head or b"")
-            (context.folder / TAIL).write_bytes(parts.tail)
+        for name, line in ((HEAD, parts.head or b""), (TAIL, parts.tail)):
+            with atomic(context.folder / name) as path:
+                path.write_bytes(line)
     if total["broken"]:
         context.log.line(f"extract: {total['broken']} broken lines are in quarantine.parquet")
     if is_cut_off(total) and context.part is None:

@@ -22,6 +22,7 @@ from polyfact_dataset.common.files import (
     atomic,
     digest,
     digest_json,
+    make_folder,
     parquet_writer,
     read_json,
     read_parquet,
@@ -83,7 +84,7 @@ class Parts:
         self._load()
 
     def _load(self) -> None:
-        self.work.mkdir(parents=True, exist_ok=True)
+        make_folder(self.work)
         while not self.damage and (path := self._work_file(len(self.records), "json")).exists():
             try:
                 self.records.append(self._read(path))
