@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -20,6 +21,7 @@ from polyfact_dataset.common.progress import Log
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 from polyfact_dataset.wikidata import dump as dump_module
 from polyfact_dataset.wikidata import extract as module
+from polyfact_dataset.wikidata import workers as workers_module
 from polyfact_dataset.wikidata.parts import Parts
 from tests.support.command import polyfact
 from tests.support.dumps import KINDS, config, contents, extract, packed, settings, tables, text
@@ -329,3 +331,25 @@ def test_a_damaged_part_is_extracted_again(
     assert contents(extract(dumps[kind], out, config(kind), log)) == whole[kind]
     told = [line for line in log.lines if "extracted again" in line]
     assert len(told) == 1 and told[0].startswith("extract: part 2 and those after it") and "\n" not in told[0]
+
+
+@pytest.mark.parametrize("where", ["parent", "workers"])
+def test_slots_that_cannot_be_mapped_are_one_line(
+    where: str,
+    dumps: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As under a limit of address space (ulimit -v)."""
+    genuine = workers_module.mmap.mmap
+
+    def refuse(*arguments: int, **options: int) -> object:
+        if where == "parent" or options:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return genuine(*arguments)
+
+    monkeypatch.setattr(workers_module.mmap, "mmap", refuse)
+    with pytest.raises(RetryableError, match="Cannot allocate memory") as caught:
+        extract(dumps["plain"], tmp_path / "build", config("plain", workers=2))
+    assert "\n" not in str(caught.value) and "Traceback" not in capfd.readouterr().err
