@@ -20,12 +20,13 @@ BEGIN = "import sys\nfrom pathlib import Path\nroot = Path({root!r})\n"
 PROGRAMS = {
     "model cache": """
 from polyfact_dataset.llm.cache import Cache, Sent
-from polyfact_dataset.llm.protocol import Answer, Request
+from polyfact_dataset.llm.protocol import Request, read_answer
 with Cache(root / "new" / "deep" / "cache.sqlite") as cache:
     for number in range(40):
         request = Request("question", {{"model": "m", "messages": [number]}})
         with cache.transaction():
-            cache.put(Sent.of(request), Answer("x" * 3000, "stop", body={{"n": number}}))
+            body = {{"choices": [{{"message": {{"content": f"{{number}}" * 1500}}, "finish_reason": "stop"}}]}}
+            cache.put(Sent.of(request), read_answer(request.endpoint, body))
         print(number, flush=True)
 """,
     "Wikidata cache": """

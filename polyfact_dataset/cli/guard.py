@@ -22,7 +22,21 @@ class _Stopped(BaseException):
 
 
 class Group(TyperGroup):
-    """A group of commands whose interrupts reach `guarded`."""
+    """A group of commands whose interrupts reach `guarded`; its help lists them by panel."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        panels: dict[str, list[tuple[str, str]]] = {}
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(map(len, names), default=0)
+        for name in names:
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                panel = getattr(command, "rich_help_panel", None)
+                rows = panels.setdefault(panel if isinstance(panel, str) else "Commands", [])
+                rows.append((name, command.get_short_help_str(limit)))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:

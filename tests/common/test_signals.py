@@ -43,10 +43,13 @@ def loop() -> None:
 
 @app.command()
 def workers() -> None:
-    with start_processes(2) as pool:
-        tasks = [pool.submit(time.sleep, 3) for _ in range(4)]
+    pool = start_processes(2)
+    try:
+        tasks = [pool.submit(time.sleep, 1) for _ in range(60)]
         started()
         [task.result() for task in tasks]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 def alone() -> None:
     sleep()
