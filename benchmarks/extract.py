@@ -4,7 +4,7 @@
 
 One round runs everything once, so that noise falls on all alike; the table holds medians of the rounds. Memory is of a
 run of its own, all processes together: reading it takes time. The limit is
-the fastest decompressor to /dev/null. `lbzip2`, `gzip` (or `pigz`) and `zstd` must be installed: the project needs none of them.
+the fastest decompressor to /dev/null. `lbzip2`, `gzip` (or `pigz`) and `zstd` must be installed.
 Each format is compared with the peers on the same format: scripts that read it with json, orjson, ijson or qwikidata,
 whose rows must be equal, and wikibase-dump-filter, which writes JSON. Peers that are not installed are left out.
 """

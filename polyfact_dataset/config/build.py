@@ -185,7 +185,7 @@ class ReleaseConfig(Section):
     """The metadata of a release. It does not change the data."""
 
     # Where it is published; the card's examples load from there.
-    repository: str = Field(default="jvonrad/PolyFact", pattern=r"^[\w.\-]+/[\w.\-]+$")
+    repository: str = Field(default="jvonrad/PolyFact", pattern=r"^[\w\-][\w.\-]*/[\w\-][\w.\-]*$")
     # By default 1.0.0, or computed from the changes since `--previous`.
     version: str | None = Field(default=None, pattern=VERSION)
     # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
