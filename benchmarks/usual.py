@@ -90,10 +90,11 @@ def _current(entity: dict[str, Any], relation: str) -> list[dict[str, Any]]:
 
 
 def _year(snak: dict[str, Any]) -> int | None:
-    """The year of a time that is known to the year; there is no year 0."""
-    if snak["snaktype"] != "value" or snak["datavalue"]["value"]["precision"] < 9:
+    """The year of a time that is known to the year; there is no year 0, and a value of another type has none."""
+    value = snak.get("datavalue", {}).get("value")
+    if snak["snaktype"] != "value" or not isinstance(value, dict) or value.get("precision", 0) < 9:
         return None
-    time = snak["datavalue"]["value"]["time"]
+    time = value["time"]
     return int(time[0] + time[1:].partition("-")[0]) or None
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -60,15 +61,20 @@ if __name__ == "__main__":
 LINE = "interrupted; the same command goes on\n"
 
 
+def _heed() -> None:
+    """Signals that this process ignores, as one in the background does, would be ignored by its children."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def interrupted(words: list[str], number: int, *, group: bool) -> tuple[int, str]:
     """Runs the program until it has started, and a little; then exit code and standard error.
 
     Returns when no process holds the other end of the pipes any more.
     """
     command = [sys.executable, "-c", PROGRAM, *words]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, start_new_session=True, preexec_fn=_heed) as process:
         assert process.stdout is not None and process.stdout.readline() == "started\n"
         time.sleep(0.5)
         os.killpg(process.pid, number) if group else os.kill(process.pid, number)
