@@ -65,6 +65,10 @@ class BuildTables:
         known = read_parquet(table_path(self.build, "question_labels"), ["entity_id", "sitelinks"])
         return dict(zip(*(known.column(name).to_pylist() for name in known.column_names)))
 
+    def features(self) -> pa.Table | None:
+        """`schema.FEATURES` of every subject and answer."""
+        return None if self.build is None else read_parquet(table_path(self.build, "features"))
+
     def strata(self, facts: pa.Table) -> pa.ChunkedArray:
         """The stratum of each fact; its relation and split where the strata are unknown."""
         coarse = pc.binary_join_element_wise(facts.column("property_id"), facts.column("split"), "/")

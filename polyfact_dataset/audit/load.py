@@ -206,4 +206,5 @@ def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
         withdrawn=Counter(build_tables.strata(_withdrawn(files, ids)).to_pylist()),
         opened=opened,
         sitelinks=build_tables.sitelinks(),
+        features=build_tables.features(),
     )

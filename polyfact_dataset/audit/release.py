@@ -169,7 +169,8 @@ class Release:
     None when only the release is available. `aliases` (entity, code, text) are those of the answers, or None.
     `opened` is config `open`, or None where the release has none.
     `strata` is the stratum of each fact, or its relation and split where the release's making is not known.
-    `sitelinks` is how many sitelinks each entity has, or None where only the release itself is known.
+    `sitelinks` is how many sitelinks each entity has, `features` the table of this name, or None where only the release
+    itself is known.
     `withdrawn` counts, by stratum, the facts that were judged incorrect after the distractors were drawn.
     """
 
@@ -188,6 +189,7 @@ class Release:
     withdrawn: Mapping[str, int] = field(default_factory=dict)
     opened: OpenItems | None = None
     sitelinks: Mapping[str, int] | None = None
+    features: pa.Table | None = None
     _texts: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

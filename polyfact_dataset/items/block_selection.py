@@ -8,7 +8,6 @@ more than a quarter of what is matched, and the number of facts is a multiple of
 from __future__ import annotations
 
 import math
-import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[
         row
         for (relation, split), number in quotas.items()
         for place, block in enumerate(blocks[relation, split][:number])
-        for row in _rows(block, split, f"{relation}/{split}/{place:05}", config.seed)
+        for row in _rows(block, split, f"{relation}/{split}/{place:05}")
     ]
     matched = {fact.id for found in blocks.values() for block in found for fact in block.facts}
     unserved = {fact.id for facts in wide.facts.values() for fact in facts} - matched
@@ -260,12 +259,9 @@ def _repaired(
     return blocks
 
 
-def _rows(block: Block, split: str, stratum: str, seed: int) -> list[dict[str, object]]:
+def _rows(block: Block, split: str, stratum: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for fact in block.facts:
-        others = sorted(other.answer for other in block.facts if other is not fact)
-        # Not by stratum, so that a block that an earlier release has keeps the order of its options.
-        random.Random(f"{seed}/{fact.id}").shuffle(others)
         rows.append(
             {
                 "fact_id": fact.id,
@@ -274,7 +270,8 @@ def _rows(block: Block, split: str, stratum: str, seed: int) -> list[dict[str, o
                 "object_id": fact.answer,
                 "split": split,
                 "stratum": stratum,
-                "distractor_ids": others,
+                # Of no meaning: the order shown is drawn by `items.layout`.
+                "distractor_ids": sorted(other.answer for other in block.facts if other is not fact),
             }
         )
     return rows

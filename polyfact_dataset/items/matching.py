@@ -18,12 +18,13 @@ Costs are whole numbers (thousandths), so that sums do not depend on the order o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.items.blocks import FORBIDDEN, Costs
@@ -57,6 +58,8 @@ _ALONE = {
 _APART = {
     "kind": 2.0,
     "wording": 0.5,
+    # An option with a country's name cannot be the currency of another country: golds of either kind keep apart.
+    "tells": 6.0,
     "type": 1.0,
     "country": 0.05,
     "continent": 0.05,
@@ -81,6 +84,21 @@ class Traits:
     year: int | None = None
     occupations: frozenset[str] = frozenset()
     sitelinks: int = 0
+
+
+def traits_of(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
+    """Entity -> what matching goes by, from the table `features` or the sitelinks of another."""
+    names = ("country", "continent", "birth_year", "inception_year", "publication_year", "occupations", "sitelinks")
+    held = {name: features.column(name).to_pylist() for name in names if name in features.column_names}
+    found = {}
+    for row, entity in enumerate(features.column("entity_id").to_pylist()):
+        if entity in wanted:
+            own = {name: values[row] for name, values in held.items()}
+            years = (own.pop(name, None) for name in ("birth_year", "inception_year", "publication_year"))
+            own["year"] = next((year for year in list(years) if year is not None), None)
+            own["occupations"] = frozenset(own.get("occupations") or ())
+            found[entity] = Traits(**own)
+    return found
 
 
 def _grams(names: Sequence[str], smallest: int, largest: int) -> Any:
@@ -164,6 +182,8 @@ class Matcher:
         self._short = _grams(self._subjects, 3, 3), _grams(answers, 3, 3)
         self._long = _grams(self._subjects, 4, 6), _grams(answers, 4, 6)
         self._stems = _stems(self._subjects), _stems(answers)
+        alike = self._stems[0].multiply(self._stems[1][self._place]).sum(axis=1)
+        self._tells = _codes((np.asarray(alike).ravel() > 0).tolist())
         self._width = np.maximum(np.diff(self._short[1].indptr), 1).astype(np.float32)
         levels: dict[str, list[str | None]] = {
             "answer": [fact.answer for fact in facts],
@@ -237,6 +257,7 @@ class Matcher:
         found = {
             "kind": unlike(self._kinds),
             "wording": unlike(self._wordings),
+            "tells": unlike(self._tells),
             "type": unlike(self._types),
             "country": unlike(self._countries),
             "continent": unlike(self._continents),

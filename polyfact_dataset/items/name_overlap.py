@@ -1,13 +1,14 @@
 """In which languages the names of a fact give its answer away: the Kenyan shilling, Mexico City.
 
-Two names share a stem where a word of each begins with the same four letters; in scripts of syllables, with the same
-two characters; and in Chinese characters, which are written without spaces, where two adjacent ones are in both. That
-tells the answer where no distractor shares a stem with the subject. A name that contains the other as a whole tells it
-in any case.
+Two names share a stem where a word of each begins with the same four letters (with vowel signs, and more than one
+syllable); in scripts of syllables, with the same two characters; and in Chinese characters, which are written without
+spaces, where two adjacent ones are in both. That tells the answer where no distractor shares a stem with the subject. A
+name that contains the other as a whole tells it in any case.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby, pairwise
@@ -22,6 +23,8 @@ from polyfact_dataset.common.text.scripts import COMMON, SYLLABIC, script_of
 
 _STEM = 4
 _SYLLABLES = 2
+# Canonical combining class.
+_VIRAMA = 9
 # The first letter of a script of syllables (Hangul).
 _FIRST_SYLLABLE = "\u1100"
 # Written onto a word without being a part of it; by language.
@@ -41,7 +44,9 @@ def stems(text: str, code: str) -> frozenset[str]:
     found: set[str] = set()
     for word in _words(text, code):
         if max(word) < _FIRST_SYLLABLE:
-            found.update([word[:_STEM]] if len(word) >= _STEM else ())
+            stem = word[:_STEM] if word.isalnum() else _beginning(word)
+            if len(stem) >= _STEM:
+                found.add(stem)
             continue
         for script, run in groupby(_scripts(word), key=itemgetter(0)):
             letters = "".join(map(itemgetter(1), run))
@@ -50,6 +55,19 @@ def stems(text: str, code: str) -> frozenset[str]:
             elif len(letters) >= (size := _SYLLABLES if script in SYLLABIC else _STEM):
                 found.add(letters[:size])
     return frozenset(found)
+
+
+def _beginning(word: str) -> str:
+    """The first letters of a word with their vowel signs: at least four characters, and two syllables."""
+    stem, syllables = "", 0
+    for place, char in enumerate(word):
+        # A virama joins two letters in one syllable.
+        joined = place and unicodedata.combining(word[place - 1]) == _VIRAMA
+        starts = not joined and not unicodedata.category(char).startswith("M")
+        if starts and len(stem) >= _STEM and syllables >= _SYLLABLES:
+            return stem
+        stem, syllables = stem + char, syllables + starts
+    return stem if syllables >= _SYLLABLES else ""
 
 
 def _scripts(word: str) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
 from polyfact_dataset.items.containment import Containment, short_names
 from polyfact_dataset.items.distractors import draw, feasible
-from polyfact_dataset.items.matching import Matcher, Traits
+from polyfact_dataset.items.matching import Matcher, traits_of
 from polyfact_dataset.items.splits import Fact
 
 
@@ -76,7 +76,7 @@ class Pool:
         self._same_text = self._shared_texts(answer_aliases)
         self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates, features))
         self.names = _english_names(labels, self.facts)
-        self._traits = _traits(features if features is not None else labels, self.names)
+        self._traits = traits_of(features if features is not None else labels, self.names)
         self._matchers: dict[str, Matcher] = {}
 
     def matcher(self, relation: str) -> Matcher:
@@ -239,21 +239,6 @@ def _english_names(labels: pa.Table, facts: Mapping[str, Sequence[Fact]]) -> dic
     texts = pc.struct_field(labels.column("en"), "text").to_pylist()
     pairs = zip(labels.column("entity_id").to_pylist(), texts)
     return {entity: normalise(label) for entity, label in pairs if entity in wanted and label is not None}
-
-
-def _traits(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
-    """Entity -> what matching goes by, from the table `features` or the sitelinks of another."""
-    names = ("country", "continent", "birth_year", "inception_year", "publication_year", "occupations", "sitelinks")
-    held = {name: features.column(name).to_pylist() for name in names if name in features.column_names}
-    found = {}
-    for row, entity in enumerate(features.column("entity_id").to_pylist()):
-        if entity in wanted:
-            own = {name: values[row] for name, values in held.items()}
-            years = (own.pop(name, None) for name in ("birth_year", "inception_year", "publication_year"))
-            own["year"] = next((year for year in list(years) if year is not None), None)
-            own["occupations"] = frozenset(own.get("occupations") or ())
-            found[entity] = Traits(**own)
-    return found
 
 
 def _cut(facts: Sequence[Fact], key: object, config: DistractConfig) -> list[list[Fact]]:

@@ -27,6 +27,8 @@ OTHERS = {"en": ["euro", "yen", "Danish krone"], "zh": ["日元", "欧元", "丹
         ("ar", "ال كابوني", "ال باتشينو", False),
         ("bn", "কেনিয়া", "কেনীয় শিলিং", False),
         ("bn", "কেনিয়া", "কেনিয়ান শিলিং", True),
+        ("bn", "অ্যানি হল", "উডি অ্যালেন", False),
+        ("bn", "সোমালিয়া", "সোমালি শিলিং", True),
         ("sw", "Kenya", "Shilingi ya Kenya", True),
         ("ja", "ケニア", "ケニア・シリング", True),
         ("ja", "トンガ", "トンガ語", True),
@@ -51,6 +53,7 @@ def test_a_distractor_with_the_same_stem_hides_the_answer() -> None:
 def test_stems_of_mixed_scripts() -> None:
     assert stems("南スーダン・ポンド", "ja") == {"スー", "ポン"}
     assert stems("Windows的国际象棋", "zh") == {"wind", "的国", "国际", "际象", "象棋"}
+    assert stems("অ্যালেন কেনিয়ান শিল", "bn") == {"অ্যালে", "কেনি"}
     assert stems("", "en") == stems("a b", "en") == frozenset()
 
 

@@ -225,7 +225,13 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
         # Made-up names, alike but for a number.
         + "".join(
             f'[audit.gates.{gate}]\nlimit = 1.0\nreason = "subject and answer bear the same number"\n'
-            for gate in ("overlap_pooled", "attacker_likeness", "attacker_likeness_relation", "attacker_all_text")
+            for gate in (
+                "overlap_pooled",
+                "overlap_relation",
+                "attacker_likeness",
+                "attacker_likeness_relation",
+                "attacker_all_text",
+            )
         )
     )
     out = tmp_path / "build"

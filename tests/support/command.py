@@ -10,16 +10,37 @@ from typer.testing import CliRunner
 
 from polyfact_dataset.cli.app import app
 from polyfact_dataset.common.errors import PolyFactError
+from polyfact_dataset.common.escaping import printable
 
 
 def polyfact(*arguments: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own."""
+    """Runs the command line: in this process, or in one of its own where variables of its environment are given.
+
+    Libraries and models that a command needs are loaded once for all tests of a process.
+    """
+    if environment:
+        return process(*arguments, check=check, **environment)
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    code, errors = result.exit_code, result.stderr
+    if isinstance(result.exception, PolyFactError):
+        code, errors = result.exception.exit_code, f"{errors}polyfact: {printable(str(result.exception))}\n"
+    elif result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return _checked(subprocess.CompletedProcess(arguments, code, result.stdout, errors), check)
+
+
+def process(*arguments: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own, with further variables of the environment."""
     result = subprocess.run(
         [sys.executable, "-m", "polyfact_dataset.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
     )
+    return _checked(result, check)
+
+
+def _checked(result: subprocess.CompletedProcess[str], check: bool) -> subprocess.CompletedProcess[str]:
     if check and result.returncode:
         raise AssertionError(f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}")
     return result
