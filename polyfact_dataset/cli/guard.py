@@ -16,6 +16,8 @@ from polyfact_dataset.common.escaping import printable
 from polyfact_dataset.common.secrets import redacted
 from polyfact_dataset.common.signals import interruptible
 
+_INTERRUPTED = "interrupted; the same command goes on"
+
 
 class _Stopped(BaseException):
     """An interrupt on its way past typer, which would print a line about `KeyboardInterrupt`."""
@@ -73,7 +75,12 @@ def guarded(call: Callable[..., Any], prefix: str) -> int:
     def tell(text: str) -> None:
         print(printable(redacted(f"{prefix}: {text}")), file=sys.stderr)
 
-    with interruptible() as received:
+    def give_up(number: int) -> None:
+        tell(_INTERRUPTED)
+        sys.stderr.flush()
+        os._exit(128 + number)
+
+    with interruptible(give_up) as received:
         try:
             call(standalone_mode=True)
         except PolyFactError as error:
@@ -95,5 +102,5 @@ def guarded(call: Callable[..., Any], prefix: str) -> int:
                 raise
         else:
             return 0
-        tell("interrupted; the same command goes on")
+        tell(_INTERRUPTED)
         return 128 + received[0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+# Processes that are told to end are killed after a while by systems too.
+_PATIENCE_S = 8.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -17,12 +19,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def interruptible() -> Iterator[list[int]]:
+def interruptible(give_up: Callable[[int], None]) -> Iterator[list[int]]:
     """Raises `Interrupted` at the first signal, which is then in the list: libraries may raise another exception.
 
-    A second signal ends the process at once. Ignored signals stay ignored (nohup).
+    `give_up` is called with the signal in another thread when the work has not ended after `_PATIENCE_S`: DuckDB waits
+    for the tasks of an interrupted query. A second signal ends the process at once. Ignored signals stay ignored
+    (nohup).
     """
     received: list[int] = []
+    timers: list[threading.Timer] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
@@ -36,6 +41,10 @@ def interruptible() -> Iterator[list[int]]:
         received.append(number)
         for other in _SIGNALS:
             signal.signal(other, signal.SIG_DFL)
+        timer = threading.Timer(_PATIENCE_S, give_up, (number,))
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
         raise Interrupted
 
     for number, handler in before.items():
@@ -44,6 +53,8 @@ def interruptible() -> Iterator[list[int]]:
     try:
         yield received
     finally:
+        for timer in timers:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

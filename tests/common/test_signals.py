@@ -35,7 +35,21 @@ def sleep() -> None:
 @app.command()
 def query() -> None:
     started()
+    duckdb.sql("SELECT sum(hash(a.range)) FROM range(3000) a, range(1000000) b, range(100) c").fetchall()
+
+@app.command()
+def endless() -> None:
+    # A task of this query does not end: DuckDB would wait for it.
+    started()
     duckdb.sql("SELECT sum(hash(a.range)) FROM range(1000000) a, range(1000000) b").fetchall()
+
+@app.command()
+def stuck() -> None:
+    try:
+        started()
+        time.sleep(60)
+    finally:
+        time.sleep(60)
 
 @app.command()
 def loop() -> None:
@@ -82,7 +96,7 @@ def interrupted(words: list[str], number: int, *, group: bool) -> tuple[int, str
     return process.returncode, errors
 
 
-@pytest.mark.parametrize("work", ["sleep", "query", "loop", "workers"])
+@pytest.mark.parametrize("work", ["sleep", "query", "endless", "loop", "workers"])
 def test_an_interrupt_of_the_terminal_reaches_all_and_is_one_line(work: str) -> None:
     assert interrupted([work], signal.SIGINT, group=True) == (130, f"polyfact: {LINE}")
 
@@ -91,6 +105,10 @@ def test_an_interrupt_of_the_terminal_reaches_all_and_is_one_line(work: str) -> 
 @pytest.mark.parametrize("work", ["query", "workers"])
 def test_other_signals_are_told_too(work: str, number: int, code: int) -> None:
     assert interrupted([work], number, group=False) == (code, f"polyfact: {LINE}")
+
+
+def test_work_that_does_not_end_is_left() -> None:
+    assert interrupted(["stuck"], signal.SIGTERM, group=False) == (143, f"polyfact: {LINE}")
 
 
 def test_trainers_and_evaluators_too() -> None:
