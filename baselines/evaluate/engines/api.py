@@ -115,7 +115,7 @@ class ApiEngine:
 
 
 def _text(choice: Any) -> str:
-    return (choice.message.content if hasattr(choice, "message") else choice.text) or ""
+    return redacted((choice.message.content if hasattr(choice, "message") else choice.text) or "")
 
 
 def _first_token(choice: Any) -> dict[str, float]:
