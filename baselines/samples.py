@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.rewards import Judged
-from baselines.training.checkpoints import keep_lines
+from polyfact_dataset.common.files import keep_lines
 
 
 class Samples:

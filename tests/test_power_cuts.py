@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from baselines.training.checkpoints import COMPLETE, keep_lines, last_checkpoint
+from baselines.training.checkpoints import COMPLETE, last_checkpoint
+from polyfact_dataset.common.files import keep_lines
 from polyfact_dataset.llm.cache import Cache as ModelCache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.verification.journal import Journal

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from polyfact_dataset.common.files import write_text
 
 # A checkpoint that holds this file is complete.
 COMPLETE = "complete"
@@ -34,21 +29,3 @@ def resume_step(folder: Path) -> int:
     """The step that a run in this folder continues from."""
     checkpoint = last_checkpoint(folder)
     return step_of(checkpoint) if checkpoint else 0
-
-
-def keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Keeps the wanted lines of a file of JSON lines, up to the first that a kill or a power cut has damaged.
-
-    Lines up to the last complete checkpoint were made durable with it.
-    """
-    kept = []
-    for line in path.read_bytes().splitlines(True):
-        try:
-            content = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(content, dict) or not line.endswith(b"\n"):
-            break
-        if wanted(content):
-            kept.append(line.decode("utf-8"))
-    write_text(path, "".join(kept))

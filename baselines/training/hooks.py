@@ -15,13 +15,13 @@ from transformers import TrainerCallback
 
 from baselines.lockstep import lockstep
 from baselines.models import processes
-from baselines.training.checkpoints import COMPLETE, checkpoints, keep_lines, last_checkpoint, step_of
+from baselines.training.checkpoints import COMPLETE, checkpoints, last_checkpoint, step_of
 from baselines.training.evaluation import evaluate_run
 from baselines.training.randomness import same_randomness
 from baselines.training.run import Run, clock
 from baselines.training.sharding import is_sharded
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json, remove, sync, sync_tree, write_json, write_text
+from polyfact_dataset.common.files import keep_lines, read_json, remove, sync, sync_tree, write_json, write_text
 
 # Logged to the file only: figures of single languages, and those of libraries.
 _FILE_ONLY = re.compile(r"train_|.*accuracy_|(completions|clip_ratio|logits|logps|reward_by_language|rewards/fact)/")

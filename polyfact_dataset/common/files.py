@@ -105,6 +105,24 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
 
 
+def keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Keeps the wanted lines of a file of JSON lines, up to the first that a kill or a power cut has damaged.
+
+    What a caller relies on, it has made durable by `sync`.
+    """
+    kept = []
+    for line in path.read_bytes().splitlines(True):
+        try:
+            content = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(content, dict) or not line.endswith(b"\n"):
+            break
+        if wanted(content):
+            kept.append(line.decode("utf-8"))
+    write_text(path, "".join(kept))
+
+
 def read_json(path: Path) -> Any:
     """Reads JSON. Raises `DataError` when it is missing or broken."""
     try:

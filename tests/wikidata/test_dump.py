@@ -18,7 +18,6 @@ from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.wikidata.dump import (
     Members,
     Raw,
-    _Shallow,
     check_input,
     detect,
     find_member,
@@ -26,6 +25,7 @@ from polyfact_dataset.wikidata.dump import (
     is_other_layout,
     text_of,
 )
+from polyfact_dataset.wikidata.json_array import _Shallow
 from tests.support.dumps import open_dump
 
 LINES = b"[\n" + b",\n".join(b'{"id":"Q%d","type":"item"}' % n for n in range(1, 2000)) + b"\n]\n"
