@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def _open(dump: Path) -> BinaryIO:
     if dump.suffix == ".zst":
         import zstandard
 
-        return zstandard.open(dump, "rb")
+        return io.BufferedReader(zstandard.open(dump, "rb"))
     return {".bz2": bz2.open, ".gz": gzip.open}.get(dump.suffix, open)(dump, "rb")
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from polyfact_dataset.common.untrusted import Untrusted, shown
-from polyfact_dataset.config.build import ReleaseConfig
+from polyfact_dataset.config.release import ReleaseConfig
 
 Split = Literal["train", "validation", "test"]
 Count = Annotated[int, Field(ge=0, le=10**12)]

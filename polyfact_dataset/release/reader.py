@@ -16,7 +16,7 @@ from polyfact_dataset.common.errors import ConfigError, DataError, RetryableErro
 from polyfact_dataset.common.files import read_parquet, read_schema, readable
 from polyfact_dataset.common.secrets import hub_token
 from polyfact_dataset.common.untrusted import read_validated, shown
-from polyfact_dataset.config.build import ReleaseConfig
+from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.release.layout import configs_by_folder, content_of, data_files, folder_of, is_data_file
 from polyfact_dataset.release.models import ITEMS, About, Manifest

@@ -8,7 +8,7 @@ from typing import Any
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.escaping import markdown
-from polyfact_dataset.config.build import ReleaseConfig
+from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.release.diff import changelog, compare, next_version, require_no_leak, semantic
 from polyfact_dataset.release.models import About
 from polyfact_dataset.release.reader import read_about, read_manifest, source_of
