@@ -40,10 +40,10 @@ def count(build: Path) -> tuple[int, dict[str, Counter[str]]]:
             for entry in entries:
                 found = resolve(entry, texts)
                 own, bare = counts[entry.code], entry.code in texts.labels
-                own[found["provenance"].removesuffix(CONVERTED).removesuffix(REORDERED) if found else "missing"] += 1
+                own[found["provenance"].partition("+")[0] if found else "missing"] += 1
                 own["bare"] += bare
                 own["gained"] += found is not None and not bare
-                own["converted"] += found is not None and found["provenance"].endswith(CONVERTED)
+                own["converted"] += found is not None and CONVERTED in found["provenance"]
                 own["reordered"] += found is not None and REORDERED in found["provenance"]
                 own["rejected"] += found is None and any(texts.offers(entry))
     return items, counts

@@ -192,7 +192,8 @@ TRUE_OBJECTS = Table(
     ),
 )
 
-# `model` is followed by the model's name after a colon. Any but `model` may be followed by `REORDERED` and `CONVERTED`.
+# `model` is followed by the model's name after a colon. Any but `model` may be followed by the marks of changes
+# below.
 WRITTEN = "written"
 PROVENANCES = ("label", "variant", "title", "mul", "api", WRITTEN, "model")
 # Labels that do not come from Wikidata.
@@ -201,11 +202,16 @@ UNATTESTED = (WRITTEN, "model")
 CONVERTED = "+opencc"
 # "Family name, given names" of a person was put into the order of speech.
 REORDERED = "+reordered"
+# The first letter was written small or large, as the language writes labels of the class.
+RECASED = "+recased"
+# A class word ("língua") was removed or added, as the language writes labels of the class.
+CLASS_WORD = "+class_word"
 PROVENANCE_DOC = (
     "`label` (the language's own code), `variant` (such as zh-hant or pt-br), `title` (of the Wikipedia article), "
     "`mul` (Wikidata's label for all languages), `api` (lacking in the dump), `written` (by people, in a table of "
     "written labels) or `model:<name>`; `+opencc` after it where Traditional Chinese was converted to Simplified, "
-    "`+reordered` where a person listed by the family name has the given names first"
+    "`+reordered` where a person listed by the family name has the given names first, `+class_word` where a class word "
+    "(`língua`) was removed or added, `+recased` where the first letter was written small or large"
 )
 LOCALISED_TEXT = pa.struct(
     [

@@ -7,7 +7,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from polyfact_dataset.sample import make
+from polyfact_dataset.facts.written_labels import read_written_labels
+from polyfact_dataset.sample import make, template
 from polyfact_dataset.sample.check import Report, check_form, check_people, check_reference
 from polyfact_dataset.sample.tables import Entity, Person, Statement, load_entities, load_labels, load_statements
 from tests.conftest import SHARED
@@ -94,9 +95,28 @@ def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Pat
     check_reference([wrong, _entity()], {}, [false], SHARED, report)
     assert report.errors == [f"{wrong.where}: Q142 de 'Gallien' is in no reference"]
     assert report.counts["statements with another value"] == 1 and report.counts["ids in the reference"] == 2
+    assert report.counts["values that the sample lacks"] == 0
+    paris, lacking = _entity(qid="Q90", labels={**_entity().labels, "en": "Paris"}), Report()
+    check_reference([_entity(), paris], {}, [false], SHARED, lacking)
+    assert "Q142 P36 has no ['Q90'] of the reference" in lacking.differences
 
 
 def test_no_label_of_the_dump_lacks_a_source(real_dump: Path) -> None:
     report = Report()
     check_reference(load_entities(), load_labels(), load_statements(), SHARED, report)
-    assert report.errors == []
+    assert report.errors == [] and report.counts["values that the sample lacks"] == 0
+
+
+def test_the_template_lists_each_entity_of_a_statement_once(capsys, tmp_path: Path) -> None:
+    assert template.main(["ko"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    ids = [row.split("\t")[0] for row in rows]
+    assert header == "qid\ten\tko" and rows[0] == "Q30\tUnited States of America\t"
+    assert sorted(ids) == sorted({end for row in load_statements() for end in (row.subject, row.object)})
+    (tmp_path / "ko.tsv").write_text("\n".join([header, rows[0] + "미국", *rows[1:]]), encoding="utf-8")
+    table = read_written_labels([tmp_path / "ko.tsv"])
+    assert table is not None
+    first = next(row for row in table.to_pylist() if row["entity_id"] == "Q30")
+    assert {"code": "ko", "text": "미국"} in first["labels"]
+    for arguments in ([], ["en"], ["Korean"], ["ko", "hi"]):
+        assert template.main(arguments) == 2 and "usage" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from polyfact_dataset.audit.checks import (
     attackers,
     balance,
     columns,
+    cues,
     integrity,
     labels,
     language_id,
@@ -58,6 +59,7 @@ AUDITS: tuple[ModuleType, ...] = (
     columns,
     popularity,
     writing,
+    cues,
 )
 
 

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from polyfact_dataset.audit.release import Bools, Floats, Ints
 
 CHANCE = 0.25
+# With this probability a bias is found that a gate is meant to find.
+POWER = 0.8
 # Two-sided 95 % of a normal distribution, in standard errors.
 Z95 = 1.959963984540054
 _VARIANCE = CHANCE * (1 - CHANCE)
@@ -159,6 +161,13 @@ def bound(tests: int, level: float) -> float:
     from scipy.special import ndtri
 
     return float(-ndtri(level / (2 * max(tests, 1))))
+
+
+def found_from(standard_error: float, errors: float) -> float:
+    """The smallest accuracy above chance that a gate at so many standard errors finds with probability `POWER`."""
+    from scipy.special import ndtri
+
+    return CHANCE + (errors + float(ndtri(POWER))) * standard_error
 
 
 def uniform_p(counts: npt.NDArray[np.int64]) -> float:

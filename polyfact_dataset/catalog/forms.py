@@ -71,6 +71,8 @@ class Forms(BaseModel):
     slots: tuple[str, ...] = ()
     plural: frozenset[str] = frozenset()
     names: dict[str, tuple[str, ...]] = {}
+    # Another spelling of a label (Irão) -> the label in `names` (Irã), for names that differ in nothing else.
+    spellings: dict[str, str] = {}
     plural_classes: frozenset[str] = frozenset()
     classes: dict[str, dict[str, str]] = {}
     heads: tuple[Heads, ...] = ()
@@ -84,6 +86,7 @@ class Forms(BaseModel):
                 raise ValueError(f"names.{qid}: needs a label and {len(self.slots)} phrases ({', '.join(self.slots)})")
             if any(not text or text != text.strip() for text in row):
                 raise ValueError(f"names.{qid}: a phrase is empty or has leading or trailing spaces")
+        _require("spellings", self.spellings.values(), {row[0] for row in self.names.values()}, "the labels in names")
         for name, patterns in self.classes.items():
             if set(patterns) - set(self.slots) or any(text.count("{name}") != 1 for text in patterns.values()):
                 raise ValueError(
@@ -120,8 +123,13 @@ class Forms(BaseModel):
         return None
 
     def phrases(self, entity_id: str, label: str) -> tuple[str, ...]:
-        """The phrases of a name, in the order of the slots; empty where the file has another label, ignoring case."""
+        """The phrases of a name, in the order of the slots; empty where the file has another label, ignoring case.
+
+        The phrases of a label in another spelling are those of the file with its own spelling.
+        """
         row = self.names.get(entity_id, ())
+        if row and self.spellings.get(label) == row[0]:
+            return tuple(phrase.replace(row[0], label) for phrase in row[1:])
         return row[1:] if row and row[0].casefold() == label.casefold() else ()
 
     def quoted(self, name: str) -> str:
@@ -161,7 +169,10 @@ class Forms(BaseModel):
     def differs(self, subject: Subject) -> bool:
         """Whether the file has another label for the subject's id, ignoring case."""
         row = self.names.get(subject.id or "")
-        return row is not None and row[0].casefold() != subject.label.casefold()
+        return row is not None and row[0].casefold() not in (
+            subject.label.casefold(),
+            self.spellings.get(subject.label, "").casefold(),
+        )
 
 
 def _require(where: str, names: Iterable[str], known: Collection[str], what: str) -> None:

@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from polyfact_dataset.catalog.forms import forms
-from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.relation import all_relations, label_classes
+from polyfact_dataset.catalog.spelling import Spelling
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import Asked, Wordings
 from polyfact_dataset.common.errors import ConfigError
@@ -42,7 +43,8 @@ class Cues(BaseModel):
     """Words that the audit searches for in questions and options of the language; empty lists are not checked.
 
     `negation` are words (in languages without spaces: strings) that negate a question, `catch_all` options such as
-    "all of the above", `articles` those that agree with a following noun.
+    "all of the above", `articles` those that agree with a following noun, `class_words` nouns that only some labels
+    contain (film, language); `*` stands for any letters of a word.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,7 @@ class Cues(BaseModel):
     negation: tuple[str, ...] = ()
     catch_all: tuple[str, ...] = ()
     articles: tuple[str, ...] = ()
+    class_words: tuple[str, ...] = ()
 
 
 class Glue(BaseModel):
@@ -77,7 +80,8 @@ class Language(BaseModel):
 
     `described` is the text that adds a short description to an ambiguous name. `endings` are those of a noun's or
     adjective's nominative, each with its replacements in other cases and genders; `initials` is the same for the
-    beginning of a name (the Arabic article after a preposition). `questions` maps a relation to its
+    beginning of a name (the Arabic article after a preposition). `spelling` is how labels of a class are written (see
+    `spelling`). `questions` maps a relation to its
     wordings (see `wordings`), condition -> text.
     """
 
@@ -101,6 +105,7 @@ class Language(BaseModel):
     declines: Declines = Declines()
     endings: dict[str, tuple[str, ...]] = {}
     initials: dict[str, tuple[str, ...]] = {}
+    spelling: dict[str, Spelling] = {}
     questions: dict[str, dict[str, str]]
 
     @field_validator("scripts")
@@ -110,6 +115,13 @@ class Language(BaseModel):
             if script not in SCRIPT_CODES:
                 raise ValueError(f"{script!r} is not a script; ISO 15924 has {', '.join(SCRIPT_CODES)}")
         return scripts
+
+    @field_validator("spelling")
+    @classmethod
+    def _known_classes(cls, spelling: dict[str, Spelling]) -> dict[str, Spelling]:
+        if unknown := [name for name in spelling if name not in label_classes()]:
+            raise ValueError(f"{', '.join(unknown)} not among label_classes of relations.toml")
+        return spelling
 
     @model_validator(mode="after")
     def _complete(self) -> Language:

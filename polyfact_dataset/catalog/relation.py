@@ -16,6 +16,8 @@ from polyfact_dataset.common.errors import ConfigError
 PATH = Path(__file__).parent / "relations.toml"
 # The kind whose subjects have a sex and are living or dead.
 PERSON = "person"
+# The class of labels that are proper names, whatever else the entity is.
+PROPER = "proper"
 
 
 class Relation(BaseModel):
@@ -59,6 +61,7 @@ class _File:
     relations: dict[str, Relation]
     kinds: dict[str, Kind]
     answer_classes: dict[str, tuple[str, ...]]
+    label_classes: dict[str, tuple[str, ...]]
 
 
 @cache
@@ -68,6 +71,7 @@ def _file() -> _File:
         relations = {key: Relation(id=key, **entry) for key, entry in data["relations"].items()}
         kinds = {key: Kind(**entry) for key, entry in data["kinds"].items()}
         classes = {name: tuple(types) for name, types in data["answer_classes"].items()}
+        label_classes = {name: tuple(types) for name, types in data["label_classes"].items()}
     except (tomllib.TOMLDecodeError, ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{PATH.name}: {error}") from error
     order = {name: position for position, name in enumerate(kinds)}
@@ -79,7 +83,7 @@ def _file() -> _File:
             raise ConfigError(f"{PATH.name}: relations.{relation.id}: subjects {relation.subjects!r} is not a kind")
         if unknown := [name for name in relation.answers if name not in classes]:
             raise ConfigError(f"{PATH.name}: {relation.id}: answers: [answer_classes] lacks {', '.join(unknown)}")
-    return _File(relations, kinds, classes)
+    return _File(relations, kinds, classes, label_classes)
 
 
 def all_relations() -> dict[str, Relation]:
@@ -95,6 +99,18 @@ def kind_names() -> tuple[str, ...]:
 def answer_classes() -> dict[str, tuple[str, ...]]:
     """Class of answers -> the types (P31) that belong to it."""
     return _file().answer_classes
+
+
+def label_classes() -> tuple[str, ...]:
+    """The classes of labels for which a language file may have a spelling."""
+    return tuple(name for name in _file().label_classes if name != PROPER)
+
+
+def label_class(types: Iterable[str]) -> str | None:
+    """The first class of the file that one of an entity's P31 types belongs to; None also for proper names."""
+    present = set(types)
+    found = next((name for name, listed in _file().label_classes.items() if not present.isdisjoint(listed)), PROPER)
+    return None if found == PROPER else found
 
 
 @cache

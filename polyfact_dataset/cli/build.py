@@ -32,6 +32,7 @@ from polyfact_dataset.cli.options import (
     Source,
     Verification,
     Workers,
+    WrittenLabels,
 )
 from polyfact_dataset.cli.questions import app as questions
 from polyfact_dataset.pipeline.stages import AUDIT, CARD, EXTRACT, LAST, QUESTIONS, STAGES, Stage
@@ -70,6 +71,7 @@ def _command(until: Stage) -> Callable[..., None]:
         price_in: PriceIn = None,
         price_out: PriceOut = None,
         budget: Budget = None,
+        labels: WrittenLabels = None,
         objections: Objections = None,
         exclude: Exclude = None,
         force: Force = False,
@@ -96,6 +98,7 @@ def _command(until: Stage) -> Callable[..., None]:
             facts=facts,
             seed=seed,
             extract__workers=workers,
+            labels__written=labels or None,
             backfill__enabled=backfill,
             backfill__offline=offline,
             backfill__contact=contact,

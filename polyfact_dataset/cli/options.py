@@ -43,6 +43,14 @@ Dump = Annotated[
         help="Wikidata JSON dump: .json, .bz2, .gz or .zst; - is standard input. Default: the bundled sample dump.",
     ),
 ]
+WrittenLabels = Annotated[
+    Optional[list[Path]],
+    typer.Option(
+        "--labels",
+        help="Table of labels written by people, used where Wikidata has none: tab separated, a column qid and one for "
+        "each language. May be repeated; earlier tables take precedence.",
+    ),
+]
 Facts = Annotated[
     Optional[int], typer.Option("--facts", min=1, help="Facts to release, over all relations and splits.")
 ]

@@ -50,16 +50,16 @@ GATES: dict[str, Gate] = {
     "attacker_wording": _most(3.0, "standard errors above chance: a wording that goes with an answer gives it away"),
     "attacker_popularity": _most(3.0, "standard errors above chance: known subjects go with known answers"),
     "attacker_likeness": _most(
-        0.28, "accuracy in PolyFact-Clean that is certain: names that are like their answers are in tier bronze"
+        0.27, "accuracy in PolyFact-Clean that is certain: names that are like their answers are in tier bronze"
     ),
     "attacker_likeness_relation": _most(
-        0.60, "the same in one relation: a currency may bear its country's name, and other currencies do not"
+        0.40, "the same in one relation, however few its facts: no relation was certainly above 0.24"
     ),
     "attacker_all_text": _most(
-        0.38, "accuracy in PolyFact-Clean that is certain: names tell where people and things are from, as they should"
+        0.34, "accuracy in PolyFact-Clean that is certain: names tell where things are from; 0.32 was reached"
     ),
     "attacker_all_text_relation": _most(
-        0.65, "the same in one relation: what the letters of a name tell cannot be matched away where answers are few"
+        0.65, "the same in one relation: names in series (iPhone 4, iPhone 5) tell their makers, who are few"
     ),
     # leakage
     "leak_gold": _most(0, "a question that contains its answer measures reading, not recall"),
@@ -120,10 +120,15 @@ GATES: dict[str, Gate] = {
     "alias_option": _most(0, "an option that is another name of the answer is correct as well"),
     # shared columns
     "shared_columns": _most(0, "columns that contradict their items make selections by them wrong"),
-    # writing
+    # writing and cues
     "negation": _most(0, "a negated question asks for something that the fact does not state"),
     "catch_all": _most(0, "`all of the above` and similar options are not entities"),
     "article": _most(0, "a question that ends in an article reveals the gender or the first letter of its answer"),
+    "cue_gold": _least(
+        0.01,
+        "smallest p of `the one option with another first letter, class word or noun of the question` being the gold, "
+        "Bonferroni-corrected",
+    ),
     "odd_option": _least(
         0.01, "smallest p of `the one option with a bracket, digit, ...` being the gold, Bonferroni-corrected"
     ),

@@ -2,7 +2,8 @@
 
 Order: the bare code, then the language file's chain of variants, then the Wikipedia title without its
 disambiguation, then `mul` for languages in Latin script, then the same four from the API. Chinese is shipped
-in Simplified characters; names of persons that a language lists by the family name have their given names first.
+in Simplified characters; names of persons that a language lists by the family name have their given names first;
+labels of common nouns and languages are written as the language file states (`catalog.spelling`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import Language, language
+from polyfact_dataset.catalog.relation import label_class
 from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
@@ -26,12 +28,13 @@ from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.chinese import SIMPLIFIED_CODES, is_traditional, simplified
 from polyfact_dataset.facts.written_labels import register_written_labels
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.schema import CONVERTED, REORDERED, WRITTEN, answer_aliases, labels
+from polyfact_dataset.schema import CLASS_WORD, CONVERTED, RECASED, REORDERED, WRITTEN, answer_aliases, labels
 
 DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 # Family name, given names and what follows in brackets; a title or rank after a comma begins in small letters.
 _INVERTED = re.compile(r"(?P<family>[^\W\d_][^,()]*), (?P<given>[^\W\d_a-zа-яё][^,()]*?)(?P<rest>(?: \([^()]*\))?)")
 _HUMAN = "Q5"
+_ALIAS = "alias"
 _MAX_CHARACTERS = 120
 
 
@@ -74,6 +77,19 @@ def uninverted(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What the changes of an entity's names depend on.
+
+    `person`: some languages list persons by the family name. `label_class`: see `catalog.spelling`. `answer`: class
+    words are removed or added in answers only.
+    """
+
+    person: bool = False
+    label_class: str | None = None
+    answer: bool = False
+
+
+@dataclass(frozen=True)
 class Offer:
     """A possible name in a language: the text in Wikidata, with its Wikidata code and provenance."""
 
@@ -81,19 +97,29 @@ class Offer:
     code: str
     text: str
 
-    def shown(self, entry: Language, person: bool) -> tuple[str, str] | None:
-        """The text as it is shown, and the change (`CONVERTED`, `REORDERED`, or nothing); None if unusable."""
+    def shown(self, entry: Language, traits: Traits) -> tuple[str, str] | None:
+        """The text as it is shown, and the marks of its changes (of `schema`, or nothing); None if unusable."""
         entered = as_entered(self.text, entry.scripts)
         if entered is None:
             return None
-        text = uninverted(entered) if person and entry.inverted_names else entered
+        text = uninverted(entered) if traits.person and entry.inverted_names else entered
         change = REORDERED if text != entered else ""
         if "Hans" not in entry.scripts:
-            return text, change
+            respelled, marks = self._spelled(text, entry, traits)
+            return respelled, change + marks
         if self.code in SIMPLIFIED_CODES:
             return None if is_traditional(text) else (text, change)
         converted = simplified(text)
         return converted, change + (CONVERTED if converted != text else "")
+
+    def _spelled(self, text: str, entry: Language, traits: Traits) -> tuple[str, str]:
+        """A label as the language writes labels of its class, with the marks of the changes; an alias unchanged."""
+        spelling = entry.spelling.get(traits.label_class or "")
+        if spelling is None or self.provenance == _ALIAS:
+            return text, ""
+        worded = spelling.with_class_word(text) if traits.answer else text
+        cased = spelling.cased(worded)
+        return cased, (CLASS_WORD if worded != text else "") + (RECASED if cased != worded else "")
 
 
 @dataclass(frozen=True)
@@ -103,8 +129,7 @@ class Texts:
     labels: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
-    # Whether the entity is a person: some languages list persons by the family name.
-    person: bool = False
+    traits: Traits = Traits()
 
     @classmethod
     def of(cls, row: Mapping[str, Any], prefix: str = "") -> Texts:
@@ -113,8 +138,9 @@ class Texts:
         lists: dict[str, list[str]] = {}
         for entry in aliases:
             lists.setdefault(entry["code"], []).append(entry["text"])
-        person = _HUMAN in (row.get("types") or ())
-        return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles}, person)
+        types = row.get("types") or ()
+        traits = Traits(_HUMAN in types, label_class(types), bool(row.get("is_object")))
+        return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles}, traits)
 
     def offers(self, entry: Language) -> Iterator[Offer]:
         """The possible labels in a language, best first."""
@@ -131,32 +157,33 @@ class Texts:
         """The aliases in a language, in its variants and, where they may be used, in `mul`."""
         for code in (*entry.labels, *(("mul",) if entry.mul else ())):
             for text in self.aliases.get(code, ()):
-                yield Offer("alias", code, text)
+                yield Offer(_ALIAS, code, text)
 
 
 _NOTHING = Texts()
 
 
-def _all_offers(entry: Language, sources: Sequence[Texts]) -> Iterator[tuple[Offer, bool]]:
-    """Labels, then aliases, of all sources, each with whether it is of a person."""
+def _all_offers(entry: Language, sources: Sequence[Texts]) -> Iterator[tuple[Offer, Traits]]:
+    """Labels, then aliases, of all sources, each with the traits of its entity."""
     for source in sources:
-        yield from ((offer, source.person) for offer in source.offers(entry))
+        yield from ((offer, source.traits) for offer in source.offers(entry))
     for source in sources:
-        yield from ((offer, source.person) for offer in source.also_known_as(entry))
+        yield from ((offer, source.traits) for offer in source.also_known_as(entry))
 
 
 def names(entry: Language, *sources: Texts) -> Iterator[str]:
     """The names of an entity in a language that can be shown, each once (after `normalise`): labels, then aliases.
 
-    A name whose parts were reordered is also listed in its original order.
+    A name with other words, or words in another order, than in Wikidata is also listed as it is there.
     """
     seen = set()
-    for offer, person in _all_offers(entry, sources):
-        shown = offer.shown(entry, person)
+    for offer, traits in _all_offers(entry, sources):
+        shown = offer.shown(entry, traits)
         if shown is None:
             continue
         text, change = shown
-        for name in (text, as_entered(offer.text, entry.scripts)) if REORDERED in change else (text,):
+        reworded = REORDERED in change or CLASS_WORD in change
+        for name in (text, as_entered(offer.text, entry.scripts)) if reworded else (text,):
             if name is not None and (form := normalise(name)) not in seen:
                 seen.add(form)
                 yield name
@@ -166,7 +193,8 @@ def is_attested(text: str, entry: Language, *sources: Texts) -> bool:
     """Whether a text agrees, after `normalise`, with the label, a variant, an alias or the Wikipedia title as entered.
 
     A `mul` label or alias counts where it may be used: Wikidata removes labels that equal `mul` from the
-    languages. Agreement only after conversion of characters or reordering of words does not count.
+    languages. Agreement only after conversion of characters, reordering of words or a change of class words does not
+    count.
     """
     form = normalise(text)
     entered = (as_entered(offer.text, entry.scripts) for offer, _ in _all_offers(entry, sources))
@@ -180,7 +208,7 @@ def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING, written: Texts 
     """
     for provenance, source in ((None, dump), ("api", api), (WRITTEN, written)):
         for offer in source.offers(entry):
-            shown = offer.shown(entry, dump.person or api.person)
+            shown = offer.shown(entry, dump.traits)
             if shown is not None:
                 text, change = shown
                 return {
@@ -202,7 +230,7 @@ def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -
     shown, answers = [], []
     for row in rows:
         dump, api = Texts.of(row), Texts.of(row, "api_")
-        written = Texts({entry["code"]: entry["text"] for entry in row["written_labels"] or ()})
+        written = Texts({entry["code"]: entry["text"] for entry in row["written_labels"] or ()}, traits=dump.traits)
         wikis = dump.titles.keys() | api.titles.keys()
         resolved = {entry.code: resolve(entry, dump, api, written) for entry in entries}
         shown.append(

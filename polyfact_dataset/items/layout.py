@@ -6,6 +6,7 @@ Before anything is written, each item is checked; an invalid item is a bug and s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import permutations
@@ -87,12 +88,12 @@ def with_options(rows: pa.RecordBatch, labels: pa.Table, languages: Sequence[str
 
 
 def run(context: Context) -> Report:
-    """Writes `items`."""
+    """Writes `items`. Its counts include the items of each wording (`templates`) by language."""
     languages, table = context.config.languages, items(context.config.languages)
     answers = context.read("sampled", ["object_id"]).column("object_id").unique()
     labels = context.read("question_labels")
     labels = labels.filter(pc.is_in(labels.column("entity_id"), answers))
-    rows = 0
+    rows, templates = 0, {code: Counter[str]() for code in languages}
     with connect(context.folder) as connection, table_writer(context.target("items"), table.schema) as write:
         columns = ", ".join(f'q."{code}"' for code in languages)
         query = f"""
@@ -107,5 +108,8 @@ def run(context: Context) -> Report:
         batches = (with_options(batch, labels, languages) for batch in stream(connection, query, parameters))
         for laid in context.workers.map(lay_out_batch, batches, context.config.seed, languages):
             rows += len(laid)
+            for code in languages:
+                templates[code].update(pc.struct_field(laid.column(code), "template").to_pylist())
             write(laid)
-    return Report({"items": rows * len(languages), "facts": rows})
+    by_language = {code: {key: n for key, n in sorted(counts.items()) if key} for code, counts in templates.items()}
+    return Report({"items": rows * len(languages), "facts": rows, "templates": by_language})

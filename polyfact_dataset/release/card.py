@@ -18,9 +18,14 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
+<<<<<<< HEAD
 from polyfact_dataset.common.untrusted import shown
 from polyfact_dataset.config.base import validated
 from polyfact_dataset.config.build import Config
+=======
+from polyfact_dataset.common.text.direction import displayed
+from polyfact_dataset.config.build import load_config
+>>>>>>> main
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, TIER, VALIDATE
 from polyfact_dataset.release import card_tables
 from polyfact_dataset.release.errata import present, report_url
@@ -132,11 +137,10 @@ def _example(release: Release) -> dict[str, Any]:
     shown = []
     for code in release.languages:
         item = row["translations"][code]
-        options = [markdown(item[name]) for name in OPTIONS]
+        direction = language(code).direction
+        question, *options = (displayed(markdown(item[name]), direction) for name in ("question", *OPTIONS))
         options[item["answer_index"]] = f"**{options[item['answer_index']]}**"
-        shown.append(
-            {"name": language(code).name, "question": markdown(item["question"]), "options": " · ".join(options)}
-        )
+        shown.append({"name": language(code).name, "question": question, "options": " · ".join(options)})
     return {**row, "rows": shown}
 
 

@@ -27,7 +27,7 @@ UNKNOWN = "reason not known"
 _HELD_OUT = ("validation", "test")
 _EXAMPLES = 20
 # Columns of an item with a separate heading in a change log.
-_ITEM_KINDS = ("question", "option_ids", "answer_index", "answer_text", *OPTIONS)
+_ITEM_KINDS = ("question", "template", "option_ids", "answer_index", "answer_text", *OPTIONS)
 
 
 @dataclass
@@ -36,8 +36,9 @@ class Diff:
 
     `added` maps fact ids to the reason why the earlier build did not have them, `removed` to the reason why the new
     one does not, if the build folders are available. `questions`, `options` (other entities), `orders` (the same
-    entities in another order) and `labels` (the same order, other texts) count facts per language; `values` counts
-    facts per other column. `tiers` and `splits` count moves. `leaked` lists facts in train whose subject was held out.
+    entities in another order), `labels` (the same order, other texts) and `templates` (another wording: its key) count
+    facts per language; `moved_templates` counts facts by the keys before and after; `values` counts facts per other
+    column. `tiers` and `splits` count moves. `leaked` lists facts in train whose subject was held out.
     `examples` shows up to 20 changes of each kind.
     """
 
@@ -47,6 +48,8 @@ class Diff:
     options: dict[str, int] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
+    templates: dict[str, int] = field(default_factory=dict)
+    moved_templates: dict[str, int] = field(default_factory=dict)
     values: dict[str, int] = field(default_factory=dict)
     tiers: dict[str, int] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
@@ -73,7 +76,11 @@ class Diff:
             return "major"
         if self.added or self.removed or self.options or self.orders or self.tiers or schema:
             return "minor"
-        return "patch" if self.questions or self.labels or self.values or self.content_changed else "none"
+        return (
+            "patch"
+            if self.questions or self.labels or self.templates or self.values or self.content_changed
+            else "none"
+        )
 
     def as_json(self) -> str:
         """The whole difference, with its level, as JSON."""
@@ -207,8 +214,10 @@ def _items(connection: duckdb.DuckDBPyConnection, diff: Diff, code: str, parts: 
         "orders": f"{same} AND {was}.option_ids <> {now}.option_ids",
         "labels": f"{was}.option_ids = {now}.option_ids AND ({texts})",
     }
+    if "template" in parts:
+        tests["templates"] = f"{was}.template <> {now}.template"
     for name, condition in tests.items():
-        texts_of = {"questions": "{}.question", "labels": "{}.answer_text"}
+        texts_of = {"questions": "{}.question", "labels": "{}.answer_text", "templates": "{}.template"}
         options = "concat_ws(' · ', " + ", ".join("{0}." + option for option in OPTIONS) + ")"
         shown = texts_of.get(name, options)
         query = f"FROM old o JOIN new n USING (fact_id) WHERE {condition}"
@@ -222,6 +231,12 @@ def _items(connection: duckdb.DuckDBPyConnection, diff: Diff, code: str, parts: 
             examples += [f"{fact} {code}: {a} -> {b}" for fact, a, b in rows][: _EXAMPLES - len(examples)]
         if not examples:
             del diff.examples[name]
+    if code in diff.templates:
+        for before, after, number in connection.execute(
+            f"SELECT {was}.template, {now}.template, count(*) FROM old o JOIN new n USING (fact_id) "
+            f"WHERE {tests['templates']} GROUP BY ALL ORDER BY ALL"
+        ).fetchall():
+            diff.moved_templates[f"{code} {before or 'model'} -> {after or 'model'}"] = number
     others = [name for name in parts if name not in _ITEM_KINDS]
     _values(connection, diff, [(f"translations.*.{name}", f'translations."{code}"."{name}"') for name in others])
 
@@ -278,6 +293,7 @@ def changelog(diff: Diff) -> list[str]:
         lines.append(f"- Facts removed: {len(diff.removed):,}{_counted(diff.removed, 'in the new build')}.")
     counted = {
         "Questions reworded": _by_language(diff.questions),
+        "Wordings exchanged": _by_language(diff.templates),
         "Options exchanged": _by_language(diff.options),
         "Options in another order": _by_language(diff.orders),
         "Labels corrected": _by_language(diff.labels),

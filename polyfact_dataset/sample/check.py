@@ -264,6 +264,7 @@ def check_reference(
         types = reference.statements["P31"] if reference is not None else set()
         if types and not types & set(entity.types):
             report.differences.append(f"{entity.where}: {entity.qid} is {entity.types}, Wikidata {sorted(types)}")
+    _check_completeness(entities, statements, known, report)
     for statement in statements:
         objects = known[statement.subject].statements[statement.property] if statement.subject in known else set()
         if objects:
@@ -274,6 +275,20 @@ def check_reference(
                     f"{statement.where}: {statement.note} ({statement.property} {statement.object}), "
                     f"Wikidata {sorted(objects)[:8]}"
                 )
+
+
+def _check_completeness(
+    entities: list[Entity], statements: list[Statement], known: Mapping[str, Reference], report: Report
+) -> None:
+    """A value of the reference between two entities of the sample that the sample lacks could be a true distractor."""
+    names, values = {entity.qid for entity in entities}, defaultdict(set)
+    for statement in statements:
+        values[statement.subject, statement.property].add(statement.object)
+    for (subject, relation), objects in sorted(values.items()):
+        lacking = known[subject].statements[relation] & names - objects if subject in known else set()
+        if lacking:
+            report.counts["values that the sample lacks"] += len(lacking)
+            report.differences.append(f"{subject} {relation} has no {sorted(lacking)} of the reference")
 
 
 def summary(entities: list[Entity], statements: list[Statement], written: Mapping[str, Mapping[str, str]]) -> str:

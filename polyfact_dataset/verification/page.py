@@ -19,6 +19,7 @@ from typing import Any
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError, PolyFactError
+from polyfact_dataset.common.text.direction import as_html
 from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import LETTERS, Item, Sample, load_sample
 from polyfact_dataset.verification.journal import MAX_NOTE, Journal, Reviews
@@ -80,19 +81,20 @@ class ReviewSession:
 
 # ---------------------------------------------------------------- HTML
 def item_html(item: Item) -> str:
-    """An item in its language's direction. Options are isolated, so that mixed scripts do not re-order others."""
+    """An item in its language's direction. Options, and names of the other direction, are isolated from their lines."""
+    direction = language(item.language).direction
     rows = []
     for place, (letter, text) in enumerate(zip(LETTERS, item.options)):
         marked = place == item.marked
         mark = '<span class="mark"><bdi lang="en">✓ marked as correct</bdi></span>' if marked else ""
         rows.append(
             f'<li class="option{" marked" if marked else ""}"><span class="letter">{letter}</span>'
-            f"<bdi>{html.escape(text)}</bdi>{mark}</li>"
+            f"<bdi>{as_html(text, direction)}</bdi>{mark}</li>"
         )
-    direction = language(item.language).direction
     return (
         f'<div class="judged" lang="{html.escape(item.language)}" dir="{direction}">'
-        f'<p class="question">{html.escape(item.question)}</p><ol class="options">{"".join(rows)}</ol></div>'
+        f'<p class="question">{as_html(item.question, direction)}</p>'
+        f'<ol class="options">{"".join(rows)}</ol></div>'
     )
 
 

@@ -11,6 +11,7 @@ from polyfact_dataset.audit.checks import (
     answerability,
     balance,
     columns,
+    cues,
     integrity,
     labels,
     language_id,
@@ -320,6 +321,15 @@ def _only_the_gold_is_explained(rows: Rows) -> Rows:
     return rows
 
 
+@plant("cue_gold", cues)
+def _only_the_gold_has_a_capital(rows: Rows) -> Rows:
+    for row in rows:
+        item = row["translations"]["id"]
+        for slot, name in enumerate(OPTIONS):
+            item[name] = item[name].capitalize() if slot == item["answer_index"] else item[name].lower()
+    return rows
+
+
 # Planted on disk, or needing more facts than these: in test_load, test_configs, test_shortcuts, test_attackers and
 # test_balance.
 ELSEWHERE = {
@@ -378,7 +388,7 @@ def test_a_planted_defect_breaks_its_gate_alone(gate: str) -> None:
     assert broken(section) == {gate}
     (verdict,) = [verdict for verdict in section.verdicts if verdict.gate == gate]
     assert gate in verdict.sentence() and verdict.reason == GATES[gate].reason
-    if gate not in ("gold_position", "odd_option", "splits_present"):
+    if gate not in ("gold_position", "odd_option", "cue_gold", "splits_present"):
         checks = {"length_band": 12, "language": 4, "language_wording": 1}
         assert len(section.examples(gate)) >= min(checks.get(gate, 1), 20)
         assert all(example["fact_id"] in {row["fact_id"] for row in rows} for example in section.examples(gate))

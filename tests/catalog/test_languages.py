@@ -7,19 +7,23 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from polyfact_dataset.catalog import language as languages
 from polyfact_dataset.catalog import show
 from polyfact_dataset.catalog.forms import Forms, forms
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known, language
-from polyfact_dataset.catalog.relation import all_relations, kind_chain, kind_of
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, Language, known, language
+from polyfact_dataset.catalog.relation import all_relations, kind_chain, kind_of, label_class, label_classes
+from polyfact_dataset.catalog.spelling import Spelling
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import SAFE, Asked, Wordings
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import in_scripts, scripts_of
-from polyfact_dataset.sample.tables import load_entities, load_statements
+from polyfact_dataset.sample.tables import load_entities, load_labels, load_statements
 
 # How a question ends, where not in a question mark.
 ENDINGS = {"ar": "؟", "zh": "？", "ja": "か。", "fr": "\u202f?"}
@@ -132,6 +136,26 @@ def test_every_wording_has_two_examples(code: str) -> None:
                 assert len(shown[key]) >= 2, (relation, key)
 
 
+@given(st.sampled_from(known()), st.sampled_from(label_classes()), st.text(max_size=16))
+def test_a_label_that_is_written_as_its_class_is_not_changed_again(code: str, label_class: str, label: str) -> None:
+    spelling = language(code).spelling.get(label_class, Spelling())
+    written = spelling.cased(label)
+    assert spelling.cased(written) == written
+    worded = spelling.with_class_word(label)
+    # Removing a class word may leave another one ("idioma idioma X"); nothing is added twice.
+    assert len(spelling.with_class_word(worded)) <= max(len(worded), len(label))
+
+
+def test_brands_and_companies_are_of_no_class_of_labels() -> None:
+    assert label_class(["Q188451"]) == "genre" and label_class(["Q42", "Q34770"]) == "language"
+    assert label_class(["Q746549", "Q431289"]) is None and label_class(["Q5"]) is None and label_class([]) is None
+
+
+def test_an_unknown_class_of_labels_names_the_entry() -> None:
+    with pytest.raises(ValidationError, match="nouns not among label_classes"):
+        Language.model_validate({**language("en").model_dump(), "spelling": {"nouns": {}}})
+
+
 def test_the_narrowest_kind_then_the_most_parts_decide() -> None:
     forms = Forms(slots=("the",), names={"Q1": ("Ways", "the Ways")}, plural={"Q1"})
     texts = {
@@ -241,10 +265,24 @@ def test_forms_come_from_names_then_nouns_then_rules() -> None:
 def test_names_of_the_forms_are_the_sample_s(code: str) -> None:
     """A phrase holds its label, and a label that is not the sample's would never be used there."""
     labels = {entity.qid: entity.labels.get(code) for entity in load_entities()}
+    labels |= {qid: written[code] for qid, written in load_labels().items() if code in written}
     for qid, (label, *phrases) in forms(code).names.items():
         assert normalise(labels.get(qid) or label) == normalise(label), qid
         for phrase in phrases:
             assert normalise(label) in normalise(phrase) or code in INFLECTED, (qid, phrase)
+
+
+def test_a_label_in_another_spelling_has_the_forms_of_the_file_s() -> None:
+    portuguese = forms("pt")
+    for label in ("Irã", "Irão"):
+        iran = Subject(label, "Q794")
+        assert portuguese.of(iran, "de") == f"do {label}" and not portuguese.differs(iran)
+        assert portuguese.number(iran) == "singular"
+    assert portuguese.of(Subject("Irão", "Q36"), "de") is None and portuguese.differs(Subject("Irão", "Q36"))
+    with pytest.raises(ValueError, match="spellings: Persien not among the labels in names"):
+        Forms.model_validate(
+            {"slots": ["of"], "names": {"Q794": ["Iran", "of Iran"]}, "spellings": {"Irán": "Persien"}}
+        )
 
 
 def test_quotation_marks_inside_quotation_marks_change() -> None:

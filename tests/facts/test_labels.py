@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.facts.chinese import simplified
-from polyfact_dataset.facts.labels import Texts, is_attested, localise_rows, names, resolve, uninverted, usable
+from polyfact_dataset.facts.labels import Texts, Traits, is_attested, localise_rows, names, resolve, uninverted, usable
 from tests.support.command import polyfact
 
 
@@ -110,7 +110,7 @@ def test_attestation_looks_at_everything_that_wikidata_calls_it(code: str, text:
 )
 def test_a_name_with_the_given_names_first(label: str, shown: str) -> None:
     assert uninverted(label) == shown
-    texts = Texts(labels={"ru": label}, person=True)
+    texts = Texts(labels={"ru": label}, traits=Traits(person=True))
     changed = shown != label
     assert resolve(language("ru"), texts) == {
         "text": shown,
@@ -120,12 +120,84 @@ def test_a_name_with_the_given_names_first(label: str, shown: str) -> None:
     assert list(names(language("ru"), texts)) == ([shown, label] if changed else [label])
     # Only of persons, and only in a language that lists them so.
     assert resolve(language("ru"), Texts(labels={"ru": label}))["text"] == label
-    assert resolve(language("bn"), Texts(labels={"bn": "হাবল, এডউইন"}, person=True))["text"] == "হাবল, এডউইন"
+    assert (
+        resolve(language("bn"), Texts(labels={"bn": "হাবল, এডউইন"}, traits=Traits(person=True)))["text"] == "হাবল, এডউইন"
+    )
 
 
 def test_a_reordered_name_is_attested_by_an_alias() -> None:
-    texts = Texts(labels={"ru": "Хаббл, Эдвин"}, aliases={"ru": ["Эдвин Хаббл"]}, person=True)
+    texts = Texts(labels={"ru": "Хаббл, Эдвин"}, aliases={"ru": ["Эдвин Хаббл"]}, traits=Traits(person=True))
     assert resolve(language("ru"), texts)["attested"] is True
+
+
+@pytest.mark.parametrize(
+    ("code", "label_class", "label", "shown", "marks", "attested"),
+    [
+        ("id", "genre", "Film laga", "film laga", "+recased", True),
+        ("id", "genre", "Musik Kristen", "musik Kristen", "+recased", True),
+        ("id", "genre", "J-pop", "J-pop", "", True),
+        ("id", "genre", "RPG", "RPG", "", True),
+        ("id", "currency", "Dolar Kanada", "dolar Kanada", "+recased", True),
+        ("id", "language", "Bahasa Breton", "bahasa Breton", "+recased", True),
+        ("id", "language", "Belanda", "bahasa Belanda", "+class_word", False),
+        ("pt", "language", "língua sueca", "sueco", "+class_word", False),
+        ("pt", "language", "Língua tâmil", "tâmil", "+class_word", False),
+        ("pt", "language", "língua norueguesa", "norueguês", "+class_word", False),
+        ("pt", "language", "língua catalã", "catalão", "+class_word", False),
+        # Not known to have a masculine form: kept.
+        ("pt", "language", "língua xhosa", "língua xhosa", "", True),
+        ("pt", "language", "Língua de sinais dinamarquesa", "língua de sinais dinamarquesa", "+recased", True),
+        ("pt", "language", "Cantonês", "cantonês", "+recased", True),
+        ("ru", "language", "французский язык", "французский язык", "", True),
+        ("ru", "language", "язык малаялам", "малаялам", "+class_word", False),
+        ("ru", "genre", "Сибуя-кэй", "Сибуя-кэй", "", True),
+        ("ru", "genre", "Чикагский блюз", "чикагский блюз", "+recased", True),
+        ("bn", "language", "ভোজপুরি", "ভোজপুরি ভাষা", "+class_word", False),
+        ("bn", "language", "ক্যান্টনীয় উপভাষা", "ক্যান্টনীয় উপভাষা", "", True),
+        ("ja", "language", "サンスクリット", "サンスクリット語", "+class_word", False),
+        ("ja", "language", "デンマーク手話", "デンマーク手話", "", True),
+        ("ar", "language", "اللغة الفرنسية", "الفرنسية", "+class_word", False),
+        ("en", "language", "Matigsalug language", "Matigsalug", "+class_word", False),
+        ("en", "language", "Danish Sign Language", "Danish Sign Language", "", True),
+        ("sw", "language", "kibengali", "Kibengali", "+recased", True),
+        ("sw", "genre", "Simfoni", "simfoni", "+recased", True),
+        ("es", "dish", "Ceviche", "ceviche", "+recased", True),
+        ("es", "dish", "Wiener Schnitzel", "Wiener Schnitzel", "", True),
+        ("es", "genre", "Neue Deutsche Welle", "Neue Deutsche Welle", "", True),
+        ("fr", "language", "Chavacano", "chavacano", "+recased", True),
+        # Orthography of German: nouns are capitals, an adjective before them is small.
+        ("de", "genre", "Oper", "Oper", "", True),
+        ("id", None, "Film laga", "Film laga", "", True),
+    ],
+)
+def test_labels_of_a_class_are_written_alike(
+    code: str, label_class: str | None, label: str, shown: str, marks: str, attested: bool
+) -> None:
+    texts = Texts(labels={code: label}, traits=Traits(label_class=label_class, answer=True))
+    assert resolve(language(code), texts) == {"text": shown, "provenance": f"label{marks}", "attested": attested}
+    # The name as Wikidata has it is accepted as an answer too.
+    assert list(names(language(code), texts)) == ([shown, label] if "+class_word" in marks else [shown])
+
+
+def test_class_words_are_kept_in_subjects_and_aliases() -> None:
+    subject = Texts(labels={"pt": "Língua sueca"}, traits=Traits(label_class="language"))
+    assert resolve(language("pt"), subject)["text"] == "língua sueca"
+    aliases = Texts(labels={"pt": "sueco"}, aliases={"pt": ["Língua sueca"]}, traits=Traits(False, "language", True))
+    assert list(names(language("pt"), aliases)) == ["sueco", "Língua sueca"]
+
+
+def test_a_label_without_its_class_word_is_attested_by_an_alias() -> None:
+    texts = Texts(
+        labels={"pt": "língua sueca"}, aliases={"pt": ["sueco"]}, traits=Traits(label_class="language", answer=True)
+    )
+    assert resolve(language("pt"), texts)["attested"] is True
+
+
+def test_the_class_of_a_label_comes_from_its_types() -> None:
+    genre = row(types=["Q188451"], labels=[{"code": "id", "text": "Opera"}])
+    brand = row(types=["Q746549", "Q431289"], labels=[{"code": "id", "text": "Skyr"}])
+    shown, _ = localise_rows([genre, brand], ["id"])
+    assert [entry["id"]["text"] for entry in shown.to_pylist()] == ["opera", "Skyr"]
 
 
 def test_names_are_distinct_in_their_script_and_labels_come_first() -> None:

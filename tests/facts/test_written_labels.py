@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.facts.labels import Texts, resolve
 from polyfact_dataset.facts.written_labels import read_written_labels
+from polyfact_dataset.pipeline.stages import table_path
+from polyfact_dataset.sample.template import template
+from tests.support.command import polyfact
 
 
 def table(path: Path, *lines: str) -> Path:
@@ -67,3 +71,18 @@ def test_a_written_label_is_the_last_resort_and_not_attested() -> None:
 def test_a_written_label_is_never_attested() -> None:
     found = resolve(language("sw"), Texts(aliases={"sw": ["Ujerumani"]}), written=Texts({"sw": "Ujerumani"}))
     assert found == {"text": "Ujerumani", "provenance": "written", "attested": False}
+
+
+def test_a_table_given_on_the_command_line_names_the_sample_in_a_language(tmp_path: Path) -> None:
+    """Before the sample's own written labels, after those of the dump; also a table of the template, partly filled."""
+    lines = [line for line in template("sw") if line.startswith(("qid", "Q135465\t", "Q183\t"))]
+    filled = [line + {"Q135465": "Rashomoni", "Q183": "Udachi"}.get(line.split("\t")[0], "") for line in lines]
+    labels, config = table(tmp_path / "sw.tsv", *filled), tmp_path / "two.toml"
+    config.write_text('languages = ["en", "sw"]')
+    polyfact("localise", "--labels", labels, "--config", config, "--facts", 300, "--out", tmp_path / "build")
+    rows = pq.read_table(table_path(tmp_path / "build", "labels")).to_pylist()
+    names = {row["entity_id"]: row["sw"] for row in rows}
+    assert names["Q135465"] == {"text": "Rashomoni", "provenance": "written", "attested": False}
+    assert names["Q183"]["text"] == "Ujerumani" and names["Q183"]["attested"]
+    again = polyfact("localise", "--labels", tmp_path / "none.tsv", "--out", tmp_path / "other", check=False)
+    assert again.returncode == 2 and "none.tsv" in again.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,6 +46,21 @@ def test_a_reworded_question_is_a_patch(old: Path, tmp_path: Path) -> None:
     row = parallel_rows_of(old)[0]
     assert diff.examples["questions"] == [f"{row['fact_id']} sw: {row['translations']['sw']['question']} -> Ni nani?"]
     assert changelog(diff) == ["- Questions reworded: sw 1."]
+
+
+def test_another_wording_is_counted_by_language_and_by_its_keys(old: Path, tmp_path: Path) -> None:
+    def edit(rows: Rows) -> None:
+        for row in rows[:2]:
+            row["translations"]["sw"]["template"] = "P19/female/dead"
+        rows[0]["translations"]["en"]["template"] = ""
+
+    before = [row["translations"]["sw"]["template"] for row in parallel_rows_of(old)[:2]]
+    diff = change(old, tmp_path / "new", edit)
+    assert diff.templates == {"en": 1, "sw": 2} and diff.values == {} and diff.level == "patch"
+    moved = {key: number for key, number in diff.moved_templates.items() if key.startswith("sw ")}
+    assert moved == dict(Counter(f"sw {key} -> P19/female/dead" for key in before))
+    assert any(key.startswith("en ") and key.endswith(" -> model") for key in diff.moved_templates)
+    assert "- Wordings exchanged: en 1, sw 2." in changelog(diff)
 
 
 def test_a_number_that_all_languages_share_is_said_once() -> None:

@@ -207,7 +207,10 @@ def test_search_in_any_script_and_read_a_fact(browser: Any, sample_build: Path, 
     for code, direction in (("ar", "rtl"), ("bn", "ltr")):
         card = page.tab.locator(f'.item[lang="{code}"]')
         assert card.get_attribute("dir") == direction
-        assert rows[0]["translations"][code]["question"] in card.inner_text()
+        item = rows[0]["translations"][code]
+        assert item["question"] in card.inner_text()
+        isolated = [item["subject_label"]] if item["subject_label"] in item["question"] else []
+        assert card.locator("p bdi").all_inner_texts() == isolated
         gold = card.locator("li.gold").inner_text()
         assert rows[0]["translations"][code]["answer_text"] in gold
     links = page.tab.eval_on_selector_all(".fact a", "links => links.map(l => l.href)")

@@ -72,6 +72,12 @@ def test_every_text_of_an_item_is_escaped() -> None:
     assert shown.index("✓ marked as correct") > shown.index("ج") and shown.count("marked as correct") == 1
 
 
+def test_names_of_the_other_direction_are_isolated() -> None:
+    item = Item("Q1|P57|Q2", "ar", "0", "P57", "من أخرج فيلم «E.T.»؟", ("Warner Bros.", "ب", "ج", "د"), 2)
+    shown = item_html(item)
+    assert "«<bdi>E.T.</bdi>»" in shown and "<bdi><bdi>Warner Bros.</bdi></bdi>" in shown
+
+
 def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     status, said = call("verify", "review", "--folder", tmp_path)

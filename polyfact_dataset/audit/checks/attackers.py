@@ -16,7 +16,7 @@ from polyfact_dataset.audit.attackers import ATTACKERS, LIKENESS, Attack, texts_
 from polyfact_dataset.audit.checks.shortcuts import entity_order
 from polyfact_dataset.audit.release import Bools, Ints, Items, Release, relation_order
 from polyfact_dataset.audit.result import Cell, Chart, Section, Series
-from polyfact_dataset.audit.stats import CHANCE, Figure, Pool, earned, surely
+from polyfact_dataset.audit.stats import CHANCE, POWER, Figure, Pool, earned, found_from, surely
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import EVERY, Floor
 
@@ -30,7 +30,6 @@ SUMMARY = (
 _FOLDS = 3
 # Level of the test by relation, over all relations.
 _LEVEL = 0.01
-_POWER = 0.8
 
 
 @dataclass
@@ -139,11 +138,9 @@ def _gates(section: Section, floors: Sequence[Floor]) -> None:
 
 
 def _power(section: Section, floors: Sequence[Floor]) -> None:
-    """The least accuracy that three standard errors would find with probability 0.8, by attacker."""
-    from scipy.special import ndtri
-
+    """The smallest accuracy that three standard errors find, by attacker."""
     rows: list[tuple[Cell, ...]] = [
-        (at.rule, at.facts, at.standard_error, CHANCE + (3 + float(ndtri(_POWER))) * at.standard_error)
+        (at.rule, at.facts, at.standard_error, found_from(at.standard_error, 3))
         for at in floors
         if (at.config, at.language, at.relation) == ("parallel", EVERY, EVERY)
     ]
@@ -151,7 +148,7 @@ def _power(section: Section, floors: Sequence[Floor]) -> None:
         "Power",
         ("attacker", "facts", "standard error", "found from"),
         rows,
-        note=f"A gate at three standard errors finds an accuracy from `found from` on with probability {_POWER:g}.",
+        note=f"A gate at three standard errors finds an accuracy from `found from` on with probability {POWER:g}.",
         percents=("standard error", "found from"),
     )
 

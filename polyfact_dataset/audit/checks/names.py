@@ -3,6 +3,8 @@
 An entity has one text in a language, as option and as subject, over the whole release: a text that does
 not belong to its id would change the fact. No option is another name of the gold (an alias, a variant, a Wikipedia
 title, an accepted answer): it would be equally correct.
+
+Forms of names are listed by id and label; where the release has another label, they cannot be used and are counted.
 """
 
 from __future__ import annotations
@@ -14,15 +16,18 @@ import numpy as np
 from polyfact_dataset.audit.checks.leakage import other_names
 from polyfact_dataset.audit.release import Ints, Items, Release
 from polyfact_dataset.audit.result import Section, shown
+from polyfact_dataset.catalog.forms import forms
+from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.config.audit import AuditConfig
 
 # The summary in the report.
 SUMMARY = (
     "An entity has one text per language, as option and as subject, in the whole release. No option is another name "
-    "of the gold (alias, variant, Wikipedia title, accepted answer): it would be equally correct."
+    "of the gold (alias, variant, Wikipedia title, accepted answer): it would be equally correct. Forms of names (du "
+    "Kenya) that are listed under another label than the release's cannot be used: they are counted."
 )
 
-_CHECKS = ("one_text", "alias_option")
+_CHECKS = ("one_text", "alias_option", "form_of_another_label")
 
 
 def _uses(items: Items, subjects: list[str]) -> tuple[list[str], list[str], Ints, Ints, Ints]:
@@ -66,6 +71,14 @@ def aliases_offered(items: Items, objects: list[str], names: Mapping[str, frozen
                 yield row, items.options.values[code]
 
 
+def unusable_forms(items: Items, subjects: list[str]) -> Iterator[tuple[int, str]]:
+    """(item, what differs) of every item whose subject has forms that are listed under another label."""
+    table = forms(items.code)
+    for row, (entity, label) in enumerate(zip(subjects, items.subjects.texts() if items.subjects else ())):
+        if table.differs(Subject(label, entity)):
+            yield row, f"{entity} is {shown(label)!r} here, {shown(table.names[entity][0])!r} in the forms"
+
+
 def _known_names(release: Release, code: str) -> dict[str, frozenset[str]]:
     """Answer -> all its names in a language, normalised: those accepted in config `open`, and its aliases."""
     known = {entity: frozenset(names) for entity, names in other_names(release, code).items()}
@@ -80,8 +93,10 @@ def audit(release: Release, config: AuditConfig) -> Section:
     section = Section("names", "Names", SUMMARY, config)
     for code, items in release.items.items():
         ids = release.array("fact_id")[items.rows]
+        subjects = release.array("subject_id")[items.rows].tolist()
+        for row, detail in unusable_forms(items, subjects):
+            section.find("form_of_another_label", [ids[row]], code, [detail])
         if items.entities is not None:
-            subjects = release.array("subject_id")[items.rows].tolist()
             for row, detail in other_texts(items, subjects):
                 section.find("one_text", [ids[row]], code, [detail])
         objects = release.array("object_id")[items.rows].tolist()

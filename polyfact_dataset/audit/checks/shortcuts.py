@@ -18,6 +18,7 @@ from polyfact_dataset.audit.release import Bools, Floats, Ints, Items, Release, 
 from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.audit.stats import (
     CHANCE,
+    POWER,
     Figure,
     Pool,
     bound,
@@ -25,6 +26,7 @@ from polyfact_dataset.audit.stats import (
     earned,
     earned_left_out,
     figure,
+    found_from,
     moments,
     surely,
 )
@@ -254,6 +256,7 @@ def audit(release: Release, config: AuditConfig) -> Section:
         f"{_said(rarest)}; {len(tested)} cells, so {bound(len(tested), level or 1e-12):.1f} errors are the bound",
     )
     _overlap(section, release, pools)
+    _power(section, whole, tested, bound(len(tested), level or 1e-12))
     section.grid(
         "Rules over all languages",
         ("rule", "what it takes", *_COLUMNS[1:2], *_COLUMNS[3:]),
@@ -318,6 +321,21 @@ def _said(cell: RuleFigure) -> str:
 def _note(pooled: list[RuleFigure]) -> str:
     beyond = [_said(cell) for cell in pooled if abs(cell.figure.distance) > 3]
     return f"Further than three errors: {'; '.join(beyond)}." if beyond else "None is further than three errors."
+
+
+def _power(section: Section, whole: Sequence[RuleFigure], tested: Sequence[RuleFigure], errors: float) -> None:
+    """The smallest accuracy that each gate finds: by rule over all facts, and in the smallest cell of each split."""
+    rows = [("shortcut_pooled", cell.rule, cell.figure, 3.0) for cell in whole]
+    for split in dict.fromkeys(cell.split for cell in tested):
+        widest = max((cell for cell in tested if cell.split == split), key=lambda cell: cell.figure.error)
+        rows.append(("shortcut_cells", f"{widest.rule}, {split}, {widest.language}", widest.figure, errors))
+    section.grid(
+        "Power",
+        ("gate", "rule", "facts", "standard error", "found from"),
+        [(gate, rule, at.facts, at.error, found_from(at.error, distance)) for gate, rule, at, distance in rows],
+        note=f"The gate finds an accuracy from `found from` on with probability {POWER:g}.",
+        percents=("standard error", "found from"),
+    )
 
 
 def _overlap(section: Section, release: Release, pools: dict[str, Pool]) -> None:

@@ -232,8 +232,14 @@
     const language = names[code];
     return element("li", {}, element("button", { type: "button", "data-fact": fact.id, onclick: () => show(fact) },
       element("span", { class: "meta", text: `${about.relations[fact.property] || fact.property} · ${fact.split} · ${fact.tier}` }),
-      element("span", { class: "question", lang: code, dir: language.direction, text: item.question }),
-      element("span", { class: "answer", lang: code, dir: language.direction, text: item.options[item.answer] })));
+      element("span", { class: "question", lang: code, dir: language.direction }, ...asked(item)),
+      element("span", { class: "answer", lang: code, dir: language.direction }, element("bdi", { text: item.options[item.answer] }))));
+  }
+  // The question with the subject's name isolated: a full stop after a Latin name stays there in Arabic text.
+  function asked(item) {
+    const at = item.subject ? item.question.indexOf(item.subject) : -1;
+    if (at < 0) return [item.question];
+    return [item.question.slice(0, at), element("bdi", { text: item.subject }), item.question.slice(at + item.subject.length)];
   }
 
   // ------------------------------------------------------------ one fact
@@ -245,7 +251,7 @@
       element("small", {}, entity(item.ids[place]), ` ${item.provenance[place]}`)));
     return element("section", { class: "item", lang: language.code, dir: language.direction },
       element("h3", { text: `${language.name} (${language.code}) · ${item.source}` }),
-      element("p", { text: item.question }), element("ol", {}, ...options));
+      element("p", {}, ...asked(item)), element("ol", {}, ...options));
   }
   function articles(label, id, codes) {
     if (!codes.length) return null;
