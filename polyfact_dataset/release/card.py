@@ -18,14 +18,10 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
-<<<<<<< HEAD
+from polyfact_dataset.common.text.direction import displayed
 from polyfact_dataset.common.untrusted import shown
 from polyfact_dataset.config.base import validated
 from polyfact_dataset.config.build import Config
-=======
-from polyfact_dataset.common.text.direction import displayed
-from polyfact_dataset.config.build import load_config
->>>>>>> main
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, TIER, VALIDATE
 from polyfact_dataset.release import card_tables
 from polyfact_dataset.release.errata import present, report_url
