@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
+from polyfact_dataset.cli.guard import Command, guarded
 from polyfact_dataset.cli.options import accept_replaced_names
-from polyfact_dataset.common.errors import ConfigError, PolyFactError
+from polyfact_dataset.common.errors import ConfigError
 
 
 def run(main: Callable[..., Any]) -> int:
@@ -19,13 +19,8 @@ def run(main: Callable[..., Any]) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(context_settings=accept_replaced_names())(main)
-    try:
-        app(standalone_mode=True)
-    except PolyFactError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    app.command(cls=Command, context_settings=accept_replaced_names())(main)
+    return guarded(app, "error")
 
 
 def need(extra: str, *modules: str) -> None:

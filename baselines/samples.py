@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.rewards import Judged
-from polyfact_dataset.common.files import write_text
+from polyfact_dataset.common.files import keep_lines
 
 
 class Samples:
@@ -27,9 +27,7 @@ class Samples:
     def forget_from(self, step: int) -> None:
         """Removes what an interrupted run wrote after its last checkpoint."""
         if self.path.is_file():
-            lines = self.path.read_text(encoding="utf-8").splitlines(True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < step]
-            write_text(self.path, "".join(kept))
+            keep_lines(self.path, lambda line: line["step"] < step)
 
     def __call__(self, judged: list[Judged], step: int) -> None:
         """Writes the samples of a step, once, if they are due."""

@@ -1,34 +1,46 @@
-"""How near the extraction is to the limit of the machine, and how far from the usual script; makes its own dump.
+"""How near the extraction is to the limit of the machine, and how far from its peers; makes its own dump.
 
     python benchmarks/extract.py [--gb 1.5] [--rounds 5] [--folder /tmp/polyfact-bench]
 
 One round runs everything once, so that noise falls on all alike; the table holds medians of the rounds. Memory is of a
 run of its own, all processes together: reading it takes time. The limit is
-the fastest decompressor to /dev/null. `lbzip2`, `pigz` and `zstd` must be installed: the project needs none of them.
+the fastest decompressor to /dev/null. `lbzip2`, `gzip` (or `pigz`) and `zstd` must be installed.
+Each format is compared with the peers on the same format: scripts that read it with json, orjson, ijson or qwikidata,
+whose rows must be equal, and wikibase-dump-filter, which writes JSON. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from measure import Measured, machine, run
 from synthetic_dump import write
 
+from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 
-_COMPRESSORS = {"bz2": ["lbzip2", "-kc"], "gz": ["pigz", "-6", "-kc"], "zst": ["zstd", "-3", "-qkc", "-T0"]}
+_COMPRESSORS = {
+    "bz2": ["lbzip2", "-kc"],
+    "gz": [shutil.which("pigz") or "gzip", "-6", "-kc"],
+    "zst": ["zstd", "-3", "-qkc", "-T0"],
+}
 _LIMITS = {
     "bz2": ["lbzip2", "-dc"],
     "gz": [sys.executable, "-m", "isal.igzip", "-d", "-c"],
     "zst": ["zstd", "-qdc"],
 }
+# Libraries of the usual script, and a program of another kind.
+_SCRIPTS = ("json", "orjson", "ijson", "qwikidata")
+_FILTER = "wikibase-dump-filter"
 
 
 def prepare(folder: Path, size: int) -> dict[str, Path]:
@@ -55,9 +67,23 @@ def ours(dump: Path, folder: Path, *, memory: bool = False) -> Measured:
     return run(command, memory=memory)
 
 
-def usual(dump: Path, folder: Path) -> Measured:
-    """The usual script."""
-    return run([sys.executable, str(Path(__file__).with_name("usual.py")), str(dump), str(folder)], memory=False)
+def peers(suffix: str) -> list[str]:
+    """The peers that are installed and read this compression."""
+    scripts = [name for name in _SCRIPTS if find_spec(name) and not (name == "qwikidata" and suffix == "zst")]
+    return [*scripts, *([_FILTER] if shutil.which(_FILTER) else [])]
+
+
+def peer(name: str, dump: Path, folder: Path) -> Measured:
+    """A script with another library or, of the filter, an equivalent choice of entities and claims."""
+    if name != _FILTER:
+        script = str(Path(__file__).with_name("usual.py"))
+        return run([sys.executable, script, str(dump), str(folder), name], memory=False)
+    claims = "|".join(Config().relations)
+    text = shlex.join([*_LIMITS[dump.suffix[1:]], str(dump)])
+    command = (
+        f"{text} | {_FILTER} --quiet --keep id,type,labels,aliases,descriptions,claims,sitelinks --claim '{claims}'"
+    )
+    return run(["sh", "-c", f"{command} > {folder}.ndjson"], memory=False)
 
 
 def limit(suffix: str, dump: Path) -> Measured:
@@ -90,41 +116,53 @@ def main() -> None:
     arguments = parser.parse_args()
     size = int(arguments.gb * 1e9)
     files = prepare(arguments.folder, size)
-    found: dict[str, list[Measured]] = {}
+    found: dict[tuple[str, str], list[Measured]] = {}
     for _ in range(arguments.rounds):
         for suffix, dump in files.items():
-            found.setdefault(f"limit {suffix}", []).append(limit(suffix, dump))
-            found.setdefault(f"ours {suffix}", []).append(ours(dump, arguments.folder / f"ours-{suffix}"))
-        found.setdefault("usual bz2", []).append(usual(files["bz2"], arguments.folder / "usual"))
-    rows = {same_rows(arguments.folder / f"ours-{suffix}", arguments.folder / "usual") for suffix in files}
+            found.setdefault((suffix, "limit"), []).append(limit(suffix, dump))
+            found.setdefault((suffix, "ours"), []).append(ours(dump, arguments.folder / f"ours-{suffix}"))
+            for name in peers(suffix):
+                measured = peer(name, dump, arguments.folder / f"{name}-{suffix}")
+                found.setdefault((suffix, name), []).append(measured)
+    rows = {
+        same_rows(arguments.folder / f"ours-{suffix}", arguments.folder / f"{name}-{suffix}")
+        for suffix in files
+        for name in peers(suffix)
+        if name in _SCRIPTS
+    }
     peaks = {suffix: ours(dump, arguments.folder / "ours", memory=True).peak_mb for suffix, dump in files.items()}
     report(found, files, size, rows.pop(), arguments.rounds, peaks)
 
 
 def report(
-    found: dict[str, list[Measured]], files: dict[str, Path], size: int, rows: int, rounds: int, peaks: dict[str, float]
+    found: dict[tuple[str, str], list[Measured]],
+    files: dict[str, Path],
+    size: int,
+    rows: int,
+    rounds: int,
+    peaks: dict[str, float],
 ) -> None:
-    """Medians, ratios of medians, and where they were taken."""
-    median = {name: statistics.median(m.wall_s for m in runs) for name, runs in found.items()}
+    """Medians, their ratios within each format, and where they were taken."""
+    median = {key: statistics.median(m.wall_s for m in runs) for key, runs in found.items()}
     packed = {suffix: path.stat().st_size for suffix, path in files.items()}
     sizes = ", ".join(f"{suffix} {own / 1e6:,.0f} MB ({size / own:.1f}:1)" for suffix, own in packed.items())
     print(f"{size / 1e9:.2f} GB of JSON; {sizes}. Medians of {rounds} rounds.\n")
-    print("| what | wall s | CPU s | peak MB | to the limit | faster than the usual script |")
-    print("|---|---:|---:|---:|---:|---:|")
-    for name, runs in found.items():
-        kind, suffix = name.split()
+    print("| from | what | wall s | CPU s | peak MB | to the limit | time of ours |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for (suffix, name), runs in found.items():
         cpu = statistics.median(m.cpu_s for m in runs)
-        peak = f"{peaks[suffix]:,.0f}" if kind == "ours" else ""
-        to_limit = f"{median[name] / median[f'limit {suffix}']:.2f}" if kind != "limit" else ""
-        faster = f"{median['usual bz2'] / median[name]:.1f}" if kind == "ours" else ""
+        peak = f"{peaks[suffix]:,.0f}" if name == "ours" else ""
+        to_limit = f"{median[suffix, name] / median[suffix, 'limit']:.2f}" if name != "limit" else ""
+        of_ours = f"{median[suffix, name] / median[suffix, 'ours']:.2f}" if name not in ("limit", "ours") else ""
         what = {
             "limit": f"`{' '.join(Path(part).name for part in _LIMITS[suffix])}` to /dev/null",
-            "ours": f"`polyfact extract` from .{suffix}",
-            "usual": f"the usual script from .{suffix}, one pass",
-        }[kind]
-        print(f"| {what} | {median[name]:.2f} | {cpu:.1f} | {peak} | {to_limit} | {faster} |")
-    packages = ("indexed_bzip2", "isal", "msgspec", "pyarrow", "zstandard")
-    print(f"\nThe {rows:,} rows of each are equal. {machine(packages)}.")
+            "ours": "`polyfact extract`",
+            _FILTER: f"the same, piped to {_FILTER}",
+        }.get(name, f"script with {name}")
+        print(f"| .{suffix} | {what} | {median[suffix, name]:.2f} | {cpu:.1f} | {peak} | {to_limit} | {of_ours} |")
+    libraries = [name for name in _SCRIPTS if name != "json" and find_spec(name)]
+    packages = ("indexed_bzip2", "isal", "msgspec", "pyarrow", "zstandard", *libraries)
+    print(f"\nThe {rows:,} rows of `polyfact extract` and of each script are equal. {machine(packages)}.")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from benchmarks.disturbed import (
     twice,
     unlike,
 )
-from polyfact_dataset.cli import run as run_command
+from polyfact_dataset.cli.app import run as run_command
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.pipeline.stages import QUESTIONS, STAGES, stage_folder

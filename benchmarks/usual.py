@@ -1,6 +1,8 @@
 """The usual script, as the measure of the extraction: open the dump, `json.loads` every line, keep what is wanted.
 
-    python benchmarks/usual.py DUMP FOLDER
+    python benchmarks/usual.py DUMP FOLDER [json | orjson | ijson | qwikidata]
+
+The last argument names the library that reads the entities.
 
 Written from the definitions alone and sharing no code with the extraction, so that equal rows mean something. It
 writes the tables `entities` and `statements` as JSON Lines.
@@ -10,11 +12,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.config.build import Config
@@ -25,14 +29,31 @@ WIKIS = [entry.wiki for entry in _LANGUAGES]
 RELATIONS = Config().relations
 
 
-def entities(dump: Path) -> Iterator[dict[str, Any]]:
+def _open(dump: Path) -> BinaryIO:
+    """The text of a dump."""
+    if dump.suffix == ".zst":
+        import zstandard
+
+        return io.BufferedReader(zstandard.open(dump, "rb"))
+    return {".bz2": bz2.open, ".gz": gzip.open}.get(dump.suffix, open)(dump, "rb")
+
+
+def entities(dump: Path, library: str = "json") -> Iterator[dict[str, Any]]:
     """The entities of a dump, decoded."""
-    opener = {".bz2": bz2.open, ".gz": gzip.open}.get(dump.suffix, open)
-    with opener(dump, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            line = line.strip().rstrip(",")
-            if line not in ("[", "]", ""):
-                yield json.loads(line)
+    if library == "qwikidata":
+        from qwikidata.json_dump import WikidataJsonDump
+
+        yield from WikidataJsonDump(str(dump))
+        return
+    module = import_module(library)
+    with _open(dump) as file:
+        if library == "ijson":
+            yield from module.items(file, "item", use_float=True)
+            return
+        for line in file:
+            line = line.strip().rstrip(b",")
+            if line not in (b"[", b"]", b""):
+                yield module.loads(line)
 
 
 def _item(snak: dict[str, Any]) -> str | None:
@@ -70,10 +91,11 @@ def _current(entity: dict[str, Any], relation: str) -> list[dict[str, Any]]:
 
 
 def _year(snak: dict[str, Any]) -> int | None:
-    """The year of a time that is known to the year; there is no year 0."""
-    if snak["snaktype"] != "value" or snak["datavalue"]["value"]["precision"] < 9:
+    """The year of a time that is known to the year; there is no year 0, and a value of another type has none."""
+    value = snak.get("datavalue", {}).get("value")
+    if snak["snaktype"] != "value" or not isinstance(value, dict) or value.get("precision", 0) < 9:
         return None
-    time = snak["datavalue"]["value"]["time"]
+    time = value["time"]
     return int(time[0] + time[1:].partition("-")[0]) or None
 
 
@@ -121,11 +143,11 @@ def statement_rows(entity: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 }
 
 
-def main(dump: Path, folder: Path) -> None:
+def main(dump: Path, folder: Path, library: str = "json") -> None:
     """Writes the two tables."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "entities.jsonl").open("w") as labels, (folder / "statements.jsonl").open("w") as triples:
-        for entity in entities(dump):
+        for entity in entities(dump, library):
             if entity["type"] == "lexeme":
                 continue
             labels.write(json.dumps(entity_row(entity), ensure_ascii=False) + "\n")
@@ -134,4 +156,4 @@ def main(dump: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

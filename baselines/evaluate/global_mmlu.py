@@ -82,7 +82,7 @@ def start(
         from baselines.evaluate.engines.api import ApiEngine
 
         connected = ApiEngine.connect(model, base_url, chat=False)
-        server = f"{connected.url.rstrip('/')}/completions"
+        server = f"{str(connected.client.base_url).rstrip('/')}/completions"
         return connected, LocalCompletionsAPI(model=model, base_url=server, tokenizer_backend=None)
     from baselines.evaluate.engines.hf import HfEngine
 

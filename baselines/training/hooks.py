@@ -21,7 +21,7 @@ from baselines.training.randomness import same_randomness
 from baselines.training.run import Run, clock
 from baselines.training.sharding import is_sharded
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json, remove, write_json, write_text
+from polyfact_dataset.common.files import keep_lines, read_json, remove, sync, sync_tree, write_json, write_text
 
 # Logged to the file only: figures of single languages, and those of libraries.
 _FILE_ONLY = re.compile(r"train_|.*accuracy_|(completions|clip_ratio|logits|logps|reward_by_language|rewards/fact)/")
@@ -70,8 +70,7 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
                 remove(path)
         log = self.run.folder / "log.jsonl"
         if log.is_file():
-            lines = [line for line in log.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
-            write_text(log, "".join(line for line in lines if self._holds(json.loads(line), step)))
+            keep_lines(log, lambda line: self._holds(line, step))
         self.record["sessions"] = [part for part in self.record["sessions"] if part["first_step"] < part["last_step"]]
 
     def _holds(self, line: dict[str, Any], step: int) -> bool:
@@ -129,7 +128,13 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         processes().wait_for_everyone()
         self._count(state)
         if self.main:
-            write_text(self.run.folder / f"checkpoint-{state.global_step}" / COMPLETE, f"{state.global_step}\n")
+            checkpoint = self.run.folder / f"checkpoint-{state.global_step}"
+            # Before it counts as complete: the checkpoint, and the lines that are kept when a run continues from it.
+            sync_tree(checkpoint)
+            for path in self.run.folder.glob("*.jsonl"):
+                sync(path)
+            write_text(checkpoint / COMPLETE, f"{state.global_step}\n")
+            sync(self.run.folder)
             write_json(self.run.folder / "run.json", self.record)
         processes().wait_for_everyone()
         self._evaluate(state)
@@ -260,4 +265,5 @@ class Hooks(TrainerCallback):  # type: ignore[misc]
         self.record["evaluation"] = read_json(chosen[-1]) if chosen else {}
         self.record["status"] = "finished"
         write_json(copy, self.record)
+        sync_tree(copy.parent)
         write_json(self.run.folder / "run.json", self.record)

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from polyfact_dataset.common.errors import ConfigError, RetryableError
+from polyfact_dataset.common.files import make_folder
 
 LOCK = ".lock"
 # A disk that a failed write of a checkpoint has filled has less than this free.
@@ -28,7 +29,7 @@ def lock(folder: Path) -> None:
     if path in _held:
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         # The thread that trains is not always the one that releases.
         held = FileLock(folder / LOCK, blocking=False, thread_local=False)
         held.acquire()

@@ -37,7 +37,9 @@ class BuildTables:
         build = release.resolve().parent
         if not (build / "manifest.json").is_file() or not (release / "manifest.json").is_file():
             return cls()
-        if read_json(build / "manifest.json").get("build") != read_json(release / "manifest.json").get("build"):
+        manifests = [read_json(folder / "manifest.json") for folder in (build, release)]
+        described = [manifest.get("build") if isinstance(manifest, dict) else None for manifest in manifests]
+        if described[0] is None or described[0] != described[1]:
             return cls()
         return cls(build) if stage_folder(build, EXTRACT).is_dir() else cls()
 

@@ -140,8 +140,8 @@ def missing_items(items: dict[str, Items], ids: Sequence[str], expected: Sequenc
 
 def _languages(manifest: dict[str, Any], config: Config) -> tuple[str, ...]:
     """The languages that the release must have: those of its build, else the configured ones."""
-    built = manifest.get("build", {}).get("config", {}).get("languages", ())
-    return tuple(built) or config.languages
+    build = manifest.get("build")
+    return tuple(build["config"]["languages"]) if build else config.languages
 
 
 def _withdrawn(files: Files, released: Sequence[str]) -> pa.Table:

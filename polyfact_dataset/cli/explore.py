@@ -13,7 +13,7 @@ import typer
 from polyfact_dataset.cli.options import Quiet
 
 PANEL = "Releases"
-Release = Annotated[str, typer.Argument(help="Release folder, or owner/name\\[@revision] on the Hub.")]
+Release = Annotated[str, typer.Argument(help="Release folder, or owner/name[@revision] on the Hub.")]
 errata = typer.Typer(help="List and add known errors of a release.", no_args_is_help=True)
 
 

@@ -84,8 +84,8 @@ Verification = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another build in --out.")]
 
-Release = Annotated[str, typer.Argument(help="Release folder, or owner/name\\[@revision] on the Hub.")]
-ReleaseOption = Annotated[str, typer.Option("--release", help="Folder, or owner/name\\[@revision] on the Hub.")]
+Release = Annotated[str, typer.Argument(help="Release folder, or owner/name[@revision] on the Hub.")]
+ReleaseOption = Annotated[str, typer.Option("--release", help="Folder, or owner/name[@revision] on the Hub.")]
 Languages = Annotated[
     Optional[list[str]], typer.Option("--language", help="Language code; may be repeated. Default: all languages.")
 ]
@@ -118,5 +118,5 @@ _REPLACED = {
 
 
 def accept_replaced_names() -> dict[str, Any]:
-    """Context settings with which a command also accepts the replaced names of options and subcommands."""
-    return {"token_normalize_func": lambda name: _REPLACED.get(name, name)}
+    """Context settings: help may be 120 wide, and the replaced names of options and subcommands are accepted."""
+    return {"max_content_width": 120, "token_normalize_func": lambda name: _REPLACED.get(name, name)}

@@ -21,9 +21,10 @@ from rich.table import Table
 
 from polyfact_dataset.common.database import connect
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json, write_text
+from polyfact_dataset.common.files import write_text
 from polyfact_dataset.common.processes import Workers
 from polyfact_dataset.common.progress import Log
+from polyfact_dataset.common.untrusted import shown
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.selection import sampled_subjects
 from polyfact_dataset.llm.batch import MAX_BYTES, Shards, import_batches, next_folder
@@ -31,7 +32,7 @@ from polyfact_dataset.llm.cache import CACHE_NAME, Cache
 from polyfact_dataset.llm.cluster import ClusterRun, Executor, latest_run, load_cluster_config
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.llm.session import new_requests
-from polyfact_dataset.pipeline.build_dir import locked
+from polyfact_dataset.pipeline.build_dir import locked, read_manifest
 from polyfact_dataset.pipeline.context import Context, Inputs, Previous
 from polyfact_dataset.pipeline.inputs import read_objections, read_previous
 from polyfact_dataset.pipeline.stages import QUESTIONS
@@ -47,11 +48,13 @@ def _config(out: Path) -> tuple[Config, dict[str, Any]]:
         raise ConfigError(
             f"{out} contains no build; start one with: polyfact build --questions model --model ... --out"
         )
-    manifest = read_json(out / "manifest.json")
+    manifest = read_manifest(out)
     try:
         config = Config.model_validate(manifest["build"]["config"])
     except (ValidationError, KeyError, TypeError) as error:
-        raise DataError(f"{out}/manifest.json was written by another version of polyfact ({error}); rebuild") from error
+        raise DataError(
+            f"{out}/manifest.json was written by another version of polyfact ({shown(error)}); rebuild"
+        ) from error
     if config.questions.source != "model":
         raise ConfigError(
             f"the build in {out} has template questions; questions by a model need --questions model --model ..."
@@ -217,7 +220,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _reached(out: Path) -> str:
     """The next step once everything is answered."""
-    written = QUESTIONS.name in read_json(out / "manifest.json")["stages"]
+    written = QUESTIONS.name in read_manifest(out)["stages"]
     return "reached" if written else "reached; continue with: polyfact build"
 
 

@@ -57,7 +57,7 @@ def import_batches_command(
 
 @app.command("run")
 def run_command(
-    config: Annotated[Path, typer.Option("--config", help="TOML with \\[inference] and \\[executor] for datatrove.")],
+    config: Annotated[Path, typer.Option("--config", help="TOML with [inference] and [executor] for datatrove.")],
     out: Out = Path("build"),
     executor: Annotated[str, typer.Option("--executor", help="`local`, `slurm` or `ray`.")] = "local",
     tasks: Annotated[int, typer.Option("--tasks", min=1, help="Tasks, each with a model server.")] = 1,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from polyfact_dataset.cli import tables
 from polyfact_dataset.common.files import write_text
-from polyfact_dataset.config.build import ReleaseConfig
+from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.release.diff import changelog, compare, next_version, require_no_leak
 from polyfact_dataset.release.reader import locate, read_about, read_manifest
 from polyfact_dataset.release.versions import entry

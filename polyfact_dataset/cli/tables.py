@@ -6,16 +6,18 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from polyfact_dataset.common.escaping import printable
-from polyfact_dataset.hub.push import Pushed
-from polyfact_dataset.release.diff import Diff, changelog
-from polyfact_dataset.release.stats import popularity_names
 from polyfact_dataset.schema import OPTIONS, SPLITS, TIERS
+
+if TYPE_CHECKING:
+    # Imported by those who call these functions: `show` needs none of them.
+    from polyfact_dataset.hub.push import Pushed
+    from polyfact_dataset.release.diff import Diff
 
 
 class _Plain(Console):
@@ -79,6 +81,8 @@ def stats(figures: Mapping[str, Any]) -> None:
         for code, entry in figures["languages"].items()
     ]
     console.print(_table("Where the answers' labels are from", ("language", *names, "different questions"), rows))
+    from polyfact_dataset.release.stats import popularity_names
+
     bins = figures["popularity"]["bins"]
     popular = [(name, *(bins[tier][place] for tier in TIERS)) for place, name in enumerate(popularity_names())]
     console.print(_table("Facts by the subject's sitelinks", ("sitelinks", *TIERS), popular))
@@ -110,6 +114,8 @@ def hits(items: Sequence[Mapping[str, Any]], total: int) -> None:
 
 def diff(difference: Diff, versions: tuple[str, str], needed: str) -> None:
     """The changes, with examples, and the next version."""
+    from polyfact_dataset.release.diff import changelog
+
     console = _Plain()
     console.print(
         f"{versions[0]} -> {versions[1]}: {'no' if difference.level == 'none' else f'a {difference.level}'} change; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyfact_dataset.common.errors import DataError, RetryableError
+from polyfact_dataset.common.secrets import redacted
 
 ROW_GROUP_ROWS = 50_000
 _BLOCK_BYTES = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 # The path that stands for standard input.
 STDIN = Path("-")
@@ -45,12 +49,42 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def sync_tree(folder: Path) -> None:
+    """Makes a folder durable with everything in it, whoever wrote it."""
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink():
+            sync(path)
+
+
+def make_folder(path: Path) -> None:
+    """Creates a folder and those above it, durably: a new folder is lost in a power cut unless its parent is synced."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        sync(folder.parent)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `atomic` has not renamed: a write in progress, or one that was killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed writes left in a folder; call it while no other process writes there."""
+    for path in folder.glob(".*.part"):
+        if is_temporary(path):
+            remove(path)
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path next to `path`, which is durably renamed to `path` if the block succeeds."""
-    temporary = path.with_name(f".{path.name}.part")
+    """Yields a temporary path next to `path`, which is durably renamed to `path` if the block succeeds.
+
+    The temporary path is unique, so that processes that write one file at once do not use each other's.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield temporary
             sync(temporary)
@@ -61,14 +95,32 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 with `\\n` line ends, atomically."""
+    """Writes UTF-8 with `\\n` line ends and without known keys, atomically."""
     with atomic(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(redacted(text).encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON with sorted keys, atomically: equal values give equal bytes."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
+def keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Keeps the wanted lines of a file of JSON lines, up to the first that a kill or a power cut has damaged.
+
+    What a caller relies on, it has made durable by `sync`.
+    """
+    kept = []
+    for line in path.read_bytes().splitlines(True):
+        try:
+            content = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(content, dict) or not line.endswith(b"\n"):
+            break
+        if wanted(content):
+            kept.append(line.decode("utf-8"))
+    write_text(path, "".join(kept))
 
 
 def read_json(path: Path) -> Any:

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from polyfact_dataset.common.signals import leave_to_parent
+
 R = TypeVar("R")
 _TASK_ROWS = 5_000
 # Fewer rows are processed in this process: sending them to workers would take longer.
@@ -32,6 +34,7 @@ def _end_with_parent() -> None:
 
 
 def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    leave_to_parent()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
         initializer(*arguments)

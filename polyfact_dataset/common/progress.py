@@ -11,6 +11,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from polyfact_dataset.common.secrets import redacted
+
 _LOG_EVERY_S = 30.0
 
 
@@ -61,7 +63,7 @@ class Log:
     def line(self, text: str) -> None:
         """One plain line."""
         if not self._quiet:
-            self.console.print(text, markup=False)
+            self.console.print(redacted(text), markup=False)
 
     @contextmanager
     def progress(self, name: str, unit: str, total: float | None = None) -> Iterator[Task]:

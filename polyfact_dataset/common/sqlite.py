@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import make_folder, sync
 
 _LOCK_WAIT_S = 60.0
 
@@ -20,7 +21,9 @@ class SqliteFile(ABC):
 
     Raises `DataError` naming the file when it is damaged, not a cache, or locked for a minute.
 
-    A subclass makes its tables in `_prepare` and does all its work inside `with self._named()`.
+    A subclass makes its tables in `_prepare` and does all its work inside `with self._named()`. What is committed is
+    durable, in a new file and in new folders too, so that no request is sent that depends on an answer which a power
+    cut could take.
     """
 
     # The setting by which the user names another file.
@@ -31,9 +34,11 @@ class SqliteFile(ABC):
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._named():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             self._connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=self._isolation_level)
             self._prepare(self._connection)
+            # SQLite makes the entries of its journals durable, not that of the file itself.
+            sync(path.parent)
 
     @abstractmethod
     def _prepare(self, connection: sqlite3.Connection) -> None:

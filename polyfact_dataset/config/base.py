@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -92,11 +91,3 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     """The nearest known name; all of them where none is near."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(known) or 'none here'}"
-
-
-def bare_url(url: str | None) -> str | None:
-    """An endpoint that may be written to messages and logs: without secrets."""
-    parts = urlsplit(url or "")
-    if parts.username or parts.password or parts.query:
-        raise ValueError("it contains a user name, password or query, which would appear in logs and manifests")
-    return url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.config.base import Section, override, read_file, validated
 from polyfact_dataset.config.models import LlmConfig, SystemRole, VerificationConfig
+from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.config.wikidata import BackfillConfig, ExtractConfig
 
 
@@ -175,29 +175,6 @@ class ExportConfig(Section):
     row_group_rows: int = Field(default=1000, ge=1)
     # Largest size of a file's rows in memory: compressed on disk, a file is well below the Hub's 500 MB.
     shard_bytes: int = Field(default=450_000_000, ge=1)
-
-
-# Semantic version, without pre-release parts: a released version is final.
-VERSION = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
-
-
-class ReleaseConfig(Section):
-    """The metadata of a release. It does not change the data."""
-
-    # Where it is published; the card's examples load from there.
-    repository: str = Field(default="jvonrad/PolyFact", pattern=r"^[\w.\-]+/[\w.\-]+$")
-    # By default 1.0.0, or computed from the changes since `--previous`.
-    version: str | None = Field(default=None, pattern=VERSION)
-    # Day of the dump; by default read from its file name (wikidata-20260105-all.json.bz2).
-    dump_date: datetime.date | None = None
-    # URL of the source code, linked from the card.
-    code: str = Field(default="", pattern=r"^(https://\S+)?$")
-    # Day of publication, if it is to be published.
-    published: datetime.date | None = None
-    # An e-mail address or URL for questions; by default the discussions of the repository.
-    contact: str = ""
-    # Licence of the question wordings; the facts are Wikidata's, under CC0.
-    questions_licence: Literal["cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0"] = "cc0-1.0"
 
 
 class Config(Section):

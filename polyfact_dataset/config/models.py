@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from polyfact_dataset.config.base import Section, bare_url
+from polyfact_dataset.common.secrets import bare_url
+from polyfact_dataset.config.base import Section
 
 SystemRole = Literal["system", "developer", "none"]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from polyfact_dataset.config.base import Section, bare_url
+from polyfact_dataset.common.secrets import bare_url
+from polyfact_dataset.config.base import Section
 
 
 class ExtractConfig(Section):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from polyfact_dataset.common.files import digest
+from polyfact_dataset.common.files import digest, is_temporary
+from polyfact_dataset.release.reader import require_plain
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -48,7 +49,9 @@ def tree(api: HfApi, repo: str, revision: str) -> dict[str, RemoteFile]:
     """Path -> file, of every file of a repository at a revision."""
     from huggingface_hub.hf_api import RepoFile
 
-    entries = api.list_repo_tree(repo, repo_type="dataset", revision=revision, recursive=True)
+    entries = list(api.list_repo_tree(repo, repo_type="dataset", revision=revision, recursive=True))
+    for entry in entries:
+        require_plain(entry.path, repo)
     return {
         entry.path: RemoteFile(entry.lfs.sha256 if entry.lfs else entry.blob_id, entry.size, entry.lfs is not None)
         for entry in entries
@@ -58,7 +61,11 @@ def tree(api: HfApi, repo: str, revision: str) -> dict[str, RemoteFile]:
 
 def local_files(folder: Path) -> dict[str, Path]:
     """Path in the release -> file."""
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not is_temporary(path)
+    }
 
 
 def same(path: Path, remote: RemoteFile) -> bool:

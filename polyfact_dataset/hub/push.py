@@ -24,6 +24,9 @@ from packaging.version import InvalidVersion, Version
 
 from polyfact_dataset.audit.report import require_passing
 from polyfact_dataset.common.errors import ConfigError, DataError, PolyFactError, RetryableError
+from polyfact_dataset.common.files import read_json
+from polyfact_dataset.common.secrets import hub_token, redacted
+from polyfact_dataset.common.untrusted import shown
 from polyfact_dataset.hub.plan import Change, RemoteFile, changes, conflict, local_files, same, tree
 from polyfact_dataset.release.documents import check
 from polyfact_dataset.release.reader import check_content, default_config, is_repository, read_about, source_of
@@ -139,6 +142,7 @@ def errors_of_the_hub(repo: str, then: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError
 
     http = import_module("httpx" if __version__.startswith("1.") else "httpx2")
+    hub_token()
     try:
         yield
     except HfHubHTTPError as error:
@@ -170,12 +174,13 @@ def _require_successor(api: HfApi, repo: str, parent: str, about: Mapping[str, A
         path = api.hf_hub_download(repo, "release.json", repo_type="dataset", revision=parent)
     except EntryNotFoundError:
         return
-    remote = json.loads(Path(path).read_text(encoding="utf-8"))
+    remote = read_json(Path(path))
+    remote = remote if isinstance(remote, dict) else {}
     before = about["previous"]
     if remote.get("content") in (about["content"], before and before["content"]):
         return
     built_on = f"version {before['version']}" if before else "no earlier release"
-    version = remote.get("version", "of unknown number")
+    version = shown(remote.get("version", "of unknown number"))
     raise ConfigError(
         f"{repo} contains version {version}, and this release was built on {built_on}: held-out facts could enter "
         f"train; build with --previous {repo}@v{version}"
@@ -206,7 +211,7 @@ def push(folder: Path, repo: str, tag: str | None = None, options: Options | Non
     with errors_of_the_hub(repo, "rerun the same command to continue"):
         done = _push(HfApi(), folder, repo, tag, options)
     if done.tag is not None and not options.dry_run:
-        read_back(repo, done.tag, manifest)
+        read_back(repo, done.tag, done.commit, manifest)
     return done
 
 
@@ -303,29 +308,29 @@ def _operations(folder: Path, listed: Sequence[Change]) -> list[Any]:
 _READ_BACK = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
+commit = lambda: HfApi().dataset_info(repo, revision=tag).sha
 repo, tag, default = sys.argv[1:]
+commits = [commit()]
 names = get_dataset_config_names(repo, revision=tag)
 sizes = {}
 for name in dict.fromkeys((default, "parallel", "clean")):
     if name in names:
         sizes[name] = {split: len(rows) for split, rows in load_dataset(repo, name, revision=tag).items()}
 folder = snapshot_download(repo, repo_type="dataset", revision=tag)
-print(json.dumps({"names": names, "sizes": sizes, "folder": folder}))
+print(json.dumps({"names": names, "sizes": sizes, "folder": folder, "commits": [*commits, commit()]}))
 """
 
 
-def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
+def read_back(repo: str, tag: str, commit: str | None, manifest: dict[str, Any]) -> None:
     """Loads the pushed release by name and tag with an empty cache, and compares digests and numbers of rows.
 
-    Raises `DataError` when anything differs from the release that was pushed.
+    Raises `DataError` when anything differs from the release that was pushed, or the tag is moved from its commit.
     """
-    from huggingface_hub import get_token
-
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "HF_HOME": cache}
         # The token may be in a file of the usual home, which the empty cache replaces.
-        if token := get_token():
+        if token := hub_token():
             environment["HF_TOKEN"] = token
         for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             environment.pop(name, None)
@@ -335,8 +340,10 @@ def read_back(repo: str, tag: str, manifest: dict[str, Any]) -> None:
         )
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-            raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {reason}")
+            raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {redacted(reason)}")
         loaded = json.loads(result.stdout.splitlines()[-1])
+        if moved := [other for other in loaded["commits"] if other != commit]:
+            raise DataError(f"{repo}@{tag} points to commit {moved[0][:12]}, not to {str(commit)[:12]} that was pushed")
         if check_content(Path(loaded["folder"]))["content"] != manifest["content"]:
             raise DataError(f"{repo}@{tag} does not contain the content that was pushed")
     if loaded["names"] != list(manifest["configs"]):

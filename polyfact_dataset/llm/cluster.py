@@ -54,7 +54,6 @@ class ClusterRun:
     @classmethod
     def begin(cls, folder: Path, files: Sequence[Path], tasks: int) -> ClusterRun:
         """Records a new run over batch files."""
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "run.json", {"files": [str(path.resolve()) for path in files], "tasks": tasks})
         return cls(folder)
 

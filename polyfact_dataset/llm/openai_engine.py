@@ -25,6 +25,7 @@ import msgspec
 
 from polyfact_dataset.common.errors import ConfigError, PolyFactError, RetryableError
 from polyfact_dataset.common.retry_after import retry_after_s
+from polyfact_dataset.common.secrets import redacted, shown_address, usable_key
 from polyfact_dataset.config.models import LlmConfig
 from polyfact_dataset.llm.budget import BudgetTracker
 from polyfact_dataset.llm.protocol import (
@@ -73,6 +74,11 @@ def _proxy_of(url: str) -> str | None:
     return urllib.request.getproxies().get(parts.scheme)
 
 
+def _variable(name: str) -> str:
+    """The variable of the key, for messages; one that is not set may be a key given by mistake."""
+    return name if name in os.environ or name == LlmConfig.model_fields["api_key_env"].default else "of api_key_env"
+
+
 class _Failed(Exception):
     """A failed attempt.
 
@@ -105,15 +111,18 @@ class OpenAIEngine:
             raise ConfigError('the HTTP client is missing; install it: pip install "polyfact[llm]"') from error
         self._aiohttp, self._config, self._retries, self._budget = aiohttp, config, retries, budget
         self._url = config.base_url or ""
-        self._key = os.environ.get(config.api_key_env, "") or _NO_KEY
+        # How the server is named in messages.
+        self._server = shown_address(self._url)
+        self._variable = _variable(config.api_key_env)
+        self._key = usable_key(os.environ.get(config.api_key_env, ""), f"the environment variable {self._variable}")
         if not is_private(self._url) and config.price_in_usd is None:
             raise ConfigError(
-                f"{self._url} may cost money: give --price-in and --price-out in USD per million tokens "
+                f"{self._server} may cost money: give --price-in and --price-out in USD per million tokens "
                 "(0 if it is free)"
             )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=config.in_flight + 1, ttl_dns_cache=300),
-            headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {self._key or _NO_KEY}", "Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=config.timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Looked up once: aiohttp reads the environment in another thread for every request.
@@ -133,8 +142,7 @@ class OpenAIEngine:
         self._stopped.set()
 
     def _clean(self, message: object) -> str:
-        text = str(message) if self._key == _NO_KEY else str(message).replace(self._key, "***")
-        return " ".join(text.split())[:300]
+        return " ".join(redacted(str(message)).split())[:300]
 
     async def check(self) -> None:
         """Raises `RetryableError` when no server answers, `ConfigError` when it rejects the key.
@@ -148,7 +156,7 @@ class OpenAIEngine:
             return
         except self._aiohttp.ClientError as error:
             raise RetryableError(
-                f"no server answers at {self._url} ({self._clean(error)}); start it, or correct --base-url"
+                f"no server answers at {self._server} ({self._clean(error)}); start it, or correct --base-url"
             ) from None
         if response.status in (401, 403):
             raise self._refused_key(response.status)
@@ -189,13 +197,13 @@ class OpenAIEngine:
         """Pauses all requests for a time that the server requests. Raises `RetryableError` when it is too long."""
         if seconds > self._config.deadline_s:
             raise RetryableError(
-                f"{self._url} answers {status} and asks to wait {seconds:,.0f} s, longer than deadline_s "
+                f"{self._server} answers {status} and asks to wait {seconds:,.0f} s, longer than deadline_s "
                 f"({self._config.deadline_s:g}); all answers are kept: rerun the same command after that time, or "
                 "raise deadline_s under [llm]"
             )
         until = time.monotonic() + seconds
         if seconds >= _LONG_PAUSE_S and until > self._pause_until + 1 and self._budget is not None:
-            self._budget.log.line(f"{self._url} answers {status} and asks to wait {seconds:,.0f} s; waiting")
+            self._budget.log.line(f"{self._server} answers {status} and asks to wait {seconds:,.0f} s; waiting")
         self._pause_until = max(self._pause_until, until)
 
     async def _sleep(self, seconds: float) -> None:
@@ -273,7 +281,7 @@ class OpenAIEngine:
             return
         left = f"; about {self._budget.left():,} requests are left" if self._budget is not None else ""
         raise RetryableError(
-            f"the server at {self._url} has accepted no connection for {now - self._down_since:.0f} s "
+            f"the server at {self._server} has accepted no connection for {now - self._down_since:.0f} s "
             f"({self._clean(error) or type(error).__name__}){left}. All answers are kept: restart the server, then "
             "rerun the same command"
         )
@@ -305,16 +313,15 @@ class OpenAIEngine:
             return self._refused_key(status)
         if status == 402 or code == "insufficient_quota":
             return RetryableError(
-                f"{self._url} answers {status}, the credit or quota is used up: {message}. All answers are kept: "
+                f"{self._server} answers {status}, the credit or quota is used up: {message}. All answers are kept: "
                 "add credit, then rerun the same command"
             )
         if status == 404:
-            return ConfigError(f"{self._url} answers 404: {message}; correct --base-url or --model")
+            return ConfigError(f"{self._server} answers 404: {message}; correct --base-url or --model")
         if status < 500 and status not in _PASSING:
-            return ConfigError(f"{self._url} answers {status}: {message}")
+            return ConfigError(f"{self._server} answers {status}: {message}")
         return None
 
     def _refused_key(self, status: int) -> ConfigError:
-        variable = self._config.api_key_env
-        state = "contains a key that it rejects" if self._key != _NO_KEY else "is not set"
-        return ConfigError(f"{self._url} answers {status}, and the environment variable {variable} {state}")
+        variable, state = self._variable, "contains a key that it rejects" if self._key else "is not set"
+        return ConfigError(f"{self._server} answers {status}, and the environment variable {variable} {state}")

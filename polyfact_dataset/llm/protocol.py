@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from polyfact_dataset.common.errors import RetryableError
+from polyfact_dataset.common.secrets import redacted, redacted_json
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -164,7 +165,7 @@ def read_answer(endpoint: str, body: Any) -> Answer:
         raise BrokenAnswer("the response is not a JSON object")
     try:
         # The answer read now must equal the answer read from the cache later.
-        body = without_nulls(body)
+        body = redacted_json(without_nulls(body))
         _raise_error(body)
         text, finish = (_chat if endpoint == CHAT else _responses)(body)
         usage = body.get("usage") or {}
@@ -243,4 +244,5 @@ def _responses(body: dict[str, Any]) -> tuple[str, str]:
 
 def rejection(status: int, message: str) -> Answer:
     """The answer that represents a server's rejection of this request."""
-    return Answer(message[:500].encode("utf-8", "replace").decode(), "rejected", status=status)
+    text = redacted(message)[:500].encode("utf-8", "replace").decode()
+    return Answer(text, "rejected", status=status)

@@ -13,12 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
+from pydantic import Field
 
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import digest, digest_json, read_json, remove, sync, write_json, write_text
+from polyfact_dataset.common.files import (
+    digest,
+    digest_json,
+    is_temporary,
+    make_folder,
+    read_json,
+    remove,
+    sweep,
+    sync,
+    sync_tree,
+    write_json,
+    write_text,
+)
+from polyfact_dataset.common.locking import LOCK, lock
 from polyfact_dataset.common.progress import Log
+from polyfact_dataset.common.untrusted import Untrusted, validate
 from polyfact_dataset.pipeline.stages import STAGES, Stage, stage_folder
 
 # On a later run, the tables of a finished stage are verified by digest up to this size, larger ones by size only.
@@ -28,27 +42,38 @@ _KEY = ".key"
 # Files that a build folder may contain before it has a manifest.
 _CACHES = ("wikidata-cache.sqlite", "model-cache.sqlite")
 _OWN = (
-    *(".lock", "stages", "timings.json", "batches"),
-    # Left behind by a process killed while writing them.
-    *(".timings.json.part", ".manifest.json.part"),
+    *(LOCK, "stages", "timings.json", "batches"),
     *(f"{name}{end}" for name in _CACHES for end in ("", "-journal", "-wal", "-shm")),
 )
+
+
+class _File(Untrusted):
+    bytes: int = Field(ge=0)
+    sha256: str
+    rows: int = Field(default=0, ge=0)
+
+
+class _Entry(Untrusted):
+    key: str
+    counts: dict[str, Any]
+    pending: int = Field(default=0, ge=0)
+    tally: dict[str, Any] | None
+    files: dict[str, _File]
+
+
+class BuildManifest(Untrusted):
+    """`manifest.json` of a build folder."""
+
+    build: dict[str, Any]
+    stages: dict[str, _Entry]
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Locks the build folder. Raises `ConfigError` when another build has locked it."""
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(f"another build is running in {out}; wait for it, or choose another --out") from error
-    except OSError as error:
-        raise ConfigError(f"cannot write in {out}: {error.strerror}; choose another --out") from error
-    try:
+    with lock(out, f"another build is running in {out}; wait for it, or choose another --out"):
+        sweep(out)
         yield
-    finally:
-        lock.release()
 
 
 def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:
@@ -59,6 +84,7 @@ def read_manifest(out: Path, overwrite: bool = False) -> dict[str, Any]:
         # Manifests of earlier versions have no digest.
         if not isinstance(manifest, dict) or manifest.pop("seal", None) not in (None, digest_json(manifest)):
             raise DataError(f"{path} was changed after it was written")
+        validate(BuildManifest, manifest, path, "it is not the manifest of a build")
     except DataError as error:
         if overwrite:
             return {"stages": {}}
@@ -86,7 +112,7 @@ def open_folder(out: Path, identity: dict[str, Any], overwrite: bool) -> dict[st
     """The manifest to continue with. Raises `ConfigError` when the folder contains something else."""
     path = out / "manifest.json"
     if not path.exists():
-        others = [entry.name for entry in out.iterdir() if entry.name not in _OWN]
+        others = [entry.name for entry in out.iterdir() if entry.name not in _OWN and not is_temporary(entry)]
         if others and not overwrite:
             raise ConfigError(
                 f"{out} holds {', '.join(sorted(others)[:3])} but no build; choose an empty --out, or give --overwrite"
@@ -150,7 +176,7 @@ def withdraw(out: Path, stage: Stage, entry: Mapping[str, Any] | None) -> None:
 def _move_files(target: Path, folder: Path, files: Mapping[str, Any]) -> None:
     """Moves the files of `target` among those of `folder`."""
     for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((folder / name).parent)
         os.replace(target / name, folder / name)
         sync((folder / name).parent)
     remove(target)
@@ -166,11 +192,12 @@ def prepare(target: Path, folder: Path, key: str | None) -> None:
     if key is not None:
         # A run may have been killed when its folder was in place, but not yet in the manifest.
         for path in (target, folder):
-            if (path / _KEY).exists() and (path / _KEY).read_text() == key:
+            if (path / _KEY).is_file() and (path / _KEY).read_bytes() == key.encode():
                 os.replace(path, target)
+                sync(target.parent)
                 return
     remove(target)
-    target.mkdir()
+    make_folder(target)
     if key is not None:
         write_text(target / _KEY, key)
 
@@ -183,6 +210,7 @@ def tidy(folder: Path) -> None:
 
 def install(stage: Stage, target: Path, folder: Path, files: Mapping[str, Any]) -> None:
     """Moves the files of `target` to their place: replaces `folder`, or adds them to the files of another stage."""
+    sync_tree(target)
     if stage.colocated_with:
         _move_files(target, folder, files)
     else:

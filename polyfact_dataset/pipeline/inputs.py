@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json, read_parquet
+from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts.written_labels import read_written_labels
 from polyfact_dataset.pipeline.build_dir import read_manifest
 from polyfact_dataset.pipeline.context import Inputs, Previous
 from polyfact_dataset.pipeline.stages import EXTRACT
 from polyfact_dataset.release.layout import read_splits
-from polyfact_dataset.release.reader import files_of_config, locate, read_about, read_errata
+from polyfact_dataset.release.reader import files_of_config, locate, read_about, read_audit, read_errata
 from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.wikidata.dump import identify
 
@@ -208,7 +208,7 @@ def read_verification(path: Path) -> pa.Table:
 def require_passed(release: Path) -> None:
     """Raises `ConfigError` when a release failed its audit: the next release would keep its splits."""
     report = release / "audit" / "report.json"
-    if report.is_file() and not read_json(report).get("passed", True):
+    if report.is_file() and not read_audit(release).passed:
         raise ConfigError(
             f"--previous {release}: it failed its audit (see {report.parent / 'report.html'}); give a release "
             "that passed, or --force to keep the splits of this one"

@@ -8,14 +8,14 @@ from typing import Any
 
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.build import Config, load_config
+from polyfact_dataset.config.base import validated
+from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts import backfill
 from polyfact_dataset.llm.cache import CACHE_NAME as MODEL_CACHE
 from polyfact_dataset.pipeline import runner as pipeline
 from polyfact_dataset.pipeline.inputs import read_objections, read_verification, resolve_inputs
-from polyfact_dataset.release.reader import read_manifest
+from polyfact_dataset.release.reader import read_about, read_manifest
 from polyfact_dataset.schema import VERIFICATION
 
 
@@ -30,16 +30,20 @@ def configuration(manifest_file: Path) -> tuple[dict[str, Any], Config]:
     manifest = read_manifest(manifest_file.parent) if manifest_file.name == "manifest.json" else None
     if manifest is None:
         raise ConfigError(f"{manifest_file}: give the manifest.json of a release, or its folder")
-    about = manifest_file.parent / "release.json"
     settings = manifest["build"]["config"]
-    if about.is_file():
-        settings = {**settings, "release": read_json(about)["release"]}
-    backfill = settings.get("backfill", {})
-    offline = {"offline": bool(backfill.get("enabled"))}
-    config = load_config(None, **{**settings, "backfill": {**backfill, **offline}})
+    if (manifest_file.parent / "release.json").is_file():
+        settings = {**settings, "release": read_about(manifest_file.parent)["release"]}
+    config = _offline(settings, manifest_file)
     # A build writes no endpoints, caches or names of keys to a manifest; they are ignored in a manifest from elsewhere.
-    identity = {**config.identity(), "release": config.release.model_dump(mode="json")}
-    return manifest, load_config(None, **{**identity, "backfill": {**identity["backfill"], **offline}})
+    return manifest, _offline({**config.identity(), "release": config.release.model_dump(mode="json")}, manifest_file)
+
+
+def _offline(settings: dict[str, Any], manifest_file: Path) -> Config:
+    """The settings of a build, with a backfill from cached answers only."""
+    config, backfill = dict(settings), settings.get("backfill")
+    if isinstance(backfill, dict):
+        config["backfill"] = {**backfill, "offline": bool(backfill.get("enabled"))}
+    return validated(Config, config, f"{manifest_file}: build.config")
 
 
 def _answered(config: Config, answers: Path | None) -> Config:
@@ -96,7 +100,7 @@ def rebuild(
             f"{made_from['dump'][:16]}; give that dump by --dump"
         )
     previous_release = made_from.get("previous_release")
-    if identity["previous_release"] != previous_release or identity["previous"] != made_from["previous"]:
+    if identity["previous_release"] != previous_release or identity["previous"] != made_from.get("previous"):
         raise ConfigError(f"the release was built on {_release_name(previous_release)}; give it by --previous")
     if identity["objections"] != made_from.get("objections"):
         raise ConfigError(

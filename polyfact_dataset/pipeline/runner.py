@@ -21,7 +21,7 @@ from polyfact_dataset.common.files import (
     STDIN,
     digest_json,
     disk_errors,
-    sync,
+    make_folder,
     write_json,
 )
 from polyfact_dataset.common.processes import MANY_ROWS, Workers
@@ -76,7 +76,7 @@ def run(
     """
     identity = inputs.identity()
     try:
-        (out / "stages").mkdir(parents=True, exist_ok=True)
+        make_folder(out / "stages")
     except OSError as error:
         raise ConfigError(f"cannot create {out}: {error.strerror}; choose another --out") from error
     with locked(out), Workers(inputs.config.extract.workers) as workers, disk_errors(out):
@@ -136,7 +136,6 @@ def _execute(stage: Stage, key: str, work: Run, context: Context, folder: Path) 
     if report.tally is not None:
         report.tally.check(stage.name)
     files = files_of(target)
-    sync(target)
     # The manifest must not list files that are about to be replaced.
     write_manifest(out, context.manifest)
     install(stage, target, folder, files)

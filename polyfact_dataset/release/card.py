@@ -19,7 +19,9 @@ from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.common.text.direction import displayed
-from polyfact_dataset.config.build import load_config
+from polyfact_dataset.common.untrusted import shown
+from polyfact_dataset.config.base import validated
+from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, TIER, VALIDATE
 from polyfact_dataset.release import card_tables
 from polyfact_dataset.release.errata import present, report_url
@@ -170,7 +172,8 @@ def _tables(release: Release) -> list[dict[str, Any]]:
 
 def _named_in(config: Mapping[str, Any]) -> str:
     """In how many languages both ends of a fact must have a name in the dump, in words."""
-    named, languages = load_config(None, **config).min_languages, len(config["languages"])
+    named = validated(Config, dict(config), "build.config of manifest.json").min_languages
+    languages = len(config["languages"])
     return f"at least {named} of the {languages} languages" if named < languages else f"all {languages} languages"
 
 
@@ -217,8 +220,9 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """All values of the templates. Raises `DataError` when the release lacks a number."""
     manifest, about = release.manifest, release.about
     config, stages = manifest["build"]["config"], manifest["stages"]
-    limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
+    named_in = _named_in(config)
     try:
+        limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
         provenances, attestation = card_tables.attestation(release, statistics)
         counts = {
             "statements": stages[EXTRACT.name]["counts"]["statements"],
@@ -226,8 +230,12 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
             "valid_candidates": stages[VALIDATE.name]["counts"]["valid_candidates"],
             "not_asked": sum(e["rejected"].get("not_asked", 0) for e in stages[QUESTIONS.name]["tally"].values()),
         }
-    except KeyError as error:
-        raise DataError(f"{release.folder / 'manifest.json'} lacks {error}, which the card states") from error
+        judged = card_tables.judged(stages[TIER.name]["counts"]["verification"], release.languages)
+        relation_rows = card_tables.relations(statistics, manifest)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{release.folder / 'manifest.json'} lacks {shown(error)}, which the card states; rebuild the release"
+        ) from error
     named = {
         **_first_screen(release, statistics),
         "about": about,
@@ -241,16 +249,16 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "contact": contact(release),
         "counts": counts,
         "funnel": card_tables.funnel(stages, counts["statements"]),
-        "judged": card_tables.judged(stages[TIER.name]["counts"]["verification"], release.languages),
+        "judged": judged,
         "languages": release.languages,
         "least_judged": config["tiers"]["min_judged_items"],
         "licences": licences(release),
         "manifest": manifest,
         "max_ambiguity": limit,
-        "named_in": _named_in(config),
+        "named_in": named_in,
         "provenances": provenances,
         "question_sources": card_tables.question_sources(statistics),
-        "relation_rows": card_tables.relations(statistics, manifest),
+        "relation_rows": relation_rows,
         "relations": statistics["relations"],
         "repository": about["release"]["repository"],
         "sizes": manifest["sizes"],

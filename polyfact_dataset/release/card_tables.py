@@ -13,7 +13,8 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.pipeline.stages import STAGES, TIER
 from polyfact_dataset.release.audit_report import EVERY, AuditReport
-from polyfact_dataset.release.reader import ITEMS, Release, default_config
+from polyfact_dataset.release.models import ITEMS
+from polyfact_dataset.release.reader import Release, default_config
 from polyfact_dataset.schema import LABELS, LEADERBOARD, SPLITS, VERIFICATION
 
 LEADERBOARD_FILE = "leaderboard.parquet"

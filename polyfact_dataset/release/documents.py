@@ -17,13 +17,14 @@ import yaml
 
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import DataError
-from polyfact_dataset.common.files import atomic, write_json, write_text
+from polyfact_dataset.common.files import atomic, is_temporary, write_json, write_text
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
 from polyfact_dataset.release import card, errata, figures, leaderboard
 from polyfact_dataset.release.croissant import croissant
 from polyfact_dataset.release.explorer import page as explorer
+from polyfact_dataset.release.models import Statistics
 from polyfact_dataset.release.reader import (
     ERRATA_FILE,
     Release,
@@ -127,6 +128,7 @@ def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
 def write(release: Release, target: Path) -> None:
     """Renders all documents of a release into `target`."""
     counted = statistics(release.folder)
+    Statistics.model_validate(json.loads(json.dumps(counted)))
     for name, text in texts(release, counted).items():
         write_text(target / name, text)
     for name, picture in figures.draw(counted, release.manifest).items():
@@ -201,7 +203,7 @@ def _check_no_other_files(folder: Path, known: set[str]) -> None:
     """Raises `DataError` for a file that is not part of a release, so that a push uploads nothing else."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        if name not in known and not name.startswith("audit/"):
+        if name not in known and not name.startswith("audit/") and not is_temporary(path):
             raise DataError(f"{path} is not part of the release; move it elsewhere")
 
 

@@ -20,7 +20,8 @@ from polyfact_dataset.common.files import digest_sources, write_json, write_parq
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.release.layout import content_of, data_files
-from polyfact_dataset.release.reader import ITEMS, config_order
+from polyfact_dataset.release.models import ITEMS, Manifest
+from polyfact_dataset.release.reader import config_order
 from polyfact_dataset.release.rows import tables
 from polyfact_dataset.schema import FLAT_ROWS, SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
 
@@ -159,6 +160,7 @@ def run(context: Context) -> Report:
         rows |= {path: number for written in judged.values() for path, number in written.items()}
     sizes = split_sizes(listed, rows)
     manifest = release_manifest(context, folder, listed, sizes, by_relation(items))
+    Manifest.model_validate(manifest)
     write_json(folder / "manifest.json", manifest)
     write_parquet(folder / "splits.parquet", subject_splits(context.previous.splits, drawn))
     return Report({"content": manifest["content"], "configs": len(listed), "facts": len(items)})

@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import digest, digest_json, read_json, read_schema
+from polyfact_dataset.common.files import digest, digest_json, read_schema
+from polyfact_dataset.common.untrusted import read_validated
+from polyfact_dataset.release.models import ListedFiles
 from polyfact_dataset.schema import SPLITS
 
 Configs = dict[str, dict[str, list[Path]]]
@@ -95,11 +97,8 @@ def find_files(folder: Path) -> Files:
     digests = data_files(folder)
     if not digests:
         raise ConfigError(f"{folder} contains no Parquet file; give the folder of a release")
-    manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
-        raise DataError(
-            f"{folder / 'manifest.json'} is not the manifest of a release; remove it, or give another folder"
-        )
+    path, advice = folder / "manifest.json", "it is not the manifest of a release: remove it, or give another folder"
+    manifest = read_validated(path, ListedFiles, advice) if path.is_file() else {}
     return Files(configs_by_folder(folder, digests), digests, manifest)
 
 

@@ -10,22 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing import Any
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.common.files import read_json, read_parquet, read_schema, readable
+from polyfact_dataset.common.files import read_parquet, read_schema, readable
+from polyfact_dataset.common.secrets import hub_token
+from polyfact_dataset.common.untrusted import read_validated, shown
+from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.release.layout import configs_by_folder, content_of, data_files, folder_of, is_data_file
+from polyfact_dataset.release.models import ITEMS, About, Manifest
 from polyfact_dataset.schema import ERRATA, SPLITS
 
 REPORT = "audit/report.json"
-Split = Literal["train", "validation", "test"]
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
-# Path components are plain names, so that a manifest cannot lead out of the release.
-_DATA_FILE = re.compile(r"data/\w[\w\-]*/\w[\w\-]*\.parquet", re.ASCII)
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Files that are fetched from the Hub in addition to data files.
 _DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet", "leaderboard.parquet")
@@ -33,8 +31,7 @@ _DESCRIPTIONS = ("*.json", "*.md", "*.cff", "splits.parquet", "errata.parquet", 
 DEFAULT = "default"
 # The default path of a release of `polyfact build`.
 DEFAULT_RELEASE = "build/release"
-# The config with a row for every clean item in every language.
-ITEMS = "clean_items"
+_ADVICE = "rebuild or download the release again"
 ERRATA_FILE = "errata.parquet"
 
 
@@ -50,11 +47,18 @@ def is_repository(name: str) -> bool:
     return name.count("/") == 1
 
 
+def require_plain(name: str, repo: str) -> None:
+    """Raises `DataError` for a path in a listing of the Hub that could lead out of a folder."""
+    if not name or name.startswith("/") or "\\" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise DataError(f"{repo}: the Hub lists {shown(name)!r}, which is not a path in a repository")
+
+
 @contextmanager
 def _hub_errors(release: str) -> Iterator[None]:
     """Converts errors of the Hub's client to `PolyFactError`."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+    hub_token()
     try:
         yield
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
@@ -71,6 +75,8 @@ def _names_on_hub(repo: str, commit: str, folder: Path, configs: Sequence[str]) 
     from huggingface_hub import HfApi
 
     names = HfApi().list_repo_files(repo, repo_type="dataset", revision=commit)
+    for name in names:
+        require_plain(name, repo)
     return [name for name in names if is_data_file(name) and (folder_of(name) or DEFAULT) in (*configs, DEFAULT)]
 
 
@@ -105,33 +111,6 @@ def locate(release: str, configs: Sequence[str] = ("parallel",)) -> Path:
 def commit_of(folder: Path) -> str | None:
     """The commit of a release that `locate` fetched from the Hub; None for a local folder."""
     return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else None
-
-
-class _Settings(BaseModel):
-    languages: list[str]
-
-
-class _Build(BaseModel):
-    config: _Settings
-
-
-class _Manifest(BaseModel):
-    """The part of a manifest that readers rely on; its names become part of SQL queries."""
-
-    model_config = ConfigDict(strict=True)
-
-    build: _Build
-    configs: dict[str, dict[Split, Annotated[list[str], Field(min_length=1)]]]
-    content: str
-    files: dict[str, str]
-    sizes: dict[str, dict[Split, int]]
-    stages: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _same(self) -> _Manifest:
-        if self.configs.keys() != self.sizes.keys() or not self.configs.get("parallel"):
-            raise ValueError("configs and sizes must name the same configs, parallel among them")
-        return self
 
 
 def config_order(configs: Iterable[str], languages: Sequence[str]) -> list[str]:
@@ -175,21 +154,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder} is a build folder; give its release: {folder / 'release'}")
     if not path.is_file():
         raise ConfigError(f"{folder} contains no manifest.json: it is not a release that `polyfact build` wrote")
-    manifest = _object(path)
-    try:
-        _Manifest.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}; rebuild or download the release again") from error
-    named = [name for splits in manifest["configs"].values() for paths in splits.values() for name in paths]
-    for name in (*named, *manifest["files"]):
-        if not _DATA_FILE.fullmatch(name):
-            raise DataError(f"{path} names {name!r}, which is not a data file of a release")
-    for code in manifest["build"]["config"]["languages"]:
-        if not _LANGUAGE.fullmatch(code):
-            raise DataError(f"{path}: {code!r} is not a language code")
-    return _ordered(manifest)
+    return _ordered(read_validated(path, Manifest, _ADVICE))
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -197,10 +162,9 @@ def read_about(folder: Path) -> dict[str, Any]:
     path = folder / "release.json"
     if not path.is_file():
         raise ConfigError(f"{folder} has no release.json; finish it with `polyfact build`")
-    about = _object(path)
-    missing = [name for name in ("version", "content", "release") if name not in about]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}; render it again: polyfact build")
+    about = read_validated(path, About, "render it again: polyfact build")
+    # Settings that were added later have their defaults.
+    about["release"] = ReleaseConfig.model_validate(about["release"]).model_dump(mode="json")
     return about
 
 
@@ -307,16 +271,4 @@ def read_audit(folder: Path) -> AuditReport:
     path = folder / REPORT
     if not path.is_file():
         raise DataError(f"{folder} has no audit; run `polyfact audit {folder}`")
-    try:
-        return AuditReport.model_validate(_object(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}; rerun `polyfact audit {folder}`") from error
-
-
-def _object(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise DataError(f"{path} is not a JSON object; rebuild or download the release again")
-    return value
+    return AuditReport.model_validate(read_validated(path, AuditReport, f"rerun `polyfact audit {folder}`"))

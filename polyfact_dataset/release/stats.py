@@ -10,7 +10,9 @@ from typing import Any
 import duckdb
 
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.files import read_json, readable
+from polyfact_dataset.common.files import readable
+from polyfact_dataset.common.untrusted import read_validated
+from polyfact_dataset.release.models import Statistics
 from polyfact_dataset.release.query import select_rows
 from polyfact_dataset.release.reader import config_files, locate, read_manifest, source_of
 from polyfact_dataset.schema import SPLITS, TIERS
@@ -120,8 +122,8 @@ def read_statistics(release: str) -> dict[str, Any]:
     folder = locate(release, ())
     path, manifest = folder / "statistics.json", read_manifest(folder)
     if path.is_file():
-        shipped: dict[str, Any] = read_json(path)
-        if shipped.get("content") == manifest["content"]:
+        shipped = read_validated(path, Statistics, "render it again: polyfact card")
+        if shipped["content"] == manifest["content"]:
             return shipped
     return statistics(locate(release, ("parallel", *manifest["build"]["config"]["languages"])))
 

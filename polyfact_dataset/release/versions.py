@@ -8,8 +8,9 @@ from typing import Any
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.escaping import markdown
-from polyfact_dataset.config.build import ReleaseConfig
+from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.release.diff import changelog, compare, next_version, require_no_leak, semantic
+from polyfact_dataset.release.models import About
 from polyfact_dataset.release.reader import read_about, read_manifest, source_of
 
 FIRST = "1.0.0"
@@ -104,7 +105,7 @@ def about(
     manifest: dict[str, Any], versioned: dict[str, Any], settings: ReleaseConfig, polyfact: str
 ) -> dict[str, Any]:
     """The whole of `release.json`. `release` is the section of the configuration that the card was rendered with."""
-    return {
+    described = {
         "name": "PolyFact",
         **versioned,
         "content": manifest["content"],
@@ -114,3 +115,5 @@ def about(
         "polyfact": polyfact,
         "release": settings.model_dump(mode="json"),
     }
+    About.model_validate(described)
+    return described

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import read_json, read_parquet
+from polyfact_dataset.common.files import make_folder, read_parquet, sweep
+from polyfact_dataset.common.locking import lock
+from polyfact_dataset.common.untrusted import Untrusted, read_validated
 from polyfact_dataset.schema import OPTIONS
 
 LETTERS = "ABCD"
+# Writing takes seconds.
+_LOCK_WAIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,28 @@ class Sample:
         return [item for item in self.items if item.language == code][:first]
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Locks a verification folder while a table, sample or report is written into it."""
+    make_folder(folder)
+    with lock(folder, f"another command is writing into {folder}; wait for it, then rerun the command", _LOCK_WAIT_S):
+        for part in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+            sweep(part)
+        yield
+
+
+class SampleRecord(Untrusted):
+    """`sample.json`: how a sample was drawn, and from which release."""
+
+    release: str
+    polyfact: str
+    seed: int = Field(ge=0)
+    items_per_language: int | None = Field(ge=1)
+    splits: list[str]
+    languages: list[str]
+    same_facts: bool
+
+
 def load_sample(folder: Path) -> Sample:
     """The sample in a folder. Raises `ConfigError` when there is none."""
     if not (folder / "sample.parquet").is_file():
@@ -94,7 +123,8 @@ def load_sample(folder: Path) -> Sample:
         )
     rows = read_parquet(folder / "sample.parquet").to_pylist()
     try:
-        return Sample(tuple(map(Item.of, rows)), read_json(folder / "sample.json"))
+        about = read_validated(folder / "sample.json", SampleRecord, "draw the sample again")
+        return Sample(tuple(map(Item.of, rows)), about)
     except KeyError as error:
         raise DataError(f"{folder}/sample.parquet lacks {error}; draw the sample again") from error
 

@@ -7,6 +7,7 @@ page changes. A line truncated by a crash is ignored; the next one starts a new 
 from __future__ import annotations
 
 import datetime
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import disk_errors
+from polyfact_dataset.common.files import disk_errors, make_folder, sync
+from polyfact_dataset.common.secrets import redacted
 from polyfact_dataset.schema import LABELS
 from polyfact_dataset.verification.items import Item
 
@@ -89,7 +91,7 @@ class Journal:
     def locked(self) -> Iterator[Reviews]:
         """Locks the file against other pages of the same reviewer; yields the labels so far."""
         with disk_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -112,17 +114,19 @@ class Journal:
         fact_id, language = key
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         line = {"at": at, "reviewer": self.reviewer, "fact_id": fact_id, "language": language, "item": item, **content}
-        data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        data = redacted(json.dumps(line, ensure_ascii=False)).encode("utf-8", "backslashreplace") + b"\n"
         with disk_errors(self.path):
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
                 size = os.fstat(handle).st_size
                 if size and os.pread(handle, 1, size - 1) != b"\n":
                     data = b"\n" + data
-                os.write(handle, data)
+                if os.write(handle, data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(handle)
             finally:
                 os.close(handle)
+            sync(self.path.parent)
 
 
 def read_reviews(path: Path) -> Reviews:
@@ -145,7 +149,7 @@ def read_reviews(path: Path) -> Reviews:
             reviews.reviewer = str(line["reviewer"])
             at, note = str(line["at"]), str(line.get("note", ""))
             texts = ("", "") if undo else (str(line["question"]), str(line["answer_text"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             reviews.broken.append(number)
             continue
         valid += 1

@@ -17,18 +17,20 @@ from rich.console import Console
 from rich.table import Table
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
-from polyfact_dataset.common.files import digest_json, read_json, read_parquet, write_json, write_parquet
+from polyfact_dataset.common.files import digest_json, read_parquet, write_json, write_parquet
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.base import bare_url
+from polyfact_dataset.common.secrets import bare_url
+from polyfact_dataset.common.untrusted import read_validated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.batch import Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.llm.session import LlmSession, new_requests, resolve_cached
 from polyfact_dataset.schema import DRIFT, JUDGEMENTS
-from polyfact_dataset.verification.items import load_facts, load_sample
+from polyfact_dataset.verification.items import load_facts, load_sample, locked
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, JudgeOutcome
 from polyfact_dataset.verification.selftest import Score, planted_facts, planted_items, score
+from polyfact_dataset.verification.table import JudgeRecord
 
 OPENAI = "https://api.openai.com/v1"
 Tasks = Mapping[str, ItemTask | FactTask]
@@ -101,15 +103,21 @@ class JudgeRun:
 
     def save(self, rows: Sequence[Mapping[str, Any]], served: Mapping[str, int], tested: Score | None) -> None:
         """Writes the judge's table, with earlier judgements of items outside the sample, and its description."""
+        with locked(self.options.folder):
+            self._save(rows, served, tested)
+
+    def _save(self, rows: Sequence[Mapping[str, Any]], served: Mapping[str, int], tested: Score | None) -> None:
         schema = (DRIFT if self.options.parallel else JUDGEMENTS).schema
         known = {(row["fact_id"], row["language"], row["item"]): row for row in self._earlier_rows()}
         known |= {(row["fact_id"], row["language"], row["item"]): dict(row) for row in rows}
         table = pa.Table.from_pylist([known[key] for key in sorted(known)], schema=schema)
         about = self.path.with_suffix(".json")
-        previous = read_json(about) if about.is_file() else {}
+        previous = read_validated(about, JudgeRecord, "remove it") if about.is_file() else {}
         test = tested.as_json() if tested else previous.get("self_test")
         write_parquet(self.path, table)
-        write_json(about, {**self.identity, "served": dict(served), "self_test": test})
+        record = {**self.identity, "served": dict(served), "self_test": test}
+        JudgeRecord.model_validate(record)
+        write_json(about, record)
 
     def _earlier_rows(self) -> list[dict[str, Any]]:
         return list(read_parquet(self.path).to_pylist()) if self.path.is_file() else []

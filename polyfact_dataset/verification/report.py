@@ -19,7 +19,7 @@ from polyfact_dataset.items.agreement import RELAXED, agreement
 from polyfact_dataset.items.evidence import relation_evidence
 from polyfact_dataset.items.judgement_figures import ALL, agreements, ambiguity, label_pairs
 from polyfact_dataset.schema import LABELS
-from polyfact_dataset.verification.items import Item, Sample, load_sample
+from polyfact_dataset.verification.items import Item, Sample, load_sample, locked
 from polyfact_dataset.verification.journal import Reviews, all_reviews
 from polyfact_dataset.verification.table import JudgeTable, as_table, judge_table, table_rows
 
@@ -228,6 +228,11 @@ def markdown(report: Mapping[str, Any], parts: Sequence[ReportTable]) -> str:
 
 def run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, quiet: bool) -> None:
     """Writes `report/` and `verification.parquet` into the folder, and prints the tables."""
+    with locked(folder):
+        _run(folder, config, judge=judge, drift=drift, relaxed=relaxed, quiet=quiet)
+
+
+def _run(folder: Path, config: Config, *, judge: str, drift: str, relaxed: bool, quiet: bool) -> None:
     judged, drifted = judge_table(folder, "judgements", judge), judge_table(folder, "drift", drift)
     report = figures(folder, judged, drifted, config, relaxed)
     parts = sections(report, config)

@@ -24,6 +24,7 @@ from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.items.evidence import item_digest
 from polyfact_dataset.release.reader import read_manifest
 from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
+from polyfact_dataset.verification.items import locked
 
 _SHOWN = ("fact_id", "property_id", "question", *OPTIONS, "answer_index", "answer_text", "subject_label")
 # Relations take turns; the seed orders their facts, for all languages together or for each.
@@ -127,10 +128,10 @@ def write_sample(release: Path, folder: Path, draw: Draw) -> None:
         "languages": languages,
         "same_facts": not draw.independent,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_parquet(folder / "facts.parquet", pa.Table.from_pylist(facts, schema=VERIFY_FACTS.schema))
-    write_json(folder / "sample.json", about)
-    write_parquet(folder / "sample.parquet", pa.Table.from_pylist(rows, schema=VERIFY_SAMPLE.schema))
+    with locked(folder):
+        write_parquet(folder / "facts.parquet", pa.Table.from_pylist(facts, schema=VERIFY_FACTS.schema))
+        write_json(folder / "sample.json", about)
+        write_parquet(folder / "sample.parquet", pa.Table.from_pylist(rows, schema=VERIFY_SAMPLE.schema))
     counts = Counter(row["property_id"] for row in rows)
     print(
         f"{len(rows):,} items of {len(facts):,} facts: {len(rows) // len(languages):,} in each of {len(languages)} "

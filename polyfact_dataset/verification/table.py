@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import Field
 
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.files import read_json, read_parquet
+from polyfact_dataset.common.files import read_parquet
+from polyfact_dataset.common.untrusted import Untrusted, read_validated
 from polyfact_dataset.items.evidence import verdict
 from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.verification.journal import Reviews
@@ -34,6 +36,21 @@ def key_of(row: Mapping[str, Any]) -> Key:
     return row["fact_id"], row["language"], row["item"]
 
 
+class _SelfTest(Untrusted):
+    recall: float = Field(ge=0, le=1)
+    false_alarms: float = Field(ge=0, le=1)
+
+
+class JudgeRecord(Untrusted):
+    """The description of a judge next to its table."""
+
+    model: str
+    api: str
+    search_tool: str
+    served: dict[str, int] = {}
+    self_test: _SelfTest | None = None
+
+
 def judge_table(folder: Path, kind: str, name: str) -> JudgeTable:
     """The judge's table in the subfolder `kind` whose name begins with `name`.
 
@@ -46,7 +63,8 @@ def judge_table(folder: Path, kind: str, name: str) -> JudgeTable:
     if not matching:
         return JudgeTable(None, {}, {})
     rows = {key_of(row): row for row in read_parquet(matching[0]).to_pylist()}
-    return JudgeTable(matching[0].stem, read_json(matching[0].with_suffix(".json")), rows)
+    about = read_validated(matching[0].with_suffix(".json"), JudgeRecord, "run the judge again")
+    return JudgeTable(matching[0].stem, about, rows)
 
 
 def table_rows(judge: JudgeTable, drift: JudgeTable, reviews: Sequence[Reviews]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.progress import Log, Task
 from polyfact_dataset.common.retry_after import retry_after_s
+from polyfact_dataset.common.secrets import shown_address
 from polyfact_dataset.config.wikidata import BackfillConfig
 from polyfact_dataset.wikidata.cache import Cache
 from polyfact_dataset.wikidata.columns import Rows
@@ -214,14 +215,14 @@ class Client:
         """One request. Raises `_Passing`, `_Unknown`, or `ConfigError` where a retry cannot help."""
         outcome.requests += 1
         self._wait_for_turn()
-        url, config = self._config.api, self._config
+        url, config = shown_address(self._config.api), self._config
         parameters = {**self.scope(claims), "ids": "|".join(ids), "maxlag": str(config.maxlag_s)}
         try:
-            response = self._session.get(url, params=parameters, timeout=(_CONNECT_S, config.timeout_s))
+            response = self._session.get(config.api, params=parameters, timeout=(_CONNECT_S, config.timeout_s))
         except _PASSING_FAILURES as error:
             raise _Passing(f"{url}: {type(error).__name__}") from error
         except requests.RequestException as error:
-            raise ConfigError(f"{url} cannot be requested: {error}; check backfill.api") from error
+            raise ConfigError(f"{url} cannot be requested: {type(error).__name__}; check backfill.api") from error
         wait_s = retry_after_s(response.headers.get("Retry-After")) or 0.0
         if response.status_code == 429 or response.status_code >= 500:
             raise _Passing(f"{url}: HTTP {response.status_code}", wait_s)
@@ -242,7 +243,7 @@ class Client:
 
     def _answers(self, entities: Any, ids: Sequence[str]) -> dict[str, bytes | None]:
         """Requested id -> entity. The key of an entity is its requested id or, for a redirect, that of its target."""
-        url, requested, answers = self._config.api, frozenset(ids), dict[str, bytes | None]()
+        url, requested, answers = shown_address(self._config.api), frozenset(ids), dict[str, bytes | None]()
         if not isinstance(entities, dict) or not all(isinstance(entity, dict) for entity in entities.values()):
             raise _Passing(f"{url}: answer without entities")
         for key, entity in entities.items():
@@ -258,7 +259,7 @@ class Client:
         rows = Rows()
         self._reader.read(entity, 1, rows)
         if rows.quarantine[0]:
-            raise _Passing(f"{self._config.api}: {rows.quarantine[1][0]}")
+            raise _Passing(f"{shown_address(self._config.api)}: {rows.quarantine[1][0]}")
         return entity
 
     def _wait_for_turn(self) -> None:

@@ -16,10 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
-import msgspec
-
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import STDIN, fingerprint
+from polyfact_dataset.wikidata.json_array import Relayed
 
 _HEAD_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
@@ -361,29 +360,3 @@ def is_other_layout(raw: Raw) -> bool:
     line, newline, _ = after.lstrip().partition(b"\n")
     line = line.strip().rstrip(b",").rstrip()
     return bool(newline) and line.startswith(b"{") and not line.endswith(b"}")
-
-
-class Relayed:
-    """The entities of a JSON array in any layout, one per line."""
-
-    def __init__(self, stream: Text, name: str) -> None:
-        import ijson
-
-        self._items, self._name = ijson.items(stream, "item", use_float=True), name
-        self._error: type[Exception] = ijson.JSONError
-        self._rest = b""
-
-    def read(self, size: int) -> bytes:
-        try:
-            parts, total = [self._rest], len(self._rest)
-            while total < size:
-                line = msgspec.json.encode(next(self._items)) + b"\n"
-                parts.append(line)
-                total += len(line)
-        except StopIteration:
-            pass
-        except self._error as error:
-            raise DataError(f"dump {self._name} is not a valid JSON array: {error}") from error
-        text = b"".join(parts)
-        part, self._rest = text[:size], text[size:]
-        return part

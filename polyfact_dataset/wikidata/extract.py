@@ -12,11 +12,15 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import digest_json, disk_errors, write_json
+from polyfact_dataset.common.files import atomic, digest_json, write_json
 from polyfact_dataset.common.progress import Task as Progress
+from polyfact_dataset.common.untrusted import Untrusted
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.config.wikidata import ExtractConfig
 from polyfact_dataset.pipeline.context import Context, Report
@@ -71,6 +75,15 @@ def settings(config: Config) -> dict[str, object]:
 def fingerprint(config: Config) -> str:
     """The identity of the settings; equal for extractions that may be merged."""
     return digest_json(settings(config))
+
+
+class ExtractionRecord(Untrusted):
+    """The record of an extraction, which `polyfact merge` reads: its lines, its part of the dump, its settings."""
+
+    newlines: int = Field(ge=0)
+    part: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    has_head: bool
+    settings: str
 
 
 @dataclass
@@ -141,11 +154,11 @@ class Extraction:
         part, self._open = self._open, _OpenPart()
         number = len(self._parts.records) + len(self._writing)
         record = Record(
-            position,
-            self._newlines,
-            dict(part.counts),
-            None if self._head is None else len(self._head),
-            len(self._tail),
+            position=position,
+            newlines=self._newlines,
+            counts=dict(part.counts),
+            head_bytes=None if self._head is None else len(self._head),
+            tail_bytes=len(self._tail),
         )
         write = pool.write(part.pieces, self._parts.targets(number))
         self._writing.append((write, record, self._head, self._tail, part.pieces))
@@ -218,6 +231,10 @@ def worker_count(raw: Raw, config: ExtractConfig) -> int:
 
 def _open(raw: Raw, context: Context, parts: Parts) -> Chunks:
     """The chunks that are not in finished parts; logs where reading begins."""
+    if parts.damage:
+        context.log.line(
+            f"extract: part {len(parts.records) + 1} and those after it are extracted again: {parts.damage}"
+        )
     begin, end = bounds(raw, context.part) if context.part else (None, None)
     if not parts.records:
         return open_chunks(raw, context.config.extract.batch_bytes, begin, end)
@@ -282,9 +299,9 @@ def _finished(context: Context, parts: Parts, name: str) -> Report:
     about = {"newlines": parts.records[-1].newlines, "part": context.part, "has_head": parts.head is not None}
     write_json(context.folder / EXTRACTION, {**about, "settings": fingerprint(context.config)})
     if context.part:
-        with disk_errors(context.folder):
-            (context.folder / HEAD).write_bytes(parts.head or b"")
-            (context.folder / TAIL).write_bytes(parts.tail)
+        for name, line in ((HEAD, parts.head or b""), (TAIL, parts.tail)):
+            with atomic(context.folder / name) as path:
+                path.write_bytes(line)
     if total["broken"]:
         context.log.line(f"extract: {total['broken']} broken lines are in quarantine.parquet")
     if is_cut_off(total) and context.part is None:

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.common.files import digest_json, read_json, read_parquet, sync, write_json, write_parquet
+from polyfact_dataset.common.files import digest_json, read_parquet, sync, write_json, write_parquet
+from polyfact_dataset.common.untrusted import read_validated
+from polyfact_dataset.pipeline.build_dir import read_manifest
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 from polyfact_dataset.wikidata.columns import Rows
@@ -25,6 +26,7 @@ from polyfact_dataset.wikidata.extract import (
     EXTRACTION,
     HEAD,
     TAIL,
+    ExtractionRecord,
     check_broken,
     extracted_fields,
     fingerprint,
@@ -49,15 +51,15 @@ class Source:
     def open(cls, out: Path) -> Source:
         """Raises `ConfigError` when the build folder has no finished extraction."""
         folder, manifest = stage_folder(out, EXTRACT), out / "manifest.json"
-        content: dict[str, Any] = read_json(manifest) if manifest.exists() else {"stages": {}}
+        content = read_manifest(out) if manifest.exists() else {"stages": {}}
         if EXTRACT.name not in content["stages"] or not (folder / EXTRACTION).exists():
             raise ConfigError(f"{out} has no finished extraction; run `polyfact extract --out {out}` to its end")
-        about = read_json(folder / EXTRACTION)
+        about = read_validated(folder / EXTRACTION, ExtractionRecord, f"rerun `polyfact extract --out {out}`")
         return cls(
             folder,
             content["build"]["dump"],
             content["stages"][EXTRACT.name]["counts"],
-            tuple(about["part"]) if about["part"] else None,
+            (about["part"][0], about["part"][1]) if about["part"] else None,
             about["newlines"],
             about["has_head"],
             about["settings"],

@@ -1,39 +1,74 @@
 """The durable parts of an extraction: finished stretches of the dump, each with its tables and a record.
 
 A part's record is written last, so that a part is either complete or absent; other files of a killed run are
-removed. Parts are finished in order: the records are always those of the first stretches of the dump.
+removed. Parts are finished in order: the records are always those of the first stretches of the dump. A record holds
+the digests of the part's files and a seal, which also covers the record before it. A part whose record or files are
+not those that were written is extracted again, and so are the parts after it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
 
-from polyfact_dataset.common.files import atomic, parquet_writer, read_json, read_parquet, remove, write_json
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.common.files import (
+    atomic,
+    digest,
+    digest_json,
+    make_folder,
+    parquet_writer,
+    read_json,
+    read_parquet,
+    remove,
+    write_json,
+)
+from polyfact_dataset.common.untrusted import validate
 from polyfact_dataset.schema import QUARANTINE
-from polyfact_dataset.wikidata.chunks import Position
 from polyfact_dataset.wikidata.workers import TABLES
 
 _WORK = ".work"
 
 
-@dataclass
-class Record:
+Count = Annotated[int, Field(ge=0)]
+
+
+class PartFile(BaseModel):
+    """A file of a part: its SHA-256, and the rows of a table."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    sha256: str
+    rows: Count | None
+
+
+class Record(BaseModel):
     """A finished part: where the next begins, the number of newlines before that, and the counts of this one.
 
     `head_bytes` is the length of the text before the first newline of the extraction (of a part of a dump); None where
-    this is not part of a line or not known yet. `tail_bytes` is the length of the unfinished last line.
+    this is not part of a line or not known yet. `tail_bytes` is the length of the unfinished last line. `files` are
+    those of the part by their names in the stage's folder; `seal` is the digest of the record and of the seal before.
     """
 
-    position: Position
-    newlines: int
-    counts: dict[str, int]
-    head_bytes: int | None
-    tail_bytes: int
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    position: dict[str, Count]
+    newlines: Count
+    counts: dict[str, Count]
+    head_bytes: Count | None
+    tail_bytes: Count
+    files: dict[str, PartFile] = {}
+    seal: str = ""
+
+    def sealed(self, before: str) -> str:
+        """The seal of this record after that of the part before it."""
+        return digest_json([before, self.model_dump(exclude={"seal"})])
 
 
 class Parts:
@@ -44,12 +79,17 @@ class Parts:
         self.records: list[Record] = []
         self.head: bytes | None = None
         self.tail = b""
+        # Why a finished part, and those after it, must be extracted again; empty where none must.
+        self.damage = ""
         self._load()
 
     def _load(self) -> None:
-        self.work.mkdir(parents=True, exist_ok=True)
-        while (path := self._work_file(len(self.records), "json")).exists():
-            self.records.append(Record(**read_json(path)))
+        make_folder(self.work)
+        while not self.damage and (path := self._work_file(len(self.records), "json")).exists():
+            try:
+                self.records.append(self._read(path))
+            except DataError as error:
+                self.damage = str(error)
         if self.records:
             last = self.records[-1]
             self.tail = self._work_file(len(self.records) - 1, "tail").read_bytes()
@@ -58,6 +98,30 @@ class Parts:
         for path in [*self.folder.glob("*.parquet/*"), *self.folder.glob("*.parquet/.*"), *self.work.iterdir()]:
             if path not in keep:
                 remove(path)
+
+    def _read(self, path: Path) -> Record:
+        """The record of the next part. Raises `DataError` unless it and its files are those that were written."""
+        number, content = len(self.records), read_json(path)
+        validate(Record, content, path, "it is not the record of a part")
+        record = Record.model_validate(content)
+        names = {self._name(file) for file in self._tables_and_texts(number, record.head_bytes is not None)}
+        if record.seal != record.sealed(self._last_seal()) or record.files.keys() != names:
+            raise DataError(f"{path} is not the record that was written")
+        for name, file in record.files.items():
+            found = self.folder / name
+            if not found.is_file() or digest(found) != file.sha256:
+                raise DataError(f"{found} is {'changed' if found.is_file() else 'missing'}")
+        return record
+
+    def _last_seal(self) -> str:
+        return self.records[-1].seal if self.records else ""
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def _tables_and_texts(self, number: int, has_head: bool) -> list[Path]:
+        """The files that the record of a part describes."""
+        return [*self.targets(number), self._work_file(number, "tail"), *([self.work / "head"] if has_head else [])]
 
     def _work_file(self, number: int, suffix: str) -> Path:
         return self.work / f"{number:05}.{suffix}"
@@ -78,7 +142,12 @@ class Parts:
                 path.write_bytes(head)
         with atomic(self._work_file(number, "tail")) as path:
             path.write_bytes(tail)
-        write_json(self._work_file(number, "json"), asdict(record))
+        for path in self._tables_and_texts(number, record.head_bytes is not None):
+            is_table = path in self.targets(number)
+            rows = pq.read_metadata(path).num_rows if is_table else None
+            record.files[self._name(path)] = PartFile(sha256=digest(path), rows=rows)
+        record.seal = record.sealed(self._last_seal())
+        write_json(self._work_file(number, "json"), record.model_dump())
         self.records.append(record)
         self.head, self.tail = head, tail
 

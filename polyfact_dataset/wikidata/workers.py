@@ -160,25 +160,36 @@ def renumbered(quarantine: pa.Table, lines_before: int) -> pa.Table:
     return quarantine.set_column(0, QUARANTINE.schema.field("line"), pa.array(lines, pa.int64()))
 
 
-_worker: Worker | None = None
+# An error of the start is raised by the first task: the pool would print it with its traceback.
+_worker: Worker | RetryableError | None = None
 
 
 def _start(task: Task) -> None:
     global _worker
-    with task.slots.open("rb") as handle:
-        _worker = Worker(task, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+    try:
+        with task.slots.open("rb") as handle:
+            _worker = Worker(task, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, MemoryError) as error:
+        _worker = RetryableError(
+            f"a worker process cannot map {task.slots}: {error}; raise the limit of memory, or use fewer --workers"
+        )
     # Rows hold no cycles; looking for some takes a tenth of the time.
     gc.disable()
 
 
-def _parse(chunk: Chunk, slot: int, target: Path) -> Parsed:
+def _started() -> Worker:
     assert _worker is not None
-    return _worker.parse(chunk, slot, target)
+    if isinstance(_worker, RetryableError):
+        raise _worker
+    return _worker
+
+
+def _parse(chunk: Chunk, slot: int, target: Path) -> Parsed:
+    return _started().parse(chunk, slot, target)
 
 
 def _write(pieces: Sequence[Piece], targets: Sequence[Path]) -> dict[str, int]:
-    assert _worker is not None
-    return _worker.write_part(pieces, targets)
+    return _started().write_part(pieces, targets)
 
 
 @dataclass

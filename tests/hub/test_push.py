@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -263,10 +264,28 @@ def test_a_push_that_cannot_be_loaded_or_differs_is_an_error(hub: Hub, small: Pa
         patch.setattr(pushing, "read_back", lambda *_: None)
         push(small, REPO, options=CREATE)
     manifest = read_manifest(small)
+    commit = hub.repos[REPO].tags["v1.0.0"]
     with pytest.raises(DataError, match="does not contain the content"):
-        genuine(REPO, "v1.0.0", {**manifest, "content": "0" * 64})
+        genuine(REPO, "v1.0.0", commit, {**manifest, "content": "0" * 64})
     with pytest.raises(DataError, match="cannot be loaded"):
-        genuine(REPO, "v9.9.9", manifest)
+        genuine(REPO, "v9.9.9", commit, manifest)
+
+
+def test_a_tag_that_somebody_moves_before_it_is_read_back_is_noticed(
+    hub: Hub, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = pushing.read_back
+
+    def moved(repo: str, tag: str, commit: str | None, manifest: dict[str, Any]) -> None:
+        # The same files in another commit: the content alone would not show it.
+        repository = hub.repos[repo]
+        assert commit == repository.tags[tag]
+        repository.tags[tag] = repository.commit("main", dict(repository.commits[commit]))
+        genuine(repo, tag, commit, manifest)
+
+    monkeypatch.setattr(pushing, "read_back", moved)
+    with pytest.raises(DataError, match=f"{REPO}@v1.0.0 points to commit [0-9a-f]+, not to [0-9a-f]+ that was pushed"):
+        push(small, REPO, options=CREATE)
 
 
 @pytest.mark.parametrize("repo", ["PolyFact", "jvonrad/PolyFact@v1.0.0", "owner/two words", "a/b/c"])

@@ -229,7 +229,7 @@ def test_killed_at_any_moment_and_started_again_it_gives_the_same_files(
     assert contents(out) == contents(small.parent)
 
 
-@pytest.mark.parametrize("name", [".manifest.json.part", ".timings.json.part"])
+@pytest.mark.parametrize("name", [".manifest.json.0123abcd.part", ".timings.json.89abcdef.part"])
 def test_killed_while_the_first_manifest_is_written_it_goes_on(name: str, tmp_path: Path) -> None:
     (tmp_path / "build" / "stages").mkdir(parents=True)
     (tmp_path / "build" / name).write_text("{")

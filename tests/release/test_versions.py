@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polyfact_dataset.common.errors import ConfigError, DataError
-from polyfact_dataset.config.build import ReleaseConfig
+from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.release.diff import compare
 from polyfact_dataset.release.reader import read_about
 from polyfact_dataset.release.versions import version_and_changes

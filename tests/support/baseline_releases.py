@@ -12,8 +12,10 @@ from yaml import safe_dump
 
 from polyfact_dataset.common.files import digest
 from polyfact_dataset.release.layout import content_of
+from polyfact_dataset.release.models import tables_of
 
 Rows = list[dict[str, Any]]
+LANGUAGES = ("en", "de", "ja")
 NAMES = {
     "Q1": {"en": ["Paris", "City of Light"], "de": ["Paris"], "ja": ["パリ"]},
     "Q2": {"en": ["Rome"], "de": ["Rom"], "ja": ["ローマ"]},
@@ -82,7 +84,7 @@ def write(folder: Path, configs: dict[str, dict[str, Rows]]) -> Path:
     for config, splits in configs.items():
         schema = pa.Table.from_pylist(next(rows for rows in splits.values() if rows)).schema
         for split, rows in splits.items():
-            name = f"data/{config}/{split}.parquet"
+            name = f"data/{tables_of(config, LANGUAGES)[0]}/{split}-{config}.parquet"
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
@@ -92,7 +94,7 @@ def write(folder: Path, configs: dict[str, dict[str, Rows]]) -> Path:
     for table in (listed, sizes):
         table.setdefault("parallel", next(iter(table.values())))
     manifest = {
-        "build": {"config": {"languages": ["en", "de", "ja"]}},
+        "build": {"config": {"languages": list(LANGUAGES)}},
         "configs": listed,
         "sizes": sizes,
         "files": digests,

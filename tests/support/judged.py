@@ -41,15 +41,14 @@ def write_release(
     """A release with so many facts of each relation: of ten facts, eight in train and one in either other split."""
     facts = [(relation, number) for relation, count in numbers.items() for number in range(count)]
     configs: dict[str, Any] = {}
-    for code in languages:
+    for table, code in (("parallel", languages[0]), *zip(languages, languages)):
         for split, places in (("train", range(8)), ("validation", (8,)), ("test", (9,))):
             rows = [row(relation, number, code, label) for relation, number in facts if number % 10 in places]
             if rows:
-                path = f"data/{code}/{split}.parquet"
+                path = f"data/{table}/{split}.parquet"
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(pa.Table.from_pylist(rows), folder / path)
-                configs.setdefault(code, {})[split] = [path]
-    configs = {"parallel": configs[languages[0]], **configs}
+                configs.setdefault(table, {})[split] = [path]
     build = {"config": {"languages": list(languages)}}
     sizes = {name: dict.fromkeys(splits, 1) for name, splits in configs.items()}
     manifest = {"content": "c" * 64, "polyfact": "1", "build": build, "configs": configs, "sizes": sizes}

@@ -7,9 +7,12 @@ import gzip
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.wikidata.dump import (
@@ -22,6 +25,7 @@ from polyfact_dataset.wikidata.dump import (
     is_other_layout,
     text_of,
 )
+from polyfact_dataset.wikidata.json_array import _Shallow
 from tests.support.dumps import open_dump
 
 LINES = b"[\n" + b",\n".join(b'{"id":"Q%d","type":"item"}' % n for n in range(1, 2000)) + b"\n]\n"
@@ -174,3 +178,26 @@ def test_one_entity_per_line_is_the_usual_layout(text: bytes) -> None:
 def test_a_broken_array_in_another_layout_is_an_error() -> None:
     with pytest.raises(DataError, match="not a valid JSON array"):
         text_of(raw(b'[{"id": "Q1"}, {"id": ')).read(100)
+
+
+@pytest.mark.parametrize("kind", ["plain", "bz2", "gz", "zst"])
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_a_dump_nested_without_end_is_refused_before_it_takes_memory(kind: str, opening: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "dump"
+    content = b'[{"a": "[[[{{{\\\\\\"", "b": 1}, ' + opening * 100_000
+    path.write_bytes(COMPRESS[kind](content))
+    with pytest.raises(DataError, match="nested deeper than 200 levels"), open_dump(path) as stream:
+        while stream.read(1 << 16):
+            pass
+
+
+STRINGS = (b'""', b'"[{"', b'"a\\\\"', b'"\\"]"', b'"\\\\\\"}"', b'"\\u005b["')
+
+
+@given(st.lists(st.sampled_from((*STRINGS, b"[", b"]", b"{", b"}", b" 1,")), max_size=60), st.integers(1, 9))
+def test_levels_are_counted_outside_strings_however_the_text_is_cut(parts: list[bytes], step: int) -> None:
+    source = io.BytesIO(b"".join(parts))
+    stream = _Shallow(SimpleNamespace(read=lambda _: source.read(step)), "dump")
+    while stream.read(1):
+        pass
+    assert stream._level == sum((part in (b"[", b"{")) - (part in (b"]", b"}")) for part in parts)

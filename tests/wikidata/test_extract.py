@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import gzip
 import json
 import os
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import usual
@@ -20,6 +23,7 @@ from polyfact_dataset.common.progress import Log
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 from polyfact_dataset.wikidata import dump as dump_module
 from polyfact_dataset.wikidata import extract as module
+from polyfact_dataset.wikidata import workers as workers_module
 from polyfact_dataset.wikidata.parts import Parts
 from tests.support.command import polyfact
 from tests.support.dumps import KINDS, config, contents, extract, packed, settings, tables, text
@@ -269,3 +273,82 @@ def test_without_the_dump_nothing_can_be_extracted_anew(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="extract it again"):
         run(Inputs(config(), None, "stdin:1"), tmp_path / "build", Log(quiet=True), until=EXTRACT)
+
+
+def _swap(one: Path, other: Path) -> None:
+    spare = one.with_suffix(".spare")
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
+
+
+def _moved(path: Path) -> None:
+    """A record that names another position."""
+    record = json.loads(path.read_text())
+    record["position"] = {name: value + 8 for name, value in record["position"].items()}
+    path.write_text(json.dumps(record))
+
+
+DAMAGES = {
+    "table missing": lambda folder: (folder / "entities.parquet" / "00001.parquet").unlink(),
+    "table swapped": lambda folder: _swap(*sorted((folder / "statements.parquet").glob("*.parquet"))[1:3]),
+    "table of zeros": lambda folder: (folder / "statements.parquet" / "00001.parquet").write_bytes(bytes(5_000)),
+    "quarantine missing": lambda folder: (folder / ".work" / "00001.quarantine").unlink(),
+    "tail changed": lambda folder: (folder / ".work" / "00001.tail").write_bytes(b"{"),
+    "tail missing": lambda folder: (folder / ".work" / "00001.tail").unlink(),
+    "record of another position": lambda folder: _moved(folder / ".work" / "00001.json"),
+    "record swapped": lambda folder: _swap(folder / ".work" / "00001.json", folder / ".work" / "00002.json"),
+    "record empty": lambda folder: (folder / ".work" / "00001.json").write_text(""),
+    "record cut": lambda folder: os.truncate(folder / ".work" / "00001.json", 40),
+    "record that is a list": lambda folder: (folder / ".work" / "00001.json").write_text("[]"),
+    "record of an earlier version": lambda folder: (folder / ".work" / "00001.json").write_text(
+        '{"position": {"bit": 5}, "newlines": 1, "counts": {}, "head_bytes": null, "tail_bytes": 0}'
+    ),
+    "record deep": lambda folder: (folder / ".work" / "00001.json").write_text("[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["bz2", "gz"])
+def test_a_damaged_part_is_extracted_again(
+    damage: str,
+    kind: str,
+    dumps: dict[str, Path],
+    whole: dict[str, dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    honest, log, out = Parts.finish, Lines(), tmp_path / "build"
+
+    def three(parts: Parts, *arguments: object) -> None:
+        if len(parts.records) == 3:
+            raise Stop
+        honest(parts, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Parts, "finish", three)
+        extract(dumps[kind], out, config(kind))
+    folder = out / "stages" / ".extract.part"
+    DAMAGES[damage](folder)
+    assert contents(extract(dumps[kind], out, config(kind), log)) == whole[kind]
+    told = [line for line in log.lines if "extracted again" in line]
+    assert len(told) == 1 and told[0].startswith("extract: part 2 and those after it") and "\n" not in told[0]
+
+
+def test_slots_that_cannot_be_mapped_are_one_line(
+    dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under a limit of address space (ulimit -v), in the parent and in its workers."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(workers_module.mmap, "mmap", refuse)
+    with pytest.raises(RetryableError, match="Cannot allocate memory; [^\n]*$"):
+        extract(dumps["plain"], tmp_path / "build", config("plain", workers=2))
+    monkeypatch.setattr(workers_module, "_worker", None)
+    (tmp_path / "slots").touch()
+    workers_module._start(SimpleNamespace(slots=tmp_path / "slots"))
+    gc.enable()
+    with pytest.raises(RetryableError, match="cannot map [^\n]*slots: [^\n]*use fewer --workers$"):
+        workers_module._parse(None, 0, tmp_path)

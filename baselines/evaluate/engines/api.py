@@ -23,6 +23,7 @@ from baselines.evaluate.chat import first_line, messages, split_thinking
 from baselines.evaluate.engines import Answer, Decoding, EngineName, Request, Score
 from baselines.prompts import LETTERS, Prompt
 from polyfact_dataset.common.errors import ConfigError, RetryableError
+from polyfact_dataset.common.secrets import bare_url, redacted, shown_address, usable_key
 from polyfact_dataset.common.text.answers import fold
 
 # Requests in flight.
@@ -41,9 +42,9 @@ def _calls(url: str) -> Iterator[None]:
     try:
         yield
     except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-        raise ConfigError(f"{url}: {error}") from error
+        raise ConfigError(redacted(f"{url}: {error}")) from None
     except openai.APIError as error:
-        raise RetryableError(f"{url}: {error}; run the same command again") from error
+        raise RetryableError(redacted(f"{url}: {error}; run the same command again")) from None
 
 
 class ApiEngine:
@@ -66,8 +67,13 @@ class ApiEngine:
         from openai import OpenAI
 
         url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-        client = OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", max_retries=5)
-        return ApiEngine(client, model, url, chat)
+        try:
+            bare_url(url)
+        except ValueError as error:
+            raise ConfigError(f"the address of the server: {error}; put a key into OPENAI_API_KEY") from None
+        key = usable_key(os.environ.get("OPENAI_API_KEY", ""), "the environment variable OPENAI_API_KEY")
+        client = OpenAI(base_url=url, api_key=key or "none", max_retries=5)
+        return ApiEngine(client, model, shown_address(url), chat)
 
     def render(self, prompt: Prompt) -> Prompt:
         """The prompt unchanged: the server applies the template."""
@@ -109,7 +115,7 @@ class ApiEngine:
 
 
 def _text(choice: Any) -> str:
-    return (choice.message.content if hasattr(choice, "message") else choice.text) or ""
+    return redacted((choice.message.content if hasattr(choice, "message") else choice.text) or "")
 
 
 def _first_token(choice: Any) -> dict[str, float]:
