@@ -145,8 +145,11 @@ def normalise(text: str) -> str:
     if text.isascii():
         return " ".join(text.casefold().split())
     if _FOLDED_WITH_CARE.isdisjoint(text):
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        return " ".join(unicodedata.normalize("NFKC", folded.casefold()).split())
+        folded = unicodedata.normalize("NFKC", text).casefold()
+        # A folded text that is normalised does not change any more, which is nearly always the case.
+        if not unicodedata.is_normalized("NFKC", folded):
+            folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
+        return " ".join(folded.split())
     # U+0345 alone would become a Greek letter.
     folded = _compatible(text).replace("\u0345", "")
     if not _UNSEEN_CHARACTERS.isdisjoint(folded):
