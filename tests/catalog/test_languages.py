@@ -28,7 +28,7 @@ from polyfact_dataset.sample.tables import load_entities, load_labels, load_stat
 # How a question ends, where not in a question mark.
 ENDINGS = {"ar": "؟", "zh": "？", "ja": "か。", "fr": "\u202f?"}
 # Languages whose phrases may hold another form of the name than the label.
-INFLECTED = ("de", "es")
+INFLECTED = ("de", "es", "fr")
 GOLDEN = Path(__file__).parents[1] / "golden" / "wordings"
 
 
