@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,16 @@ from polyfact_dataset.config.base import Section, override, read_file, validated
 from polyfact_dataset.config.models import LlmConfig, SystemRole, VerificationConfig
 from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.config.wikidata import BackfillConfig, ExtractConfig
+
+
+@cache
+def _check_pattern(pattern: str) -> None:
+    """Raises `ValueError` for what is no expression of DuckDB (RE2: those of Python without look-around)."""
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
+    except duckdb.Error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {str(error).splitlines()[0]}") from error
 
 
 class CandidatesConfig(Section):
@@ -45,12 +56,7 @@ class CandidatesConfig(Section):
     @classmethod
     def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
-            try:
-                # DuckDB reads them, whose expressions (RE2) are those of Python without look-around.
-                with duckdb.connect() as connection:
-                    connection.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
-            except duckdb.Error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression: {str(error).splitlines()[0]}") from error
+            _check_pattern(pattern)
         return patterns
 
 
