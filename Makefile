@@ -7,13 +7,16 @@ EVAL := $(VENV)/.installed-eval
 PARALLEL := -n auto --dist loadfile
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: build quick test test-baselines coverage lint vulnerabilities sample clean
+.PHONY: build quick test test-slow test-baselines coverage lint vulnerabilities sample clean
 
 build: $(STAMP)  ## set up and build a release from the bundled sample dump into build/release
 	$(BIN)/polyfact build --out build --facts 2000
 
 test: $(STAMP)  ## set up and pass the tests; those of the baselines skip where the extras `eval` and `train` are not installed
 	$(BIN)/python -m pytest $(PARALLEL)
+
+test-slow: $(STAMP)  ## the same with the tests that are marked slow, as before a release: half an hour
+	$(BIN)/python -m pytest $(PARALLEL) --slow
 
 quick: $(STAMP)  ## the tests that need no whole build and take little time, of every room: about a minute
 	$(BIN)/python -m pytest $(PARALLEL) --quick

@@ -63,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write the golden files anew; read them before committing"
     )
+    parser.addoption("--slow", action="store_true", help="with the tests marked slow: whole builds, kills, power cuts")
     parser.addoption("--quick", action="store_true", help="leave out tests that need a whole build or a model")
 
 
@@ -71,7 +72,11 @@ _SLOW_FIXTURES = {"sample_build", "small", "following", "next_dump", "release", 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--quick`, leaves out the tests that use slow fixtures."""
+    """With `--quick`, leaves out the tests that use slow fixtures; without `--slow`, skips those that are marked so."""
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes 20 s or more; run it with: make test-slow"))
     if config.getoption("--quick"):
         slow = [item for item in items if not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))]
         config.hook.pytest_deselected(items=slow)

@@ -138,6 +138,7 @@ CHECKS: dict[str, Callable[[Path, int], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_nothing_that_was_reported_is_lost_in_200_cuts(name: str, tmp_path: Path) -> None:
     needs_strace()

@@ -115,6 +115,7 @@ def test_publishing_needs_a_passing_report_of_this_content(sample_build: Path, t
         report.require_passing(copy)
 
 
+@pytest.mark.slow
 def test_a_build_with_a_broken_gate_fails_again_and_again_but_keeps_its_report(tmp_path: Path) -> None:
     toml, out = tmp_path / "strict.toml", tmp_path / "build"
     toml.write_text('[audit.gates.leak_gold]\nat = "most"\nlimit = -1\nreason = "no release holds this"\n')
@@ -142,6 +143,7 @@ def test_a_build_with_a_broken_gate_fails_again_and_again_but_keeps_its_report(t
     assert report.require_passing(out / "release").passed
 
 
+@pytest.mark.slow
 def test_a_damaged_report_is_made_anew(tmp_path: Path) -> None:
     inputs = Inputs(load_config(facts=300, extract__workers=1), SAMPLE_DUMP, identify(SAMPLE_DUMP))
     pipeline.run(inputs, tmp_path, QUIET)

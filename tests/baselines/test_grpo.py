@@ -181,6 +181,7 @@ def test_accumulation_changes_nothing(whole: Path, make: Callable[..., Any]) -> 
     assert difference(whole, found) < 2e-5
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(whole: Path, make: Callable[..., Any], tmp_path: Path) -> None:
     two = make("two")
     two["optimisation"]["batch"] = BLOCK

@@ -88,6 +88,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 def test_a_tiny_laboratory_learns(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lab.SIZES, "tiny", TINY)
     folder = tmp_path / "lab"

@@ -126,6 +126,7 @@ def test_the_loss_falls_and_accumulation_changes_nothing(
     assert losses[-1] < losses[0] - 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2])
 def test_two_processes_are_as_one(processes: int, release: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     """With each process holding whole facts: the consistency term needs all their languages."""

@@ -119,6 +119,7 @@ def test_faults_cost_retries_but_no_label(dump: Path, wikidata: Wikidata, tmp_pa
     assert contents(tmp_path / "rough") == contents(tmp_path / "calm")
 
 
+@pytest.mark.slow
 def test_killed_half_way_and_resumed_it_repeats_no_answered_request(
     dump: Path, wikidata: Wikidata, tmp_path: Path
 ) -> None:

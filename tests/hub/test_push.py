@@ -102,6 +102,7 @@ def test_what_is_unchanged_does_not_travel(hub: Hub, small: Path, following: Pat
     assert there(hub, "v1.1.0") == files_of(following) and there(hub, "v1.0.0") == files_of(small)
 
 
+@pytest.mark.slow
 def test_a_killed_push_continues(hub: Hub, small: Path) -> None:
     command = [sys.executable, "-m", "polyfact_dataset.cli", "push", str(small), "--repo", REPO, "--create"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))

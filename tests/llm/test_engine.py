@@ -149,12 +149,12 @@ def test_a_server_without_a_list_of_models_will_do(server: Scripted, status: int
 
 
 def test_no_server_at_all(server: Scripted) -> None:
-    with pytest.raises(RetryableError, match=r"no server answers at http://127\.0\.0\.1:9/v1"):
+    with pytest.raises(RetryableError, match=r"no server answers at http://127\.0\.0\.1:9 "):
         ask(server, request(), base_url="http://127.0.0.1:9/v1")
 
 
 def test_an_endpoint_that_may_cost_money_needs_a_price(server: Scripted) -> None:
-    with pytest.raises(ConfigError, match=r"https://api\.example\.com/v1 may cost money"):
+    with pytest.raises(ConfigError, match=r"https://api\.example\.com may cost money"):
         ask(server, base_url="https://api.example.com/v1")
     assert not is_private("https://8.8.8.8/v1") and is_private("http://10.1.2.3/v1")
     assert is_private("http://gpu7:8000/v1") and is_private("http://[::1]:8000/v1")

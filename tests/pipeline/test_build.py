@@ -136,6 +136,7 @@ def test_rejects_add_up(sample_build: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_load_dataset_reads_every_config(sample_build: Path, tmp_path: Path) -> None:
     script = """
 import sys
@@ -171,6 +172,7 @@ print(json.dumps(sizes))
     assert sum(sizes["clean"].values()) < sum(sizes["parallel"].values())
 
 
+@pytest.mark.slow
 def test_the_closing_table_says_what_came_out(tmp_path: Path) -> None:
     result = polyfact("build", "--out", tmp_path / "build", "--facts", 300)
     for text in (*all_relations(), "validation", "not_unique", "tiers: ", "time: extract", "load_dataset(", "bronze"):
@@ -199,6 +201,7 @@ def test_folders_of_any_name(small: Path, small_options: tuple[object, ...], tmp
     assert [fact.fact_id for fact in load(str(release), "parallel", "test", ("en",))]
 
 
+@pytest.mark.slow
 def test_two_builds_are_equal_to_the_byte(sample_build: Path, tmp_path: Path) -> None:
     polyfact("build", "--out", tmp_path / "other", "--facts", 2000, "--workers", 1, TZ="Asia/Kathmandu", LC_ALL="C")
     assert contents(tmp_path / "other") == contents(sample_build)
@@ -212,6 +215,7 @@ def test_another_seed_gives_another_release(small: Path, small_options: tuple[ob
     assert ours != theirs
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_it_gives_the_same_files(
     small: Path, small_options: tuple[object, ...], tmp_path: Path
 ) -> None:

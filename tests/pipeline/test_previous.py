@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.files import write_json
+from polyfact_dataset.common.files import read_json, write_json
 from polyfact_dataset.pipeline.context import Previous
 from polyfact_dataset.pipeline.inputs import read_previous, require_passed
-from tests.support.released import parallel_rows_of
+from tests.support.released import copy_of, parallel_rows_of
 
 
 def write(path: Path, **columns: list[str]) -> None:
@@ -52,11 +52,12 @@ def test_a_folder_that_is_no_release_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_a_release_that_its_audit_refused_is_no_base(passed: bool, tmp_path: Path) -> None:
-    (tmp_path / "audit").mkdir()
-    write_json(tmp_path / "audit" / "report.json", {"passed": passed})
+def test_a_release_that_its_audit_refused_is_no_base(small: Path, passed: bool, tmp_path: Path) -> None:
+    release = copy_of(small, tmp_path / "release")
+    report = release / "audit" / "report.json"
+    write_json(report, {**read_json(report), "passed": passed})
     if passed:
-        require_passed(tmp_path)
+        require_passed(release)
     else:
         with pytest.raises(ConfigError, match="it failed its audit .* or --force"):
-            require_passed(tmp_path)
+            require_passed(release)

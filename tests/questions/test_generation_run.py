@@ -102,6 +102,7 @@ def test_every_failure_is_accounted_for(live: Path, server: Scripted) -> None:
     assert Counter(listed) == rejected
 
 
+@pytest.mark.slow
 def test_killed_three_times_it_sends_nothing_twice_and_gives_the_same_release(
     begun: Path, live: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def answer_batch(path: Path, script: Scripted, rng: random.Random) -> list[Path]
     return paths
 
 
+@pytest.mark.slow
 def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path, tmp_path: Path) -> None:
     out, rng, script = shutil.copytree(begun, tmp_path / "build"), random.Random(3), Scripted(fault=TEN_PERCENT_BAD)
     again = False

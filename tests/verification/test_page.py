@@ -224,6 +224,7 @@ def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Pa
     assert [line["item"] for line in lines(folder, "bilal")] == [item.item for item in items[:3]]
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path: Path) -> None:
     folder = sampled(tmp_path)

@@ -129,9 +129,9 @@ def test_the_judge_that_counts_must_be_clear(tmp_path: Path) -> None:
     schema = as_table([]).schema
     for name in ("gpt-4o-11111111", "gpt-4o-22222222"):
         write_parquet(tmp_path / "judgements" / f"{name}.parquet", schema.empty_table())
-        write_json(tmp_path / "judgements" / f"{name}.json", {"model": name})
+        write_json(tmp_path / "judgements" / f"{name}.json", {"model": name, "api": "chat", "search_tool": ""})
     with pytest.raises(ConfigError, match=r"contains gpt-4o-11111111, gpt-4o-22222222; select one"):
         judge_table(tmp_path, "judgements", "")
     with pytest.raises(ConfigError, match="contains gpt-4o-11111111, gpt-4o-22222222"):
         judge_table(tmp_path, "judgements", "claude")
-    assert judge_table(tmp_path, "judgements", "gpt-4o-2").about == {"model": "gpt-4o-22222222"}
+    assert judge_table(tmp_path, "judgements", "gpt-4o-2").about["model"] == "gpt-4o-22222222"

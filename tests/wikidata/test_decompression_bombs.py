@@ -48,6 +48,7 @@ def bomb(kind: str) -> bytes:
     return b"".join([packer.compress(head), *(packer.compress(zeros) for _ in range(256)), packer.flush()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["line bz2", "line gz", "line zst", "array bz2"])
 def test_a_bomb_is_refused_and_fits_into_memory(kind: str, tmp_path: Path) -> None:
     dump = tmp_path / "dump"

@@ -63,6 +63,7 @@ def test_a_part_inside_one_long_line(tmp_path: Path) -> None:
     assert [row["id"] for row in entities] == ["Q1", "Q2", "Q3"] and not quarantine
 
 
+@pytest.mark.slow
 def test_a_merged_extraction_gives_the_release_of_the_whole_dump(sample_build: Path, tmp_path: Path) -> None:
     common = {"config_file": None, "overwrite": False, "quiet": True, "facts": 2000}
     outs = [tmp_path / f"{number}" for number in (1, 2, 3)]

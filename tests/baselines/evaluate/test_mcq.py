@@ -114,6 +114,7 @@ def test_letters_score_letters(small: Path, tiny: Callable[[str], Path], tmp_pat
 # ---------------------------------------------------------------- resuming
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_file(release: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     """Killed for good after its first shards; the rest is computed by another process."""
     whole, resumed = tmp_path / "whole.json", tmp_path / "resumed.json"

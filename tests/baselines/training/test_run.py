@@ -96,6 +96,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     same(whole, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_in_earnest(
     whole: Path, config: Callable[..., SftConfig], tmp_path: Path, release: Path, tiny: Callable[[str], Path]
 ) -> None:
@@ -241,6 +242,7 @@ def test_what_cannot_go_on_is_refused(whole: Path, config: Callable[..., SftConf
         Run.start(config(tmp_path / "c", lora={"target_modules": ["no_such_layer"]}))
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_share_a_folder(config: Callable[..., SftConfig], tmp_path: Path) -> None:
     """A process holds its run's folder until the run ends, well or not, also against `--overwrite`."""
     path = write_config(tmp_path / "c.yaml", config(tmp_path / "run").model_dump(mode="json"))
