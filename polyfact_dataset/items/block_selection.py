@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -55,8 +55,8 @@ def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[
     if previous.blocks:
         earlier = _earlier_blocks(pool, previous)
         missing = {key: max(number - len(earlier.get(key, ())), 0) for key, number in quotas.items()}
-        wide = _replacements(pools, earlier, missing, previous, config)
         known = {name for block in previous.blocks for name in block}
+        wide = _replacements(pools, earlier, missing, known, previous, config)
         added = _blocks_of(pool, wide, config)
         # Facts of blocks that were broken are not given up for the sake of a cheaper block.
         for found in added.values():
@@ -108,10 +108,11 @@ def _earlier_blocks(pool: Pool, previous: Previous) -> dict[_Key, list[Block]]:
 
 def _sound(pool: Pool, block: Sequence[Fact]) -> bool:
     """Whether every fact of a block may have the golds of the others as options."""
+    questions = {fact.id: pool.questions_of(fact.id) for fact in block}
     return all(
         one.subject != other.subject
         and not pool.conflicting(one.answer, other.answer)
-        and not pool.excluded(one, pool.questions_of(one.id), other.answer)
+        and not pool.excluded(one, questions[one.id], other.answer)
         for one, other in permutations(block, 2)
     )
 
@@ -120,12 +121,12 @@ def _replacements(
     pools: Mapping[str, Sequence[Fact]],
     earlier: Mapping[_Key, Sequence[Block]],
     missing: Mapping[_Key, int],
+    known: Container[str],
     previous: Previous,
     config: Config,
 ) -> Selection:
-    """Facts for the blocks that an earlier release lacks, those of its broken blocks first."""
+    """Facts for the blocks that an earlier release lacks, those that it has (`known`) first."""
     asked = {(fact.subject, fact.relation) for found in earlier.values() for block in found for fact in block.facts}
-    known = {name for block in previous.blocks for name in block}
     free = {
         relation: sorted(left, key=lambda fact: fact.id not in known)
         for relation, facts in pools.items()

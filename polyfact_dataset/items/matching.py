@@ -101,15 +101,6 @@ def traits_of(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
     return found
 
 
-def _grams(names: Sequence[str], smallest: int, largest: int) -> Any:
-    """Names as a sparse matrix of their character n-grams inside words, (names, features), of 0 and 1."""
-    from scipy.sparse import csr_array
-
-    found = csr_array(hashed_ngrams(names, (smallest, largest), _FEATURES))
-    found.sort_indices()
-    return found
-
-
 def _stems(names: Sequence[str]) -> Any:
     """English names as a sparse matrix of their stems (`items.name_overlap`), (names, features), of 0 and 1."""
     from sklearn.feature_extraction import FeatureHasher
@@ -174,13 +165,13 @@ class Matcher:
         self._subjects = [names[fact.subject] for fact in facts]
         self._answers = [names[fact.answer] for fact in facts]
         self._own = [traits.get(fact.answer, Traits()) for fact in facts]
-        grams = _grams(self._subjects, 2, 4)
+        grams = hashed_ngrams(self._subjects, (2, 4), _FEATURES)
         answers = sorted(set(self._answers))
         place = {answer: number for number, answer in enumerate(answers)}
         self._distinct = answers
         self._place = np.array([place[answer] for answer in self._answers], dtype=np.int64)
-        self._short = _grams(self._subjects, 3, 3), _grams(answers, 3, 3)
-        self._long = _grams(self._subjects, 4, 6), _grams(answers, 4, 6)
+        self._short = hashed_ngrams(self._subjects, (3, 3), _FEATURES), hashed_ngrams(answers, (3, 3), _FEATURES)
+        self._long = hashed_ngrams(self._subjects, (4, 6), _FEATURES), hashed_ngrams(answers, (4, 6), _FEATURES)
         self._stems = _stems(self._subjects), _stems(answers)
         alike = self._stems[0].multiply(self._stems[1][self._place]).sum(axis=1)
         self._tells = _codes((np.asarray(alike).ravel() > 0).tolist())

@@ -21,6 +21,7 @@ from polyfact_dataset.release.reader import read_about, read_manifest, require_p
 from tests.support.released import copy_of
 
 Change = Callable[[dict[str, Any]], Any]
+Refusal = Callable[..., str]
 
 
 def _set(*path: str, value: Any) -> Change:
@@ -60,15 +61,20 @@ MANIFESTS: dict[str, Change] = {
 }
 
 
-def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> str:
-    """The one line with which a command refuses its input."""
-    monkeypatch.setattr(sys, "argv", ["polyfact", *map(str, words)])
-    capsys.readouterr()
-    code = run()
-    line = capsys.readouterr().err
-    assert code in (1, 2) and line.startswith("polyfact: ") and line.count("\n") == 1 and len(line) < 1000, line
-    assert line[:-1].isprintable()
-    return line
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refusal:
+    """Runs a command; the one line with which it refuses its input."""
+
+    def line_of(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["polyfact", *map(str, words)])
+        capsys.readouterr()
+        code = run()
+        line = capsys.readouterr().err
+        assert code in (1, 2) and line.startswith("polyfact: ") and line.count("\n") == 1 and len(line) < 1000, line
+        assert line[:-1].isprintable()
+        return line
+
+    return line_of
 
 
 def commands(release: Path, sound: Path, folder: Path) -> list[tuple[object, ...]]:
@@ -90,18 +96,16 @@ def commands(release: Path, sound: Path, folder: Path) -> list[tuple[object, ...
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_every_command_refuses_a_manifest_in_one_line(
-    name: str, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_refuses_a_manifest_in_one_line(name: str, small: Path, tmp_path: Path, refusal: Refusal) -> None:
     release = copy_of(small, tmp_path / "copy")
     manifest = json.loads((release / "manifest.json").read_text())
     MANIFESTS[name](manifest)
     (release / "manifest.json").write_text(json.dumps(manifest))
     for words in commands(release, small, tmp_path):
-        line = refusal(capsys, monkeypatch, *words)
+        line = refusal(*words)
         assert str(release / "manifest.json") in line, (words, line)
     if name in ("no language", "dump of another type", "digest of another type"):
-        assert "manifest.json" in refusal(capsys, monkeypatch, "audit", release, "--out", tmp_path / "audit")
+        assert "manifest.json" in refusal("audit", release, "--out", tmp_path / "audit")
 
 
 @pytest.mark.parametrize("text", ["[]", "NaN", "true", "null", '"x"', "[" * 100_000, '{"a": ' * 100_000])
@@ -123,13 +127,12 @@ def test_a_file_that_holds_no_object_is_refused(
     text: str,
     small: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    refusal: Refusal,
 ) -> None:
     release = copy_of(small, tmp_path / "copy")
     (release / name).write_text(text)
-    line = refusal(capsys, monkeypatch, *words, release, "--out", tmp_path) if "build" in words else ""
-    line = line or refusal(capsys, monkeypatch, *words, release)
+    line = refusal(*words, release, "--out", tmp_path) if "build" in words else ""
+    line = line or refusal(*words, release)
     assert str(release / name) in line
 
 
@@ -171,14 +174,13 @@ def test_strange_statistics_are_refused(
     value: Any,
     small: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    refusal: Refusal,
 ) -> None:
     release = copy_of(small, tmp_path / "copy")
     figures = json.loads((release / "statistics.json").read_text())
     _set(*path, value=value)(figures)
     (release / "statistics.json").write_text(json.dumps(figures))
-    assert "statistics.json: " in refusal(capsys, monkeypatch, "stats", release)
+    assert "statistics.json: " in refusal("stats", release)
 
 
 def test_a_built_manifest_is_accepted_as_it_is(small: Path) -> None:

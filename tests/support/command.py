@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from click.testing import Result
 from typer.testing import CliRunner
 
 from polyfact_dataset.cli.app import app
@@ -20,12 +21,10 @@ def polyfact(*arguments: object, check: bool = True, **environment: str) -> subp
     """
     if environment:
         return process(*arguments, check=check, **environment)
-    result = CliRunner().invoke(app, list(map(str, arguments)))
+    result, error = _invoked(arguments)
     code, errors = result.exit_code, result.stderr
-    if isinstance(result.exception, PolyFactError):
-        code, errors = result.exception.exit_code, f"{errors}polyfact: {printable(str(result.exception))}\n"
-    elif result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    if error is not None:
+        code, errors = error.exit_code, f"{errors}polyfact: {printable(str(error))}\n"
     return _checked(subprocess.CompletedProcess(arguments, code, result.stdout, errors), check)
 
 
@@ -48,12 +47,18 @@ def _checked(result: subprocess.CompletedProcess[str], check: bool) -> subproces
 
 def call(*arguments: object) -> tuple[int, str]:
     """Runs the command line in this process; its exit code and output."""
+    result, error = _invoked(arguments)
+    return (result.exit_code, result.output) if error is None else (error.exit_code, str(error))
+
+
+def _invoked(arguments: tuple[object, ...]) -> tuple[Result, PolyFactError | None]:
+    """The command line run in this process, and the expected error that ended it; others are raised."""
     result = CliRunner().invoke(app, list(map(str, arguments)))
     if isinstance(result.exception, PolyFactError):
-        return result.exception.exit_code, str(result.exception)
+        return result, result.exception
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, result.output
+    return result, None
 
 
 def done(*arguments: object) -> str:

@@ -22,7 +22,7 @@ from polyfact_dataset.audit.release import Bools, Floats, Items, Release
 from polyfact_dataset.audit.result import Section, shown
 from polyfact_dataset.audit.stats import Figure, Pool, corrected
 from polyfact_dataset.catalog.language import Cues, known, language
-from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.common.text.normalise import is_word, normalise
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import CONTAMINATION
 
@@ -75,11 +75,7 @@ TRAITS: dict[str, Callable[[str], bool]] = {
 
 def words(text: str) -> list[str]:
     """The words of a normalised text: letters with their marks, and apostrophes inside."""
-    kept = "".join(
-        char if char.isalnum() or char == "'" or unicodedata.category(char)[0] == "M" else " "
-        for char in text.replace("’", "'")
-    )
-    return kept.split()
+    return "".join(char if char == "'" or is_word(char) else " " for char in text.replace("’", "'")).split()
 
 
 @cache
