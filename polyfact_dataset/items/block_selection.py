@@ -125,11 +125,11 @@ def _earlier_blocks(pool: Pool, previous: Previous) -> dict[_Key, list[Block]]:
 
 def _sound(pool: Pool, block: Sequence[Fact]) -> bool:
     """Whether every fact of a block may have the golds of the others as options."""
-    questions = {fact.id: pool.questions_of(fact.id) for fact in block}
+    questions = dict(zip(block, pool.questions_of(block)))
     return all(
         one.subject != other.subject
         and not pool.conflicting(one.answer, other.answer)
-        and not pool.excluded(one, questions[one.id], other.answer)
+        and not pool.excluded(one, questions[one], other.answer)
         for one, other in permutations(block, 2)
     )
 
@@ -250,13 +250,11 @@ def _repaired(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The blocks after pairs with an option that must not be offered are forbidden, in `costs` too, and put apart."""
-    questions: dict[int, tuple[str, ...]] = {}
+    questions = pool.questions_of(facts)
     sound: set[tuple[int, int]] = set()
 
     def offered(row: int, other: int) -> bool:
         """Whether the gold of `other` may be an option of `row`."""
-        if row not in questions:
-            questions[row] = pool.questions_of(facts[row].id)
         return not pool.excluded(facts[row], questions[row], facts[other].answer)
 
     for attempt in range(_REPAIRS + 1):

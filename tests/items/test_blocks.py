@@ -112,7 +112,7 @@ def test_blocks_have_each_others_golds_as_options(drawn: Any) -> None:
         for row in block:
             assert {row["object_id"], *row["distractor_ids"]} == golds
             fact = facts[row["fact_id"]]
-            questions = valid.questions_of(fact.id)
+            questions = valid.questions_of([fact])[0]
             assert not any(valid.excluded(fact, questions, entity) for entity in row["distractor_ids"])
             assert not any(valid.conflicting(one, two) for one in golds for two in golds if one != two)
 
