@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -26,11 +26,12 @@ from baselines.analysis import common, files, ranks
 from baselines.analysis.common import Loaded
 from baselines.analysis.hooks import Anatomy, anatomy, block_outputs
 from baselines.analysis.text import grouped
-from baselines.data import Fact, load
-from baselines.evaluate import common as options
+from baselines.data import Fact
+from baselines.evaluate.common import data_of
 from baselines.figures import Figure
-from baselines.models import label_of, load_model
+from baselines.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.prompts import Prompt, Style, item_prompt, prompt_hash
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError
 
 ENGLISH = "en"
@@ -221,50 +222,29 @@ def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
     ]
 
 
+@option_groups
 def main(
-    model: options.ModelName,
-    output: options.Output,
-    dataset: options.Dataset = options.DATASET,
-    config: Annotated[str, typer.Option(help="clean or parallel.")] = "clean",
-    split: options.Split = "test",
-    languages: options.Languages = None,
+    model: ModelOptions,
+    target: OutputOptions,
+    items: ItemOptions,
     style: Annotated[str, typer.Option(help="Prompt without options: paper or plain.")] = "paper",
     batch: Annotated[int, typer.Option(min=1, help="Prompts per forward pass.")] = 8,
-    limit: options.Limit = None,
-    revision: options.Revision = None,
-    dataset_revision: options.DatasetRevision = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = None,
-    device_map: options.DeviceMap = None,
-    seed: options.Seed = 42,
-    label: options.Label = None,
-    overwrite: options.Overwrite = False,
+    seed: Seed = 42,
 ) -> None:
     """Rank the answer's first token after every layer."""
-    files.prepare(output, overwrite)
+    files.prepare(target.output, target.overwrite)
     if style not in ("paper", "plain"):
         raise ConfigError(f"--style {style}: the answer position needs a prompt without options; use paper or plain")
-    wanted = options.split_list(languages)
-    facts = load(dataset, config, split, wanted and tuple(dict.fromkeys((*wanted, ENGLISH))), dataset_revision).sample(
-        limit, seed
-    )
-    loaded = load_model(model, revision, dtype, device, device_map)
-    clock = common.Clock()
+    if items.codes:
+        items = replace(items, languages=",".join((*items.codes, ENGLISH)))
+    facts = items.load(seed)
+    loaded = model.load()
+    analysis = common.Analysis("layer_rank", target.output, model.name, draw)
     probes, counts = probes_of(facts, loaded.tokenizer, cast(Style, style))
     metrics, arrays = summarise(probes, rank_probes(loaded.network, probes, batch), counts)
-    common.finish(
-        output,
-        arrays,
-        draw,
-        kind="layer_rank",
-        label=label_of(model, label),
-        languages=facts.languages,
-        models=[loaded.identity],
-        inputs=options.data_of(facts).model_dump(mode="json"),
-        settings={"style": style, "prompt": prompt_hash(cast(Style, style), facts.languages), "seed": seed},
-        metrics=metrics,
-        seconds=clock.seconds,
-    )
+    inputs = data_of(facts).model_dump(mode="json")
+    settings = {"style": style, "prompt": prompt_hash(cast(Style, style), facts.languages), "seed": seed}
+    analysis.finish(metrics, arrays, facts.languages, [loaded.identity], inputs, settings)
 
 
 if __name__ == "__main__":

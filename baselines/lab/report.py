@@ -17,6 +17,7 @@ from baselines.evaluate.common import percent
 from baselines.evaluate.tables import SIGNIFICANT, markdown
 from baselines.lab.facts_taught import World
 from baselines.metrics import Floats
+from baselines.models import load_model
 from baselines.prompts import free_prompt, item_prompt, prompt_hash
 
 Facts = Literal["taught", "fresh"]
@@ -48,7 +49,7 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
     for facts, prompt in MEASURES:
         path = folder / f"{facts}-{prompt}.json"
         if not path.is_file():
-            run = common.Run.start(path, str(model), dtype="float32", seed=world.seed, label=label, quiet=True)
+            run = common.Run(path, load_model(str(model), dtype="float32"), label, world.seed, quiet=True)
             asked = world.taught if facts == "taught" else world.fresh
             if prompt in GENERATED:
                 generate(run, world, asked, prompt == "answer", new_tokens)
