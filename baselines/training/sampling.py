@@ -104,7 +104,7 @@ class Sampler:
 def sample_answers(run: Run, facts: Rows[Fact], settings: SamplingConfig) -> pa.Table:
     """Samples in `<folder>/samples.parquet`, made once: `fact_id`, `language`, `number`, `text` (the answer's line).
 
-    They do not depend on the number of processes or on interruptions: each part has a seed of its own.
+    They do not depend on the number of processes or on interruptions: each part has a separate seed.
     """
     identity = {
         "settings": settings.model_dump(),
