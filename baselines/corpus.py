@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from baselines.cli import need
 from baselines.evaluate.common import show
-from baselines.options import split_list
+from baselines.evaluate.options import split_list
 from polyfact_dataset.catalog.language import known
 from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import ConfigError, DataError

@@ -12,9 +12,9 @@ import typer
 
 from baselines.analysis.files import Arrays, Result, save
 from baselines.analysis.text import ParallelText, Sampler
+from baselines.evaluate.options import Languages, split_list
 from baselines.figures import Figure, write
 from baselines.models import Model
-from baselines.options import Languages, split_list
 
 Loaded = tuple[Result, Arrays]
 Draw = Callable[[Sequence[Loaded]], list[Figure]]

@@ -19,10 +19,10 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
-from baselines import figures, options
+from baselines import figures
 from baselines.analysis import common, failures, files
 from baselines.analysis.common import Loaded
-from baselines.evaluate import results
+from baselines.evaluate import options, results
 from baselines.evaluate.results import MODES
 from baselines.evaluate.summary import noun_of
 from baselines.figures import Figure

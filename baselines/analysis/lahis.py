@@ -25,8 +25,8 @@ from baselines.analysis.common import Loaded
 from baselines.analysis.heads import Importance
 from baselines.analysis.hooks import anatomy, head_mask
 from baselines.analysis.text import Sample
+from baselines.evaluate.options import Dtype, ModelOptions, OutputOptions
 from baselines.figures import Figure
-from baselines.options import Dtype, ModelOptions, OutputOptions
 from polyfact_dataset.cli.option_groups import option_groups
 
 LEARNING_RATE = 1e-2

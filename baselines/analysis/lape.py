@@ -22,8 +22,8 @@ from baselines.analysis import common, files, neurons
 from baselines.analysis.common import Loaded
 from baselines.analysis.hooks import anatomy, gate_activations
 from baselines.analysis.text import Sample, grouped
+from baselines.evaluate.options import ModelOptions, OutputOptions
 from baselines.figures import Figure
-from baselines.options import ModelOptions, OutputOptions
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError
 

@@ -28,8 +28,8 @@ from baselines.analysis.hooks import Anatomy, anatomy, block_outputs
 from baselines.analysis.text import grouped
 from baselines.data import Fact
 from baselines.evaluate.common import data_of
+from baselines.evaluate.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.figures import Figure
-from baselines.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.prompts import Prompt, Style, item_prompt, prompt_hash
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError

@@ -23,9 +23,9 @@ from baselines import figures
 from baselines.analysis import common, files
 from baselines.analysis.common import Loaded
 from baselines.evaluate.common import data_of
+from baselines.evaluate.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.figures import Figure
 from baselines.models import Model
-from baselines.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.prompts import free_prompt, prompt_hash
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.cli.option_groups import option_groups

@@ -23,8 +23,8 @@ import typer
 
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
+from baselines.evaluate.options import EngineOptions, Languages, ModelOptions, RunOptions, split_list
 from baselines.evaluate.ranked import Pool, rank_all
-from baselines.options import EngineOptions, Languages, ModelOptions, RunOptions, split_list
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, readable

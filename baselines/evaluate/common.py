@@ -19,9 +19,9 @@ from baselines.data import Rows
 from baselines.evaluate import results
 from baselines.evaluate.engines import Engine
 from baselines.evaluate.measures import MEASURES
+from baselines.evaluate.options import EngineOptions, ModelOptions, OutputOptions, RunOptions
 from baselines.evaluate.shards import Shards
 from baselines.models import Model
-from baselines.options import EngineOptions, ModelOptions, OutputOptions, RunOptions
 from polyfact_dataset.common.errors import ConfigError
 
 LATENCY_ITEMS = 16

@@ -20,8 +20,8 @@ from rich.console import Console
 
 from baselines.evaluate import results, strata, summary, tables
 from baselines.evaluate.aligned import AlignedScores, read
+from baselines.evaluate.options import split_list
 from baselines.metrics import NORMALISATIONS
-from baselines.options import split_list
 from polyfact_dataset.common.errors import ConfigError, DataError
 
 SETTINGS = ("names", "boundary", "template", "new_tokens", "engine", "chat", "thinking", "samples", "temperature")

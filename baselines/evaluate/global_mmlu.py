@@ -17,9 +17,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from baselines import options
 from baselines.cli import need
-from baselines.evaluate import common, results
+from baselines.evaluate import common, options, results
 from baselines.evaluate.attributes import ItemAttributes, append
 from baselines.evaluate.common import Run
 from baselines.evaluate.engines import Engine

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from baselines.data import languages_of
-from baselines.options import DATASET, split_list
+from baselines.evaluate.options import DATASET, split_list
 from baselines.prompts import STYLES, Style, prompt
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_text

@@ -28,9 +28,9 @@ from baselines.evaluate import common, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names
+from baselines.evaluate.options import AnswerOptions, ChatEngineOptions, Languages, ModelOptions, RunOptions, split_list
 from baselines.evaluate.ranked import Pool, rank_all
 from baselines.metrics import KLAR_TRAINED
-from baselines.options import AnswerOptions, ChatEngineOptions, Languages, ModelOptions, RunOptions, split_list
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import digest_json

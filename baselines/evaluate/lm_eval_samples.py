@@ -22,8 +22,8 @@ import typer
 
 from baselines.evaluate import common, results
 from baselines.evaluate.attributes import append
+from baselines.evaluate.options import DATASET, Dataset, Output, Overwrite
 from baselines.evaluate.summary import summarise_choices
-from baselines.options import DATASET, Dataset, Output, Overwrite
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, readable
 from polyfact_dataset.schema import OPTIONS

@@ -26,8 +26,8 @@ from baselines.evaluate import common, results
 from baselines.evaluate.attributes import ItemAttributes, Row, append
 from baselines.evaluate.common import Run
 from baselines.evaluate.engines import Request
+from baselines.evaluate.options import ChatEngineOptions, ItemOptions, ModelOptions, RunOptions
 from baselines.evaluate.scored import score_all
-from baselines.options import ChatEngineOptions, ItemOptions, ModelOptions, RunOptions
 from baselines.prompts import Prompt, Style
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError

@@ -18,7 +18,7 @@ from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.attributes import ItemAttributes
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names
-from baselines.options import AnswerOptions, ChatEngineOptions, ModelOptions, OpenItemOptions, RunOptions
+from baselines.evaluate.options import AnswerOptions, ChatEngineOptions, ModelOptions, OpenItemOptions, RunOptions
 from polyfact_dataset.cli.option_groups import option_groups
 
 
