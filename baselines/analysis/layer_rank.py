@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -51,8 +51,17 @@ class Probe:
     english: int
 
 
-def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> tuple[tuple[int, ...], int] | str:
-    """The prompt's tokens and the answer's first; or `merged` or `blank` where there is no such token.
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The tokens of a prompt and the answer's first; or, as `fault`, why there is no such token."""
+
+    before: tuple[int, ...] = ()
+    token: int | None = None
+    fault: Literal["", "merged", "blank"] = ""
+
+
+def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> FirstToken:
+    """The first token of an answer behind its prompt, unless it is blank or merges with the prompt.
 
     The answer is tokenised together with the prompt, as a model would write it. Blank tokens in front of it, such as
     the space that some tokenizers split off, belong to the prompt.
@@ -60,11 +69,11 @@ def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> tuple[tuple[int,
     before: list[int] = tokenizer(prompt.text)["input_ids"]
     whole: list[int] = tokenizer(prompt.text + prompt.separator + answer)["input_ids"]
     if whole[: len(before)] != before or len(whole) == len(before):
-        return "merged"
+        return FirstToken(fault="merged")
     start = len(before)
     while start < len(whole) and not tokenizer.decode(whole[start : start + 1]).strip():
         start += 1
-    return (tuple(whole[:start]), whole[start]) if start < len(whole) else "blank"
+    return FirstToken(tuple(whole[:start]), whole[start]) if start < len(whole) else FirstToken(fault="blank")
 
 
 def probes_of(facts: Iterable[Fact], tokenizer: Any, style: Style) -> tuple[list[Probe], dict[str, Counter[str]]]:
@@ -80,16 +89,16 @@ def probes_of(facts: Iterable[Fact], tokenizer: Any, style: Style) -> tuple[list
             gold = item.options[item.answer]
             prompt = item_prompt(style, code, item)
             one, other = (first_token(tokenizer, prompt, label) for label in (gold, english))
-            if isinstance(one, str) or isinstance(other, str):
-                counts[code]["merged" if "merged" in (one, other) else "blank"] += 1
-            elif one[1] == other[1]:
+            if one.token is None or other.token is None:
+                counts[code]["merged" if "merged" in (one.fault, other.fault) else "blank"] += 1
+            elif one.token == other.token:
                 counts[code]["collision"] += 1
-            elif one[0] != other[0]:
+            elif one.before != other.before:
                 # One of them begins with a blank token: the two labels do not start at the same position.
                 counts[code]["blank"] += 1
             else:
                 counts[code]["used"] += 1
-                probes.append(Probe(fact.fact_id, code, english, one[0], one[1], other[1]))
+                probes.append(Probe(fact.fact_id, code, english, one.before, one.token, other.token))
     return probes, counts
 
 

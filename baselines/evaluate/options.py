@@ -31,7 +31,7 @@ DeviceMap = Annotated[str | None, typer.Option(help="auto: spread one large mode
 BatchTokens = Annotated[int | None, typer.Option(min=1, help="Tokens per batch to start with; halved when too many.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Label = Annotated[
-    str | None, typer.Option(help="The model's name in tables. Default: the last part of its name, or its run.")
+    str | None, typer.Option(help="The model's name in tables. Default: the last part of its name, or the run's name.")
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an earlier result, or an unfinished run with other settings.")

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from baselines.analysis import ranks
-from baselines.analysis.layer_rank import Probe, compare, draw, examples, first_token, probes_of, rank_probes, summarise
+from baselines.analysis.layer_rank import (
+    FirstToken,
+    Probe,
+    compare,
+    draw,
+    examples,
+    first_token,
+    probes_of,
+    rank_probes,
+    summarise,
+)
 from baselines.data import Fact, Item
 from baselines.prompts import Prompt
 from tests.support.analysis_results import result
@@ -92,10 +102,10 @@ class Letters:
 
 def test_first_tokens():
     asked = Prompt("Q:", " ")
-    assert first_token(Letters(), asked, "London") == ((81, 58, 32), ord("L"))
-    assert first_token(Letters(), asked, "bonn") == ((81, 58), 32 + 1000 * ord("b"))
-    assert first_token(Letters(), Prompt("Q:", ""), "mali") == "merged"
-    assert first_token(Letters(), asked, " ") == "blank"
+    assert first_token(Letters(), asked, "London") == FirstToken((81, 58, 32), ord("L"))
+    assert first_token(Letters(), asked, "bonn") == FirstToken((81, 58), 32 + 1000 * ord("b"))
+    assert first_token(Letters(), Prompt("Q:", ""), "mali").fault == "merged"
+    assert first_token(Letters(), asked, " ").fault == "blank"
 
 
 def fact_of(number, english, german):
