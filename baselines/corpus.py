@@ -34,7 +34,8 @@ import typer
 from numpy.typing import NDArray
 
 from baselines.cli import need
-from baselines.evaluate.common import show, split_list
+from baselines.evaluate.common import show
+from baselines.evaluate.options import split_list
 from polyfact_dataset.catalog.language import known
 from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import ConfigError, DataError
@@ -348,13 +349,9 @@ def print_report(report: dict[str, Any]) -> None:
     rows = [[code, f"{lines[code]:,}", f"{tokens[code] / 1e6:.4g}"] for code, _ in tokens.most_common()]
     rows.append(["total", f"{lines.total():,}", f"{tokens.total() / 1e6:.4g}"])
     chunks, total = sum(part["chunks"] for part in parts), sum(part["tokens"] for part in parts)
-    kept = report["rows"]
-    show(
-        f"{chunks:,} chunks, {total / 1e6:.4g} M tokens, {total / 1e6 - tokens.total() / 1e6:.4g} M of them framing; "
-        f"{kept['kept']:,} of {kept['read']:,} rows",
-        ["language", "lines", "tokens (M)"],
-        rows,
-    )
+    kept, framing = report["rows"], total - tokens.total()
+    title = f"{chunks:,} chunks, {total / 1e6:.4g} M tokens, {framing / 1e6:.4g} M of them framing; "
+    show(f"{title}{kept['kept']:,} of {kept['read']:,} rows", ["language", "lines", "tokens (M)"], rows)
 
 
 def main(

@@ -277,7 +277,7 @@ def arguments(run: Run, config: GrpoConfig) -> Any:
         steps = config.check_steps(batch.accumulation)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    # Before TRL sees it: its own check knows nothing of languages.
+    # Before TRL sees it: TRL's check knows nothing of languages.
     batch_facts(batch.batch, steps, count_of, len(run.languages), rollouts.generations)
     return training_arguments(
         run,

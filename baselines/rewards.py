@@ -50,7 +50,7 @@ class RewardConfig(Section):
     # all: when every language is correct (equation 1); share: times the share of correct languages;
     # agreement: times the share of pairs of languages that name the same entity, right or wrong.
     bonus_shape: Literal["all", "share", "agreement"] = "all"
-    # fact: all languages of a rollout share one reward (the paper's); language: each has its own (ablation).
+    # fact: all languages of a rollout share one reward (the paper's); language: each has a separate one (ablation).
     pooling: Literal["fact", "language"] = "fact"
     # r_l becomes (1 - w) * r_l + w * [the answer is identified as the target language] (the RL study used 0.5).
     language_weight: float = Field(default=0.0, ge=0, le=1)
@@ -175,8 +175,8 @@ class OpenJudge:
         self._entities: dict[str, dict[str, str]] = {}
         for code, entities in names.items():
             known = self._entities.setdefault(code, {})
-            for entity, own in entities.items():
-                for name in own:
+            for entity, texts in entities.items():
+                for name in texts:
                     known.setdefault(_forms(name)[2], entity)
 
     def __call__(self, row: int, code: str, answer: str) -> Verdict:
@@ -217,15 +217,17 @@ def rollout_rewards(
     `in_language` says which answers are identified as their target language; needed for `language_weight` alone.
     """
     weight = config.language_weight
-    own = [base_reward(verdict.outcome, config) for verdict in verdicts]
+    by_language = [base_reward(verdict.outcome, config) for verdict in verdicts]
     if weight:
         if in_language is None:
             raise ValueError("language_weight needs in_language")
-        own = [(1 - weight) * reward + weight * same for reward, same in zip(own, in_language, strict=True)]
+        by_language = [
+            (1 - weight) * reward + weight * same for reward, same in zip(by_language, in_language, strict=True)
+        ]
     extra = bonus(verdicts, config)
     if config.pooling == "fact":
-        return own, [sum(own) + extra] * len(own)
-    return own, [reward + extra for reward in own]
+        return by_language, [sum(by_language) + extra] * len(by_language)
+    return by_language, [reward + extra for reward in by_language]
 
 
 def language_checker(codes: Sequence[str]) -> Callable[[str, str], bool]:
@@ -316,8 +318,8 @@ class FactReward:
             verdicts = [self._judge(row, code, answers[p]) for code, p in zip(self.languages, places)]
             speaks = self._speaks
             same = [speaks(answers[p], code) for code, p in zip(self.languages, places)] if speaks else None
-            own, rewards = rollout_rewards(verdicts, self.config, same)
-            for place, code, verdict, r, reward in zip(places, self.languages, verdicts, own, rewards):
+            by_language, rewards = rollout_rewards(verdicts, self.config, same)
+            for place, code, verdict, r, reward in zip(places, self.languages, verdicts, by_language, rewards):
                 tokens = ids[place]
                 result[place] = Judged(
                     *(row, code, rollout, completions[place], answers[place], verdict, r, reward),
@@ -334,7 +336,7 @@ def shares(found: Sequence[Judged]) -> dict[str, float]:
         by_language[judged.language].append(judged.own)
         key = (judged.row, judged.rollout)
         rollouts[key] = rollouts.get(key, True) and judged.verdict.outcome == "correct"
-    metrics = {f"reward_by_language/{code}": sum(own) / len(own) for code, own in by_language.items()}
+    metrics = {f"reward_by_language/{code}": sum(values) / len(values) for code, values in by_language.items()}
     outcomes = [judged.verdict.outcome for judged in found]
     metrics |= {f"share/{name}": outcomes.count(name) / len(outcomes) for name in OUTCOMES}
     hallucinated = sum(name not in ("correct", "incorrect") for name in outcomes)

@@ -124,7 +124,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, *rest: Any, **named: Any
     ) -> tuple[list[list[int]], Any]:
-        """Generates fact by fact, each from random numbers of its own; vLLM has its own batching and seeds."""
+        """Generates fact by fact, each from separate random numbers; vLLM does its batching and seeding itself."""
         if self.use_vllm:
             generate = super()._generate_single_turn
 
@@ -239,9 +239,9 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         Raises `DataError` when the mean difference per token passes the limit: the engine has other weights, another
         tokenizer or other sampling settings than the trainer.
         """
-        own = self._logprobs(self._padded(prompts, completions))
+        recomputed = self._logprobs(self._padded(prompts, completions))
         differences = [
-            abs(float(own[row, place]) - value)
+            abs(float(recomputed[row, place]) - value)
             for row, values in enumerate(logprobs)
             for place, value in enumerate(values)
             if value is not None and np.isfinite(value)

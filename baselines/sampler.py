@@ -1,6 +1,6 @@
 """The order in which GRPO sees a dataset of (fact, language) rows: the L rows of a fact stay together.
 
-TRL's own sampler shuffles rows, which scatters a fact's languages over batches and processes; a reward pooled over
+TRL's sampler shuffles rows, which scatters a fact's languages over batches and processes; a reward pooled over
 them is then silently wrong. Here a generation batch holds whole facts, and so does each process's part of it.
 """
 

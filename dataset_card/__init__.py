@@ -1,4 +1,4 @@
-"""What stands beside the data of a release: templates of card, datasheet, citation and licence, and what they share.
+"""The documents of a release: templates of card, datasheet, citation and licence, and what they share.
 
 `polyfact_dataset.release.documents` renders them; no number is typed here.
 """

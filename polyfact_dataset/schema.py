@@ -579,7 +579,7 @@ CONTAMINATION = Table(
 
 OPEN_ITEM = (
     Column("question", STRING, "the question in the language"),
-    Column("answer", STRING, "the answer's label, as it stands among the options"),
+    Column("answer", STRING, "the answer's label, as among the options"),
     Column("accepted_answers", STRINGS, "the answer and its other names in Wikidata in the language, each once"),
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,11 +23,13 @@ from baselines.analysis import common, files, vectors
 from baselines.analysis.common import Loaded
 from baselines.analysis.hooks import anatomy
 from baselines.analysis.text import grouped
-from baselines.data import Fact, Rows, load
-from baselines.evaluate import common as options
+from baselines.data import Fact, Rows
+from baselines.evaluate.common import data_of
+from baselines.evaluate.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.figures import Figure
-from baselines.models import Model, label_of, load_model
+from baselines.models import Model
 from baselines.prompts import STYLES, Style, item_prompt, prompt_hash
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
@@ -122,58 +125,38 @@ def encode(model: Model, facts: Rows[Fact], style: Style) -> tuple[list[list[int
     return ids, [code for code, _ in texts]
 
 
+@option_groups
 def main(
     base: Annotated[str, typer.Option(help="The model before training: a folder or an id on the Hub.")],
-    model: options.ModelName,
-    output: options.Output,
-    dataset: options.Dataset = options.DATASET,
-    config: Annotated[str, typer.Option(help="clean or parallel.")] = "clean",
-    split: options.Split = "test",
-    languages: options.Languages = None,
+    model: ModelOptions,
+    target: OutputOptions,
+    items: ItemOptions = ItemOptions(limit=200),
     style: Annotated[str, typer.Option(help=f"Prompt: {', '.join(STYLES)}.")] = "choose",
     batch: Annotated[int, typer.Option(min=1, help="Prompts per forward pass.")] = 8,
-    limit: options.Limit = 200,
     base_revision: Annotated[str | None, typer.Option(help="Revision of --base on the Hub.")] = None,
-    revision: options.Revision = None,
-    dataset_revision: options.DatasetRevision = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = None,
-    device_map: options.DeviceMap = None,
-    seed: options.Seed = 42,
-    label: options.Label = None,
-    overwrite: options.Overwrite = False,
+    seed: Seed = 42,
 ) -> None:
     """Measure how far and in which direction training moved the final hidden states."""
-    files.prepare(output, overwrite)
+    files.prepare(target.output, target.overwrite)
     if style not in STYLES:
         raise ConfigError(f"unknown prompt style {style!r}; known are {', '.join(STYLES)}")
-    facts = load(dataset, config, split, options.split_list(languages), dataset_revision).sample(limit, seed)
-    clock = common.Clock()
+    facts = items.load(seed)
+    analysis = common.Analysis("drift", target.output, model.name, draw)
     states, identities, tokenised = [], [], []
-    for name, version in ((base, base_revision), (model, revision)):
-        loaded = load_model(name, version, dtype, device, device_map)
+    for each in (replace(model, model=base, revision=base_revision), model):
+        loaded = each.load()
         prompts, codes = encode(loaded, facts, style)
         states.append(final_states(loaded.network, prompts, batch))
         identities.append(loaded.identity)
         tokenised.append(prompts)
         del loaded  # two large models need not fit side by side
     if tokenised[0] != tokenised[1]:
-        raise DataError(f"{base} and {model} tokenise the prompts differently: their states cannot be compared")
+        raise DataError(f"{base} and {model.model} tokenise the prompts differently: their states cannot be compared")
     before, after = states
     metrics, arrays = summarise(before, after, np.array(codes, dtype=str), facts.languages)
-    common.finish(
-        output,
-        arrays,
-        draw,
-        kind="drift",
-        label=label_of(model, label),
-        languages=facts.languages,
-        models=identities,
-        inputs=options.data_of(facts).model_dump(mode="json"),
-        settings={"style": style, "prompt": prompt_hash(style, facts.languages), "seed": seed},
-        metrics=metrics,
-        seconds=clock.seconds,
-    )
+    inputs = data_of(facts).model_dump(mode="json")
+    settings = {"style": style, "prompt": prompt_hash(style, facts.languages), "seed": seed}
+    analysis.finish(metrics, arrays, facts.languages, identities, inputs, settings)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from baselines import figures
 from baselines.analysis import common, failures, files
 from baselines.analysis.common import Loaded
-from baselines.evaluate import common as options
-from baselines.evaluate import results
+from baselines.evaluate import options, results
 from baselines.evaluate.results import MODES
 from baselines.evaluate.summary import noun_of
 from baselines.figures import Figure
@@ -167,24 +166,15 @@ def main(
 ) -> None:
     """Classify how each generated answer fails."""
     files.prepare(output, overwrite)
-    clock = common.Clock()
     evaluated = results.load_result(result)
+    analysis = common.Analysis("failure_modes", output, label or evaluated.label, draw)
     if evaluated.kind not in ("open", "klar"):
         raise ConfigError(f"{result} is of kind {evaluated.kind}; failure modes need generated answers: open or klar")
     metrics, arrays = summarise(results.load_scores(result, evaluated), evaluated.data.languages)
-    common.finish(
-        output,
-        arrays,
-        draw,
-        kind="failure_modes",
-        label=label or evaluated.label,
-        languages=evaluated.data.languages,
-        models=[{**evaluated.model, "answers": evaluated.scores.sha256}],
-        inputs=evaluated.data.model_dump(mode="json"),
-        settings={"kind": evaluated.kind, "prompt": evaluated.prompt.sha256},
-        metrics=metrics,
-        seconds=clock.seconds,
-    )
+    inputs = evaluated.data.model_dump(mode="json")
+    settings = {"kind": evaluated.kind, "prompt": evaluated.prompt.sha256}
+    model = {**evaluated.model, "answers": evaluated.scores.sha256}
+    analysis.finish(metrics, arrays, evaluated.data.languages, [model], inputs, settings)
 
 
 if __name__ == "__main__":

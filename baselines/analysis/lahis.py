@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,10 +24,10 @@ from baselines.analysis import common, files, heads
 from baselines.analysis.common import Loaded
 from baselines.analysis.heads import Importance
 from baselines.analysis.hooks import anatomy, head_mask
-from baselines.analysis.text import ParallelText, Sample, Sampler
-from baselines.evaluate import common as options
+from baselines.analysis.text import Sample
+from baselines.evaluate.options import Dtype, ModelOptions, OutputOptions
 from baselines.figures import Figure
-from baselines.models import label_of, load_model
+from polyfact_dataset.cli.option_groups import option_groups
 
 LEARNING_RATE = 1e-2
 
@@ -155,50 +156,40 @@ def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
     return rows
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExactModelOptions(ModelOptions):
+    """The model; gradients are taken in single precision unless another is named."""
+
+    dtype: Dtype = "float32"
+
+
+@option_groups
 def main(
-    model: options.ModelName,
-    text: common.Text,
-    output: options.Output,
-    languages: options.Languages = None,
+    model: ExactModelOptions,
+    text: common.TextOptions,
+    target: OutputOptions,
     samples: Annotated[int | None, typer.Option(min=1, help="Parallel samples to read.")] = 500,
-    sample_tokens: Annotated[int, typer.Option(min=3, help="Longest sample in tokens.")] = 512,
     share: Annotated[float | None, typer.Option(min=0, max=1, help="Top share of heads (the paper: 0.02).")] = None,
     quantile: Annotated[
         float | None, typer.Option(min=0, max=1, help="Instead: heads above it (original: 0.96).")
     ] = None,
     general: Annotated[int, typer.Option(min=1, help="Languages from which on a head is general.")] = 4,
-    revision: options.Revision = None,
-    dtype: options.Dtype = "float32",
-    device: options.Device = None,
-    device_map: options.DeviceMap = None,
-    label: options.Label = None,
-    overwrite: options.Overwrite = False,
 ) -> None:
     """Find the attention heads that matter for each language."""
-    files.prepare(output, overwrite)
-    source = ParallelText.open(text, options.split_list(languages))
-    loaded = load_model(model, revision, dtype, device, device_map)
-    clock = common.Clock()
-    sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
+    files.prepare(target.output, target.overwrite)
+    source = text.open()
+    loaded = model.load()
+    analysis = common.Analysis("lahis", target.output, model.name, draw)
+    sampler = text.sampler(loaded, source)
     taken = heads.TOP_SHARE if share is None and quantile is None else share
     parts = anatomy(loaded.network)
     heads.check_selection(parts.layers * parts.heads, taken, quantile)
     importance = importances(loaded.network, sampler.run(source.rows(), samples), source.languages)
     metrics, arrays = summarise(importance, taken, quantile, general)
+    inputs = common.text_inputs(source, sampler)
     settings = {"sample_tokens": sampler.max_tokens, "share": taken, "quantile": quantile, "general": general}
-    common.finish(
-        output,
-        arrays,
-        draw,
-        kind="lahis",
-        label=label_of(model, label),
-        languages=source.languages,
-        models=[loaded.identity],
-        inputs=common.text_inputs(source, sampler),
-        settings={**settings, "learning_rate": LEARNING_RATE},
-        metrics=metrics,
-        seconds=clock.seconds,
-    )
+    settings["learning_rate"] = LEARNING_RATE
+    analysis.finish(metrics, arrays, source.languages, [loaded.identity], inputs, settings)
 
 
 if __name__ == "__main__":

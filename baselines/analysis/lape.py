@@ -21,10 +21,10 @@ from baselines import figures
 from baselines.analysis import common, files, neurons
 from baselines.analysis.common import Loaded
 from baselines.analysis.hooks import anatomy, gate_activations
-from baselines.analysis.text import ParallelText, Sample, Sampler, grouped
-from baselines.evaluate import common as options
+from baselines.analysis.text import Sample, grouped
+from baselines.evaluate.options import ModelOptions, OutputOptions
 from baselines.figures import Figure
-from baselines.models import label_of, load_model
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError
 
 Ints = NDArray[np.int64]
@@ -163,47 +163,30 @@ def quantile_of(bar: str) -> float:
     return value
 
 
+@option_groups
 def main(
-    model: options.ModelName,
-    text: common.Text,
-    output: options.Output,
-    languages: options.Languages = None,
+    model: ModelOptions,
+    text: common.TextOptions,
+    target: OutputOptions,
     samples: Annotated[int | None, typer.Option(min=1, help="Parallel samples to read. Default: all.")] = None,
-    sample_tokens: Annotated[int, typer.Option(min=3, help="Longest sample in tokens.")] = 512,
     batch: Annotated[int, typer.Option(min=1, help="Samples per forward pass.")] = 8,
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of all neurons to take.")] = neurons.SHARE,
     bar: Annotated[str, typer.Option(help="Activation bar: paper (none), original (95 %) or a quantile.")] = "paper",
     last_layers: Annotated[int, typer.Option(min=1, help="Layers that count as the last.")] = 5,
-    revision: options.Revision = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = None,
-    device_map: options.DeviceMap = None,
-    label: options.Label = None,
-    overwrite: options.Overwrite = False,
 ) -> None:
     """Find the neurons that are specific to one language."""
-    files.prepare(output, overwrite)
+    files.prepare(target.output, target.overwrite)
     quantile = quantile_of(bar)
-    source = ParallelText.open(text, options.split_list(languages))
-    loaded = load_model(model, revision, dtype, device, device_map)
-    clock = common.Clock()
-    sampler = Sampler(loaded.tokenizer, source.languages, min(sample_tokens, loaded.max_tokens))
+    source = text.open()
+    loaded = model.load()
+    analysis = common.Analysis("lape", target.output, model.name, draw)
+    sampler = text.sampler(loaded, source)
     selected = sampler.run(source.rows(), samples)
     counts, tokens = count_activations(loaded.network, selected, source.languages, batch)
     metrics, arrays = summarise(counts, tokens, share, quantile, last_layers)
-    common.finish(
-        output,
-        arrays,
-        draw,
-        kind="lape",
-        label=label_of(model, label),
-        languages=source.languages,
-        models=[loaded.identity],
-        inputs=common.text_inputs(source, sampler),
-        settings={"sample_tokens": sampler.max_tokens, "share": share, "bar": quantile, "last_layers": last_layers},
-        metrics=metrics,
-        seconds=clock.seconds,
-    )
+    inputs = common.text_inputs(source, sampler)
+    settings = {"sample_tokens": sampler.max_tokens, "share": share, "bar": quantile, "last_layers": last_layers}
+    analysis.finish(metrics, arrays, source.languages, [loaded.identity], inputs, settings)
 
 
 if __name__ == "__main__":

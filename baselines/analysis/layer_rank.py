@@ -13,8 +13,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -26,11 +26,12 @@ from baselines.analysis import common, files, ranks
 from baselines.analysis.common import Loaded
 from baselines.analysis.hooks import Anatomy, anatomy, block_outputs
 from baselines.analysis.text import grouped
-from baselines.data import Fact, load
-from baselines.evaluate import common as options
+from baselines.data import Fact
+from baselines.evaluate.common import data_of
+from baselines.evaluate.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.figures import Figure
-from baselines.models import label_of, load_model
 from baselines.prompts import Prompt, Style, item_prompt, prompt_hash
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError
 
 ENGLISH = "en"
@@ -50,8 +51,17 @@ class Probe:
     english: int
 
 
-def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> tuple[tuple[int, ...], int] | str:
-    """The prompt's tokens and the answer's first; or `merged` or `blank` where there is no such token.
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The tokens of a prompt and the answer's first; or, as `fault`, why there is no such token."""
+
+    before: tuple[int, ...] = ()
+    token: int | None = None
+    fault: Literal["", "merged", "blank"] = ""
+
+
+def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> FirstToken:
+    """The first token of an answer behind its prompt, unless it is blank or merges with the prompt.
 
     The answer is tokenised together with the prompt, as a model would write it. Blank tokens in front of it, such as
     the space that some tokenizers split off, belong to the prompt.
@@ -59,11 +69,11 @@ def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> tuple[tuple[int,
     before: list[int] = tokenizer(prompt.text)["input_ids"]
     whole: list[int] = tokenizer(prompt.text + prompt.separator + answer)["input_ids"]
     if whole[: len(before)] != before or len(whole) == len(before):
-        return "merged"
+        return FirstToken(fault="merged")
     start = len(before)
     while start < len(whole) and not tokenizer.decode(whole[start : start + 1]).strip():
         start += 1
-    return (tuple(whole[:start]), whole[start]) if start < len(whole) else "blank"
+    return FirstToken(tuple(whole[:start]), whole[start]) if start < len(whole) else FirstToken(fault="blank")
 
 
 def probes_of(facts: Iterable[Fact], tokenizer: Any, style: Style) -> tuple[list[Probe], dict[str, Counter[str]]]:
@@ -79,16 +89,16 @@ def probes_of(facts: Iterable[Fact], tokenizer: Any, style: Style) -> tuple[list
             gold = item.options[item.answer]
             prompt = item_prompt(style, code, item)
             one, other = (first_token(tokenizer, prompt, label) for label in (gold, english))
-            if isinstance(one, str) or isinstance(other, str):
-                counts[code]["merged" if "merged" in (one, other) else "blank"] += 1
-            elif one[1] == other[1]:
+            if one.token is None or other.token is None:
+                counts[code]["merged" if "merged" in (one.fault, other.fault) else "blank"] += 1
+            elif one.token == other.token:
                 counts[code]["collision"] += 1
-            elif one[0] != other[0]:
+            elif one.before != other.before:
                 # One of them begins with a blank token: the two labels do not start at the same position.
                 counts[code]["blank"] += 1
             else:
                 counts[code]["used"] += 1
-                probes.append(Probe(fact.fact_id, code, english, one[0], one[1], other[1]))
+                probes.append(Probe(fact.fact_id, code, english, one.before, one.token, other.token))
     return probes, counts
 
 
@@ -221,50 +231,29 @@ def compare(loaded: Sequence[Loaded]) -> list[dict[str, Any]]:
     ]
 
 
+@option_groups
 def main(
-    model: options.ModelName,
-    output: options.Output,
-    dataset: options.Dataset = options.DATASET,
-    config: Annotated[str, typer.Option(help="clean or parallel.")] = "clean",
-    split: options.Split = "test",
-    languages: options.Languages = None,
+    model: ModelOptions,
+    target: OutputOptions,
+    items: ItemOptions,
     style: Annotated[str, typer.Option(help="Prompt without options: paper or plain.")] = "paper",
     batch: Annotated[int, typer.Option(min=1, help="Prompts per forward pass.")] = 8,
-    limit: options.Limit = None,
-    revision: options.Revision = None,
-    dataset_revision: options.DatasetRevision = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = None,
-    device_map: options.DeviceMap = None,
-    seed: options.Seed = 42,
-    label: options.Label = None,
-    overwrite: options.Overwrite = False,
+    seed: Seed = 42,
 ) -> None:
     """Rank the answer's first token after every layer."""
-    files.prepare(output, overwrite)
+    files.prepare(target.output, target.overwrite)
     if style not in ("paper", "plain"):
         raise ConfigError(f"--style {style}: the answer position needs a prompt without options; use paper or plain")
-    wanted = options.split_list(languages)
-    facts = load(dataset, config, split, wanted and tuple(dict.fromkeys((*wanted, ENGLISH))), dataset_revision).sample(
-        limit, seed
-    )
-    loaded = load_model(model, revision, dtype, device, device_map)
-    clock = common.Clock()
+    if items.codes:
+        items = replace(items, languages=",".join((*items.codes, ENGLISH)))
+    facts = items.load(seed)
+    loaded = model.load()
+    analysis = common.Analysis("layer_rank", target.output, model.name, draw)
     probes, counts = probes_of(facts, loaded.tokenizer, cast(Style, style))
     metrics, arrays = summarise(probes, rank_probes(loaded.network, probes, batch), counts)
-    common.finish(
-        output,
-        arrays,
-        draw,
-        kind="layer_rank",
-        label=label_of(model, label),
-        languages=facts.languages,
-        models=[loaded.identity],
-        inputs=options.data_of(facts).model_dump(mode="json"),
-        settings={"style": style, "prompt": prompt_hash(cast(Style, style), facts.languages), "seed": seed},
-        metrics=metrics,
-        seconds=clock.seconds,
-    )
+    inputs = data_of(facts).model_dump(mode="json")
+    settings = {"style": style, "prompt": prompt_hash(cast(Style, style), facts.languages), "seed": seed}
+    analysis.finish(metrics, arrays, facts.languages, [loaded.identity], inputs, settings)
 
 
 if __name__ == "__main__":

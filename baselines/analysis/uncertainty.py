@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from baselines import figures
 from baselines.analysis import common, files
 from baselines.analysis.common import Loaded
-from baselines.data import load
-from baselines.evaluate import common as options
+from baselines.evaluate.common import data_of
+from baselines.evaluate.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.figures import Figure
-from baselines.models import Model, label_of, load_model
+from baselines.models import Model
 from baselines.prompts import free_prompt, prompt_hash
 from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import DataError
 
 
@@ -128,50 +129,30 @@ def measure(
     return metrics, values
 
 
+@option_groups
 def main(
-    model: options.ModelName,
-    output: options.Output,
-    dataset: options.Dataset = options.DATASET,
-    config: Annotated[str, typer.Option(help="clean or parallel.")] = "clean",
-    split: options.Split = "test",
-    languages: options.Languages = None,
+    model: ModelOptions,
+    target: OutputOptions,
+    items: ItemOptions = ItemOptions(limit=100),
     answers: Annotated[int, typer.Option(min=2, help="Sampled answers per prompt.")] = 8,
     new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 48,
     temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampling.")] = 1.0,
-    limit: options.Limit = 100,
-    revision: options.Revision = None,
-    dataset_revision: options.DatasetRevision = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = None,
-    device_map: options.DeviceMap = None,
-    seed: options.Seed = 42,
-    label: options.Label = None,
-    overwrite: options.Overwrite = False,
+    seed: Seed = 42,
 ) -> None:
     """Measure perplexity and self-similarity by language."""
-    files.prepare(output, overwrite)
-    facts = load(dataset, config, split, options.split_list(languages), dataset_revision).sample(limit, seed)
-    loaded = load_model(model, revision, dtype, device, device_map)
-    clock = common.Clock()
+    files.prepare(target.output, target.overwrite)
+    facts = items.load(seed)
+    loaded = model.load()
+    analysis = common.Analysis("uncertainty", target.output, model.name, draw)
     torch.manual_seed(seed)
     metrics, arrays = {}, {}
     for code in facts.languages:
         questions = [fact.items[code].question for fact in facts]
         metrics[code], arrays[code] = measure(loaded, questions, code, answers, new_tokens, temperature)
-    settings = {"answers": answers, "new_tokens": new_tokens, "temperature": temperature, "seed": seed}
-    common.finish(
-        output,
-        arrays,
-        draw,
-        kind="uncertainty",
-        label=label_of(model, label),
-        languages=facts.languages,
-        models=[loaded.identity],
-        inputs=options.data_of(facts).model_dump(mode="json"),
-        settings={**settings, "prompt": prompt_hash("free", facts.languages)},
-        metrics=metrics,
-        seconds=clock.seconds,
-    )
+    inputs = data_of(facts).model_dump(mode="json")
+    sampling = {"answers": answers, "new_tokens": new_tokens, "temperature": temperature, "seed": seed}
+    settings = {**sampling, "prompt": prompt_hash("free", facts.languages)}
+    analysis.finish(metrics, arrays, facts.languages, [loaded.identity], inputs, settings)
 
 
 if __name__ == "__main__":

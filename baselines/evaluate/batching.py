@@ -58,3 +58,19 @@ class Batcher:
                 clear_device_cache(garbage_collection=True)
                 continue
             yield from zip(batch, outcomes, strict=True)
+
+    def answers(
+        self,
+        numbers: Iterable[int],
+        prompts: Sequence[list[int]],
+        new_tokens: int,
+        generate: Callable[[list[list[int]]], Sequence[Outcome]],
+        names: Sequence[str],
+    ) -> Iterator[tuple[int, Outcome]]:
+        """What `generate` gives for the prompts `numbers` (token ids), longest first; equal numbers stay together."""
+        yield from self.run(
+            sorted(numbers, key=lambda number: (-len(prompts[number]), number)),
+            lambda number: len(prompts[number]) + new_tokens,
+            lambda batch: generate([prompts[number] for number in batch]),
+            lambda number: names[number],
+        )

@@ -23,7 +23,9 @@ import typer
 
 from baselines.evaluate import common, results
 from baselines.evaluate.common import Run
+from baselines.evaluate.options import EngineOptions, Languages, ModelOptions, RunOptions, split_list
 from baselines.evaluate.ranked import Pool, rank_all
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, readable
 
@@ -86,30 +88,19 @@ def pools_of(files: Mapping[str, Sequence[Line]], languages: Sequence[str]) -> l
     return pools
 
 
+@option_groups
 def main(
-    model: common.ModelName,
+    model: ModelOptions,
     data: Annotated[Path, typer.Option(help="Folder of BMLAMA-53: <language>.tsv files.")],
-    output: common.Output,
-    languages: common.Languages = None,
+    target: RunOptions,
+    engine: EngineOptions,
+    languages: Languages = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Number of facts, the first ones. Default: all.")] = None,
-    revision: common.Revision = None,
-    dtype: common.Dtype = "auto",
-    device: common.Device = None,
-    device_map: common.DeviceMap = None,
-    batch_tokens: common.BatchTokens = None,
-    engine: common.EngineOption = "hf",
-    base_url: common.BaseUrl = None,
-    engine_args: common.EngineArgs = None,
-    seed: common.Seed = 42,
-    label: common.Label = None,
-    overwrite: common.Overwrite = False,
-    quiet: common.Quiet = False,
 ) -> None:
     """Rank BMLAMA's candidates in every language."""
-    options = common.EngineOptions(engine, False, batch_tokens, base_url, engine_args)
-    common.prepare(output, overwrite, engine)
+    common.prepare(target, engine.engine)
     files = read_folder(data)
-    codes = common.split_list(languages) or tuple(files)
+    codes = split_list(languages) or tuple(files)
     unknown = [code for code in codes if code not in files]
     if unknown:
         raise ConfigError(f"{data} has no {', '.join(unknown)}; it has {', '.join(files)}")
@@ -129,10 +120,10 @@ def main(
         digests={code: digest_json([[p.prompt, p.candidates] for p in kept if p.language == code]) for code in codes},
     )
     prompt = results.Prompt(style="bmlama", sha256=digest_json([pool.prompt for pool in kept]))
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite, options)
+    run = Run.start(target, model, engine)
     result = rank_all(run, "bmlama", kept, about, prompt, {"limit": limit})
     if result:
-        common.print_choices(result, output)
+        common.print_choices(result, target.output)
 
 
 if __name__ == "__main__":

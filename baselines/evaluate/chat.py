@@ -42,7 +42,7 @@ class ChatTemplate:
         try:
             rendered = self._render(messages("INSTRUCTION", "INSTRUCTION\nquestion", system=True))
         except TemplateError:
-            return False  # templates without the role raise an error of their own
+            return False  # templates without the role raise an error
         return "INSTRUCTION" in rendered
 
     def render(self, prompt: Prompt) -> Prompt:

@@ -1,4 +1,4 @@
-"""Options shared by all evaluators, the run with its engine, and the printed summaries."""
+"""What all evaluators share: the run with its engine, and the printed summaries."""
 
 from __future__ import annotations
 
@@ -7,84 +7,36 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from baselines.cli import need
 from baselines.data import Rows
 from baselines.evaluate import results
-from baselines.evaluate.engines import Decoding, Engine, EngineName
+from baselines.evaluate.engines import Engine
 from baselines.evaluate.measures import MEASURES
+from baselines.evaluate.options import EngineOptions, ModelOptions, OutputOptions, RunOptions
 from baselines.evaluate.shards import Shards
-from baselines.models import Model, label_of, load_model
+from baselines.models import Model
 from polyfact_dataset.common.errors import ConfigError
 
-DATASET = "jvonrad/PolyFact"
-ModelName = Annotated[str, typer.Option("--model", help="Causal language model: a folder or an id on the Hub.")]
-Output = Annotated[Path, typer.Option(help="Result to write (.json); its scores go into the same folder.")]
-Dataset = Annotated[str, typer.Option(help="Release folder or Hub id.")]
-Split = Annotated[str, typer.Option(help="train, validation or test.")]
-Languages = Annotated[str | None, typer.Option(help="Language codes, separated by commas. Default: all.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Number of facts, drawn by the seed. Default: all.")]
-Revision = Annotated[str | None, typer.Option(help="Revision of the model on the Hub.")]
-DatasetRevision = Annotated[str | None, typer.Option(help="Revision of the dataset on the Hub.")]
-Dtype = Annotated[str, typer.Option(help="auto (bfloat16 on an accelerator), float32, bfloat16 or float16.")]
-Device = Annotated[str | None, typer.Option(help="Such as cuda:0 or cpu. Default: an accelerator if there is one.")]
-DeviceMap = Annotated[str | None, typer.Option(help="auto: spread one large model over all GPUs.")]
-BatchTokens = Annotated[int | None, typer.Option(min=1, help="Tokens per batch to start with; halved when too many.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
-Label = Annotated[str | None, typer.Option(help="The model's name in tables. Default: its own, or that of its run.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an earlier result, or an unfinished run with other settings.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; errors still show.")]
-EngineOption = Annotated[str, typer.Option("--engine", help="hf (Transformers), vllm, or openai (a server).")]
-BaseUrl = Annotated[str | None, typer.Option(help="Server of --engine openai. Default: OPENAI_BASE_URL.")]
-EngineArgs = Annotated[str | None, typer.Option(help="More arguments for --engine vllm: key=value,...")]
-Chat = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template.")]
-Thinking = Annotated[str, typer.Option(help="keep, or strip: remove reasoning from answers and count its tokens.")]
-ThinkingTokens = Annotated[int, typer.Option(min=1, help="Tokens of reasoning allowed with --thinking strip.")]
-Samples = Annotated[int, typer.Option(min=1, help="Sampled answers per item; more than one needs --temperature.")]
-Temperature = Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")]
 LATENCY_ITEMS = 16
 Item = TypeVar("Item")
 
 
-def prepare(output: Path, overwrite: bool, engine: str = "hf") -> None:
+def prepare(target: OutputOptions, engine: str = "hf") -> None:
     """Raises `ConfigError` before a model is loaded when a package is missing or the result cannot be written."""
     if engine == "openai":
         need("llm", "openai")
     else:
         need("eval", "torch", "transformers", "accelerate")
-    if output.suffix != ".json":
-        raise ConfigError(f"--output {output} must end in .json")
-    results.refuse_overwriting(output, overwrite)
-
-
-def split_list(text: str | None) -> tuple[str, ...] | None:
-    """`en,de` -> ("en", "de"), without repetitions."""
-    if text is None:
-        return None
-    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise ConfigError("the list of languages is empty")
-    return parts
-
-
-def decoding(
-    new_tokens: int, samples: int, temperature: float, thinking: str, thinking_tokens: int, seed: int
-) -> Decoding:
-    """How answers are generated. Raises `ConfigError` for settings that do not fit together."""
-    if thinking not in ("keep", "strip"):
-        raise ConfigError(f"--thinking {thinking!r} is unknown; known are keep, strip")
-    if samples > 1 and not temperature:
-        raise ConfigError("--samples needs --temperature above 0: greedy samples are all equal")
-    return Decoding(new_tokens, samples, temperature, thinking, thinking_tokens, seed)  # type: ignore[arg-type]
+    if target.output.suffix != ".json":
+        raise ConfigError(f"--output {target.output} must end in .json")
+    results.refuse_overwriting(target.output, target.overwrite)
 
 
 def data_of(rows: Rows[Any]) -> results.Data:
@@ -128,35 +80,6 @@ def latency(call: Callable[[Item], object], items: Sequence[Item]) -> tuple[floa
     return float(median), float(high)
 
 
-@dataclass(frozen=True)
-class EngineOptions:
-    """Which engine to use, and how."""
-
-    engine: str = "hf"
-    chat: bool = False
-    batch_tokens: int | None = None
-    base_url: str | None = None
-    arguments: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine not in get_args(EngineName):
-            raise ConfigError(f"--engine {self.engine!r} is unknown; known are {', '.join(get_args(EngineName))}")
-        if self.base_url and self.engine != "openai":
-            raise ConfigError("--base-url is for --engine openai")
-        if self.arguments and self.engine != "vllm":
-            raise ConfigError("--engine-args is for --engine vllm")
-
-    def start(self, model: str, revision: str | None, dtype: str) -> Engine:
-        """The engine `vllm` or `openai` with its model."""
-        if self.engine == "vllm":
-            from baselines.evaluate.engines.vllm import VllmEngine
-
-            return VllmEngine.load(model, revision, dtype, self.chat, self.arguments)
-        from baselines.evaluate.engines.api import ApiEngine
-
-        return ApiEngine.connect(model, self.base_url, self.chat)
-
-
 @dataclass
 class Run:
     """One evaluation of one model: where its result goes, and everything that decides it."""
@@ -171,28 +94,13 @@ class Run:
     _fields: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def start(
-        output: Path,
-        model: str,
-        revision: str | None = None,
-        dtype: str = "auto",
-        device: str | None = None,
-        device_map: str | None = None,
-        seed: int = 42,
-        label: str | None = None,
-        quiet: bool = False,
-        overwrite: bool = False,
-        engine: EngineOptions | None = None,
-    ) -> Run:
+    def start(target: RunOptions, model: ModelOptions, engine: EngineOptions | None = None) -> Run:
         """Loads the model, or connects to its server."""
-        options = engine or EngineOptions()
-        name = label_of(model, label)
-        if options.engine != "hf":
-            started = options.start(model, revision, dtype)
-            return Run(output, None, name, seed, quiet, overwrite, started)
-        loaded = load_model(model, revision, dtype, device, device_map)
-        run = Run(output, loaded, name, seed, quiet, overwrite)
-        run.engine = run.started(options.batch_tokens, options.chat)
+        engine = engine or EngineOptions()
+        local = engine.engine == "hf"
+        loaded = model.load() if local else None
+        run = Run(target.output, loaded, model.name, target.seed, target.quiet, target.overwrite)
+        run.engine = run.started(engine.batch_tokens, engine.chat) if local else engine.start(model)
         return run
 
     def started(self, batch_tokens: int | None = None, chat: bool = False) -> Engine:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from baselines.evaluate import results, strata, summary, tables
 from baselines.evaluate.aligned import AlignedScores, read
-from baselines.evaluate.common import split_list
+from baselines.evaluate.options import split_list
 from baselines.metrics import NORMALISATIONS
 from polyfact_dataset.common.errors import ConfigError, DataError
 

@@ -102,13 +102,7 @@ class Generator:
         self, numbers: Iterable[int], ids: Sequence[list[int]], names: Sequence[str]
     ) -> Iterator[tuple[int, Answer]]:
         """The answers to the prompts `numbers`, longest prompts first."""
-        ordered = sorted(numbers, key=lambda number: (-len(ids[number]), number))
-        yield from self.batcher.run(
-            ordered,
-            lambda number: len(ids[number]) + self.new_tokens,
-            lambda batch: self._batch([ids[number] for number in batch]),
-            lambda number: names[number],
-        )
+        return self.batcher.answers(numbers, ids, self.new_tokens, self._batch, names)
 
     def run(self, numbers: Iterable[int], ids: Sequence[list[int]], names: Sequence[str]) -> Iterator[tuple[int, str]]:
         """The first line after each of the prompts `numbers`, longest prompts first."""

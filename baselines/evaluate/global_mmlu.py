@@ -18,12 +18,13 @@ import pyarrow as pa
 import typer
 
 from baselines.cli import need
-from baselines.evaluate import common, results
+from baselines.evaluate import common, options, results
 from baselines.evaluate.attributes import ItemAttributes, append
 from baselines.evaluate.common import Run
 from baselines.evaluate.engines import Engine
 from baselines.models import Model, identify, label_of, load_model, loading
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import digest_json
 
@@ -180,35 +181,33 @@ def evaluate(
     common.print_choices(result, run.output)
 
 
+@option_groups
 def main(
-    model: common.ModelName,
-    output: common.Output,
+    model: options.ModelName,
+    target: options.RunOptions,
     engine: Annotated[str, typer.Option("--engine", "--backend", help="hf, vllm or openai.")] = "hf",
-    base_url: common.BaseUrl = None,
-    chat: common.Chat = False,
+    base_url: options.BaseUrl = None,
+    chat: options.Chat = False,
     lite: Annotated[bool, typer.Option("--lite", help="Global-MMLU-Lite instead of the full set.")] = False,
     languages: Annotated[str, typer.Option(help="Language codes, separated by commas.")] = ",".join(PAPER_LANGUAGES),
     limit: Annotated[int | None, typer.Option(min=1, help="So many questions per subject.")] = None,
     include_path: Annotated[Path | None, typer.Option(help="Folder with more lm_eval tasks.")] = None,
     model_args: Annotated[str | None, typer.Option(help="More arguments for vLLM: key=value,...")] = None,
-    revision: common.Revision = None,
-    dtype: common.Dtype = "auto",
-    device: common.Device = None,
-    seed: common.Seed = 42,
-    label: common.Label = None,
-    overwrite: common.Overwrite = False,
-    quiet: common.Quiet = False,
+    revision: options.Revision = None,
+    dtype: options.Dtype = "auto",
+    device: options.Device = None,
+    label: options.Label = None,
 ) -> None:
     """Evaluate Global-MMLU with lm-evaluation-harness."""
-    common.prepare(output, overwrite, engine)
+    common.prepare(target, engine)
     need("eval", "lm_eval")
-    common.EngineOptions(engine, chat, None, base_url)
-    codes = common.split_list(languages) or PAPER_LANGUAGES
+    options.EngineOptions(engine=engine, base_url=base_url)  # checks them
+    codes = options.split_list(languages) or PAPER_LANGUAGES
     manager = task_manager(codes, lite, include_path)
     check_tasks(manager, codes, lite)
     loaded, harness = start(model, revision, engine, dtype, device, model_args, base_url)
-    name = label_of(model, label)
-    evaluate(Run(output, None, name, seed, quiet, overwrite, loaded), harness, codes, lite, limit, manager, chat)
+    run = Run(target.output, None, label_of(model, label), target.seed, target.quiet, target.overwrite, loaded)
+    evaluate(run, harness, codes, lite, limit, manager, chat)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from baselines.data import languages_of
-from baselines.evaluate.common import DATASET
+from baselines.evaluate.options import DATASET, split_list
 from baselines.prompts import STYLES, Style, prompt
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_text
@@ -93,8 +93,6 @@ def main(
     languages: Annotated[str | None, typer.Option(help="Language codes. Default: those of the release.")] = None,
 ) -> None:
     """Print the folder of the tasks for lm_eval, or write them for another release or prompt."""
-    from baselines.evaluate.common import split_list
-
     if output is None:
         print(TASKS)
         return

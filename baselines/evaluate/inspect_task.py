@@ -17,7 +17,7 @@ from inspect_ai.scorer import accuracy, choice, grouped, metric, scorer, stderr
 from inspect_ai.solver import multiple_choice
 
 from baselines.data import load
-from baselines.evaluate.common import DATASET, split_list
+from baselines.evaluate.options import DATASET, split_list
 from polyfact_dataset.catalog.language import language
 
 

@@ -28,8 +28,10 @@ from baselines.evaluate import common, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names
+from baselines.evaluate.options import AnswerOptions, ChatEngineOptions, Languages, ModelOptions, RunOptions, split_list
 from baselines.evaluate.ranked import Pool, rank_all
 from baselines.metrics import KLAR_TRAINED
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import digest_json
 from polyfact_dataset.common.text.normalise import normalise
@@ -274,11 +276,13 @@ def pools_of(klar: Klar, template: int, seed: int) -> list[Pool]:
     return pools
 
 
+@option_groups
 def main(
-    model: common.ModelName,
+    model: ModelOptions,
     data: Annotated[str, typer.Option(help="KLAR: its folder or its id on the Hub.")],
-    output: common.Output,
-    languages: common.Languages = None,
+    target: RunOptions,
+    engine: ChatEngineOptions,
+    languages: Languages = None,
     template: Annotated[int, typer.Option(min=0, help="Which of a relation's templates, modulo their number.")] = 1,
     rank: Annotated[bool, typer.Option("--rank", help="Score all objects of the relation instead, for RankC.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Facts per relation, the first ones. Default: all.")] = None,
@@ -286,51 +290,32 @@ def main(
         str | None, typer.Option(help="Release whose training facts are reported separately (contamination).")
     ] = None,
     train_config: Annotated[str, typer.Option(help="Config of --train-data.")] = "parallel",
-    new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 10,
-    revision: common.Revision = None,
     data_revision: Annotated[str | None, typer.Option(help="Revision of KLAR on the Hub.")] = None,
-    dtype: common.Dtype = "auto",
-    device: common.Device = None,
-    device_map: common.DeviceMap = None,
-    batch_tokens: common.BatchTokens = None,
-    engine: common.EngineOption = "hf",
-    chat: common.Chat = False,
-    thinking: common.Thinking = "keep",
-    thinking_tokens: common.ThinkingTokens = 2048,
-    samples: common.Samples = 1,
-    temperature: common.Temperature = 0.0,
-    base_url: common.BaseUrl = None,
-    engine_args: common.EngineArgs = None,
-    seed: common.Seed = 42,
-    label: common.Label = None,
-    overwrite: common.Overwrite = False,
-    quiet: common.Quiet = False,
+    answers: AnswerOptions = AnswerOptions(new_tokens=10),
 ) -> None:
     """Evaluate free-form factual recall on KLAR."""
-    options = common.EngineOptions(engine, chat, batch_tokens, base_url, engine_args)
-    decoding = common.decoding(new_tokens, samples, temperature, thinking, thinking_tokens, seed)
-    common.prepare(output, overwrite, engine)
-    klar = load_klar(data, common.split_list(languages), data_revision).first(limit)
+    common.prepare(target, engine.engine)
+    klar = load_klar(data, split_list(languages), data_revision).first(limit)
     seen = None
     if train_data:
         seen = contaminated(klar, load_labels(train_data, train_config, "train", klar.languages))
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite, options)
+    run = Run.start(target, model, engine)
     settings = {"shots": SHOTS, "train_data": train_data, "limit": limit, "template": template}
     if rank:
-        pools = pools_of(klar, template, seed)
+        pools = pools_of(klar, template, run.seed)
         about = about_klar(klar, len({pool.fact_id for pool in pools}))
         prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([pool.prompt for pool in pools]))
         ranked = rank_all(run, "klar_ranked", pools, about, prompt, settings)
         if ranked:
-            common.print_choices(ranked, output)
+            common.print_choices(ranked, target.output)
         return
-    questions = questions_of(klar, template, seed, seen)
+    questions = questions_of(klar, template, run.seed, seen)
     about = about_klar(klar, len({question.fact_id for question in questions}))
     prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([question.prompt for question in questions]))
     task = Task("klar", questions, names_of(klar), about, prompt, settings)
-    result = answer_all(run, task, new_tokens, batch_tokens, decoding)
+    result = answer_all(run, task, answers.new_tokens, engine.batch_tokens, answers.decoding(run.seed))
     if result:
-        common.print_generations(result, output)
+        common.print_generations(result, target.output)
 
 
 def about_klar(klar: Klar, facts: int) -> results.Data:

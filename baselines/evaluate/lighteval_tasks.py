@@ -17,7 +17,7 @@ from lighteval.tasks.lighteval_task import LightevalTaskConfig
 from lighteval.tasks.requests import Doc
 
 from baselines.data import languages_of
-from baselines.evaluate.common import DATASET
+from baselines.evaluate.options import DATASET
 from baselines.prompts import prompt
 from polyfact_dataset.schema import OPTIONS
 

@@ -22,6 +22,7 @@ import typer
 
 from baselines.evaluate import common, results
 from baselines.evaluate.attributes import append
+from baselines.evaluate.options import DATASET, Dataset, Output, Overwrite
 from baselines.evaluate.summary import summarise_choices
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, readable
@@ -86,10 +87,10 @@ def choices_table(files: Mapping[str, Path]) -> tuple[pa.Table, dict[str, str]]:
 
 def main(
     samples: Annotated[Path, typer.Option(help="Folder that lm_eval wrote with --log_samples.")],
-    output: common.Output,
+    output: Output,
     label: Annotated[str, typer.Option(help="The model's name in tables.")],
-    dataset: common.Dataset = common.DATASET,
-    overwrite: common.Overwrite = False,
+    dataset: Dataset = DATASET,
+    overwrite: Overwrite = False,
 ) -> None:
     """Read the samples of lm_eval as a result."""
     if output.suffix != ".json":

@@ -21,14 +21,15 @@ import pyarrow as pa
 import typer
 
 from baselines import prompts
-from baselines.data import Fact, Rows, accepted_names, load, load_open
+from baselines.data import Fact, Rows, accepted_names, load_open
 from baselines.evaluate import common, results
 from baselines.evaluate.attributes import ItemAttributes, Row, append
 from baselines.evaluate.common import Run
-from baselines.evaluate.engines import Request, Score
-from baselines.evaluate.shards import cut, units_of
-from baselines.metrics import NORMALISATIONS
+from baselines.evaluate.engines import Request
+from baselines.evaluate.options import ChatEngineOptions, ItemOptions, ModelOptions, RunOptions
+from baselines.evaluate.scored import score_all
 from baselines.prompts import Prompt, Style
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError
 
 Names = Literal["labels", "aliases"]
@@ -69,19 +70,6 @@ def requests_of(
             name = f"fact {fact.fact_id} in {code}"
             requests.append(Request(name, prompt.text, tuple(texts), prompt.instruction))
     return requests
-
-
-def scores_table(scores: Iterable[Score]) -> pa.Table:
-    """The scores of one shard, one row per continuation."""
-    rows = list(scores)
-    return pa.table(
-        {
-            "index": pa.array([score.index for score in rows], pa.int32()),
-            "number": pa.array([score.number for score in rows], pa.int32()),
-            "tokens": pa.array([score.tokens for score in rows], pa.int32()),
-            "logprob": pa.array([score.logprob for score in rows], pa.float64()),
-        }
-    )
 
 
 def choices_table(
@@ -127,15 +115,12 @@ def evaluate(
     batch_tokens: int | None = None,
 ) -> results.Result | None:
     """Scores all options and writes the result; None in processes other than the first."""
-    from baselines.evaluate.summary import summarise_choices
-
     if style not in prompts.STYLES:
         raise ConfigError(f"--prompt {style!r} is unknown; known are {', '.join(prompts.STYLES)}")
     check_alignment(facts)
     engine = run.started(batch_tokens)
     requests = requests_of(facts, style, accepted, engine.render)
     job = engine.score_job(requests, boundary, sharing)
-    shards = cut(job.units)
     settings = {
         "engine": engine.name,
         "chat": engine.chat,
@@ -144,78 +129,46 @@ def evaluate(
         **job.settings,
     }
     prompt = results.Prompt(style=style, sha256=prompts.prompt_hash(style, facts.languages))
-    work = run.shards("mcq", common.data_of(facts), prompt, settings)
-    work.run(len(shards), lambda shard: scores_table(job.run(units_of(shards[shard]))), "scoring", run.quiet)
-    if not work.main:
-        return None
-    scored, seconds = work.collect(len(shards))
-    table = choices_table(facts, style, accepted, scored, item_rows(facts, requests, job.prompt_tokens))
-    merged = job.counts.get("merged", 0)
-    if merged and boundary == "lm_eval":
-        run.note(
-            f"{merged} of {len(scored)} answers merge with their prompt's last token and are scored from the token "
-            "after it; --boundary exact scores them whole"
-        )
-    latency = common.latency(job.alone, range(len(requests)))
-    return run.finish(
-        work,
-        table,
-        metrics=summarise_choices(table, facts.languages, normalisations_of(table)),
-        counts=job.counts,
-        speed=common.speed(len(requests), seconds + job.seconds, work.processes, latency),
-    )
+
+    def table_of(scored: pa.Table) -> pa.Table:
+        merged = job.counts.get("merged", 0)
+        if merged and boundary == "lm_eval":
+            run.note(
+                f"{merged} of {len(scored)} answers merge with their prompt's last token and are scored from the token "
+                "after it; --boundary exact scores them whole"
+            )
+        return choices_table(facts, style, accepted, scored, item_rows(facts, requests, job.prompt_tokens))
+
+    return score_all(run, "mcq", common.data_of(facts), prompt, settings, job, len(requests), table_of)
 
 
-def normalisations_of(table: pa.Table) -> tuple[str, ...]:
-    """The normalisations that the scores allow: those over tokens need their counts."""
-    return tuple(name for name in NORMALISATIONS if name != "token" or not table["tokens"].null_count)
-
-
+@option_groups
 def main(
-    model: common.ModelName,
-    output: common.Output,
-    dataset: common.Dataset = common.DATASET,
-    config: Annotated[str, typer.Option(help="clean or parallel.")] = "clean",
-    split: common.Split = "test",
-    languages: common.Languages = None,
+    model: ModelOptions,
+    target: RunOptions,
+    items: ItemOptions,
+    engine: ChatEngineOptions,
     prompt: Annotated[str, typer.Option(help="paper, plain, letters or choose.")] = "paper",
     names: Annotated[str, typer.Option(help="labels, or aliases: each option by its best name.")] = "labels",
-    limit: common.Limit = None,
-    revision: common.Revision = None,
-    dataset_revision: common.DatasetRevision = None,
-    dtype: common.Dtype = "auto",
-    device: common.Device = None,
-    device_map: common.DeviceMap = None,
-    batch_tokens: common.BatchTokens = None,
     boundary: Annotated[
         str, typer.Option(help="How to split prompt from answer: as lm_eval does, or exact where tokens merge.")
     ] = "lm_eval",
     sharing: Annotated[str, typer.Option(help="auto, packed (one pass per prompt) or separate.")] = "auto",
-    engine: common.EngineOption = "hf",
-    chat: common.Chat = False,
-    base_url: common.BaseUrl = None,
-    engine_args: common.EngineArgs = None,
-    seed: common.Seed = 42,
-    label: common.Label = None,
-    overwrite: common.Overwrite = False,
-    quiet: common.Quiet = False,
 ) -> None:
     """Score the options of PolyFact's questions in every language."""
-    options = common.EngineOptions(engine, chat, batch_tokens, base_url, engine_args)
-    common.prepare(output, overwrite, engine)
+    common.prepare(target, engine.engine)
     if names not in ("labels", "aliases"):
         raise ConfigError(f"--names {names!r} is unknown; known are labels, aliases")
     if names == "aliases" and prompt == "letters":
         raise ConfigError("--names aliases scores names, --prompt letters scores letters; choose one of them")
-    codes = common.split_list(languages)
-    facts = load(dataset, config, split, codes, dataset_revision).sample(limit, seed)
+    facts = items.load(target.seed)
     accepted = None
     if names == "aliases":
-        accepted = accepted_names(load_open(dataset, "open", split, codes, dataset_revision))
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite, options)
-    result = evaluate(run, facts, prompt, accepted, boundary, sharing, batch_tokens)  # type: ignore[arg-type]
+        accepted = accepted_names(load_open(items.dataset, "open", items.split, items.codes, items.dataset_revision))
+    run = Run.start(target, model, engine)
+    result = evaluate(run, facts, prompt, accepted, boundary, sharing, engine.batch_tokens)  # type: ignore[arg-type]
     if result:
-        common.print_choices(result, output)
+        common.print_choices(result, target.output)
 
 
 if __name__ == "__main__":

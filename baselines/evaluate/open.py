@@ -10,17 +10,16 @@ answer is correct by the paper's rule after folding (`baselines.evaluate.matchin
 from __future__ import annotations
 
 import sys
-from typing import Annotated
-
-import typer
 
 from baselines import prompts
-from baselines.data import OpenFact, Rows, load_answers, load_open
+from baselines.data import OpenFact, Rows, load_answers
 from baselines.evaluate import common, results
 from baselines.evaluate.answers import Question, Task, answer_all
 from baselines.evaluate.attributes import ItemAttributes
 from baselines.evaluate.common import Run
 from baselines.evaluate.matching import Names
+from baselines.evaluate.options import AnswerOptions, ChatEngineOptions, ModelOptions, OpenItemOptions, RunOptions
+from polyfact_dataset.cli.option_groups import option_groups
 
 
 def questions_of(facts: Rows[OpenFact]) -> list[Question]:
@@ -36,40 +35,18 @@ def questions_of(facts: Rows[OpenFact]) -> list[Question]:
     return questions
 
 
+@option_groups
 def main(
-    model: common.ModelName,
-    output: common.Output,
-    dataset: common.Dataset = common.DATASET,
-    config: Annotated[str, typer.Option(help="clean_open or open.")] = "clean_open",
-    split: common.Split = "test",
-    languages: common.Languages = None,
-    new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 48,
-    limit: common.Limit = None,
-    revision: common.Revision = None,
-    dataset_revision: common.DatasetRevision = None,
-    dtype: common.Dtype = "auto",
-    device: common.Device = None,
-    device_map: common.DeviceMap = None,
-    batch_tokens: common.BatchTokens = None,
-    engine: common.EngineOption = "hf",
-    chat: common.Chat = False,
-    thinking: common.Thinking = "keep",
-    thinking_tokens: common.ThinkingTokens = 2048,
-    samples: common.Samples = 1,
-    temperature: common.Temperature = 0.0,
-    base_url: common.BaseUrl = None,
-    engine_args: common.EngineArgs = None,
-    seed: common.Seed = 42,
-    label: common.Label = None,
-    overwrite: common.Overwrite = False,
-    quiet: common.Quiet = False,
+    model: ModelOptions,
+    target: RunOptions,
+    items: OpenItemOptions,
+    engine: ChatEngineOptions,
+    answers: AnswerOptions,
 ) -> None:
     """Let a model answer PolyFact's questions freely in every language."""
-    options = common.EngineOptions(engine, chat, batch_tokens, base_url, engine_args)
-    decoding = common.decoding(new_tokens, samples, temperature, thinking, thinking_tokens, seed)
-    common.prepare(output, overwrite, engine)
-    facts = load_open(dataset, config, split, common.split_list(languages), dataset_revision).sample(limit, seed)
-    names = Names(load_answers(dataset, facts.languages, dataset_revision))
+    common.prepare(target, engine.engine)
+    facts = items.load(target.seed)
+    names = Names(load_answers(items.dataset, facts.languages, items.dataset_revision))
     task = Task(
         "open",
         questions_of(facts),
@@ -79,10 +56,10 @@ def main(
         {"names": names.digest},
         ItemAttributes.of_release(facts.origin, facts.languages),
     )
-    run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite, options)
-    result = answer_all(run, task, new_tokens, batch_tokens, decoding)
+    run = Run.start(target, model, engine)
+    result = answer_all(run, task, answers.new_tokens, engine.batch_tokens, answers.decoding(target.seed))
     if result:
-        common.print_generations(result, output)
+        common.print_generations(result, target.output)
 
 
 if __name__ == "__main__":

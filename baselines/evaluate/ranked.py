@@ -8,13 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from baselines.evaluate import common, results
+from baselines.evaluate import results
 from baselines.evaluate.attributes import ItemAttributes, append
 from baselines.evaluate.common import Run
 from baselines.evaluate.engines import Request
-from baselines.evaluate.mcq import normalisations_of, scores_table
-from baselines.evaluate.shards import cut, units_of
-from baselines.evaluate.summary import summarise_choices
+from baselines.evaluate.scored import score_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +48,12 @@ def rank_all(
     engine = run.started()
     requests = [Request(pool.name, pool.prompt, tuple(pool.candidates.values())) for pool in pools]
     job = engine.score_job(requests, boundary, "auto")
-    shards = cut(job.units)
     settings = {**settings, "engine": engine.name, "chat": False, "boundary": boundary, **job.settings}
-    work = run.shards(kind, data, prompt, settings)
-    work.run(len(shards), lambda shard: scores_table(job.run(units_of(shards[shard]))), "scoring", run.quiet)
-    if not work.main:
-        return None
-    scored, seconds = work.collect(len(shards))
-    latency = common.latency(job.alone, range(len(pools)))
-    table = ranked_table(kind, pools, scored, job.prompt_tokens)
-    return run.finish(
-        work,
-        table,
-        metrics=summarise_choices(table, data.languages, normalisations_of(table)),
-        counts=job.counts,
-        speed=common.speed(len(pools), seconds + job.seconds, work.processes, latency),
-    )
+
+    def table_of(scored: pa.Table) -> pa.Table:
+        return ranked_table(kind, pools, scored, job.prompt_tokens)
+
+    return score_all(run, kind, data, prompt, settings, job, len(pools), table_of)
 
 
 def ranked_table(

@@ -2,7 +2,7 @@
 
 The sequences (prompt and continuation) are sorted, and neighbours are packed into one row as a trie: a token that
 several sequences begin with, in the prompt of one item's four options or in the instruction and the template of
-many items, is in the row once. A token attends to its ancestors in the trie alone and has its own depth as
+many items, is in the row once. A token attends to its ancestors in the trie alone and has its depth as
 position, so each log-probability is that of the plain sequence. Rows of similar length make a batch of at most so many
 tokens, a number that is halved when memory runs out. Models that ignore such a mask (recurrent layers, sliding
 windows) are detected by a comparison with plain sequences and scored without packing.

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from baselines.cli import need
-from baselines.evaluate.common import split_list
+from baselines.evaluate.options import split_list
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import read_json, remove, write_json, write_text
 

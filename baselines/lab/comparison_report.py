@@ -65,14 +65,14 @@ class ComparisonReport:
     def _scored(self, model: str, codes: Sequence[str]) -> Scored:
         return Scored.read(self.results[model]["paper"], codes)
 
-    def _cell(self, own: Floats, start: Floats | None) -> str:
+    def _cell(self, scores: Floats, start: Floats | None) -> str:
         """Mean of (N,) values with its interval, and a star where it differs from the start's."""
-        low, high = resampling.interval(resampling.bootstrap(own, self.resamples))
+        low, high = resampling.interval(resampling.bootstrap(scores, self.resamples))
         star = ""
         if start is not None:
-            p = resampling.permutation_test(own[:, None], start[:, None], self.resamples)[1]
+            p = resampling.permutation_test(scores[:, None], start[:, None], self.resamples)[1]
             star = "*" if p < SIGNIFICANT else ""
-        return f"{percent(float(own.mean()))}{star} [{percent(low)}, {percent(high)}]"
+        return f"{percent(float(scores.mean()))}{star} [{percent(low)}, {percent(high)}]"
 
     def _table(self, title: str, columns: Mapping[str, Any]) -> str:
         """`columns`: name -> model -> (N,) values per fact."""

@@ -112,5 +112,7 @@ def make_world(
         taught=rows["train"].sample(taught, seed),
         fresh=rows["test"].sample(fresh, seed),
         accepted=accepted,
-        names=Names({code: [name for own in entities.values() for name in own] for code, entities in accepted.items()}),
+        names=Names(
+            {code: [name for texts in entities.values() for name in texts] for code, entities in accepted.items()}
+        ),
     )

@@ -17,6 +17,7 @@ from baselines.evaluate.common import percent
 from baselines.evaluate.tables import SIGNIFICANT, markdown
 from baselines.lab.facts_taught import World
 from baselines.metrics import Floats
+from baselines.models import load_model
 from baselines.prompts import free_prompt, item_prompt, prompt_hash
 
 Facts = Literal["taught", "fresh"]
@@ -48,7 +49,7 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
     for facts, prompt in MEASURES:
         path = folder / f"{facts}-{prompt}.json"
         if not path.is_file():
-            run = common.Run.start(path, str(model), dtype="float32", seed=world.seed, label=label, quiet=True)
+            run = common.Run(path, load_model(str(model), dtype="float32"), label, world.seed, quiet=True)
             asked = world.taught if facts == "taught" else world.fresh
             if prompt in GENERATED:
                 generate(run, world, asked, prompt == "answer", new_tokens)
@@ -113,15 +114,15 @@ class Report:
 
     def cell(self, model: str, measure: tuple[str, str], codes: Sequence[str], consistent: bool = False) -> str:
         """Mean, its interval, and a star where it differs from the base."""
-        own = self.values(model, measure, codes, consistent)
-        low, high = resampling.interval(resampling.bootstrap(own, self.resamples))
+        scores = self.values(model, measure, codes, consistent)
+        low, high = resampling.interval(resampling.bootstrap(scores, self.resamples))
         base = next(iter(self.correct))
         star = ""
         if model != base:
             other = self.values(base, measure, codes, consistent)
-            p = resampling.permutation_test(own[:, None], other[:, None], self.resamples)[1]
+            p = resampling.permutation_test(scores[:, None], other[:, None], self.resamples)[1]
             star = "*" if p < SIGNIFICANT else ""
-        return f"{percent(float(own.mean()))}{star} [{percent(low)}, {percent(high)}]"
+        return f"{percent(float(scores.mean()))}{star} [{percent(low)}, {percent(high)}]"
 
     def _table(self, title: str, columns: Mapping[str, tuple[tuple[str, str], Sequence[str], bool]]) -> str:
         rows = [[model, *(self.cell(model, *column) for column in columns.values())] for model in self.correct]
@@ -167,10 +168,10 @@ class Report:
 
 def readings_of(seed: int, correct: Mapping[str, Mapping[tuple[str, str], Floats]], languages: int) -> list[Reading]:
     """Total consistency of each trained model against the base on taught facts, asked as its method trains."""
-    own = {"SFT": "letters", "GRPO": "answer"}
+    prompts = {"SFT": "letters", "GRPO": "answer"}
     found = []
     for model, measures in correct.items():
-        prompt = own.get(model.rpartition(" ")[2])
+        prompt = prompts.get(model.rpartition(" ")[2])
         if prompt:
             before, after = (
                 float(array["taught", prompt][:, :languages].all(axis=1).mean())

@@ -33,7 +33,7 @@ class ModelConfig(Section):
     # Of the weights as they lie in memory. bfloat16 weights are too coarse for small updates: with `lora` the adapter
     # is float32 all the same, without it use float32.
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    # Transformers' attn_implementation; its own choice for None.
+    # Transformers' attn_implementation; Transformers chooses for None.
     attention: str | None = None
 
 
@@ -158,7 +158,7 @@ class OutputConfig(Section):
 
 
 class TrainingConfig(Section):
-    """The settings of every method; a subclass adds those of its own."""
+    """The settings of every method; a subclass adds those of its method."""
 
     method: ClassVar[str] = ""
     # For the model card.

@@ -76,7 +76,7 @@ def evaluate_answers(run: Run, network: Any, step: int) -> dict[str, float]:
 
 
 def _together() -> None:
-    """Waits for the main process, which measures latencies with passes of its own, and takes part in them."""
+    """Waits for the main process, which measures latencies with further passes, and takes part in them."""
     lockstep.finish()
     processes().wait_for_everyone()
 

@@ -30,7 +30,7 @@ def validation_loss(trainer: Any, dataset: Any) -> float:
 
     total = torch.zeros(2, dtype=torch.float64)
     network = trainer.accelerator.unwrap_model(trainer.model)
-    # Trainer's own would leave out the last batch, as for training.
+    # Trainer's sampler would leave out the last batch, as for training.
     size = trainer.args.per_device_eval_batch_size
     loader = trainer.accelerator.prepare(DataLoader(dataset, size, collate_fn=trainer.data_collator))
     for batch in loader:

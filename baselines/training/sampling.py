@@ -82,13 +82,7 @@ class Sampler:
 
     def run(self, numbers: Sequence[int], ids: Sequence[list[int]], names: Sequence[str]) -> Iterator[tuple[int, str]]:
         """(number, answer) for the prompts `numbers`, longest first; equal numbers stay together."""
-        ordered = sorted(numbers, key=lambda number: (-len(ids[number]), number))
-        yield from self._batcher.run(
-            ordered,
-            lambda number: len(ids[number]) + self._new_tokens,
-            lambda batch: self._batch([ids[number] for number in batch]),
-            lambda number: names[number],
-        )
+        return self._batcher.answers(numbers, ids, self._new_tokens, self._batch, names)
 
     def _batch(self, prompts: Sequence[list[int]]) -> list[str]:
         import torch
@@ -110,7 +104,7 @@ class Sampler:
 def sample_answers(run: Run, facts: Rows[Fact], settings: SamplingConfig) -> pa.Table:
     """Samples in `<folder>/samples.parquet`, made once: `fact_id`, `language`, `number`, `text` (the answer's line).
 
-    They do not depend on the number of processes or on interruptions: each part has a seed of its own.
+    They do not depend on the number of processes or on interruptions: each part has a separate seed.
     """
     identity = {
         "settings": settings.model_dump(),

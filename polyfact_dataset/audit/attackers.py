@@ -128,11 +128,11 @@ class _Origins:
         weights.data = np.log1p(by_answer.data / (expected * _PRIOR * _GRAMS))
         length = np.asarray(by_answer.sum(axis=1)).ravel()
         result = np.zeros((len(scored), 4))
-        own = self._grams[scored]
-        sizes = np.asarray(own.sum(axis=1)).ravel()
+        rows_of_grams = self._grams[scored]
+        sizes = np.asarray(rows_of_grams.sum(axis=1)).ravel()
         for slot in range(4):
             answers = self._answers[scored, slot]
-            together = np.asarray(own.multiply(weights[answers]).sum(axis=1)).ravel()
+            together = np.asarray(rows_of_grams.multiply(weights[answers]).sum(axis=1)).ravel()
             result[:, slot] = together - sizes * np.log1p(length[answers] / (_PRIOR * _GRAMS))
         relative: Floats = np.round(result / np.maximum(sizes, 1.0)[:, None], 9)
         return relative
@@ -259,13 +259,13 @@ class Attack:
     def _untrained(self) -> list[Floats]:
         texts = self._texts
         lengths = texts.items.options.numbers(len)
-        own = np.array([len(value) for value in texts.subjects.values], dtype=np.float64)[texts.subjects.codes]
+        subject_len = np.array([len(value) for value in texts.subjects.values], dtype=np.float64)[texts.subjects.codes]
         latin = texts.items.options.numbers(lambda text: float(text.isascii()))
         subject_latin = np.array([float(value.isascii()) for value in texts.subjects.values])[texts.subjects.codes]
         found = [
             *self.fixed.values(),
             lengths,
-            -np.abs(lengths - own[:, None]),
+            -np.abs(lengths - subject_len[:, None]),
             -np.abs(latin - subject_latin[:, None]),
         ]
         if texts.fames is not None and texts.fame is not None:

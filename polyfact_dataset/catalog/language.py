@@ -44,7 +44,7 @@ class Cues(BaseModel):
 
     `negation` are words (in languages without spaces: strings) that negate a question, `catch_all` options such as
     "all of the above", `articles` those that agree with a following noun, `class_words` nouns that only some labels
-    contain (film, language); `*` stands for any letters of a word.
+    contain (film, language); `*` matches any letters of a word.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

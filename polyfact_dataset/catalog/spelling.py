@@ -1,6 +1,6 @@
 """How the labels of a class are written in a language: the case of the first letter, and class words.
 
-Wikidata writes "Film laga" beside "drama" (Indonesian), "língua sueca" beside "francês" (Portuguese): among the options
+Wikidata writes "Film laga" but "drama" (Indonesian), "língua sueca" but "francês" (Portuguese): among the options
 of one item that is a cue. A language file states under `[spelling.<class>]` what its orthography requires; the classes
 are `label_classes` in `relations.toml`.
 """

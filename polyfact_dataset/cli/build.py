@@ -8,30 +8,22 @@ from typing import Annotated, Optional
 
 import typer
 
+from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.cli.options import (
     Backfill,
     BaseUrl,
-    Budget,
-    ConfigFile,
+    BuildOptions,
     Contact,
-    Dump,
+    CostOptions,
+    DumpOptions,
     Exclude,
-    Facts,
     Force,
     Model,
     ModelCache,
     Objections,
     Offline,
-    Out,
-    Overwrite,
-    Previous,
-    PriceIn,
-    PriceOut,
-    Quiet,
-    Seed,
     Source,
     Verification,
-    Workers,
     WrittenLabels,
 )
 from polyfact_dataset.cli.questions import app as questions
@@ -52,15 +44,12 @@ def _leads_to_subcommand(context: typer.Context) -> bool:
 def _command(until: Stage) -> Callable[..., None]:
     """The command that builds up to a stage; all of these have the same options."""
 
+    @option_groups
     def command(
         context: typer.Context,
-        dump: Dump = None,
-        out: Out = Path("build"),
-        facts: Facts = None,
-        seed: Seed = None,
-        config: ConfigFile = None,
-        workers: Workers = None,
-        previous: Previous = None,
+        read: DumpOptions,
+        build: BuildOptions,
+        cost: CostOptions,
         backfill: Backfill = None,
         offline: Offline = None,
         contact: Contact = None,
@@ -68,36 +57,25 @@ def _command(until: Stage) -> Callable[..., None]:
         model: Model = None,
         base_url: BaseUrl = None,
         model_cache: ModelCache = None,
-        price_in: PriceIn = None,
-        price_out: PriceOut = None,
-        budget: Budget = None,
         labels: WrittenLabels = None,
         objections: Objections = None,
         exclude: Exclude = None,
         force: Force = False,
         verification: Verification = None,
-        overwrite: Overwrite = False,
-        quiet: Quiet = False,
     ) -> None:
         if _leads_to_subcommand(context):
             return
-        from polyfact_dataset.cli import build_commands as build
+        from polyfact_dataset.cli import build_commands
 
-        build.run(
+        build_commands.run(
             until=until,
-            dump=dump,
-            out=out,
-            config_file=config,
-            previous=previous,
+            dump=read.dump,
+            previous=read.previous,
             objections=objections,
             exclude=exclude,
             force=force,
             verification=verification,
-            overwrite=overwrite,
-            quiet=quiet,
-            facts=facts,
-            seed=seed,
-            extract__workers=workers,
+            extract__workers=read.workers,
             labels__written=labels or None,
             backfill__enabled=backfill,
             backfill__offline=offline,
@@ -106,62 +84,46 @@ def _command(until: Stage) -> Callable[..., None]:
             questions__model=model,
             llm__base_url=base_url,
             llm__cache=model_cache,
-            llm__price_in_usd=price_in,
-            llm__price_out_usd=price_out,
-            llm__budget_usd=budget,
+            **vars(build),
+            **cost.settings,
         )
 
     return command
 
 
+@option_groups
 def extract_command(
+    read: DumpOptions,
+    build: BuildOptions,
     source: Annotated[
         Optional[Path], typer.Argument(metavar="[DUMP]", help="The dump, as --dump; - reads standard input.")
     ] = None,
     part: Annotated[
         Optional[str], typer.Option("--part", help="Extract only the i-th of n parts of the file, as 2/8.")
     ] = None,
-    dump: Dump = None,
-    out: Out = Path("build"),
-    facts: Facts = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    workers: Workers = None,
-    previous: Previous = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
 ) -> None:
     """Run stage `extract`: read the dump: labels, types, statements."""
-    from polyfact_dataset.cli import build_commands as build
+    from polyfact_dataset.cli import build_commands
 
-    build.run(
+    build_commands.run(
         until=EXTRACT,
-        dump=source or dump,
-        out=out,
-        config_file=config,
-        previous=previous,
-        overwrite=overwrite,
-        quiet=quiet,
+        dump=source or read.dump,
+        previous=read.previous,
         part=part,
-        facts=facts,
-        seed=seed,
-        extract__workers=workers,
+        extract__workers=read.workers,
+        **vars(build),
     )
 
 
+@option_groups
 def merge_command(
     parts: Annotated[list[Path], typer.Argument(metavar="BUILD...", help="Build folders with extractions.")],
-    out: Out = Path("build"),
-    facts: Facts = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    build: BuildOptions,
 ) -> None:
     """Merge extractions of parts of a dump into one, with which `polyfact build` continues."""
-    from polyfact_dataset.cli import build_commands as build
+    from polyfact_dataset.cli import build_commands
 
-    build.merge(parts, out=out, config_file=config, overwrite=overwrite, quiet=quiet, facts=facts, seed=seed)
+    build_commands.merge(parts, **vars(build))
 
 
 def register(app: typer.Typer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -97,13 +98,72 @@ IncludePending = Annotated[
     bool, typer.Option("--include-pending", help="Also requests of earlier files that have no answer yet.")
 ]
 BatchFiles = Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")]
-# Defaults of these options.
-MAX_REQUESTS, MAX_MB = 2_000, 100
 
 
-def limits(max_requests: int, max_mb: int) -> tuple[int, int]:
-    """Requests and bytes of one batch file."""
-    return max_requests, max_mb * 1_000_000
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """The build folder, the configuration with its most frequent settings, and what is shown.
+
+    The fields are arguments of `build_commands.run` and `merge`.
+    """
+
+    out: Out = Path("build")
+    facts: Facts = None
+    seed: Seed = None
+    config_file: ConfigFile = None
+    overwrite: Overwrite = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DumpOptions:
+    """What a build reads."""
+
+    dump: Dump = None
+    workers: Workers = None
+    previous: Previous = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostOptions:
+    """Prices of a model, and what may be spent on it."""
+
+    price_in: PriceIn = None
+    price_out: PriceOut = None
+    budget: Budget = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same as settings of the configuration."""
+        return {
+            "llm__price_in_usd": self.price_in,
+            "llm__price_out_usd": self.price_out,
+            "llm__budget_usd": self.budget,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """Size and content of batch files."""
+
+    max_requests: MaxRequests = 2_000
+    max_mb: MaxMb = 100
+    include_pending: IncludePending = False
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest size of a file."""
+        return self.max_mb * 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionOptions:
+    """A build whose questions a model writes, with the inputs that its questions depend on."""
+
+    out: Out = Path("build")
+    previous: Previous = None
+    objections: Objections = None
+    model_cache: ModelCache = None
 
 
 # Replaced names of options and commands. They still work and are hidden in the help.

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from polyfact_dataset.cli.options import QuestionOptions
 from polyfact_dataset.common.database import connect
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import write_text
@@ -63,16 +64,15 @@ def _config(out: Path) -> tuple[Config, dict[str, Any]]:
 
 
 @contextmanager
-def _generation_run(
-    out: Path, previous: Path | None, objections: Path | None, model_cache: Path | None
-) -> Iterator[tuple[GenerationRun, QuestionGenerator, Cache]]:
+def _generation_run(build: QuestionOptions) -> Iterator[tuple[GenerationRun, QuestionGenerator, Cache]]:
     """The state of a build's questions. Raises `ConfigError` when the build has not reached them."""
+    out, previous, objections = build.out, build.previous, build.objections
     config, manifest = _config(out)
     lacking = [name for name in QUESTIONS.depends_on if name not in manifest["stages"]]
     if lacking:
         raise ConfigError(f"the build in {out} has not reached its questions: {lacking[0]} is next; run polyfact build")
     inputs = Inputs(
-        config=config.model_copy(update={"llm": config.llm.model_copy(update={"cache": model_cache})}),
+        config=config.model_copy(update={"llm": config.llm.model_copy(update={"cache": build.model_cache})}),
         dump=None,
         dump_identity=manifest["build"]["dump"],
         previous=read_previous(locate(str(previous))) if previous is not None else Previous(),
@@ -89,45 +89,23 @@ def _generation_run(
 
 
 def write_batches(
-    out: Path,
-    to: Path | None,
-    max_requests: int,
-    max_bytes: int,
-    again: bool,
-    previous: Path | None,
-    objections: Path | None,
-    model_cache: Path | None,
+    build: QuestionOptions, to: Path | None, max_requests: int, max_bytes: int, include_pending: bool
 ) -> None:
-    """Writes the next requests, except (unless `again`) those in earlier files, and prints the next command."""
-    waiting = 0
-    with locked(out), _generation_run(out, previous, objections, model_cache) as (run, generator, cache):
-        folder = to or next_folder(out / "batches")
-        shards = Shards(folder, cache, max_requests=max_requests, max_bytes=max_bytes)
+    """Writes the next requests as batch files and prints their paths and the next command.
 
-        def take(request: Request) -> None:
-            nonlocal waiting
-            if not again and cache.waits(request):
-                waiting += 1
-            else:
-                shards.add(request)
-
-        finished = run.run(from_cache(generator, cache, new_requests(take, set())))
+    Those that are pending in earlier files are left out, unless `include_pending`.
+    """
+    with locked(build.out), _generation_run(build) as (run, generator, cache):
+        folder = to or next_folder(build.out / "batches")
+        shards = Shards(folder, cache, max_requests=max_requests, max_bytes=max_bytes, include_pending=include_pending)
+        finished = run.run(from_cache(generator, cache, new_requests(shards.add, set())))
         paths = shards.close()
     if finished:
-        print(f"All requests are answered. Continue with: polyfact build, with the options of the build in {out}")
+        print(f"All requests are answered. Continue with: polyfact build, with the options of the build in {build.out}")
     for path in paths:
         print(path)
     if not finished:
-        pending = (
-            f"; {waiting:,} more are pending in earlier files (--include-pending writes them again)" if waiting else ""
-        )
-        print(
-            f"{shards.written:,} requests to {generator.config.model} in {_files(len(paths))}{pending}", file=sys.stderr
-        )
-
-
-def _files(number: int) -> str:
-    return "1 file" if number == 1 else f"{number:,} files"
+        print(shards.summary(generator.config.model), file=sys.stderr)
 
 
 def read_batches(files: Sequence[Path], out: Path, model_cache: Path | None) -> None:
@@ -140,19 +118,16 @@ def read_batches(files: Sequence[Path], out: Path, model_cache: Path | None) -> 
 
 
 def run_cluster(
-    out: Path,
+    build: QuestionOptions,
     executor: Executor,
     tasks: int,
     config: Path,
-    previous: Path | None,
-    objections: Path | None,
-    model_cache: Path | None,
 ) -> None:
     """Answers the remaining requests with datatrove, round by round; an unfinished run is resumed first.
 
     On SLURM one round is submitted; the command is repeated when its jobs have ended.
     """
-    settings, parent = load_cluster_config(config), out / "cluster"
+    settings, parent = load_cluster_config(config), build.out / "cluster"
     while True:
         run = latest_run(parent)
         if run is not None and not (run.folder / "imported").is_file():
@@ -161,24 +136,24 @@ def run_cluster(
                     run.execute(executor, settings)
                 finally:
                     if run.answers:
-                        read_batches(run.answers, out, model_cache)
+                        read_batches(run.answers, build.out, build.model_cache)
                 if run.finished_tasks < run.tasks:
                     print(f"submitted; when the jobs have ended, rerun the same command ({run.folder})")
                     return
             else:
-                read_batches(run.answers, out, model_cache)
+                read_batches(run.answers, build.out, build.model_cache)
             write_text(run.folder / "imported", "")
         folder = next_folder(parent)
-        write_batches(out, folder / "requests", 50_000, MAX_BYTES, True, previous, objections, model_cache)
+        write_batches(build, folder / "requests", 50_000, MAX_BYTES, True)
         files = sorted((folder / "requests").glob("*.jsonl"))
         if not files:
             return
         ClusterRun.begin(folder, files, tasks)
 
 
-def status(out: Path, previous: Path | None, objections: Path | None, model_cache: Path | None) -> None:
+def status(build: QuestionOptions) -> None:
     """Prints the progress of a build's questions, from the files on disk."""
-    with _generation_run(out, previous, objections, model_cache) as (run, generator, cache):
+    with _generation_run(build) as (run, generator, cache):
         in_files = 0
 
         def take(request: Request) -> None:
@@ -202,7 +177,7 @@ def status(out: Path, previous: Path | None, objections: Path | None, model_cach
         ("left", "nothing" if finished else f"{len(left):,} requests now ({in_files:,} in batch files)"),
         ("tokens", f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} in {usage.answers:,} answers of all builds"),
         ("speed", f"{usage.answers_per_s:,.1f} answers/s, {usage.tokens_per_s:,.0f} tokens/s"),
-        ("end", _end(len(left), usage.answers_per_s) if not finished else _reached(out)),
+        ("end", _end(len(left), usage.answers_per_s) if not finished else _reached(build.out)),
         ("served as", _listed(usage.served)),
     ):
         table.add_row(name, text or "–")

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from polyfact_dataset.cli.options import (
-    MAX_MB,
-    MAX_REQUESTS,
-    BatchFiles,
-    Budget,
-    ConfigFile,
-    IncludePending,
-    MaxMb,
-    MaxRequests,
-    PriceIn,
-    PriceOut,
-    Quiet,
-    limits,
-)
+from polyfact_dataset.cli.option_groups import option_groups
+from polyfact_dataset.cli.options import BatchFiles, BatchOptions, ConfigFile, CostOptions, Quiet
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -50,11 +39,43 @@ Seed = Annotated[Optional[int], typer.Option("--seed", min=0, help="Seed of the 
 _HERE = Path("verification")
 
 
-def _config(file: Path | None, search: bool | None, **overrides: Any) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class JudgedOptions:
+    """What is judged, by which model, with which tools."""
+
+    folder: Folder = _HERE
+    model: Model = None
+    parallel: Parallel = False
+    self_test: SelfTest = False
+    items: First = None
+    api: Api = None
+    search: Search = None
+    model_cache: ModelCache = None
+    config: ConfigFile = None
+
+    def judge_options(self) -> Any:
+        """The same as `JudgeOptions`."""
+        from polyfact_dataset.verification.judge import JudgeOptions
+
+        return JudgeOptions(self.folder, self.parallel, self.self_test, self.items)
+
+    def configuration(self, **overrides: Any) -> Any:
+        """The configuration with these options."""
+        tool = None if self.search is None else "web_search" if self.search else ""
+        return _config(
+            self.config,
+            verification__search_tool=tool,
+            verification__model=self.model,
+            verification__api=self.api,
+            llm__cache=self.model_cache,
+            **overrides,
+        )
+
+
+def _config(file: Path | None, **overrides: Any) -> Any:
     from polyfact_dataset.config.build import load_config
 
-    tool = None if search is None else "web_search" if search else ""
-    return load_config(file, verification__search_tool=tool, **overrides)
+    return load_config(file, **overrides)
 
 
 @app.command("sample")
@@ -78,75 +99,50 @@ def sample_command(
     """Draw the items to judge: a seeded sample of every language, balanced over relations, or a census."""
     from polyfact_dataset.verification.sampling import Draw, write_sample
 
-    settings = _config(config, None, seed=seed, verification__items=items)
+    settings = _config(config, seed=seed, verification__items=items)
     number = None if census else settings.verification.items
     draw = Draw(number, settings.seed, tuple(split or ()), tuple(language or ()), independent)
     write_sample(release, folder, draw)
 
 
 @app.command("judge")
+@option_groups
 def judge_command(
-    folder: Folder = _HERE,
-    model: Model = None,
-    parallel: Parallel = False,
-    self_test: SelfTest = False,
-    items: First = None,
-    api: Api = None,
-    search: Search = None,
+    judged: JudgedOptions,
+    cost: CostOptions,
     base_url: BaseUrl = None,
     cached: Annotated[bool, typer.Option("--cached", help="Send no requests; use cached answers.")] = False,
-    model_cache: ModelCache = None,
-    price_in: PriceIn = None,
-    price_out: PriceOut = None,
     price_search: PriceSearch = None,
-    budget: Budget = None,
-    config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
     """Label the sample by a model: correct, ambiguous or incorrect, with reasons and cited pages."""
     from polyfact_dataset.common.progress import Log
     from polyfact_dataset.verification import judge
 
-    settings = _config(
-        config,
-        search,
-        verification__model=model,
-        verification__api=api,
-        llm__base_url=base_url,
-        llm__cache=model_cache,
-        llm__price_in_usd=price_in,
-        llm__price_out_usd=price_out,
-        llm__price_search_usd=price_search,
-        llm__budget_usd=budget,
-    )
-    options = judge.JudgeOptions(folder, parallel, self_test, items)
-    judge.run(options, judge.with_endpoint(settings, cached), Log(quiet=quiet))
+    config = judged.configuration(llm__base_url=base_url, llm__price_search_usd=price_search, **cost.settings)
+    judge.run(judged.judge_options(), judge.with_endpoint(config, cached), Log(quiet=quiet))
 
 
 @app.command("export-batches")
+@option_groups
 def export_batches_command(
-    folder: Folder = _HERE,
-    model: Model = None,
-    parallel: Parallel = False,
-    self_test: SelfTest = False,
-    items: First = None,
-    api: Api = None,
-    search: Search = None,
+    judged: JudgedOptions,
+    batches: BatchOptions,
     to: Annotated[
         Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --folder.")
     ] = None,
-    max_requests: MaxRequests = MAX_REQUESTS,
-    max_mb: MaxMb = MAX_MB,
-    include_pending: IncludePending = False,
-    model_cache: ModelCache = None,
-    config: ConfigFile = None,
 ) -> None:
     """Write the judge's requests as OpenAI Batch files (JSON lines)."""
     from polyfact_dataset.verification import judge
 
-    settings = _config(config, search, verification__model=model, verification__api=api, llm__cache=model_cache)
-    options = judge.JudgeOptions(folder, parallel, self_test, items)
-    judge.write_batches(options, settings, to, limits(max_requests, max_mb), include_pending)
+    judge.write_batches(
+        judged.judge_options(),
+        judged.configuration(),
+        to,
+        max_requests=batches.max_requests,
+        max_bytes=batches.max_bytes,
+        include_pending=batches.include_pending,
+    )
 
 
 @app.command("import-batches")
@@ -220,4 +216,4 @@ def report_command(
     """Agreement and ambiguity with intervals; write the table for `polyfact build --verification`."""
     from polyfact_dataset.verification import report
 
-    report.run(folder, _config(config, None), judge=judge, drift=drift, relaxed=relaxed, quiet=quiet)
+    report.run(folder, _config(config), judge=judge, drift=drift, relaxed=relaxed, quiet=quiet)

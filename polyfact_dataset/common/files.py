@@ -24,7 +24,7 @@ ROW_GROUP_ROWS = 50_000
 _BLOCK_BYTES = 1 << 20
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
-# The path that stands for standard input.
+# The path that means standard input.
 STDIN = Path("-")
 
 

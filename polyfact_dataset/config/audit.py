@@ -93,7 +93,7 @@ GATES: dict[str, Gate] = {
     "mixed_name": _most(
         0, "a name of which a part stayed in Latin letters (Лос-Angeles, ロンdon) makes its option conspicuous"
     ),
-    "traditional": _most(0, "Chinese is shipped in Simplified characters; a Traditional one stands out"),
+    "traditional": _most(0, "Chinese is shipped in Simplified characters; a Traditional one is conspicuous"),
     "markup": _most(0, "HTML, wiki text and web addresses do not belong in a question or a name"),
     "joiners": _most(0, "a joiner that shapes no letter is invisible and breaks every comparison"),
     # language identification

@@ -112,7 +112,7 @@ def _by_cost(block: Block) -> tuple[int, str]:
 
 def _earlier_blocks(pool: Pool, previous: Previous) -> dict[_Key, list[Block]]:
     """The blocks of an earlier release whose facts are candidates and may still have each other's golds as options."""
-    facts = {fact.id: fact for own in pool.facts.values() for fact in own}
+    facts = {fact.id: fact for listed in pool.facts.values() for fact in listed}
     kept: dict[_Key, list[Block]] = defaultdict(list)
     for names in previous.blocks:
         block = tuple(facts[name] for name in names if name in facts)
@@ -319,14 +319,14 @@ def _held_out(blocks: Mapping[str, int], config: SampleConfig) -> dict[_Key, int
     facts = split_quotas({relation: SIZE * number for relation, number in blocks.items()}, config)
     found: dict[_Key, int] = {}
     for split in ("test", "validation"):
-        own = {relation: facts[relation, split] for relation in blocks}
+        sizes = {relation: facts[relation, split] for relation in blocks}
         least = {relation: minimum(SIZE * number, config) for relation, number in blocks.items()}
         whole = {
             relation: -(-number // SIZE) if number <= least[relation] else number // SIZE
-            for relation, number in own.items()
+            for relation, number in sizes.items()
         }
-        left = round(sum(own.values()) / SIZE) - sum(whole.values())
-        for relation in sorted(own, key=lambda relation: SIZE * whole[relation] - own[relation])[: max(left, 0)]:
+        left = round(sum(sizes.values()) / SIZE) - sum(whole.values())
+        for relation in sorted(sizes, key=lambda relation: SIZE * whole[relation] - sizes[relation])[: max(left, 0)]:
             whole[relation] += 1
         found |= {(relation, split): number for relation, number in whole.items()}
     return found

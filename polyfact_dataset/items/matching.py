@@ -93,11 +93,11 @@ def traits_of(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
     found = {}
     for row, entity in enumerate(features.column("entity_id").to_pylist()):
         if entity in wanted:
-            own = {name: values[row] for name, values in held.items()}
-            years = (own.pop(name, None) for name in ("birth_year", "inception_year", "publication_year"))
-            own["year"] = next((year for year in list(years) if year is not None), None)
-            own["occupations"] = frozenset(own.get("occupations") or ())
-            found[entity] = Traits(**own)
+            values_of_row = {name: values[row] for name, values in held.items()}
+            years = (values_of_row.pop(name, None) for name in ("birth_year", "inception_year", "publication_year"))
+            values_of_row["year"] = next((year for year in list(years) if year is not None), None)
+            values_of_row["occupations"] = frozenset(values_of_row.get("occupations") or ())
+            found[entity] = Traits(**values_of_row)
     return found
 
 
@@ -164,7 +164,7 @@ class Matcher:
         self._row = {fact.id: row for row, fact in enumerate(facts)}
         self._subjects = [names[fact.subject] for fact in facts]
         self._answers = [names[fact.answer] for fact in facts]
-        self._own = [traits.get(fact.answer, Traits()) for fact in facts]
+        self._traits = [traits.get(fact.answer, Traits()) for fact in facts]
         grams = hashed_ngrams(self._subjects, (2, 4), _FEATURES)
         answers = sorted(set(self._answers))
         place = {answer: number for number, answer in enumerate(answers)}
@@ -178,8 +178,8 @@ class Matcher:
         self._width = np.maximum(np.diff(self._short[1].indptr), 1).astype(np.float32)
         levels: dict[str, list[str | None]] = {
             "answer": [fact.answer for fact in facts],
-            "country": [own.country or fact.answer for own, fact in zip(self._own, facts)],
-            "continent": [own.continent for own in self._own],
+            "country": [one.country or fact.answer for one, fact in zip(self._traits, facts)],
+            "continent": [one.continent for one in self._traits],
         }
         self._origins = {
             level: Origin(grams, _codes(values)) for level, values in levels.items() if len(set(values)) > 1
@@ -188,9 +188,9 @@ class Matcher:
         self._wordings = _codes([fact.wording for fact in facts])
         self._types = _codes([fact.answer_class for fact in facts])
         self._countries, self._continents = _codes(levels["country"]), _codes(levels["continent"])
-        self._years = np.array([np.nan if own.year is None else own.year for own in self._own], dtype=np.float32)
+        self._years = np.array([np.nan if one.year is None else one.year for one in self._traits], dtype=np.float32)
         known = [traits.get(fact.subject, Traits()).sitelinks for fact in facts]
-        self._fame = np.log1p(np.array([known, [own.sitelinks for own in self._own]], dtype=np.float32))
+        self._fame = np.log1p(np.array([known, [entity.sitelinks for entity in self._traits]], dtype=np.float32))
         self._lengths = np.log(np.array([max(len(name), 1) for name in self._answers], dtype=np.float32))
 
     def costs(self, facts: Sequence[Fact]) -> Costs:
@@ -244,7 +244,7 @@ class Matcher:
             return apart
 
         years = np.minimum(distance(self._years[rows]) / _YEARS, 1.0)
-        occupations = [self._own[row].occupations for row in rows]
+        occupations = [self._traits[row].occupations for row in rows]
         found = {
             "kind": unlike(self._kinds),
             "wording": unlike(self._wordings),

@@ -74,8 +74,8 @@ def _scripts(word: str) -> Iterator[tuple[str, str]]:
     """The script of each character of a word, and the character; marks belong to what they follow."""
     script = COMMON
     for char in word:
-        own = script_of(char)
-        script = own if own != COMMON else script
+        char_script = script_of(char)
+        script = char_script if char_script != COMMON else script
         yield script, char
 
 
@@ -90,10 +90,10 @@ def tells(subject: str, answer: str, distractors: Sequence[str], code: str) -> b
     asked, gold = _words(subject, code), _words(answer, code)
     if _contains(gold, asked) or _contains(asked, gold):
         return True
-    own = stems(subject, code)
-    if own.isdisjoint(stems(answer, code)):
+    subject_stems = stems(subject, code)
+    if subject_stems.isdisjoint(stems(answer, code)):
         return False
-    return all(own.isdisjoint(stems(other, code)) for other in distractors)
+    return all(subject_stems.isdisjoint(stems(other, code)) for other in distractors)
 
 
 def overlaps(facts: Sequence[Mapping[str, Any]], labels: pa.Table, languages: Sequence[str]) -> list[list[str]]:

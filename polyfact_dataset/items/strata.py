@@ -236,7 +236,7 @@ class Pool:
 
 def _english_names(labels: pa.Table, facts: Mapping[str, Sequence[Fact]]) -> dict[str, str]:
     """Entity -> normalised English label, of all subjects and answers."""
-    wanted = {entity for own in facts.values() for fact in own for entity in (fact.subject, fact.answer)}
+    wanted = {entity for listed in facts.values() for fact in listed for entity in (fact.subject, fact.answer)}
     texts = pc.struct_field(labels.column("en"), "text").to_pylist()
     pairs = zip(labels.column("entity_id").to_pylist(), texts)
     return {entity: normalise(label) for entity, label in pairs if entity in wanted and label is not None}

@@ -39,22 +39,29 @@ def line_of(request: Request) -> bytes:
 class Shards:
     """Writes the added requests to `requests-NNNNN.jsonl` in a folder and records them in the cache.
 
-    A file holds at most `max_requests` lines and `max_bytes` bytes. Raises `ConfigError` when the folder already
-    contains batch files.
+    A file holds at most `max_requests` lines and `max_bytes` bytes. Without `include_pending`, requests that are in
+    earlier files and have no answer yet are left out and counted. Raises `ConfigError` when the folder already contains
+    batch files.
     """
 
-    def __init__(self, folder: Path, cache: Cache, *, max_requests: int, max_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, cache: Cache, *, max_requests: int, max_bytes: int, include_pending: bool = True
+    ) -> None:
         if any(folder.glob("*.jsonl")):
             raise ConfigError(f"{folder} already contains batch files; choose another folder for --to")
         self._folder, self._cache = folder, cache
         self._max_requests, self._max_bytes = min(max_requests, MAX_REQUESTS), min(max_bytes, MAX_BYTES)
         self._sent: list[Sent] = []
         self._lines: list[bytes] = []
-        self._size_bytes = self.written = 0
+        self._size_bytes = self.written = self.pending = 0
+        self._include_pending = include_pending
         self._paths: list[Path] = []
 
     def add(self, request: Request) -> None:
         """Adds a request, which must not have been added before."""
+        if not self._include_pending and self._cache.waits(request):
+            self.pending += 1
+            return
         line = line_of(request)
         if self._sent and (len(self._sent) == self._max_requests or self._size_bytes + len(line) > self._max_bytes):
             self._write()
@@ -68,6 +75,12 @@ class Shards:
         if self._sent:
             self._write()
         return self._paths
+
+    def summary(self, model: str) -> str:
+        """How many requests to a model are in how many files, and how many were left out."""
+        files = "1 file" if len(self._paths) == 1 else f"{len(self._paths):,} files"
+        pending = f"; {self.pending:,} more are pending in earlier files (--include-pending writes them again)"
+        return f"{self.written:,} requests to {model} in {files}{pending if self.pending else ''}"
 
     def _write(self) -> None:
         path = self._folder / f"requests-{len(self._paths) + 1:05}.jsonl"

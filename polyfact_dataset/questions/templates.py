@@ -43,14 +43,17 @@ def subject_of(row: Mapping[str, Any], code: str) -> Subject:
     return Subject(row[f"subject:{code}"], row["subject_id"], *features)
 
 
-def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked] | str:
-    """The questions of one joined row by language, or the reason why it has none."""
+def fault_of(row: Mapping[str, Any], languages: Sequence[str]) -> str | None:
+    """The reason why a joined row can have no questions; None where it can."""
     for end in ("subject", "object"):
         for code in languages:
             if row[f"{end}:{code}"] is None:
                 return f"{end}_unlabelled:{code}"
-    if row["fault"] is not None:
-        return str(row["fault"])
+    return None if row["fault"] is None else str(row["fault"])
+
+
+def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked]:
+    """The questions by language of one joined row that has no fault."""
     return {
         code: language(code).ask(row["property_id"], subject_of(row, code), row[f"description:{code}"])
         for code in languages
@@ -68,10 +71,11 @@ def ask_batch(
     good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows.to_pylist():
-        asked = ask(row, languages)
-        if isinstance(asked, str):
-            bad.append({**row, "reason": asked})
+        fault = fault_of(row, languages)
+        if fault is not None:
+            bad.append({**row, "reason": fault})
         else:
+            asked = ask(row, languages)
             texts = {code: question.text for code, question in asked.items()}
             templates = {code: question.template for code, question in asked.items()}
             good.append({**row, **texts, "sources": sources, "templates": templates})
@@ -81,7 +85,7 @@ def ask_batch(
                     counts[code, language(code).wordings[row["property_id"]].why_safe(subject)] += 1
                 if forms(code).differs(subject):
                     counts[code, "label_differs"] += 1
-        tally.count(row["property_id"], asked if isinstance(asked, str) else None)
+        tally.count(row["property_id"], fault)
     return (
         pa.Table.from_pylist(good, schema=questions(languages).schema),
         pa.Table.from_pylist(bad, schema=REJECTS.schema),

@@ -24,7 +24,6 @@ from polyfact_dataset.common.untrusted import read_validated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.batch import Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
-from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.llm.session import LlmSession, new_requests, resolve_cached
 from polyfact_dataset.schema import DRIFT, JUDGEMENTS
 from polyfact_dataset.verification.items import load_facts, load_sample, locked
@@ -249,33 +248,33 @@ def _unfinished(run: JudgeRun, left: int, missing: set[str]) -> str:
 
 
 # ---------------------------------------------------------------- batch files
-def write_batches(options: JudgeOptions, config: Config, to: Path | None, limits: tuple[int, int], again: bool) -> None:
-    """Writes unanswered requests as batch files, except (unless `again`) those that are in earlier files."""
-    run, waiting = JudgeRun(options, config), 0
+def write_batches(
+    options: JudgeOptions,
+    config: Config,
+    to: Path | None,
+    *,
+    max_requests: int,
+    max_bytes: int,
+    include_pending: bool,
+) -> None:
+    """Writes unanswered requests as batch files and prints their paths.
+
+    Those that are pending in earlier files are left out, unless `include_pending`.
+    """
+    run = JudgeRun(options, config)
     seen: set[str] = set()
     with Cache(run.cache_path) as cache:
         folder = to or next_folder(options.folder / "batches")
-        shards = Shards(folder, cache, max_requests=limits[0], max_bytes=limits[1])
-
-        def take(request: Request) -> None:
-            nonlocal waiting
-            if not again and cache.waits(request):
-                waiting += 1
-            else:
-                shards.add(request)
-
+        shards = Shards(folder, cache, max_requests=max_requests, max_bytes=max_bytes, include_pending=include_pending)
         for tasks in ((run.planted.tasks,) if options.self_test else ()) + (run.tasks,):
-            resolve_cached(run.judge.advance, tasks.items(), cache, new_requests(take, seen))
+            resolve_cached(run.judge.advance, tasks.items(), cache, new_requests(shards.add, seen))
         paths = shards.close()
     for path in paths:
         print(path)
-    if not seen:
+    if seen:
+        print(shards.summary(config.verification.model), file=sys.stderr)
+    else:
         print(f"All requests are answered. Continue with: polyfact verify judge --cached --folder {options.folder}")
-        return
-    pending = (
-        f"; {waiting:,} more are pending in earlier files (--include-pending writes them again)" if waiting else ""
-    )
-    print(f"{shards.written:,} requests to {config.verification.model} in {len(paths)} files{pending}", file=sys.stderr)
 
 
 def read_batches(files: Sequence[Path], folder: Path, cache_path: Path | None) -> None:

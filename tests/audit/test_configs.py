@@ -16,21 +16,11 @@ from polyfact_dataset.audit.checks import integrity
 from polyfact_dataset.audit.result import Section
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config, load_config
-from tests.support.audited import OPTIONS, broken, on_disk
+from tests.support.audited import OPTIONS, broken
 
 # A row of the test split whose answer is that of several facts.
 COMMON = 0
 Change = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return on_disk(tmp_path_factory.mktemp("published") / "release")
-
-
-@pytest.fixture
-def published(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "release"))
 
 
 def spoil(folder: Path, config: str, change: Change) -> list[str]:

@@ -15,17 +15,7 @@ from polyfact_dataset.audit.checks import integrity
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import Config, load_config
-from tests.support.audited import broken, on_disk
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return on_disk(tmp_path_factory.mktemp("published") / "release")
-
-
-@pytest.fixture
-def published(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "release"))
+from tests.support.audited import broken
 
 
 def edit(path: Path, change) -> None:

@@ -14,7 +14,16 @@ from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.text.language_id import Identifier
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import STATEMENTS
-from tests.support.audited import as_release, audited, broken, clean_rows, distractor, gold, rename, reword
+from tests.support.audited import (
+    audited,
+    broken,
+    clean_rows,
+    distractor,
+    gold,
+    release_without,
+    rename,
+    reword,
+)
 
 
 def statement(rows: list, entity: str, rank: str = "normal", truthy: bool = True, ended: bool = False) -> pa.Table:
@@ -78,17 +87,13 @@ def test_a_name_in_other_case_or_width_is_named() -> None:
 
 
 def test_without_subject_labels_naming_is_not_checked() -> None:
-    release = as_release(clean_rows())
-    for items in release.items.values():
-        object.__setattr__(items, "table", items.table.drop_columns(["subject_label"]))
+    release = release_without("subject_label", clean_rows())
     section = answerability.audit(release, AuditConfig())
     assert next(v.status for v in section.verdicts if v.gate == "subject_named") == "not checked"
 
 
 def test_without_ids_the_same_entities_cannot_be_shown() -> None:
-    release = as_release(clean_rows())
-    for items in release.items.values():
-        object.__setattr__(items, "table", items.table.drop_columns(["option_ids"]))
+    release = release_without("option_ids", clean_rows())
     assert "same_entities" in broken(parallelism.audit(release, AuditConfig()))
 
 

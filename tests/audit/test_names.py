@@ -10,7 +10,17 @@ import pytest
 from polyfact_dataset.audit.checks import columns, names
 from polyfact_dataset.audit.release import OpenItems
 from polyfact_dataset.config.audit import AuditConfig
-from tests.support.audited import OPTIONS, as_release, audited, broken, clean_rows, distractor, gold, rename
+from tests.support.audited import (
+    OPTIONS,
+    as_release,
+    audited,
+    broken,
+    clean_rows,
+    distractor,
+    gold,
+    release_without,
+    rename,
+)
 
 
 def test_a_text_that_was_exchanged_is_found_where_it_stands() -> None:
@@ -44,9 +54,7 @@ def test_two_entities_of_one_name_are_no_fault() -> None:
 
 
 def test_without_ids_texts_are_tied_to_nothing() -> None:
-    release = as_release(clean_rows())
-    for items in release.items.values():
-        object.__setattr__(items, "table", items.table.drop_columns(["option_ids"]))
+    release = release_without("option_ids", clean_rows())
     section = names.audit(release, AuditConfig())
     assert next(verdict.status for verdict in section.verdicts if verdict.gate == "one_text") == "not checked"
 

@@ -12,7 +12,18 @@ from polyfact_dataset.audit.checks import shortcuts
 from polyfact_dataset.audit.result import Section
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import Floor
-from tests.support.audited import OPTIONS, Rows, as_release, audited, broken, clean_rows, mark, offer, rename
+from tests.support.audited import (
+    OPTIONS,
+    Rows,
+    as_release,
+    audited,
+    broken,
+    clean_rows,
+    mark,
+    offer,
+    release_without,
+    rename,
+)
 
 RELATIONS = ("P36", "P50")
 
@@ -103,9 +114,7 @@ def test_overlap_of_facts_that_are_not_in_the_clean_config_is_allowed() -> None:
 
 def test_a_release_without_ids_is_measured_by_its_texts() -> None:
     rows = clean_rows(600, "co-occurring", answers=40)
-    release = as_release(rows)
-    for items in release.items.values():
-        object.__setattr__(items, "table", items.table.drop_columns(["option_ids"]))
+    release = release_without("option_ids", rows)
     section = shortcuts.audit(release, AuditConfig())
     assert "shortcut_pooled" in broken(section)
 

@@ -10,7 +10,7 @@ from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import CONTAMINATION
-from tests.support.audited import OPTIONS, as_release, audited, broken, clean_rows, rename, reword
+from tests.support.audited import OPTIONS, as_release, audited, broken, clean_rows, release_without, rename, reword
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,7 @@ def test_a_name_that_negates_is_no_negation() -> None:
 
 
 def _nameless(rows: list) -> Section:
-    release = as_release(rows)
-    for items in release.items.values():
-        object.__setattr__(items, "table", items.table.drop_columns(["subject_label"]))
+    release = release_without("subject_label", rows)
     return writing.audit(release, AuditConfig())
 
 

@@ -14,26 +14,15 @@ import pytest
 
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import read_json
-from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.pipeline.stages import BACKFILL, CANDIDATES, QUESTIONS, Stage, stage_folder, table_path
 from tests.support.backfilled import build, contents, lacks, settings
+from tests.support.logs import Lines
 from tests.support.planted import item, labels, reasons, state, world
 from tests.support.wikidata_server import Wikidata
 
 ASKED_TEXTS = {f"Q{n}" for n in range(1, 61) if n != 53} | {f"Q{n}" for n in range(1001, 1041)}
 ASKED_TYPES = {f"Q{n}" for n in range(1041, 1051)} | {"Q9051", "Q9052"}
-
-
-class Lines(Log):
-    """Keeps what is logged."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def table(out: Path, name: str) -> list[dict]:

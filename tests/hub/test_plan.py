@@ -12,32 +12,15 @@ from pathlib import Path
 import pytest
 
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.hub import push as pushing
 from polyfact_dataset.hub.push import Options, push
 from polyfact_dataset.release.documents import render_again
 from polyfact_dataset.release.reader import read_about
 from tests.support.command import polyfact
 from tests.support.hub import Hub, Repo
+from tests.support.pushed import REPO, files_of, on_hub
 from tests.support.released import copy_of
 
-REPO = "jvonrad/PolyFact"
 CREATE, REPLACE = Options(create=True), Options(replace=True)
-
-
-@pytest.fixture
-def unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the loading back, where a test is about something else."""
-    monkeypatch.setattr(pushing, "read_back", lambda *_: None)
-
-
-def files_of(release: Path) -> dict[str, bytes]:
-    return {p.relative_to(release).as_posix(): p.read_bytes() for p in release.rglob("*") if p.is_file()}
-
-
-def on_hub(hub: Hub, revision: str = "main") -> dict[str, bytes]:
-    repo = hub.repos[REPO]
-    commit = repo.commits[repo.resolve(revision)]
-    return {path: data for path, (data, _) in commit.items() if path != ".gitattributes"}
 
 
 def commit(hub: Hub, files: dict[str, bytes | None], branch: str = "main") -> None:

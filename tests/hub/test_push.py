@@ -21,32 +21,16 @@ from polyfact_dataset.release.reader import config_files, locate, read_about, re
 from polyfact_dataset.release.stats import read_statistics
 from tests.support.command import polyfact
 from tests.support.hub import TOKEN, Hub
+from tests.support.pushed import REPO, files_of, on_hub
 from tests.support.released import copy_of, parallel_rows_of
 
-REPO = "jvonrad/PolyFact"
 CREATE = Options(create=True)
-
-
-@pytest.fixture
-def unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the reading back, where a test is about something else."""
-    monkeypatch.setattr(pushing, "read_back", lambda *_: None)
-
-
-def files_of(release: Path) -> dict[str, bytes]:
-    return {p.relative_to(release).as_posix(): p.read_bytes() for p in release.rglob("*") if p.is_file()}
-
-
-def there(hub: Hub, revision: str = "main") -> dict[str, bytes]:
-    repo = hub.repos[REPO]
-    commit = repo.commits[repo.resolve(revision)]
-    return {path: data for path, (data, _) in commit.items() if path != ".gitattributes"}
 
 
 def test_the_command_creates_pushes_tags_and_reads_back(hub: Hub, small: Path) -> None:
     result = polyfact("push", small, "--repo", REPO, "--tag", "v1.0.0", "--create")
     assert "pushed as v1.0.0" in result.stdout and "verified by loading it by name and tag" in result.stdout
-    assert there(hub) == there(hub, "v1.0.0") == files_of(small)
+    assert on_hub(hub) == on_hub(hub, "v1.0.0") == files_of(small)
     assert TOKEN not in result.stdout + result.stderr
     tagged = [line for line in hub.requests if "resolve/" in line and "parquet" in line]
     assert tagged, "what was pushed was read from the Hub"
@@ -99,7 +83,7 @@ def test_what_is_unchanged_does_not_travel(hub: Hub, small: Path, following: Pat
     kept = {path for path, action in changes.items() if action == "keep" and path.endswith(".parquet")}
     assert "README.md" in changed and kept, "a fact less changes some files and leaves others"
     assert not first & set(hub.uploaded) and len(hub.uploaded) < len(first)
-    assert there(hub, "v1.1.0") == files_of(following) and there(hub, "v1.0.0") == files_of(small)
+    assert on_hub(hub, "v1.1.0") == files_of(following) and on_hub(hub, "v1.0.0") == files_of(small)
 
 
 @pytest.mark.slow
@@ -114,11 +98,11 @@ def test_a_killed_push_continues(hub: Hub, small: Path) -> None:
     hub.after_upload = kill
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert set(there(hub)) == set(), "nothing of it can be seen"
+    assert set(on_hub(hub)) == set(), "nothing of it can be seen"
     arrived, hub.after_upload = len(hub.uploaded), None
     assert arrived >= 3
     polyfact("push", small, "--repo", REPO, "--create")
-    assert there(hub, "v1.0.0") == files_of(small)
+    assert on_hub(hub, "v1.0.0") == files_of(small)
     assert len(hub.uploaded) == len(set(hub.uploaded)), "no blob travelled twice"
 
 
@@ -137,7 +121,7 @@ def test_a_commit_meanwhile_is_detected_and_not_overwritten(hub: Hub, small: Pat
     hub.before_commit = interfere
     with pytest.raises(ConfigError, match="has changed since this push began"):
         push(small, REPO, options=CREATE)
-    assert there(hub) == {"README.md": b"theirs"} and not hub.repos[REPO].tags
+    assert on_hub(hub) == {"README.md": b"theirs"} and not hub.repos[REPO].tags
 
 
 @pytest.mark.parametrize("token", ["hf_wrong", None])
@@ -166,7 +150,7 @@ def test_a_dry_run_lists_files_and_sizes_and_sends_nothing(hub: Hub, small: Path
 def test_a_pull_request_leaves_main_and_sets_no_tag(hub: Hub, small: Path) -> None:
     push_result = push(small, REPO, options=Options(create=True, create_pr=True))
     assert push_result.pull_request and push_result.pull_request.endswith("/discussions/1") and push_result.tag is None
-    assert there(hub) == {} and there(hub, "refs/pr/1") == files_of(small) and not hub.repos[REPO].tags
+    assert on_hub(hub) == {} and on_hub(hub, "refs/pr/1") == files_of(small) and not hub.repos[REPO].tags
 
 
 def test_private_is_for_new_repositories(hub: Hub, small: Path, unread: None) -> None:
@@ -193,7 +177,7 @@ def test_a_release_that_was_not_built_on_what_is_there_is_refused(
     hub.repos[REPO].tags.pop("v1.0.0")
     with pytest.raises(ConfigError, match=r"contains version 1.1.0.*--previous jvonrad/PolyFact@v1.1.0"):
         push(small, REPO, options=CREATE)
-    assert there(hub) == files_of(following)
+    assert on_hub(hub) == files_of(following)
 
 
 def spoil(kind: str, release: Path) -> None:

@@ -54,6 +54,14 @@ def as_release(rows: Rows, **known: Any) -> Release:
     return Release(facts=facts, items=items, **fields)
 
 
+def release_without(column: str, rows: Rows) -> Release:
+    """The rows as a release whose items lack a column."""
+    release = as_release(rows)
+    for items in release.items.values():
+        object.__setattr__(items, "table", items.table.drop_columns([column]))
+    return release
+
+
 def audited(module: Any, rows: Rows, config: AuditConfig | None = None, **known: Any) -> Section:
     """One audit of the rows."""
     return module.audit(as_release(rows, **known), config or AuditConfig())

@@ -42,20 +42,20 @@ def write(path: Path, table: pa.Table, label: str, **changes: Any) -> Path:
     """A result file around a table of scores. `changes` are fields of its data."""
     codes = tuple(dict.fromkeys(table["language"].to_pylist()))
     data = {"source": "jvonrad/PolyFact", "config": "clean", "split": "test", "revision": "v1.0.0", "content": "c" * 64}
-    results.save(
-        path,
-        table,
-        kind="mcq",
-        label=label,
-        data=Data(**{**data, "facts": 1, "languages": codes, "digests": dict.fromkeys(codes, "items"), **changes}),
-        model={"name": f"org/{label} x"},
-        prompt=Prompt(style="paper", sha256="p"),
-        settings={},
-        counts={},
-        seed=42,
-        software={},
-        hardware={"accelerators": [], "threads": 1},
-        speed=Speed(items=1, seconds=1, processes=1, items_per_s=1),
-        metrics={},
-    )
+    data |= {"facts": 1, "languages": codes, "digests": dict.fromkeys(codes, "items"), **changes}
+    hardware = {"accelerators": [], "threads": 1}
+    save(path, table, label, Data(**data), model={"name": f"org/{label} x"}, hardware=hardware)
     return path
+
+
+def save(path: Path, table: pa.Table, label: str, data: Data, **fields: Any) -> results.Result:
+    """A result of multiple choice, unless `fields` say otherwise, without software, hardware and metrics."""
+    usual = {
+        "kind": "mcq",
+        "model": {"name": label},
+        "prompt": Prompt(style="paper", sha256="p"),
+        "speed": Speed(items=1, seconds=1, processes=1, items_per_s=1),
+        **{name: {} for name in ("settings", "counts", "software", "hardware", "metrics")},
+        "seed": 42,
+    }
+    return results.save(path, table, label=label, data=data, **{**usual, **fields})

@@ -46,6 +46,7 @@ from polyfact_dataset.wikidata.cache import Cache as WikidataCache
 from polyfact_dataset.wikidata.columns import Rows
 from polyfact_dataset.wikidata.entities import Reader
 from polyfact_dataset.wikidata.extract import extracted_fields
+from tests.support.choice_results import save
 from tests.support.hostile import hostile_json, mutated_bytes
 from tests.support.planted import build, item, labels, state, world
 
@@ -173,23 +174,8 @@ def _result(folder: Path) -> dict[str, Any]:
     columns = {name: [] for name in results.CHOICES.schema.names}
     section = {"source": "s", "config": "c", "split": "test", "revision": None, "content": None, "facts": 1}
     data = results.Data(**section, languages=("en", "sw"), digests={"en": "a", "sw": "b"})
-    speed = results.Speed(items=1, seconds=1.0, processes=1, items_per_s=1.0)
-    result = results.save(
-        folder / "r.json",
-        results.table_of("mcq", columns),
-        kind="mcq",
-        label="l",
-        data=data,
-        model={"name": "m"},
-        prompt=results.Prompt(style="s", sha256="x"),
-        settings={},
-        counts={"items": 1},
-        seed=1,
-        software={},
-        hardware={},
-        speed=speed,
-        metrics={"accuracy": {"en": 0.5}},
-    )
+    table = results.table_of("mcq", columns)
+    result = save(folder / "r.json", table, "l", data, counts={"items": 1}, metrics={"accuracy": {"en": 0.5}})
     return result.model_dump(mode="json")
 
 

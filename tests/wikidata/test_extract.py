@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +29,7 @@ from polyfact_dataset.wikidata import workers as workers_module
 from polyfact_dataset.wikidata.parts import Parts
 from tests.support.command import polyfact
 from tests.support.dumps import KINDS, config, contents, extract, packed, settings, tables, text
+from tests.support.logs import Lines
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,21 @@ class Stop(BaseException):
     """The end of a process, without its end."""
 
 
+@contextmanager
+def stopped_after(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The extraction in the block ends like a killed process once it has so many parts."""
+    finish = Parts.finish
+
+    def some(parts: Parts, *arguments: object) -> None:
+        if len(parts.records) == number:
+            raise Stop
+        finish(parts, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Parts, "finish", some)
+        yield
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_interrupted_after_any_part_it_goes_on_behind_it(
     kind: str, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -158,17 +176,6 @@ def test_killed_at_random_moments_it_gives_the_same_files(
     assert kills >= 2 and contents(stage_folder(out, EXTRACT)) == whole[kind]
 
 
-class Lines(Log):
-    """Keeps what would be shown."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -180,15 +187,8 @@ class Lines(Log):
 def test_where_it_goes_on_is_said(
     kind: str, said: str, dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, seeks, log = Parts.finish, [], Lines()
-
-    def two(parts: Parts, *arguments: object) -> None:
-        if len(parts.records) == 2:
-            raise Stop
-        honest(parts, *arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(Parts, "finish", two)
+    seeks, log = [], Lines()
+    with stopped_after(2, monkeypatch):
         extract(dumps[kind], tmp_path / "build", config(kind))
     seek = dump_module.Raw.seek
     monkeypatch.setattr(dump_module.Raw, "seek", lambda raw, offset: (seeks.append(offset), seek(raw, offset))[1])
@@ -318,15 +318,8 @@ def test_a_damaged_part_is_extracted_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    honest, log, out = Parts.finish, Lines(), tmp_path / "build"
-
-    def three(parts: Parts, *arguments: object) -> None:
-        if len(parts.records) == 3:
-            raise Stop
-        honest(parts, *arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(Parts, "finish", three)
+    log, out = Lines(), tmp_path / "build"
+    with stopped_after(3, monkeypatch):
         extract(dumps[kind], out, config(kind))
     folder = out / "stages" / ".extract.part"
     DAMAGES[damage](folder)

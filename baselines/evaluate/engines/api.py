@@ -229,13 +229,13 @@ class ApiScoreJob:
 
 def option_of(answer: str, options: Sequence[str]) -> int | None:
     """The one option that an answer names: equal after folding, or the option's letter before its text."""
-    said = fold(answer)
+    folded = fold(answer)
     texts = [fold(option) for option in options]
-    equal = [number for number, text in enumerate(texts) if text and said == text]
-    if not equal and said[:2].strip() in ("a", "b", "c", "d"):
+    equal = [number for number, text in enumerate(texts) if text and folded == text]
+    if not equal and folded[:2].strip() in ("a", "b", "c", "d"):
         # `B`, `B. Rome` and `B) Rome` name the second option.
-        number = "abcd".index(said[0])
-        if number < len(texts) and (len(said) == 1 or said[2:] == texts[number]):
+        number = "abcd".index(folded[0])
+        if number < len(texts) and (len(folded) == 1 or folded[2:] == texts[number]):
             equal = [number]
     return equal[0] if len(equal) == 1 else None
 

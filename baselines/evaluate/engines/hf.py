@@ -39,7 +39,7 @@ class HfEngine:
 
     @property
     def start(self) -> list[int] | None:
-        """Tokens before a prompt: none in a chat template, which holds them itself; None for the tokenizer's own."""
+        """Tokens before a prompt: none in a chat template, which holds them itself; None for those of the tokenizer."""
         return [] if self._template else None
 
     def render(self, prompt: Prompt) -> Prompt:

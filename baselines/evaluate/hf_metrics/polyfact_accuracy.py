@@ -10,24 +10,19 @@ import evaluate
 import numpy as np
 
 from baselines import metrics
-
-CITATION = "PolyFact, arXiv 2606.06586, section 5.1"
+from baselines.evaluate.hf_metrics import info
 
 
 class PolyFactAccuracy(evaluate.Metric):  # type: ignore[misc]
     """Share of correct facts per language, with their mean."""
 
     def _info(self) -> Any:
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation=CITATION,
-            inputs_description="predictions: the option chosen per fact and language; references: the correct one.",
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Sequence(datasets.Value("int64")),
-                    "references": datasets.Value("int64"),
-                }
-            ),
+        return info(
+            self,
+            "PolyFact, arXiv 2606.06586, section 5.1",
+            "predictions: the option chosen per fact and language; references: the correct one.",
+            predictions=datasets.Sequence(datasets.Value("int64")),
+            references=datasets.Value("int64"),
         )
 
     def _compute(self, predictions: Sequence[Sequence[int]], references: Sequence[int]) -> dict[str, Any]:

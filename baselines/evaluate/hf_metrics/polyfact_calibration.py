@@ -10,24 +10,19 @@ import evaluate
 import numpy as np
 
 from baselines import metrics
-
-CITATION = "Guo et al., ICML 2017"
+from baselines.evaluate.hf_metrics import info
 
 
 class PolyFactCalibration(evaluate.Metric):  # type: ignore[misc]
     """Expected calibration error of the distribution over the options."""
 
     def _info(self) -> Any:
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation=CITATION,
-            inputs_description="predictions: log-scores of the options of each item; references: the correct option.",
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Sequence(datasets.Value("float64")),
-                    "references": datasets.Value("int64"),
-                }
-            ),
+        return info(
+            self,
+            "Guo et al., ICML 2017",
+            "predictions: log-scores of the options of each item; references: the correct option.",
+            predictions=datasets.Sequence(datasets.Value("float64")),
+            references=datasets.Value("int64"),
         )
 
     def _compute(

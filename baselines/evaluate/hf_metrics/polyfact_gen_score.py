@@ -9,24 +9,19 @@ import datasets
 import evaluate
 
 from baselines import metrics
-
-CITATION = "ICLR 2026, OpenReview hdrG6SaTcA"
+from baselines.evaluate.hf_metrics import info
 
 
 class PolyFactGenScore(evaluate.Metric):  # type: ignore[misc]
     """Mean over languages of the share of the remaining room that training filled."""
 
     def _info(self) -> Any:
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation=CITATION,
-            inputs_description="predictions: accuracy of the model in each language; references: accuracy of its base.",
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Value("float64"),
-                    "references": datasets.Value("float64"),
-                }
-            ),
+        return info(
+            self,
+            "ICLR 2026, OpenReview hdrG6SaTcA",
+            "predictions: accuracy of the model in each language; references: accuracy of its base.",
+            predictions=datasets.Value("float64"),
+            references=datasets.Value("float64"),
         )
 
     def _compute(self, predictions: Sequence[float], references: Sequence[float]) -> dict[str, Any]:

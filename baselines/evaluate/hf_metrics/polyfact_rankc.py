@@ -10,23 +10,18 @@ import evaluate
 import numpy as np
 
 from baselines import metrics
-
-CITATION = "Qi et al., EMNLP 2023"
+from baselines.evaluate.hf_metrics import info
 
 
 class PolyFactRankC(evaluate.Metric):  # type: ignore[misc]
     """Weighted overlap of the rankings of the options in each pair of languages, with floor and chance."""
 
     def _info(self) -> Any:
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation=CITATION,
-            inputs_description="predictions: the scores of the options of each fact in each language, options aligned.",
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Sequence(datasets.Sequence(datasets.Value("float64"))),
-                }
-            ),
+        return info(
+            self,
+            "Qi et al., EMNLP 2023",
+            "predictions: the scores of the options of each fact in each language, options aligned.",
+            predictions=datasets.Sequence(datasets.Sequence(datasets.Value("float64"))),
         )
 
     def _compute(self, predictions: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Audit 15: marks in which the options of one item differ, although the fact does not: capitals and class words.
 
-A label beside three others that alone has a capital ("Film laga" beside "drama"), a class word ("língua sueca" beside
-"francês") or a noun of the question ("samurai film" for the genre of a film) stands out. Labels are written as the
+A label is conspicuous that is the only one of four with a capital ("Film laga", not "drama"), a class word ("língua
+sueca", not "francês") or a noun of the question ("samurai film" for the genre of a film). Labels are written as the
 language file states (`catalog.spelling`); what is left is counted here. It gives answers away only where it goes with
 the gold.
 """

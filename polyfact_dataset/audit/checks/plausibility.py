@@ -26,7 +26,7 @@ _LEAST = 20
 
 
 def _years(traits: list[Traits]) -> Floats:
-    years: Floats = np.array([np.nan if own.year is None else own.year for own in traits], dtype=np.float64)
+    years: Floats = np.array([np.nan if entity.year is None else entity.year for entity in traits], dtype=np.float64)
     return years
 
 

@@ -116,7 +116,7 @@ def faults(text: str, scripts: Sequence[str] | None, question: bool, person: boo
     if concealed is not None:
         yield "characters", concealed
     if idle_joiner(text):
-        yield "joiners", "a joiner stands where it shapes no letter"
+        yield "joiners", "a joiner has no effect on its neighbours"
     if (sign := markup(text)) is not None:
         yield "markup", f"{shown(sign, 20)!r}"
     if not unicodedata.is_normalized("NFC", text):

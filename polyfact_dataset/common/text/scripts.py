@@ -98,7 +98,7 @@ def half_transliterated(label: str, person: bool = False) -> str | None:
 
     Parts of a word are joined by a hyphen (Лос-Angeles), or follow kana in small letters (ロンdon); abbreviations
     and brands do not count (USB, iPhone), nor do separate Latin words (ядро Linux), unless they are all that
-    follows and in small letters (Гда ńsk). In a person's name no ordinary Latin word stands next to another script.
+    follows and in small letters (Гда ńsk). In a person's name no ordinary Latin word is next to another script.
     """
     letter_scripts = scripts_of(label)
     if "Latn" not in letter_scripts or len(letter_scripts) == 1:

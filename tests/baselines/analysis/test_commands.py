@@ -16,7 +16,8 @@ from baselines.analysis import drift, failure_modes, files, lahis, lape, layer_r
 from baselines.data import load
 from baselines.evaluate import results
 from polyfact_dataset.common.errors import ConfigError
-from tests.baselines.analysis.test_failure_modes import BASE, CODES, TRAINED, generations
+from tests.support.analysis_results import BASE, CODES, TRAINED, generations
+from tests.support.choice_results import save
 
 LANGUAGES = "en,zh"
 
@@ -91,31 +92,9 @@ def answers(folder: Path) -> list[Path]:
     written = []
     for label, planted in (("base", BASE), ("trained", TRAINED)):
         path = folder / f"{label}.open.json"
-        results.save(
-            path,
-            generations(planted),
-            kind="open",
-            label=label,
-            data=results.Data(
-                source="x",
-                config="open",
-                split="test",
-                revision=None,
-                content=None,
-                facts=2,
-                languages=CODES,
-                digests={},
-            ),
-            model={"name": label},
-            prompt=results.Prompt(style="free", sha256="0"),
-            settings={},
-            counts={},
-            seed=0,
-            software={},
-            hardware={},
-            speed=results.Speed(items=6, seconds=1, processes=1, items_per_s=6),
-            metrics={},
-        )
+        data = {"source": "x", "config": "open", "split": "test", "revision": None, "content": None, "facts": 2}
+        about = results.Data(**data, languages=CODES, digests={})
+        save(path, generations(planted), label, about, kind="open", prompt=results.Prompt(style="free", sha256="0"))
         written.append(folder / f"{label}.failures.json")
         failure_modes.main(path, written[-1])
     return written
@@ -124,12 +103,12 @@ def answers(folder: Path) -> list[Path]:
 def test_the_same_run_gives_the_same_numbers(models: dict[str, str], text: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        lape.main(models["base"], text, tmp_path / name / "lape.json", device="cpu")
+        lape.main(model=models["base"], text=text, output=tmp_path / name / "lape.json", device="cpu")
     first, second = (files.load(tmp_path / name / "lape.json") for name in ("one", "two"))
     assert first[0].arrays == second[0].arrays
     assert np.array_equal(first[1]["counts"], second[1]["counts"])
     with pytest.raises(ConfigError, match="--overwrite"):
-        lape.main(models["base"], text, tmp_path / "one" / "lape.json")
+        lape.main(model=models["base"], text=text, output=tmp_path / "one" / "lape.json")
 
 
 def test_a_share_of_no_head_is_refused_before_the_text_is_read(
@@ -142,4 +121,4 @@ def test_a_share_of_no_head_is_refused_before_the_text_is_read(
 
 def test_a_prompt_that_shows_options_has_no_answer_position(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="without options"):
-        layer_rank.main("m", tmp_path / "r.json", style="choose")
+        layer_rank.main(model="m", output=tmp_path / "r.json", style="choose")

@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from baselines.analysis import failures
 from baselines.analysis.failure_modes import compare, draw, summarise
-from baselines.analysis.files import Result
-from baselines.evaluate.results import GENERATIONS, MODES
+from baselines.evaluate.results import MODES
 from polyfact_dataset.common.errors import DataError
-
-ACCEPTED = {
-    "f1": {"en": ["Germany"], "de": ["Deutschland", "BRD"], "es": ["Alemania"]},
-    "f2": {"en": ["Paris"], "de": ["Paris"], "es": ["París"]},
-}
-GROUPS = {"f1": "P17", "f2": "P37"}  # country: proper; official language: common
-
-
-def generations(answers):
-    rows = [
-        {
-            "fact_id": fact,
-            "group": GROUPS[fact],
-            "language": code,
-            "prediction": text,
-            "accepted": ACCEPTED[fact][code],
-            "sample": 0,
-            "exact": False,
-            "lenient": mode == "correct",
-            "folded": mode == "correct",
-            "mode": mode,
-            "contaminated": None,
-        }
-        for (fact, code), (text, mode) in answers.items()
-    ]
-    return pa.Table.from_pylist(rows, schema=GENERATIONS.schema)
-
-
-BASE = {
-    ("f1", "en"): ("Germany", "correct"),
-    ("f2", "en"): ("Paris", "correct"),
-    ("f1", "de"): ("Germany", "wrong_language"),
-    ("f2", "de"): ("42", "incoherent"),
-    ("f1", "es"): ("BRD", "wrong_language"),
-    ("f2", "es"): ("Paris", "wrong_language"),
-}
-TRAINED = {
-    **BASE,
-    ("f1", "en"): ("France", "wrong_fact"),
-    ("f1", "de"): ("Deutschland", "correct"),
-    ("f2", "de"): ("Paris", "correct"),
-}
-CODES = ("en", "de", "es")
+from tests.support.analysis_results import BASE, CODES, TRAINED, generations, result
 
 
 def loaded(label, answers):
     metrics, arrays = summarise(generations(answers), CODES)
-    fields = {"settings": {}, "seconds": 0, "software": {}, "hardware": {}, "arrays": "", "inputs": {}, "models": []}
-    return Result(kind="failure_modes", label=label, languages=CODES, metrics=metrics, **fields), arrays
+    return result("failure_modes", label, CODES, metrics), arrays
 
 
 def test_the_other_language_is_named():

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from baselines.analysis import heads
-from baselines.analysis.files import Result
 from baselines.analysis.hooks import anatomy, head_mask
 from baselines.analysis.lahis import HeadMask, compare, draw, importances, summarise
 from baselines.analysis.text import Sample, Sampler
+from tests.support.analysis_results import result
 from tests.support.planted_models import CODES, HEADS, WORDS, Words, blank, language_axes, line, random_qwen2, token
 
 # (layer, head) -> languages whose words it makes likelier
@@ -140,16 +140,7 @@ def test_two_models_are_compared():
     loaded = []
     for label, values in (("base", base), ("new model", trained)):
         metrics, arrays = summarise(values, 2 / 16, None, 3)
-        fields = {
-            "settings": {},
-            "seconds": 0,
-            "software": {},
-            "hardware": {},
-            "arrays": "",
-            "inputs": {},
-            "models": [],
-        }
-        loaded.append((Result(kind="lahis", label=label, languages=CODES, metrics=metrics, **fields), arrays))
+        loaded.append((result("lahis", label, CODES, metrics), arrays))
     rows = {(row["model"], row["language"]): row for row in compare(loaded)}
     assert (rows["new model", "aa"]["stable"], rows["new model", "aa"]["changed"]) == (1, 1)
     assert (rows["new model", "bb"]["stable"], rows["new model", "bb"]["changed"]) == (2, 0)

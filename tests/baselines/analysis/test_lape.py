@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from baselines.analysis.files import Result
 from baselines.analysis.hooks import anatomy, gate_activations
 from baselines.analysis.lape import compare, count_activations, draw, summarise
 from baselines.analysis.text import Sample, Sampler
+from tests.support.analysis_results import result
 from tests.support.planted_models import (
     CODES,
     LAYERS,
@@ -116,10 +116,7 @@ def test_hooked_values_are_those_of_a_plain_forward_pass_and_hooks_go():
 
 
 def result_of(label, arrays, metrics):
-    fields = {"seconds": 0, "software": {}, "hardware": {}, "arrays": "", "inputs": {}, "models": []}
-    return Result(
-        kind="lape", label=label, languages=CODES, settings={"last_layers": 1}, metrics=metrics, **fields
-    ), arrays
+    return result("lape", label, CODES, metrics, settings={"last_layers": 1}), arrays
 
 
 def test_two_models_are_compared():

@@ -7,10 +7,20 @@ import pytest
 import torch
 
 from baselines.analysis import ranks
-from baselines.analysis.files import Result
-from baselines.analysis.layer_rank import Probe, compare, draw, examples, first_token, probes_of, rank_probes, summarise
+from baselines.analysis.layer_rank import (
+    FirstToken,
+    Probe,
+    compare,
+    draw,
+    examples,
+    first_token,
+    probes_of,
+    rank_probes,
+    summarise,
+)
 from baselines.data import Fact, Item
 from baselines.prompts import Prompt
+from tests.support.analysis_results import result
 from tests.support.planted_models import blank, random_qwen2
 
 QUESTION = 24
@@ -92,10 +102,10 @@ class Letters:
 
 def test_first_tokens():
     asked = Prompt("Q:", " ")
-    assert first_token(Letters(), asked, "London") == ((81, 58, 32), ord("L"))
-    assert first_token(Letters(), asked, "bonn") == ((81, 58), 32 + 1000 * ord("b"))
-    assert first_token(Letters(), Prompt("Q:", ""), "mali") == "merged"
-    assert first_token(Letters(), asked, " ") == "blank"
+    assert first_token(Letters(), asked, "London") == FirstToken((81, 58, 32), ord("L"))
+    assert first_token(Letters(), asked, "bonn") == FirstToken((81, 58), 32 + 1000 * ord("b"))
+    assert first_token(Letters(), Prompt("Q:", ""), "mali").fault == "merged"
+    assert first_token(Letters(), asked, " ").fault == "blank"
 
 
 def fact_of(number, english, german):
@@ -123,16 +133,7 @@ def test_two_models_side_by_side_show_the_switched_probes():
     loaded = []
     for label, found in (("base", before), ("trained", after)):
         metrics, arrays = summarise(probes, found, counts)
-        fields = {
-            "settings": {},
-            "seconds": 0,
-            "software": {},
-            "hardware": {},
-            "arrays": "",
-            "inputs": {},
-            "models": [],
-        }
-        loaded.append((Result(kind="layer_rank", label=label, languages=("de",), metrics=metrics, **fields), arrays))
+        loaded.append((result("layer_rank", label, ("de",), metrics), arrays))
     assert examples(loaded) == [0]
     assert examples(loaded[:1]) == [0, 1]
     rows = compare(loaded)

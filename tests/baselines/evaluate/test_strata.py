@@ -15,6 +15,7 @@ from baselines.evaluate.choices import Choices
 from baselines.evaluate.summary import summarise_choices
 from baselines.evaluate.tables import Uncertainty
 from polyfact_dataset.common.errors import ConfigError, DataError
+from tests.support.choice_results import save
 
 LANGUAGES = ("en", "de", "ja")
 
@@ -57,22 +58,8 @@ def table(facts: int = 30, shift: int = 0) -> pa.Table:
 def write(folder: Path, rows: pa.Table, label: str = "M") -> Path:
     path = folder / f"{label}.json"
     data = {"source": "r", "config": "clean", "split": "test", "revision": None, "content": None, "facts": 30}
-    results.save(
-        path,
-        rows,
-        kind="mcq",
-        label=label,
-        data=results.Data(**data, languages=LANGUAGES, digests=dict.fromkeys(LANGUAGES, "d")),
-        model={"name": label},
-        prompt=results.Prompt(style="paper", sha256="p"),
-        settings={},
-        counts={},
-        seed=0,
-        software={},
-        hardware={},
-        speed=results.Speed(items=1, seconds=1, processes=1, items_per_s=1),
-        metrics=summarise_choices(rows, LANGUAGES),
-    )
+    about = results.Data(**data, languages=LANGUAGES, digests=dict.fromkeys(LANGUAGES, "d"))
+    save(path, rows, label, about, metrics=summarise_choices(rows, LANGUAGES))
     return path
 
 
