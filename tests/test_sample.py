@@ -171,5 +171,20 @@ def test_the_template_lists_each_entity_of_a_statement_once(capsys, tmp_path: Pa
     assert table is not None
     first = next(row for row in table.to_pylist() if row["entity_id"] == "Q30")
     assert {"code": "ko", "text": "미국"} in first["labels"]
-    for arguments in ([], ["en"], ["Korean"], ["ko", "hi"]):
+    for arguments in ([], ["en"], ["Korean"], ["ko", "hi"], ["--cldr"]):
         assert template.main(arguments) == 2 and "usage" in capsys.readouterr().err
+
+
+def test_the_template_holds_names_of_cldr_on_request(capsys) -> None:
+    pytest.importorskip("babel", reason="needs polyfact[dev]")
+    assert template.main(["ta", "--cldr"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
+    names = {english: text for _, english, text in rows if text}
+    assert len(names) > 300 and (names["France"], names["Tamil"], names["Indian rupee"]) == (
+        "பிரான்ஸ்",
+        "தமிழ்",
+        "இந்திய ரூபாய்",
+    )
+    # Two entities of the sample are Georgia, and CLDR has no Louvre.
+    assert "Georgia" not in names and "Louvre" not in names
+    assert template.main(["xx", "--cldr"]) == 2 and "CLDR has no language 'xx'" in capsys.readouterr().err

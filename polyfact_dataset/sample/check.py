@@ -228,23 +228,30 @@ def _add_item(reference: Reference, item: Mapping[str, Any]) -> None:
 
 
 @cache
-def _cldr_codes() -> dict[str, list[tuple[str, str]]]:
-    """English name -> (kind, code) of territories, languages and currencies in CLDR."""
-    from babel import Locale
+def locale_of(code: str) -> Any:
+    """CLDR's data of a language. Raises `ValueError` for one that it lacks."""
+    from babel import Locale, UnknownLocaleError
 
+    try:
+        return Locale.parse(_CLDR_LOCALES.get(code, code))
+    except UnknownLocaleError as error:
+        raise ValueError(f"CLDR has no language {code!r}") from error
+
+
+@cache
+def cldr_codes() -> dict[str, list[tuple[str, str]]]:
+    """English name -> (kind, code) of territories, languages and currencies in CLDR."""
     codes: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for kind in ("territories", "languages", "currencies"):
-        for code, name in getattr(Locale.parse("en"), kind).items():
+        for code, name in getattr(locale_of("en"), kind).items():
             codes[normalise(name)].append((kind, code))
     return codes
 
 
 def in_cldr(english: str, code: str, text: str) -> bool:
     """Whether CLDR gives `text` in a language to the territory, language or currency that is `english` in English."""
-    from babel import Locale
-
-    locale = Locale.parse(_CLDR_LOCALES.get(code, code))
-    names = (getattr(locale, kind).get(key, "") for kind, key in _cldr_codes().get(normalise(english), ()))
+    locale = locale_of(code)
+    names = (getattr(locale, kind).get(key, "") for kind, key in cldr_codes().get(normalise(english), ()))
     return any(normalise(name) == normalise(text) for name in names if name)
 
 

@@ -23,7 +23,13 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.common.text.scripts import in_scripts, scripts_of
-from polyfact_dataset.sample.tables import load_entities, load_labels, load_statements
+from polyfact_dataset.sample.tables import (
+    further_languages,
+    load_entities,
+    load_further_labels,
+    load_labels,
+    load_statements,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "wordings"
 
@@ -85,12 +91,14 @@ def test_questions_are_in_their_script(code: str) -> None:
         assert text == text.strip() and in_scripts(text, entry.scripts)
 
 
-# The sample has names in these alone.
-@pytest.mark.parametrize("code", PAPER_LANGUAGES)
+@pytest.mark.parametrize("code", [*PAPER_LANGUAGES, *(code for code in further_languages() if code in known())])
 def test_no_template_names_an_answer(code: str) -> None:
-    """A template that mentions an answer of its relation would throw those facts away."""
+    """A template that mentions an answer of its relation would throw those facts away. Of the sample's languages."""
     entry = language(code)
     names = {entity.qid: normalise(entity.labels[code]) for entity in load_entities() if code in entity.labels}
+    if code in further_languages():
+        names = {qid: normalise(label.text) for qid, label in load_further_labels(code).items() if label.text}
+    assert len(names) > 400
     answers: dict[str, set[str]] = {}
     for statement in load_statements():
         if statement.object in names:
@@ -271,6 +279,8 @@ def test_names_of_the_forms_are_the_sample_s(code: str) -> None:
     """A phrase holds its label, and a label that is not the sample's would never be used there."""
     labels = {entity.qid: entity.labels.get(code) for entity in load_entities()}
     labels |= {qid: written[code] for qid, written in load_labels().items() if code in written}
+    if code in further_languages():
+        labels |= {qid: label.text for qid, label in load_further_labels(code).items() if label.text}
     for qid, (label, *phrases) in forms(code).names.items():
         assert normalise(labels.get(qid) or label) == normalise(label), qid
         for phrase in phrases:
