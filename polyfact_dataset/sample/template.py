@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from polyfact_dataset.common.text.normalise import clean, normalise
 from polyfact_dataset.sample.check import cldr_codes, english_names, locale_of
@@ -35,7 +35,7 @@ def template(code: str, cldr: bool = False) -> Iterator[str]:
         yield f"{qid}\t{names[qid]}\t{known(names[qid])}"
 
 
-def _cldr_names(code: str, names: Sequence[str]) -> Callable[[str], str]:
+def _cldr_names(code: str, names: Collection[str]) -> Callable[[str], str]:
     """English label -> its name in CLDR; empty where CLDR, or the sample, has the English label twice."""
     locale, often = locale_of(code), Counter(map(normalise, names))
 
