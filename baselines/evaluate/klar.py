@@ -311,15 +311,19 @@ def pools_of(klar: Klar, template: int, seed: int) -> list[Pool]:
     return pools
 
 
+def _is_free(prompt: str, rank: bool) -> bool:
+    if prompt not in PROMPTS or (rank and prompt != "klar"):
+        raise ConfigError(f"--prompt {prompt!r} must be one of {', '.join(PROMPTS)}; with --rank it is klar")
+    return prompt == "free"
+
+
 def main(
     model: common.ModelName,
     data: Annotated[str, typer.Option(help="KLAR: its folder or its id on the Hub.")],
     output: common.Output,
     languages: common.Languages = None,
     template: Annotated[int, typer.Option(min=0, help="Which of a relation's templates, modulo their number.")] = 1,
-    prompt: Annotated[
-        str, typer.Option(help="klar (its templates, 3 shots) or free (our wordings, where we have the language).")
-    ] = "klar",
+    prompt: Annotated[str, typer.Option(help="klar (its templates, 3 shots) or free (our wordings).")] = "klar",
     rank: Annotated[bool, typer.Option("--rank", help="Score all objects of the relation instead, for RankC.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Facts per relation, the first ones. Default: all.")] = None,
     train_data: Annotated[
@@ -350,17 +354,14 @@ def main(
     options = common.EngineOptions(engine, chat, batch_tokens, base_url, engine_args)
     decoding = common.decoding(new_tokens, samples, temperature, thinking, thinking_tokens, seed)
     common.prepare(output, overwrite, engine)
-    if prompt not in PROMPTS or (rank and prompt != "klar"):
-        raise ConfigError(f"--prompt {prompt!r} must be one of {', '.join(PROMPTS)}; with --rank it is klar")
+    free = _is_free(prompt, rank)
     klar = load_klar(data, common.split_list(languages), data_revision).first(limit)
-    free = prompt == "free"
     klar = klar.in_our_words() if free else klar
-    seen = None
-    if train_data:
-        seen = contaminated(klar, load_labels(train_data, train_config, "train", klar.languages))
+    labels = load_labels(train_data, train_config, "train", klar.languages) if train_data else None
+    seen = None if labels is None else contaminated(klar, labels)
     run = Run.start(output, model, revision, dtype, device, device_map, seed, label, quiet, overwrite, options)
-    settings = {"shots": SHOTS, "train_data": train_data, "limit": limit, "template": template}
-    settings |= {"shots": 0, "template": None} if free else {}
+    shots = {"shots": 0, "template": None} if free else {"shots": SHOTS, "template": template}
+    settings = {"train_data": train_data, "limit": limit, **shots}
     if rank:
         pools = pools_of(klar, template, seed)
         about = about_klar(klar, len({pool.fact_id for pool in pools}))
@@ -371,11 +372,10 @@ def main(
         return
     questions = questions_of(klar, template, seed, seen, free)
     about = about_klar(klar, len({question.fact_id for question in questions}))
-    style = "free" if free else f"klar-{template}"
-    asked = results.Prompt(style=style, sha256=digest_json([question.prompt for question in questions]))
+    style, texts = "free" if free else f"klar-{template}", [question.prompt for question in questions]
+    asked = results.Prompt(style=style, sha256=digest_json(texts))
     task = Task("klar", questions, names_of(klar), about, asked, settings)
-    result = answer_all(run, task, new_tokens, batch_tokens, decoding)
-    if result:
+    if result := answer_all(run, task, new_tokens, batch_tokens, decoding):
         common.print_generations(result, output)
 
 
