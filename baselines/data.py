@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from polyfact_dataset.catalog.language import known
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import digest_json, readable
 from polyfact_dataset.release.reader import config_files, locate, read_manifest
@@ -210,10 +210,10 @@ def accepted_names(facts: Rows[OpenFact]) -> dict[str, dict[str, tuple[str, ...]
 
 
 def languages_of(source: str | Path) -> tuple[str, ...]:
-    """The languages of a release folder; for one on the Hub, which is not fetched, all that have a language file."""
+    """The languages of a release folder; for one on the Hub, which is not fetched, the paper's twelve."""
     folder = Path(source)
     if not folder.is_dir():
-        return known()
+        return PAPER_LANGUAGES
     return tuple(read_manifest(folder)["build"]["config"]["languages"])
 
 

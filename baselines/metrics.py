@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from polyfact_dataset.catalog.language import group_of
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# The paper's grouping of its twelve languages (section 5.1): all others are high-resource.
-LOW_LANGUAGES = ("id", "bn", "sw")
 # KLAR's languages that the paper trained on (its Table 10).
 KLAR_TRAINED = ("en", "es", "fr", "ru", "zh", "ja", "ar")
 NORMALISATIONS = ("byte", "sum", "token", "char")
@@ -149,17 +149,17 @@ def gen_score(model: ArrayLike, base: ArrayLike) -> float:
     return float(((new - old) / (1 - old)).mean())
 
 
-def groups(languages: Sequence[str], low: Sequence[str] = LOW_LANGUAGES) -> dict[str, list[str]]:
-    """`high` and `low` (paper, section 5.1), each where it is not empty."""
-    split = {
-        "high": [code for code in languages if code not in low],
-        "low": [code for code in languages if code in low],
-    }
+def groups(languages: Sequence[str]) -> dict[str, list[str]]:
+    """`high` and `low` (paper, section 5.1) and `neither`, each where it is not empty.
+
+    A language file names its group. The paper groups its twelve languages only: any other one is in neither group.
+    """
+    split = {name: [code for code in languages if group_of(code) == name] for name in ("high", "low", "neither")}
     return {name: codes for name, codes in split.items() if codes}
 
 
 def language_groups(kind: str, languages: Sequence[str]) -> dict[str, list[str]]:
-    """The paper's groups: `trained` and `held_out` for KLAR, `high` and `low` elsewhere; each where it is not empty."""
+    """The paper's groups: `trained` and `held_out` for KLAR, those of `groups` elsewhere; each if not empty."""
     if not kind.startswith("klar"):
         return groups(languages)
     split = {

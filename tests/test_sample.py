@@ -7,10 +7,31 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from polyfact_dataset.catalog.language import known
+from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.facts.written_labels import read_written_labels
 from polyfact_dataset.sample import make, template
-from polyfact_dataset.sample.check import Report, check_form, check_people, check_reference
-from polyfact_dataset.sample.tables import Entity, Person, Statement, load_entities, load_labels, load_statements
+from polyfact_dataset.sample.check import (
+    Report,
+    check_form,
+    check_further,
+    check_people,
+    check_reference,
+    english_names,
+)
+from polyfact_dataset.sample.tables import (
+    Entity,
+    Person,
+    Statement,
+    WrittenLabel,
+    further_languages,
+    load_entities,
+    load_further_labels,
+    load_labels,
+    load_statements,
+)
 from tests.conftest import SHARED
 
 
@@ -19,6 +40,38 @@ def test_the_tables_have_no_error() -> None:
     check_form(load_entities(), load_statements(), report, load_labels())
     assert report.errors == []
     assert not [line for line in report.differences if "already" in line or "repeated" in line]
+
+
+@pytest.mark.parametrize("code", [code for code in further_languages() if code in known()])
+def test_the_tables_of_further_languages_have_no_error(code: str) -> None:
+    report, labels = Report(), load_further_labels(code)
+    check_further(code, labels, english_names(load_entities(), load_labels()), report)
+    assert report.errors == [] and report.counts[f"{code} written"] >= 400
+    stated = {end for row in load_statements() for end in (row.subject, row.object)}
+    assert labels.keys() == stated, "every entity of a statement has a line, which may be empty"
+
+
+def test_planted_errors_in_the_table_of_a_further_language_are_found(tmp_path: Path) -> None:
+    names = {"Q142": "France", "Q90": "Paris"}
+    planted = [
+        ("Q142", "France", "Ufaransa", 0),
+        ("Q142", "France", "", 0),
+        ("Q143", "France", "Ufaransa", 1),
+        ("Q142", "Paris", "Ufaransa", 1),
+        ("Q142", "France", "Франция", 1),
+        ("Q142", "France", "Ufa  ransa", 1),
+    ]
+    for qid, english, text, count in planted:
+        report = Report()
+        check_further("sw", {qid: WrittenLabel(text, english, "sw.tsv:2")}, names, report)
+        assert len(report.errors) == count, text
+    report = Report()
+    check_further("xx", {"Q142": WrittenLabel("x", "France", "xx.tsv:2")}, names, report)
+    assert report.errors == ["labels/xx.tsv: there is no languages/xx.toml"]
+    (tmp_path / "sw.tsv").write_text("qid\ten\tsw\nQ142\tFrance\tUfaransa\nQ142\tFrance\tFaransa\n")
+    assert further_languages(tmp_path) == ("sw",)
+    with pytest.raises(DataError, match="sw.tsv:3: Q142 is already in sw.tsv:2"):
+        load_further_labels("sw", tmp_path)
 
 
 def test_the_dump_is_made_from_the_tables(tmp_path: Path, monkeypatch) -> None:
@@ -118,5 +171,20 @@ def test_the_template_lists_each_entity_of_a_statement_once(capsys, tmp_path: Pa
     assert table is not None
     first = next(row for row in table.to_pylist() if row["entity_id"] == "Q30")
     assert {"code": "ko", "text": "미국"} in first["labels"]
-    for arguments in ([], ["en"], ["Korean"], ["ko", "hi"]):
+    for arguments in ([], ["en"], ["Korean"], ["ko", "hi"], ["--cldr"]):
         assert template.main(arguments) == 2 and "usage" in capsys.readouterr().err
+
+
+def test_the_template_holds_names_of_cldr_on_request(capsys) -> None:
+    pytest.importorskip("babel", reason="needs polyfact[dev]")
+    assert template.main(["ta", "--cldr"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
+    names = {english: text for _, english, text in rows if text}
+    assert len(names) > 300 and (names["France"], names["Tamil"], names["Indian rupee"]) == (
+        "பிரான்ஸ்",
+        "தமிழ்",
+        "இந்திய ரூபாய்",
+    )
+    # Two entities of the sample are Georgia, and CLDR has no Louvre.
+    assert "Georgia" not in names and "Louvre" not in names
+    assert template.main(["xx", "--cldr"]) == 2 and "CLDR has no language 'xx'" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from polyfact_dataset.common.plot_style import COLOURS
 
 
 def accuracy_by_language(name: str, runs: Runs) -> Any:
-    """Bars per language and model, one block per group of languages (trained and held out, high and low)."""
+    """Bars per language and model, one block per group of languages (trained and held out; high, low and neither)."""
     base = next(iter(runs.values()))
     gap, width = 0.8, 0.8 / len(runs)
     codes: list[str] = []

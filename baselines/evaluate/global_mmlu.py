@@ -23,7 +23,7 @@ from baselines.evaluate.attributes import ItemAttributes, append
 from baselines.evaluate.common import Run
 from baselines.evaluate.engines import Engine
 from baselines.models import Model, identify, label_of, load_model, loading
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import known
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.common.files import digest_json
@@ -189,7 +189,10 @@ def main(
     base_url: options.BaseUrl = None,
     chat: options.Chat = False,
     lite: Annotated[bool, typer.Option("--lite", help="Global-MMLU-Lite instead of the full set.")] = False,
-    languages: Annotated[str, typer.Option(help="Language codes, separated by commas.")] = ",".join(PAPER_LANGUAGES),
+    languages: Annotated[
+        str,
+        typer.Option(help="Codes, separated by commas; paper; or all: those with a language file that lm_eval has."),
+    ] = "paper",
     limit: Annotated[int | None, typer.Option(min=1, help="So many questions per subject.")] = None,
     include_path: Annotated[Path | None, typer.Option(help="Folder with more lm_eval tasks.")] = None,
     model_args: Annotated[str | None, typer.Option(help="More arguments for vLLM: key=value,...")] = None,
@@ -202,8 +205,9 @@ def main(
     common.prepare(target, engine)
     need("eval", "lm_eval")
     options.EngineOptions(engine=engine, base_url=base_url)  # checks them
-    codes = options.split_list(languages) or PAPER_LANGUAGES
-    manager = task_manager(codes, lite, include_path)
+    codes = options.split_list(languages)
+    manager = task_manager(codes or known(), lite, include_path)
+    codes = codes or tuple(code for code in known() if task_name(code, lite) in manager.all_tasks)
     check_tasks(manager, codes, lite)
     loaded, harness = start(model, revision, engine, dtype, device, model_args, base_url)
     run = Run(target.output, None, label_of(model, label), target.seed, target.quiet, target.overwrite, loaded)

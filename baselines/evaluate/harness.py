@@ -4,7 +4,8 @@
     python -m baselines.evaluate.harness --output tasks --dataset build/release --prompt plain
 
 The first line finds the tasks of the installed package: lm_eval 0.4 looks for tasks of others only there.
-The second writes tasks for another release, by folder or Hub id, or with another prompt. The prompts are those of
+The bundled ones are of the published release, in the paper's languages. The second line writes tasks for another
+release, by folder (in all of its languages) or Hub id, or with another prompt. The prompts are those of
 `baselines.prompts`, so `baselines.evaluate.mcq` gives the same log-likelihoods.
 """
 
@@ -90,7 +91,9 @@ def main(
     ] = None,
     dataset: Annotated[str, typer.Option(help="Release folder or Hub id.")] = DATASET,
     prompt: Annotated[str, typer.Option(help=", ".join(STYLES))] = "paper",
-    languages: Annotated[str | None, typer.Option(help="Language codes. Default: those of the release.")] = None,
+    languages: Annotated[
+        str | None, typer.Option(help="Language codes. Default: those of a release folder, the paper's for a Hub id.")
+    ] = None,
 ) -> None:
     """Print the folder of the tasks for lm_eval, or write them for another release or prompt."""
     if output is None:

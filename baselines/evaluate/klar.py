@@ -7,6 +7,9 @@
 greedy tokens is the answer. Reported: `lenient` (the paper's match), `folded` (the same rule with our folding) and
 `exact`, over trained and held-out languages, by proper- and common-noun relation, and, with `--train-data`, separately
 for facts of that training split. `--rank` scores all objects of a relation instead, for RankC (kind `klar_ranked`).
+
+`--prompt free` asks the facts of PolyFact's relations in its wordings and its prompt for open questions, in those of
+KLAR's languages that have a language file, held-out ones included. It has no shots and is not the paper's protocol.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from baselines.evaluate.matching import Names
 from baselines.evaluate.options import AnswerOptions, ChatEngineOptions, Languages, ModelOptions, RunOptions, split_list
 from baselines.evaluate.ranked import Pool, rank_all
 from baselines.metrics import KLAR_TRAINED
+from baselines.prompts import Prompt, free_prompt
+from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import digest_json
@@ -38,6 +43,7 @@ from polyfact_dataset.common.text.normalise import normalise
 
 LANGUAGES = (*KLAR_TRAINED, "ca", "el", "fa", "he", "hu", "ko", "nl", "tr", "uk", "vi")
 SHOTS = 3
+PROMPTS = ("klar", "free")
 # KLAR's relations that are relations of PolyFact; True where subject and object are exchanged.
 PROPERTIES = {
     "capital": ("P36", False),
@@ -87,6 +93,24 @@ class Klar:
     source: str
     revision: str | None
     files: Mapping[str, Mapping[str, RelationFile]]
+
+    def in_our_words(self) -> Klar:
+        """The languages that have a file, and the relations that PolyFact asks in the same direction.
+
+        Raises `ConfigError` where nothing remains.
+        """
+        asked = {name for name, (_, turned) in PROPERTIES.items() if not turned}
+        files = {
+            code: {name: file for name, file in self.files[code].items() if name in asked}
+            for code in self.languages
+            if code in known()
+        }
+        if not any(files.values()):
+            raise ConfigError(
+                f"--prompt free: none of {', '.join(self.languages)} has a language file and a relation of PolyFact's; "
+                f"known are {', '.join(known())}"
+            )
+        return Klar(self.source, self.revision, files)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -208,8 +232,19 @@ def contaminated(klar: Klar, labels: Mapping[str, Iterable[tuple[str, str, str]]
     return result
 
 
-def questions_of(klar: Klar, template: int, seed: int, seen: set[tuple[str, int]] | None) -> list[Question]:
-    """One question per language, relation and sample. `seen` are the contaminated ones, None where unknown."""
+def questions_of(
+    klar: Klar, template: int, seed: int, seen: set[tuple[str, int]] | None, free: bool = False
+) -> list[Question]:
+    """One question per language, relation and sample. `seen` are the contaminated ones, None where unknown.
+
+    With `free`, in PolyFact's words: see `Klar.in_our_words`.
+    """
+
+    def asked(file: RelationFile, sample: Sample, relation: str, code: str) -> Prompt:
+        if free:
+            return free_prompt(code, language(code).question(PROPERTIES[relation][0], None, sample.subject))
+        return Prompt(prompt_of(file, sample, relation, template, seed), "")
+
     golds: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}
     for code in klar.languages:
         for relation, file in klar.files[code].items():
@@ -220,13 +255,15 @@ def questions_of(klar: Klar, template: int, seed: int, seen: set[tuple[str, int]
             f"{relation}|{sample.index}",
             relation,
             code,
-            prompt_of(file, sample, relation, template, seed),
+            prompt.text,
             golds[relation, sample.index],
             None if seen is None else (relation, sample.index) in seen,
+            prompt.instruction,
         )
         for code in klar.languages
         for relation, file in klar.files[code].items()
         for sample in file.samples
+        for prompt in (asked(file, sample, relation, code),)
     ]
 
 
@@ -276,6 +313,12 @@ def pools_of(klar: Klar, template: int, seed: int) -> list[Pool]:
     return pools
 
 
+def _is_free(prompt: str, rank: bool) -> bool:
+    if prompt not in PROMPTS or (rank and prompt != "klar"):
+        raise ConfigError(f"--prompt {prompt!r} must be one of {', '.join(PROMPTS)}; with --rank it is klar")
+    return prompt == "free"
+
+
 @option_groups
 def main(
     model: ModelOptions,
@@ -284,6 +327,7 @@ def main(
     engine: ChatEngineOptions,
     languages: Languages = None,
     template: Annotated[int, typer.Option(min=0, help="Which of a relation's templates, modulo their number.")] = 1,
+    prompt: Annotated[str, typer.Option(help="klar (its templates, 3 shots) or free (our wordings).")] = "klar",
     rank: Annotated[bool, typer.Option("--rank", help="Score all objects of the relation instead, for RankC.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Facts per relation, the first ones. Default: all.")] = None,
     train_data: Annotated[
@@ -295,26 +339,28 @@ def main(
 ) -> None:
     """Evaluate free-form factual recall on KLAR."""
     common.prepare(target, engine.engine)
+    free = _is_free(prompt, rank)
     klar = load_klar(data, split_list(languages), data_revision).first(limit)
-    seen = None
-    if train_data:
-        seen = contaminated(klar, load_labels(train_data, train_config, "train", klar.languages))
+    klar = klar.in_our_words() if free else klar
+    labels = load_labels(train_data, train_config, "train", klar.languages) if train_data else None
+    seen = None if labels is None else contaminated(klar, labels)
     run = Run.start(target, model, engine)
-    settings = {"shots": SHOTS, "train_data": train_data, "limit": limit, "template": template}
+    shots = {"shots": 0, "template": None} if free else {"shots": SHOTS, "template": template}
+    settings = {"train_data": train_data, "limit": limit, **shots}
     if rank:
         pools = pools_of(klar, template, run.seed)
         about = about_klar(klar, len({pool.fact_id for pool in pools}))
-        prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([pool.prompt for pool in pools]))
-        ranked = rank_all(run, "klar_ranked", pools, about, prompt, settings)
+        asked = results.Prompt(style=f"klar-{template}", sha256=digest_json([pool.prompt for pool in pools]))
+        ranked = rank_all(run, "klar_ranked", pools, about, asked, settings)
         if ranked:
             common.print_choices(ranked, target.output)
         return
-    questions = questions_of(klar, template, run.seed, seen)
+    questions = questions_of(klar, template, run.seed, seen, free)
     about = about_klar(klar, len({question.fact_id for question in questions}))
-    prompt = results.Prompt(style=f"klar-{template}", sha256=digest_json([question.prompt for question in questions]))
-    task = Task("klar", questions, names_of(klar), about, prompt, settings)
-    result = answer_all(run, task, answers.new_tokens, engine.batch_tokens, answers.decoding(run.seed))
-    if result:
+    style, texts = "free" if free else f"klar-{template}", [question.prompt for question in questions]
+    asked = results.Prompt(style=style, sha256=digest_json(texts))
+    task = Task("klar", questions, names_of(klar), about, asked, settings)
+    if result := answer_all(run, task, answers.new_tokens, engine.batch_tokens, answers.decoding(run.seed)):
         common.print_generations(result, target.output)
 
 

@@ -3,7 +3,8 @@
     lighteval accelerate "model_name=M" "polyfact_clean:sw|0" --custom-tasks baselines.evaluate.lighteval_tasks
 
 LightEval reads this file; nothing else here needs it. Accuracy is over log-probabilities as they are, per character
-and per token. `POLYFACT_DATASET` names another release by its folder or Hub id.
+and per token. `POLYFACT_DATASET` names another release by its folder or Hub id. The languages are those of a folder,
+and the paper's for an id, unless `POLYFACT_LANGUAGES` lists others (`en,ko`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lighteval.tasks.lighteval_task import LightevalTaskConfig
 from lighteval.tasks.requests import Doc
 
 from baselines.data import languages_of
-from baselines.evaluate.options import DATASET
+from baselines.evaluate.options import DATASET, split_list
 from baselines.prompts import prompt
 from polyfact_dataset.schema import OPTIONS
 
@@ -55,6 +56,6 @@ def config(name: str, subset: str) -> Any:
     )
 
 
-LANGUAGES = languages_of(SOURCE)
+LANGUAGES = split_list(os.environ.get("POLYFACT_LANGUAGES")) or languages_of(SOURCE)
 TASKS_TABLE = [config(f"polyfact:{code}", code) for code in LANGUAGES]
 TASKS_TABLE += [config(f"polyfact_clean:{code}", f"clean_{code}") for code in LANGUAGES]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.files import digest_json
 from polyfact_dataset.common.text.answers import fold, same_answer
+from polyfact_dataset.common.text.scripts import UNSPACED, scripts_of
 
 # The punctuation of the paper's evaluator (appendix A): ASCII, CJK, typographic quotes and guillemets.
 _PAPER_CJK = "。、，！？：；「」『』【】（）"
@@ -57,8 +58,9 @@ def matches_any(prediction: str, targets: Iterable[str]) -> Match:
     return Match(*(any(match[part] for match in per_target) for part in range(3)))
 
 
-def _spaced(code: str) -> bool:
-    return language(code).spaced if code in known() else code not in ("ja", "zh")
+def _spaced(code: str, text: str) -> bool:
+    """Whether words are separated by spaces; for a language without a file, the script of a text of it decides."""
+    return language(code).spaced if code in known() else UNSPACED.isdisjoint(scripts_of(text))
 
 
 @cache
@@ -73,7 +75,7 @@ def declines(prediction: str, code: str) -> bool:
     An empty answer does not: silence counts as wrong.
     """
     answer = fold(prediction)
-    if _spaced(code):
+    if _spaced(code, answer):
         return any(f" {phrase} " in f" {answer} " for phrase in declining_phrases(code))
     return any(phrase in answer for phrase in declining_phrases(code))
 
@@ -101,7 +103,7 @@ class Names:
         answer, known_names = fold(prediction), self._names[code]
         if answer in known_names:
             return True
-        if _spaced(code):
+        if _spaced(code, answer):
             words = answer.split(" ")
             return any(" ".join(words[:count]) in known_names for count in range(1, len(words)))
         return any(answer[:count] in known_names for count in range(2, len(answer)))
@@ -119,6 +121,6 @@ def failure_mode(prediction: str, code: str, accepted: Mapping[str, Sequence[str
         return "declined"
     answer = fold(prediction)
     for other, texts in accepted.items():
-        if other != code and any(_begins(answer, fold(name), _spaced(code)) for name in texts if fold(name)):
+        if other != code and any(_begins(answer, fold(name), _spaced(code, answer)) for name in texts if fold(name)):
             return "wrong_language"
     return "wrong_fact" if names.begins(prediction, code) else "incoherent"

@@ -14,6 +14,7 @@ import typer
 from baselines.data import Fact, OpenFact, Rows, load, load_open
 from baselines.evaluate.engines import Decoding, Engine, EngineName
 from baselines.models import Model, label_of, load_model
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError
 
 DATASET = "jvonrad/PolyFact"
@@ -21,7 +22,9 @@ ModelName = Annotated[str, typer.Option("--model", help="Causal language model: 
 Output = Annotated[Path, typer.Option(help="Result to write (.json); its scores go into the same folder.")]
 Dataset = Annotated[str, typer.Option(help="Release folder or Hub id.")]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
-Languages = Annotated[str | None, typer.Option(help="Language codes, separated by commas. Default: all.")]
+Languages = Annotated[
+    str | None, typer.Option(help="Language codes, separated by commas, or paper for the paper's. Default: all.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Number of facts, drawn by the seed. Default: all.")]
 Revision = Annotated[str | None, typer.Option(help="Revision of the model on the Hub.")]
 DatasetRevision = Annotated[str | None, typer.Option(help="Revision of the dataset on the Hub.")]
@@ -48,9 +51,11 @@ Temperature = Annotated[float, typer.Option(min=0, help="Sampling temperature; 0
 
 
 def split_list(text: str | None) -> tuple[str, ...] | None:
-    """`en,de` -> ("en", "de"), without repetitions."""
-    if text is None:
+    """`en,de` -> ("en", "de"), without repetitions; `paper` -> the paper's twelve; None for `all` that there are."""
+    if text is None or text.strip() == "all":
         return None
+    if text.strip() == "paper":
+        return PAPER_LANGUAGES
     parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not parts:
         raise ConfigError("the list of languages is empty")

@@ -26,7 +26,7 @@ TITLES = {
     "global_mmlu_full": "Global-MMLU",
     "global_mmlu_lite": "Global-MMLU-Lite",
 }
-GROUPS = {"high": "High", "low": "Low", "trained": "Trained", "held_out": "OOD"}
+GROUPS = {"high": "High", "low": "Low", "neither": "Neither", "trained": "Trained", "held_out": "OOD"}
 SIGNIFICANT = 0.05
 
 

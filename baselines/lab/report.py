@@ -132,7 +132,7 @@ class Report:
         """The layout of the paper's Table 1: high, low and held-out languages; options scored, and free answers."""
         groups = metrics.groups(self.languages)
         columns: dict[str, Any] = {}
-        for code, name in (("high", "High"), ("low", "Low")):
+        for code, name in (("high", "High"), ("low", "Low"), ("neither", "Neither")):
             if code in groups:
                 columns[f"PolyFact {name}"] = (("fresh", "paper"), groups[code], False)
         columns["open, trained"] = (("fresh", "open"), self.languages, False)

@@ -40,19 +40,24 @@ class Batch:
 def derive_batch(settings: OptimisationConfig, unit: str, count: int, rows_per_unit: int = 1) -> Batch:
     """The accumulation for `count` processes. A unit takes `rows_per_unit` rows of a batch (L x G with GRPO).
 
-    Raises `ConfigError` when `batch` and the processes do not divide the effective batch.
+    Where a unit takes several rows, `batch` is the most that a process takes at a time: it follows the number of
+    languages, since the parts of a unit only save memory. Raises `ConfigError` when `batch` and the processes do not
+    divide the effective batch.
     """
     effective = settings.effective
     if effective is None:
         return Batch(unit, settings.batch, count, settings.accumulation or 1, rows_per_unit)
-    rows, step = effective * rows_per_unit, settings.batch * count
+    rows, batch = effective * rows_per_unit, settings.batch
+    if rows_per_unit > 1 and rows % count == 0:
+        batch = max(size for size in range(1, batch + 1) if (rows // count) % size == 0)
+    step = batch * count
     if rows % step:
         raise ConfigError(
             f"an effective batch of {effective} {unit} is {rows} rows, which is no multiple of optimisation.batch "
             f"{settings.batch} x {count} processes = {step}; choose another optimisation.batch or another effective "
             "batch"
         )
-    return Batch(unit, settings.batch, count, rows // step, rows_per_unit)
+    return Batch(unit, batch, count, rows // step, rows_per_unit)
 
 
 def training_arguments(run: Run, kind: type[Any] | None = None, rows_per_unit: int = 1, **extra: Any) -> Any:
@@ -67,7 +72,7 @@ def training_arguments(run: Run, kind: type[Any] | None = None, rows_per_unit: i
     config = run.config
     batch = derive_batch(config.optimisation, config.unit, processes().num_processes, rows_per_unit)
     run.batch = batch
-    values = {**_values(run, batch.accumulation), **extra}
+    values = {**_values(run, batch), **extra}
     known = set(kind.__dataclass_fields__)
     for name in config.trainer:
         if name not in known:
@@ -86,7 +91,7 @@ def training_arguments(run: Run, kind: type[Any] | None = None, rows_per_unit: i
 _REPLACEABLE = frozenset({"ddp_find_unused_parameters", "disable_tqdm", "report_to"})
 
 
-def _values(run: Run, accumulation: int) -> dict[str, Any]:
+def _values(run: Run, batch: Batch) -> dict[str, Any]:
     """The arguments that a run sets."""
     import torch
 
@@ -94,8 +99,8 @@ def _values(run: Run, accumulation: int) -> dict[str, Any]:
     settings = config.optimisation
     return {
         "output_dir": str(run.folder),
-        "per_device_train_batch_size": settings.batch,
-        "gradient_accumulation_steps": accumulation,
+        "per_device_train_batch_size": batch.batch,
+        "gradient_accumulation_steps": batch.accumulation,
         "num_train_epochs": settings.epochs,
         "max_steps": settings.max_steps or -1,
         "learning_rate": settings.learning_rate,

@@ -15,6 +15,7 @@ import typer
 from pydantic import Field, field_validator, model_validator
 
 from baselines.prompts import Style
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.config.base import Section, override, read_file, validated
 
@@ -45,10 +46,23 @@ class DatasetConfig(Section):
     config: str = "clean"
     # Facts to train on, drawn by the seed; all of the training split for None.
     max_facts: int | None = Field(default=None, ge=1)
-    # Languages to train on; all of the release but those held out for None.
+    # Languages to train on: `paper` (the paper's twelve), `all` or None (all of the release), or codes. Those held out
+    # are left out, unless codes are given.
     languages: tuple[str, ...] | None = Field(default=None, min_length=1)
     # Languages that are only evaluated.
     held_out: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_languages(cls, data: Any) -> Any:
+        named = data.get("languages") if isinstance(data, dict) else None
+        if not isinstance(named, str):
+            return data
+        if named not in ("paper", "all"):
+            raise ValueError(f"languages is {named!r}; it must be paper, all or a list of codes")
+        apart = data.get("held_out") or ()
+        codes = [code for code in PAPER_LANGUAGES if code not in apart] if named == "paper" else None
+        return {**data, "languages": codes}
 
     @field_validator("languages", "held_out")
     @classmethod

@@ -78,6 +78,8 @@ class Forms(BaseModel):
     heads: tuple[Heads, ...] = ()
     rules: tuple[Rule, ...] = ()
     nested_quotes: dict[str, str] = {}
+    # Whether a phrase may hold another form of the name than the label ("der Vereinigten Staaten").
+    inflected: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Forms:

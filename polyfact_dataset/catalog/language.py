@@ -78,6 +78,10 @@ class Declines(BaseModel):
 class Language(BaseModel):
     """One language file. `labels` is the chain of Wikidata codes tried in turn, `wiki` its Wikipedia.
 
+    `group` is the group of languages whose mean `compare` shows: `high` and `low` are those of the paper (section 5.1),
+    which groups only its twelve. `question_begin` and `question_end` are the marks that every question has once and
+    ends in. `article` is written onto a word without being a part of it.
+
     `described` is the text that adds a short description to an ambiguous name. `endings` are those of a noun's or
     adjective's nominative, each with its replacements in other cases and genders; `initials` is the same for the
     beginning of a name (the Arabic article after a preposition). `spelling` is how labels of a class are written (see
@@ -96,6 +100,10 @@ class Language(BaseModel):
     wiki: str = Field(pattern=r"^[a-z_]+wiki$")
     mul: bool
     spaced: bool
+    group: Literal["high", "low", "neither"] = "neither"
+    question_begin: str = ""
+    question_end: str = Field(default="?", min_length=1)
+    article: str = ""
     glue: Glue = Glue()
     # Labels of persons may be "family name, given names", as the titles of its Wikipedia are.
     inverted_names: bool = False
@@ -133,9 +141,17 @@ class Language(BaseModel):
                 raise ValueError(f"[questions] {relation!r} is not a relation of relations.toml")
             try:
                 self.wordings[relation].check()
+                self._check_marks(relation)
             except ValueError as error:
                 raise ValueError(f"[questions.{relation}] {error}") from error
         return self
+
+    def _check_marks(self, relation: str) -> None:
+        for key, text in self.questions[relation].items():
+            if not text.endswith(self.question_end):
+                raise ValueError(f"{key}: the text must end in {self.question_end!r} (question_end)")
+            if self.question_begin and text.count(self.question_begin) != 1:
+                raise ValueError(f"{key}: the text must contain {self.question_begin!r} once (question_begin)")
 
     @cached_property
     def mention_rule(self) -> MentionRule:
@@ -201,6 +217,27 @@ def language(code: str) -> Language:
         return Language.model_validate(data)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ConfigError(f"languages/{path.name}: {error}") from error
+
+
+def article(code: str) -> str:
+    """The article that a language writes onto a word; empty where it has none, or no file."""
+    return normalise(language(code).article) if code in known() else ""
+
+
+def group_of(code: str) -> Literal["high", "low", "neither"]:
+    """The group of a language; `neither` where it has no file."""
+    return language(code).group if code in known() else "neither"
+
+
+def chosen(languages: str | Sequence[str]) -> tuple[str, ...]:
+    """`paper` is the paper's twelve languages, `all` every language that has a file; a list of codes is kept."""
+    if languages == "paper":
+        return PAPER_LANGUAGES
+    if languages == "all":
+        return known()
+    if isinstance(languages, str):
+        raise ConfigError(f"languages is {languages!r}; it must be 'paper', 'all' or a list of codes")
+    return tuple(languages)
 
 
 def known() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, chosen, known
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.config.base import Section, override, read_file, validated
@@ -36,8 +36,8 @@ def _check_pattern(pattern: str) -> None:
 class CandidatesConfig(Section):
     """Which statements may become questions."""
 
-    # Languages in which subject and object must have a label; below 12 needs a model to translate the rest.
-    min_languages: int = Field(default=12, ge=1)
+    # Languages in which subject and object must have a label; fewer than all need a model to translate the rest.
+    min_languages: int | None = Field(default=None, ge=1)
     # A relation's pool is limited to this many times its fair share of the facts.
     pool_factor: float = Field(default=4.0, ge=1)
     # Minimum size of a pool, so that a small release keeps enough facts where many are rejected.
@@ -188,6 +188,7 @@ class Config(Section):
 
     seed: StrictInt = Field(default=42, ge=0)
     facts: StrictInt = Field(default=100_000, ge=1)
+    # `paper` (the paper's twelve), `all` (every language that has a file), or codes.
     languages: tuple[str, ...] = PAPER_LANGUAGES
     relations: tuple[str, ...] = Field(default_factory=lambda: tuple(all_relations()))
     extract: ExtractConfig = ExtractConfig()
@@ -223,13 +224,23 @@ class Config(Section):
         for name, default in (("parameters", None), ("system_role", "system")):
             if settings["questions"][name] == default:
                 del settings["questions"][name]
+        # Where all languages are required, their number was once written, and at least the paper's twelve.
+        if settings["candidates"]["min_languages"] is None:
+            settings["candidates"]["min_languages"] = max(len(PAPER_LANGUAGES), len(self.languages))
         return settings if self.llm.seed else {**settings, "llm": {"seed": False}}
 
     @property
     def min_languages(self) -> int:
         """Languages in which both ends of a candidate must have a label in the dump."""
-        requested = min(self.candidates.min_languages, len(self.languages))
+        requested = min(self.candidates.min_languages or len(self.languages), len(self.languages))
         return min(requested, self.backfill.min_languages) if self.backfill.enabled else requested
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _named_languages(cls, languages: Any) -> Any:
+        if isinstance(languages, str) and languages not in ("paper", "all"):
+            raise ValueError(f"{languages!r} must be 'paper', 'all' or a list of codes; known are {', '.join(known())}")
+        return chosen(languages) if isinstance(languages, str) else languages
 
     @field_validator("languages")
     @classmethod

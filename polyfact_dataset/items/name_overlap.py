@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polyfact_dataset.catalog.language import article
 from polyfact_dataset.common.text.normalise import normalise, word_pattern
 from polyfact_dataset.common.text.scripts import COMMON, SYLLABIC, script_of
 
@@ -27,15 +28,13 @@ _SYLLABLES = 2
 _VIRAMA = 9
 # The first letter of a script of syllables (Hangul).
 _FIRST_SYLLABLE = "\u1100"
-# Written onto a word without being a part of it; by language.
-_ARTICLES = {"ar": "ال"}
 
 
 def _words(text: str, code: str) -> tuple[str, ...]:
     """The words of a label, normalised and without articles."""
     words = word_pattern().findall(normalise(text))
-    article = _ARTICLES.get(code)
-    return tuple(words if article is None else (word.removeprefix(article) or word for word in words))
+    written_on = article(code)
+    return tuple((word.removeprefix(written_on) or word for word in words) if written_on else words)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ from polyfact_dataset.wikidata.dump import identify
 _FACT_ID = re.compile(r"Q[1-9]\d*\|P[1-9]\d*\|Q[1-9]\d*")
 SAMPLE_DUMP = Path(__file__).parents[1] / "sample" / "dump.json.bz2"
 SAMPLE_LABELS = SAMPLE_DUMP.with_name("written_labels.tsv")
+# Of further languages: one table each, `<code>.tsv`.
+SAMPLE_LABEL_TABLES = SAMPLE_DUMP.with_name("labels")
 
 
 def read_previous(release: Path) -> Previous:
@@ -215,9 +218,16 @@ def require_passed(release: Path) -> None:
         )
 
 
+def sample_labels(languages: Sequence[str]) -> list[Path]:
+    """The tables of the bundled sample's written labels: that of the paper's languages, and those of further ones."""
+    tables = [SAMPLE_LABEL_TABLES / f"{code}.tsv" for code in languages]
+    return [SAMPLE_LABELS, *(path for path in tables if path.is_file())]
+
+
 def written_labels(config: Config, source: str) -> pa.Table | None:
     """The labels of the configured tables, and those of the bundled sample where it is the source of a build."""
-    return read_written_labels((*config.labels.written, *([SAMPLE_LABELS] if source == "sample" else [])))
+    bundled = sample_labels(config.languages) if source == "sample" else []
+    return read_written_labels((*config.labels.written, *bundled))
 
 
 def resolve_inputs(

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.errors import PolyFactError
 from polyfact_dataset.common.text.normalise import clean, normalise
@@ -32,7 +32,10 @@ from polyfact_dataset.sample.tables import (
     Entity,
     Person,
     Statement,
+    WrittenLabel,
+    further_languages,
     load_entities,
+    load_further_labels,
     load_labels,
     load_people,
     load_statements,
@@ -108,6 +111,26 @@ def _check_label(entity: Entity, code: str, written: Mapping[str, str], report: 
     if not text:
         report.errors.append(f"{where}: no label")
         return
+    _check_text(text, code, where, report)
+
+
+def check_further(code: str, labels: Mapping[str, WrittenLabel], names: Mapping[str, str], report: Report) -> None:
+    """The rules for the table of a language besides the 12; `names` are the English labels by id."""
+    if code not in known():
+        report.errors.append(f"labels/{code}.tsv: there is no languages/{code}.toml")
+        return
+    for qid, label in labels.items():
+        where = f"{label.where}: {qid} {code} {label.text!r}"
+        if qid not in names:
+            report.errors.append(f"{where}: is not in the sample")
+        elif label.english != names[qid]:
+            report.errors.append(f"{where}: the column en has {label.english!r}, the id has {names[qid]!r}")
+        if label.text:
+            report.counts[f"{code} written"] += 1
+            _check_text(label.text, code, where, report)
+
+
+def _check_text(text: str, code: str, where: str, report: Report) -> None:
     if clean(text) != text:
         report.errors.append(f"{where}: not NFC, double space, or an invisible character")
     if mixes_scripts(text):
@@ -205,23 +228,30 @@ def _add_item(reference: Reference, item: Mapping[str, Any]) -> None:
 
 
 @cache
-def _cldr_codes() -> dict[str, list[tuple[str, str]]]:
-    """English name -> (kind, code) of territories, languages and currencies in CLDR."""
-    from babel import Locale
+def locale_of(code: str) -> Any:
+    """CLDR's data of a language. Raises `ValueError` for one that it lacks."""
+    from babel import Locale, UnknownLocaleError
 
+    try:
+        return Locale.parse(_CLDR_LOCALES.get(code, code))
+    except UnknownLocaleError as error:
+        raise ValueError(f"CLDR has no language {code!r}") from error
+
+
+@cache
+def cldr_codes() -> dict[str, list[tuple[str, str]]]:
+    """English name -> (kind, code) of territories, languages and currencies in CLDR."""
     codes: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for kind in ("territories", "languages", "currencies"):
-        for code, name in getattr(Locale.parse("en"), kind).items():
+        for code, name in getattr(locale_of("en"), kind).items():
             codes[normalise(name)].append((kind, code))
     return codes
 
 
 def in_cldr(english: str, code: str, text: str) -> bool:
     """Whether CLDR gives `text` in a language to the territory, language or currency that is `english` in English."""
-    from babel import Locale
-
-    locale = Locale.parse(_CLDR_LOCALES.get(code, code))
-    names = (getattr(locale, kind).get(key, "") for kind, key in _cldr_codes().get(normalise(english), ()))
+    locale = locale_of(code)
+    names = (getattr(locale, kind).get(key, "") for kind, key in cldr_codes().get(normalise(english), ()))
     return any(normalise(name) == normalise(text) for name in names if name)
 
 
@@ -317,11 +347,15 @@ def main() -> int:
     try:
         entities, people = load_entities(), load_people()
         statements, written = load_statements(), load_labels()
+        further = {code: load_further_labels(code) for code in further_languages()}
     except PolyFactError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     check_form(entities, statements, report, written)
-    check_people(people, english_names(entities, written), report)
+    names = english_names(entities, written)
+    check_people(people, names, report)
+    for code, labels in further.items():
+        check_further(code, labels, names, report)
     if arguments.reference:
         check_reference(entities, written, statements, arguments.reference, report)
     for title, lines in (("error", report.errors), ("look at", report.differences)):

@@ -14,10 +14,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.files import atomic
-from polyfact_dataset.sample.tables import Entity, Person, Statement, load_entities, load_people, load_statements
+from polyfact_dataset.sample.tables import (
+    LANGUAGES,
+    Entity,
+    Person,
+    Statement,
+    load_entities,
+    load_people,
+    load_statements,
+)
 
 PATH = Path(__file__).parent / "dump.json.bz2"
 _SEXES = {"male": "Q6581097", "female": "Q6581072"}
@@ -198,8 +205,7 @@ def main() -> None:
     content = "[\n" + ",\n".join(lines) + "\n]\n"
     with atomic(PATH) as temporary:
         temporary.write_bytes(bz2.compress(content.encode("ascii"), 9))
-    codes = ", ".join(language(code).code for code in known())
-    print(f"{PATH.name}: {len(lines):,} entities in {codes}; {PATH.stat().st_size / 1e6:.2f} MB")
+    print(f"{PATH.name}: {len(lines):,} entities in {', '.join(LANGUAGES)}; {PATH.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The tables the bundled sample dump is made from, and their form.
 
 `tables/entities_*.tsv` hold one Wikidata item per line with its labels in the 12 languages;
-`tables/statements_*.tsv` hold one statement per line. Both are tab separated, without quoting.
+`tables/statements_*.tsv` hold one statement per line. All are tab separated, without quoting.
+`written_labels.tsv` holds the labels that we wrote in the 12 languages, `labels/<code>.tsv` those in a further one.
 The `note` of a statement repeats the English labels of both ends, so that a mistyped id is caught here.
 """
 
@@ -15,6 +16,7 @@ from polyfact_dataset.common.errors import DataError
 
 TABLES = Path(__file__).parent / "tables"
 WRITTEN = TABLES.with_name("written_labels.tsv")
+FURTHER = TABLES.with_name("labels")
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
 ENTITY_COLUMNS = ("qid", "p31", *LANGUAGES, "enwiki", "aliases")
 PERSON_COLUMNS = ("qid", "sex", "born", "died", "note")
@@ -55,6 +57,15 @@ class Statement:
     rank: str
     end: str
     note: str
+    where: str
+
+
+@dataclass(frozen=True)
+class WrittenLabel:
+    """A label in a further language, empty where it is not written yet; `english` repeats the English label."""
+
+    text: str
+    english: str
     where: str
 
 
@@ -107,6 +118,21 @@ def load_labels(path: Path = WRITTEN) -> dict[str, dict[str, str]]:
     return {
         row["qid"]: {code: row[code] for code in LANGUAGES if row[code]} for _, row in _rows(path, ("qid", *LANGUAGES))
     }
+
+
+def further_languages(folder: Path = FURTHER) -> tuple[str, ...]:
+    """The codes of the languages, besides the 12, that a table of written labels is for."""
+    return tuple(sorted(path.stem for path in folder.glob("*.tsv")))
+
+
+def load_further_labels(code: str, folder: Path = FURTHER) -> dict[str, WrittenLabel]:
+    """Id -> label of `labels/<code>.tsv`, empty cells included. Raises `DataError` on a malformed or repeated line."""
+    labels: dict[str, WrittenLabel] = {}
+    for where, row in _rows(folder / f"{code}.tsv", ("qid", "en", code)):
+        if row["qid"] in labels:
+            raise DataError(f"{where}: {row['qid']} is already in {labels[row['qid']].where}")
+        labels[row["qid"]] = WrittenLabel(row[code], row["en"], where)
+    return labels
 
 
 def load_people(folder: Path = TABLES) -> list[Person]:

@@ -1,9 +1,11 @@
 """A table to fill with labels of the sample's entities in another language, for `polyfact build --labels`.
 
-    python -m polyfact_dataset.sample.template ko > ko.tsv
+    python -m polyfact_dataset.sample.template ta > ta.tsv
+    python -m polyfact_dataset.sample.template ta --cldr > ta.tsv
 
 One line an entity: its id, its English label and an empty cell; entities of more statements come first. Lines may be
-left empty or deleted: a fact is released where both of its entities have a label in every language.
+left empty or deleted: a fact is released where both of its entities have a label in every language. With `--cldr`, the
+cells of countries, languages and currencies hold their names in CLDR, to be read over; it needs `babel`.
 """
 
 from __future__ import annotations
@@ -11,31 +13,52 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from polyfact_dataset.sample.check import english_names
+from polyfact_dataset.common.text.normalise import clean, normalise
+from polyfact_dataset.sample.check import cldr_codes, english_names, locale_of
 from polyfact_dataset.sample.tables import load_entities, load_labels, load_statements
 
 
-def template(code: str) -> Iterator[str]:
-    """The lines of the table for a language code. Raises `ValueError` for what is not one or is that of English."""
+def template(code: str, cldr: bool = False) -> Iterator[str]:
+    """The lines of the table for a language code.
+
+    Raises `ValueError` for what is not a code or is that of English, and, with `cldr`, for a language that CLDR lacks.
+    """
     if not re.fullmatch(r"[a-z]{2,3}", code) or code == "en":
         raise ValueError(f"{code!r} must be a language code of two or three small letters, other than en")
     names = english_names(load_entities(), load_labels())
+    known = _cldr_names(code, names.values()) if cldr else lambda _: ""
     statements = Counter(end for row in load_statements() for end in {row.subject, row.object})
     yield f"qid\ten\t{code}"
     for qid, _ in sorted(statements.items(), key=lambda entry: (-entry[1], int(entry[0][1:]))):
-        yield f"{qid}\t{names[qid]}\t"
+        yield f"{qid}\t{names[qid]}\t{known(names[qid])}"
+
+
+def _cldr_names(code: str, names: Collection[str]) -> Callable[[str], str]:
+    """English label -> its name in CLDR; empty where CLDR, or the sample, has the English label twice."""
+    locale, often = locale_of(code), Counter(map(normalise, names))
+
+    def name_of(english: str) -> str:
+        entries = cldr_codes().get(normalise(english), [])
+        if often[normalise(english)] > 1 or len({kind for kind, _ in entries}) != 1:
+            return ""
+        kind, key = entries[0]
+        text = str(getattr(locale, kind).get(key, ""))
+        return text if text != english and clean(text) == text else ""
+
+    return name_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; exit code 2 where the argument is not a language code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Prints the table; exit code 2 where the arguments are not a language code and, or not, `--cldr`."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    cldr = "--cldr" in arguments
     try:
-        (code,) = arguments
-        lines = list(template(code))
+        (code,) = (word for word in arguments if word != "--cldr")
+        lines = list(template(code, cldr))
     except ValueError as error:
-        print(f"usage: python -m polyfact_dataset.sample.template CODE ({error})", file=sys.stderr)
+        print(f"usage: python -m polyfact_dataset.sample.template CODE [--cldr] ({error})", file=sys.stderr)
         return 2
     print("\n".join(lines))
     return 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from baselines import metrics, resampling
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known
 
 
 def brute_rankc(first: list[float], second: list[float]) -> float:
@@ -95,6 +96,11 @@ def test_groups_are_the_papers() -> None:
     members = metrics.groups(("en", "id", "sw", "zh", "bn"))
     assert members == {"high": ["en", "zh"], "low": ["id", "sw", "bn"]}
     assert metrics.groups(("en",)) == {"high": ["en"]}
+    # The paper groups its twelve languages only: another one, with a file or without, is never high-resource silently.
+    assert metrics.groups(("nl", "en", "ca", "sw")) == {"high": ["en"], "low": ["sw"], "neither": ["nl", "ca"]}
+    others = [code for code in known() if code not in PAPER_LANGUAGES]
+    assert metrics.groups(known()).get("neither", []) == others
+    assert metrics.language_groups("klar", ("en", "ko", "ar")) == {"trained": ["en", "ar"], "held_out": ["ko"]}
     values = {"en": 0.8, "zh": 0.6, "id": 0.1, "sw": 0.2, "bn": 0.6}
     assert metrics.group_means(values, members) == pytest.approx({"high": 0.7, "low": 0.3})
 

@@ -8,7 +8,7 @@ import pytest
 
 from baselines import prompts
 from baselines.data import Item
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known
 from polyfact_dataset.common.errors import ConfigError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -31,10 +31,11 @@ def test_prompts_are_the_golden_ones(style: str) -> None:
 
 
 def test_the_separator_follows_the_colon() -> None:
-    for code in PAPER_LANGUAGES:
+    for code in known():
         found = prompts.prompt("paper", code, "?")
         assert not found.text.endswith(" ")
-        assert found.separator == ("" if code in ("ja", "zh") else " ")
+        assert found.separator == ("" if found.text.endswith("：") else " ")
+    assert not prompts.prompt("paper", "zh", "?").separator and prompts.prompt("paper", "sw", "?").separator
     assert prompts.prompt("plain", "ja", "?").separator == " "
 
 

@@ -74,6 +74,7 @@ def test_a_name_as_it_is(code: str, text: str, name: str, found: bool) -> None:
         (KOREAN, "남미국가는 어디입니까?", "미국", False),
         (KOREAN, "미는 무엇입니까?", "미", False),
         (ETHIOPIC, "የኢትዮጵያ ዋና ከተማ", "ኢትዮጵያ", True),
+        (ETHIOPIC, "የቻድ ዋና ከተማ", "ቻድ", True),
         (PLAIN, "የኢትዮጵያ ዋና ከተማ", "ኢትዮጵያ", False),
         # Scripts without spaces have no boundary, whatever the language says.
         (PLAIN, "ประเทศไทยอยู่ที่ไหน", "ไทย", True),

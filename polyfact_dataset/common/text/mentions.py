@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from polyfact_dataset.common.text.normalise import is_word
-from polyfact_dataset.common.text.scripts import COMMON, SYLLABIC, UNSPACED, covered, script_of, scripts_of
+from polyfact_dataset.common.text.scripts import COMMON, SYLLABARIES, UNSPACED, covered, script_of, scripts_of
 
 Replacements = tuple[tuple[str, tuple[str, ...]], ...]
 """An ending (or a beginning) of a name as it is listed, each with its replacements in other forms."""
@@ -112,7 +112,7 @@ def is_named(text: str, name: str, rule: MentionRule) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _min_characters(name: str) -> int:
-    return _MIN_OF_SYLLABLES if scripts_of(name) & SYLLABIC else _MIN_CHARACTERS
+    return _MIN_OF_SYLLABLES if scripts_of(name) & SYLLABARIES else _MIN_CHARACTERS
 
 
 @lru_cache(maxsize=1 << 16)

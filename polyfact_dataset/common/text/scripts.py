@@ -30,6 +30,8 @@ SCRIPT_CODES = tuple(sorted((set(NAMES) - _NO_SCRIPT) | set(COVERS)))
 UNSPACED = frozenset({"Hani", "Hira", "Kana", "Bopo", "Yiii", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
 # Each character is a syllable or a word; letters of several of these follow each other without a space.
 SYLLABIC = frozenset({"Hani", "Hira", "Kana", "Hang", "Bopo", "Yiii"})
+# Each character is at least a syllable, so that names are short.
+SYLLABARIES = SYLLABIC | {"Ethi", "Cher", "Cans", "Vaii"}
 _GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
 _HYPHENS = re.compile("[-\u2010-\u2015]")
 _AFTER_KANA = re.compile("[\u3041-\u30fa\u30fc]([a-z]{2,})")

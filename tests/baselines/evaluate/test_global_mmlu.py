@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs polyfact[eval]")
 pytest.importorskip("lm_eval", reason="needs polyfact[eval]")
 
 from baselines.evaluate import global_mmlu, results
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, known
 from polyfact_dataset.common.errors import ConfigError, RetryableError
 
 QUESTIONS = 6
@@ -62,6 +62,9 @@ def test_lm_eval_has_the_papers_languages() -> None:
     manager = global_mmlu.task_manager(PAPER_LANGUAGES, lite=True)
     with pytest.raises(ConfigError, match="lm_eval has no Global-MMLU-Lite in ru;"):
         global_mmlu.check_tasks(manager, PAPER_LANGUAGES, lite=True)
+    # `--languages all` takes those of our catalog that lm_eval has.
+    manager = global_mmlu.task_manager(known(), lite=False)
+    assert {code for code in known() if global_mmlu.task_name(code, False) in manager.all_tasks} >= set(PAPER_LANGUAGES)
     assert global_mmlu.task_name("sw", False) == "global_mmlu_full_sw"
     assert global_mmlu.task_name("sw", True) == "global_mmlu_sw"
 

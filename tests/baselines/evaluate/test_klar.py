@@ -13,6 +13,7 @@ import pytest
 from baselines.evaluate import common, klar, results
 from baselines.evaluate.engines import Answer
 from baselines.evaluate.klar import LANGUAGES, RelationFile, Sample, load_klar, prompt_of, questions_of
+from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.errors import ConfigError, DataError
 from tests.support import baseline_releases as releases
 
@@ -101,6 +102,26 @@ def test_golds_of_all_languages_come_with_each_question(folder: Path) -> None:
     question = next(q for q in questions if (q.fact_id, q.language) == ("capital|1", "uk"))
     assert question.accepted["uk"] == ("Rome-uk",) and question.accepted["en"] == ("Rome",)
     assert question.contaminated is None
+
+
+def test_held_out_languages_that_we_have_are_asked_in_our_words(folder: Path) -> None:
+    ours = load_klar(str(folder)).in_our_words()
+    held_out = [code for code in ours.languages if code not in klar.KLAR_TRAINED]
+    assert held_out == [code for code in LANGUAGES[7:] if code in known()] and {"fa", "he", "ko", "tr"} <= set(held_out)
+    # Occupations are no relation of ours, and a city's country is not asked as the capital of something.
+    assert all(set(files) == {"capital"} for files in ours.files.values())
+    questions = {(q.fact_id, q.language): q for q in questions_of(ours, 1, 42, None, free=True)}
+    assert len(questions) == len(ours.languages) * 5
+    for code in ours.languages:
+        asked, words = questions["capital|1", code], language(code).prompt
+        name = "Italy" if code == "en" else f"Italy-{code}"
+        assert asked.prompt.startswith(words.free) and asked.prompt.endswith(words.answer) and name in asked.prompt
+        assert language(code).question("P36", None, name) in asked.prompt and asked.instruction == words.free
+        assert asked.accepted["ko"] == ("Rome-ko",)
+    with pytest.raises(ConfigError, match="--prompt free: none of ca, el has a language file"):
+        load_klar(str(folder), ("ca", "el")).in_our_words()
+    with pytest.raises(ConfigError, match="--prompt 'free' must be one of klar, free; with --rank it is klar"):
+        klar.main(model="m", data=str(folder), output=folder / "x.json", prompt="free", rank=True)
 
 
 def test_contamination_in_any_language_and_turned_round(folder: Path) -> None:
@@ -228,4 +249,4 @@ def test_objects_are_ranked_in_pools_of_their_relation(
     assert len(rows) == 2 * 4 * 2 * 4  # relations, facts, languages, objects
     dutch = {row["option_id"]: row["name"] for row in rows if row["language"] == "nl" and row["group"] == "capital"}
     assert dutch == {"Paris": "Paris-nl", "Rome": "Rome-nl", "Vienna": "Vienna-nl", "Cairo": "Cairo-nl"}
-    assert set(result.metrics["byte"]["groups"]) == {"high"} and result.metrics["token"]["rankc"] is not None
+    assert set(result.metrics["byte"]["groups"]) == {"high", "neither"} and result.metrics["token"]["rankc"] is not None

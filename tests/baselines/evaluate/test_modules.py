@@ -83,6 +83,10 @@ def test_lighteval_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     named = {task.name: task for task in tasks.TASKS_TABLE}
     expected = {f"{name}:{code}" for name in ("polyfact", "polyfact_clean") for code in PAPER_LANGUAGES}
     assert set(named) == expected
+    monkeypatch.setenv("POLYFACT_LANGUAGES", "en,sw")
+    chosen = importlib.import_module("baselines.evaluate.lighteval_tasks").LANGUAGES
+    monkeypatch.delitem(sys.modules, "baselines.evaluate.lighteval_tasks")
+    assert chosen == ("en", "sw")
     assert named["polyfact_clean:sw"].hf_subset == "clean_sw" and named["polyfact:sw"].hf_subset == "sw"
     assert named["polyfact:sw"].hf_repo == "someone/other" and len(named["polyfact:sw"].metrics) == 3
     options = {f"option_{letter}": letter for letter in "abcd"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -266,6 +267,25 @@ def test_the_tables_of_several_benchmarks(tmp_path: Path, capsys: pytest.Capture
     assert any(line.startswith("| Gen score |") and f"| {100 * gen:.2f} |" in line for line in lines)
     assert any(line.startswith("| GRPO | contaminated | 10 | 100.00 |") for line in lines)
     assert any(line.startswith("| GRPO | clean | 30 | 73.33 |") for line in lines)
+
+
+def test_a_language_that_the_paper_does_not_group_is_in_neither_group(tmp_path: Path, capsys: Any) -> None:
+    """Silently counted as high-resource, its accuracy would change the column High of the paper's layout."""
+    table = choices(0)
+    other = pc.replace_substring_regex(table["language"], "^de$", "ca")
+    place = table.schema.names.index("language")
+    files = [write(tmp_path / "a.json", table), write(tmp_path / "b.json", table.set_column(place, "language", other))]
+    run(files[0])
+    header = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| Method |"))
+    assert header == "| Method | PolyFact High | PolyFact Low |"
+    run(files[1], recompute=True, figures=tmp_path / "figures")
+    lines = capsys.readouterr().out.splitlines()
+    assert "| Method | PolyFact High | PolyFact Low | PolyFact Neither |" in lines
+    assert any(line.startswith("| Model | en | ca | sw | High | Low | Neither | All |") for line in lines)
+    own = Choices.of(table, LANGUAGES).correct("byte").mean(axis=0)
+    assert results.load_result(files[1]).metrics["byte"]["groups"] == pytest.approx(
+        {"high": own[0], "low": own[2], "neither": own[1]}
+    )
 
 
 def test_equal_models_get_no_star(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="needs polyfact[train]")
 
 from baselines.sft import SftConfig
 from baselines.training.config import load_config
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError
 from tests.support.training_runs import settings, write_config
 
@@ -55,6 +56,19 @@ def test_a_wrong_setting_is_named(setting: str, said: str, file: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(SftConfig, file, [setting])
     assert said in str(error.value)
+
+
+def test_languages_by_a_word_leave_out_those_held_out(file: Path) -> None:
+    def languages(*settings: str) -> tuple[str, ...] | None:
+        return load_config(SftConfig, file, list(settings)).dataset.languages
+
+    assert languages("dataset.languages=paper", "dataset.held_out=[]") == PAPER_LANGUAGES
+    assert languages("dataset.languages=paper", "dataset.held_out=[es, ko]") == tuple(
+        code for code in PAPER_LANGUAGES if code != "es"
+    )
+    assert languages("dataset.languages=all") is None
+    with pytest.raises(ConfigError, match="languages is 'twelve'; it must be paper, all or a list of codes"):
+        languages("dataset.languages=twelve")
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

@@ -64,3 +64,13 @@ def test_the_effective_batch_does_not_follow_the_processes() -> None:
     assert "sees 64 facts: 8 on each of 2 processes x accumulation 4" in str(batches[1])
     with pytest.raises(ConfigError, match="which is no multiple of optimisation.batch 8 x 3 processes = 24"):
         derive_batch(config, "facts", 3)
+
+
+@pytest.mark.parametrize(("languages", "batch"), [(12, 8), (13, 8), (14, 8), (19, 8), (12, 32), (13, 26), (19, 19)])
+def test_the_batch_of_grpo_follows_the_number_of_languages(languages: int, batch: int) -> None:
+    """Of a fact's L x G completions, as many in a pass as divide them, and not more than the configuration says."""
+    most = 8 if batch == 8 else 32
+    config = OptimisationConfig(learning_rate=1e-5, batch=most, effective_facts=2)
+    derived = derive_batch(config, "facts", 2, languages * 8)
+    assert (derived.batch, derived.effective) == (batch, 2)
+    assert derived.batch * derived.accumulation == languages * 8
