@@ -74,6 +74,10 @@ class Items:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def only(self, chosen: Bools) -> Items:
+        """Some of the items; `chosen` is (items,)."""
+        return self if chosen.all() else Items(self.code, self.rows[chosen], self.table.filter(pa.array(chosen)))
+
     def has(self, column: str) -> bool:
         """Whether the release has the column."""
         return column in self.table.column_names

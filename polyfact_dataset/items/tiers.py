@@ -2,7 +2,8 @@
 
 gold: a relation of PolyFact-Clean, every label of the item attested in Wikidata in all languages, and no doubt from
 judge or reviewer in any language. silver: the same, with labels that Wikidata does not attest. bronze: a relation above
-the ambiguity limit, an item judged ambiguous, or names that give the answer away in some language. A fact with an item
+the ambiguity limit, an item judged ambiguous, or names that give the answer away in some language; with it the facts of
+its block. A fact with an item
 judged incorrect is withdrawn, and listed.
 """
 
@@ -24,7 +25,11 @@ from polyfact_dataset.schema import JUDGED_ITEMS, REJECTS, TIERED
 
 def settings(config: Config) -> dict[str, object]:
     """The settings that the result depends on."""
-    return {"languages": config.languages, "tiers": config.tiers.model_dump()}
+    return {
+        "languages": config.languages,
+        "tiers": config.tiers.model_dump(),
+        "design": config.distract.design,
+    }
 
 
 def tier_of(
@@ -96,6 +101,20 @@ def rows(
     return kept, withdrawn
 
 
+def with_whole_blocks(tiers: Sequence[Mapping[str, object]], block_of: Mapping[str, str]) -> list[dict[str, object]]:
+    """The rows, bronze where a fact of the same block is: of four facts that have each other's golds as options.
+
+    So PolyFact-Clean is as exchangeable as the release: every entity is four times as often an option as it is a gold.
+    """
+    bronze = {block_of[str(row["fact_id"])]: row["reason"] for row in tiers if row["quality_tier"] == "bronze"}
+    return [
+        {**row, "quality_tier": "bronze", "reason": f"in a block with such a fact: {bronze[block]}"}
+        if (block := block_of[str(row["fact_id"])]) in bronze and row["quality_tier"] != "bronze"
+        else dict(row)
+        for row in tiers
+    ]
+
+
 def attested_counts(
     facts: Sequence[Mapping[str, object]], masks: Mapping[str, int], languages: Sequence[str]
 ) -> dict[str, dict[str, int]]:
@@ -135,6 +154,10 @@ def run(context: Context) -> Report:
     facts = items.select(columns).to_pylist()
     masks = attested_languages(labels, config.languages)
     tiers, withdrawn = rows(facts, masks, overlaps(facts, labels, config.languages), judged_items, config)
+    if config.distract.design == "blocks":
+        tiers = with_whole_blocks(
+            tiers, dict(zip(*(items.column(name).to_pylist() for name in ("fact_id", "stratum"))))
+        )
     context.write("tiers", pa.Table.from_pylist(tiers, schema=TIERED.schema))
     context.write("rejects", pa.Table.from_pylist(withdrawn, schema=REJECTS.schema))
     context.write("judged_items", pa.Table.from_pylist(list(judged_items.rows), schema=JUDGED_ITEMS.schema))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from polyfact_dataset.audit import load
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import balance
+from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.config.build import load_config
 from tests.support.audited import Rows, audited, broken, clean_rows, distractor, gold, mark, offer
 
 
@@ -22,6 +29,18 @@ def test_a_withdrawn_fact_is_borne() -> None:
     assert broken(section) == set()
     assert section.count("multiplicity") == 4
     assert {entry["fact_id"] for entry in section.examples("multiplicity")} == {f"{rows[0]['property_id']}/train"}
+
+
+def test_single_facts_that_are_not_clean_break_multiplicity_in_clean(sample_build: Path) -> None:
+    release = load.read(sample_build / "release", load_config(), BuildTables(sample_build))
+    assert broken(balance.audit(release, AuditConfig())) == set()
+    place = release.facts.column_names.index("quality_tier")
+    tiers = release.column("quality_tier")
+    tiers[::5] = ["bronze"] * len(tiers[::5])
+    facts = release.facts.set_column(place, "quality_tier", pa.chunked_array([tiers]))
+    section = balance.audit(dataclasses.replace(release, facts=facts), AuditConfig())
+    assert broken(section) == {"multiplicity_clean"} and section.count("multiplicity") == 0
+    assert section.count("multiplicity_clean") > 20
 
 
 def test_excess_counts_options_beyond_four_per_gold() -> None:

@@ -300,6 +300,7 @@ ELSEWHERE = {
     "overlap_relation",
     "answer_share",
     "multiplicity",
+    "multiplicity_clean",
     "attacker_wording",
     "attacker_popularity",
     "attacker_likeness",

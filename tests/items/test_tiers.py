@@ -6,7 +6,7 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.evidence import Evidence, relation_evidence
 from polyfact_dataset.items.judged import Judged
-from polyfact_dataset.items.tiers import rows, tier_of
+from polyfact_dataset.items.tiers import rows, tier_of, with_whole_blocks
 
 
 def known(ambiguity: float | None) -> Evidence:
@@ -84,3 +84,15 @@ def test_the_worst_item_decides_about_a_fact() -> None:
     ]
     assert kept[0]["reason"] == "judged ambiguous: ar, bn"
     assert withdrawn == [{"fact_id": "2", "property_id": "P36", "reason": "judged_incorrect:sw"}]
+
+
+def test_a_block_with_a_bronze_fact_is_bronze() -> None:
+    tiers = [
+        {"fact_id": "a", "quality_tier": "gold", "reason": "clean relation"},
+        {"fact_id": "b", "quality_tier": "bronze", "reason": "names give the answer away: en"},
+        {"fact_id": "c", "quality_tier": "silver", "reason": "a label not attested"},
+    ]
+    found = with_whole_blocks(tiers, {"a": "P36/test/1", "b": "P36/test/1", "c": "P36/test/2"})
+    assert [row["quality_tier"] for row in found] == ["bronze", "bronze", "silver"]
+    assert found[0]["reason"] == "in a block with such a fact: names give the answer away: en"
+    assert found[1:] == tiers[1:]

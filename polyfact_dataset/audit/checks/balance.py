@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from polyfact_dataset.audit.release import Items, Release, relation_order
+from polyfact_dataset.audit.release import Bools, Items, Release, relation_order
 from polyfact_dataset.audit.result import Chart, Section, Series
 from polyfact_dataset.audit.stats import corrected, uniform_p
 from polyfact_dataset.config.audit import AuditConfig
@@ -137,18 +137,33 @@ def excess(items: Items, strata: list[str]) -> tuple[int, list[tuple[str, str, i
     return int(np.maximum(off, 0).sum()), uneven
 
 
-def _multiplicity(release: Release, section: Section) -> float:
-    """Share of options beyond four per gold in the worst language; finds each such entity in the first language."""
-    shares = {}
-    for code, items in release.items.items():
-        strata = np.array(release.strata.to_pylist(), dtype=object)[items.rows].tolist()
-        beyond, uneven = excess(items, strata)
-        shares[code] = beyond / (4 * len(items)) if len(items) else 0.0
-        if not section.count("multiplicity"):
+def _multiplicity(release: Release, section: Section, gate: str, facts: Bools) -> None:
+    """Measures the share of options beyond four per gold in the worst language, among the `facts`.
+
+    Finds each such entity in the first language.
+    """
+    shares = [0.0]
+    strata = np.array(release.strata.to_pylist(), dtype=object)
+    for code, whole in release.items.items():
+        items = whole.only(facts[whole.rows])
+        beyond, uneven = excess(items, strata[items.rows].tolist())
+        shares.append(beyond / (4 * len(items)) if len(items) else 0.0)
+        if not section.count(gate):
             for stratum, entity, options, golds in uneven:
-                detail = f"{entity}: {options} times an option, {golds} times the gold"
-                section.find("multiplicity", [stratum], code, [detail])
-    return max(shares.values(), default=0.0)
+                section.find(gate, [stratum], code, [f"{entity}: {options} times an option, {golds} times the gold"])
+    detail = f"{section.count(gate)} entities are not four times as often an option as a gold"
+    section.gate(gate, max(shares), detail)
+
+
+def _is_in_blocks(release: Release) -> bool:
+    """Whether most facts are offered with the same options as three others of their relation and split."""
+    items = next(iter(release.items.values()), None)
+    if items is None or not len(items):
+        return False
+    places = zip(release.array("property_id")[items.rows], release.array("split")[items.rows])
+    offered = [(*place, *sorted(row)) for place, row in zip(places, items.choices.codes.tolist())]
+    times = Counter(offered)
+    return sum(times[options] % 4 == 0 for options in offered) > len(offered) / 2
 
 
 def _positions(release: Release, section: Section) -> tuple[float, int, str]:
@@ -194,12 +209,12 @@ def audit(release: Release, config: AuditConfig) -> Section:
     _empty_splits(release, section)
     section.gate_count("relation_splits")
     section.gate("answer_share", _answers(release, section))
-    share = _multiplicity(release, section)
-    section.gate(
-        "multiplicity",
-        share,
-        f"{section.count('multiplicity')} entities are not four times as often an option as a gold",
-    )
+    _multiplicity(release, section, "multiplicity", np.ones(len(release), dtype=np.bool_))
+    if release.clean is None or not _is_in_blocks(release):
+        why = "the release has no tiers" if release.clean is None else "not in blocks: single facts may be bronze"
+        section.gate("multiplicity_clean", None, why)
+    else:
+        _multiplicity(release, section, "multiplicity_clean", release.clean)
     smallest, tests, where = _positions(release, section)
     section.gate("gold_position", corrected(smallest, tests), f"{tests} tests; rarest is {where}")
     return section
