@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="needs polyfact[eval]")
 pytest.importorskip("transformers", reason="needs polyfact[eval]")
 
 from baselines import data
-from baselines.evaluate import mcq, results, shards
+from baselines.evaluate import mcq, results, scored, shards
 from baselines.evaluate.engines.hf import HfScoreJob
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError, DataError
@@ -144,7 +144,7 @@ def test_a_killed_run_resumes_to_the_same_file(release: Path, tiny: Callable[[st
 def test_finished_shards_are_not_computed_again(
     small: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mcq, "cut", lambda total: [slice(0, 1), slice(1, 2), slice(2, total)])
+    monkeypatch.setattr(scored, "cut", lambda total: [slice(0, 1), slice(1, 2), slice(2, total)])
     real, seen = HfScoreJob.run, []
 
     def failing(job: HfScoreJob, units: range) -> Any:
@@ -190,7 +190,7 @@ def test_another_run_is_not_mixed_in(
 def test_overwrite_does_not_start_an_unfinished_run_again(
     small: Path, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mcq, "cut", lambda total: [slice(0, 1), slice(1, total)])
+    monkeypatch.setattr(scored, "cut", lambda total: [slice(0, 1), slice(1, total)])
     real, seen = HfScoreJob.run, []
 
     def failing(*given: Any) -> pa.Table:
