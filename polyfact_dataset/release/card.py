@@ -30,10 +30,10 @@ from polyfact_dataset.release.reader import Release, config_files
 from polyfact_dataset.schema import (
     _ITEM,
     FLAT_ROWS,
+    JUDGED_ROWS,
     OPEN_ITEM,
     OPTIONS,
     SPLITS,
-    VERIFICATION,
     Column,
     parallel_rows,
 )
@@ -151,7 +151,7 @@ def _columns(columns: Iterable[Column]) -> list[dict[str, str]]:
 def _tables(release: Release) -> list[dict[str, Any]]:
     """The schema, from the records: shared columns, and those of an item."""
     shared = parallel_rows(release.languages).columns
-    judged = {"doc": "A row of `verification` is an item that was judged:", "columns": _columns(VERIFICATION.columns)}
+    judged = {"doc": "A row of `verification` is an item that was judged:", "columns": _columns(JUDGED_ROWS.columns)}
     flat = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *_ITEM)}]
     return [
         {"doc": "A row of `parallel` and `clean` is a fact:", "columns": _columns(shared)},
@@ -166,7 +166,7 @@ def _tables(release: Release) -> list[dict[str, Any]]:
             "a generated answer takes:",
             "columns": _columns(OPEN_ITEM),
         },
-        *([judged] if VERIFICATION.name in release.manifest["configs"] else []),
+        *([judged] if JUDGED_ROWS.name in release.manifest["configs"] else []),
     ]
 
 
