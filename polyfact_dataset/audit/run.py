@@ -37,6 +37,7 @@ from polyfact_dataset.audit.release import Release
 from polyfact_dataset.audit.result import Section
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_json, write_parquet, write_text
+from polyfact_dataset.common.processes import map_inheriting
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
@@ -68,14 +69,24 @@ def settings(config: Config) -> dict[str, object]:
     return {"audit": config.audit.model_dump(), "languages": config.languages}
 
 
+# Smaller releases are audited in one process, since starting others would take longer.
+_MANY_FACTS = 1_000
+
+
+def _section(shared: tuple[Release, Config], number: int) -> Section:
+    release, config = shared
+    section: Section = AUDITS[number].audit(release, config.audit)
+    return section
+
+
 def sections(release: Release, config: Config, log: Log) -> list[Section]:
     """The results of all audits, in order."""
-    results = []
-    for module in AUDITS:
-        section: Section = module.audit(release, config.audit)
+    results = map_inheriting(
+        _section, (release, config), range(len(AUDITS)), config.extract.workers if len(release) >= _MANY_FACTS else 1
+    )
+    for section in results:
         broken = [verdict.gate for verdict in section.verdicts if verdict.status == "broken"]
         log.line(f"audit: {section.title.lower()}: {'broken: ' + ', '.join(broken) if broken else 'passed'}")
-        results.append(section)
     return results
 
 

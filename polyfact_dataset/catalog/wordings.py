@@ -33,6 +33,10 @@ class Asked:
     text: str
     template: str
 
+    @property
+    def is_safe(self) -> bool:
+        return self.template.endswith(f"/{SAFE}")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -149,19 +153,27 @@ class Wordings:
         chain = kind_chain(subject.kind)
         assumed = kind_chain(all_relations()[self.relation].subjects)
         for kinds in (chain, assumed):
-            for condition in self.conditions:
+            for condition in self._of_kinds(kinds):
                 if condition.fits(kinds, subject, self.forms):
                     return condition.key
         return SAFE
 
-    def why_safe(self, subject: Subject) -> str | None:
-        """The reason why a subject gets the safe wording; None where it gets another one.
+    def _of_kinds(self, chain: tuple[str, ...]) -> list[Condition]:
+        """The conditions whose kind is in the chain; kept, since a relation has few kinds of subjects."""
+        if chain not in self._kept:
+            self._kept[chain] = [one for one in self.conditions if not one.chain or one.chain[0] in chain]
+        return self._kept[chain]
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, ...], list[Condition]]:
+        return {}
+
+    def why_safe(self, subject: Subject) -> str:
+        """The reason why a subject gets the safe wording, for a subject that does.
 
         `no_form`: a wording would fit if its name had a form; `no_kind`: none of its types is of a kind; `no_wording`:
         its kind has no wording.
         """
-        if self.choose(subject) != SAFE:
-            return None
         chains = kind_chain(subject.kind), kind_chain(all_relations()[self.relation].subjects)
         formless = [replace(condition, slot=None) for condition in self.conditions if condition.slot]
         if any(condition.fits(chain, subject, self.forms) for condition in formless for chain in chains):

@@ -5,12 +5,13 @@ A batch is split into tasks of a fixed number of rows, so results do not depend 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
@@ -20,7 +21,9 @@ import pyarrow as pa
 from polyfact_dataset.common.signals import leave_to_parent
 
 R = TypeVar("R")
-_TASK_ROWS = 5_000
+S = TypeVar("S")
+T = TypeVar("T")
+_TASK_ROWS = 1_000
 # Fewer rows are processed in this process: sending them to workers would take longer.
 MANY_ROWS = 4 * _TASK_ROWS
 
@@ -53,6 +56,37 @@ def start_processes(count: int, initializer: Callable[..., None] | None = None, 
     # All processes start at the first task. Start them now, before this process has threads.
     pool.submit(os.getpid)
     return pool
+
+
+class _Inherited:
+    """What the processes of `map_inheriting` share."""
+
+    value: Any
+
+    @classmethod
+    def set(cls, value: Any) -> None:
+        cls.value = value
+
+    @classmethod
+    def call(cls, function: Callable[[Any, T], R], task: T) -> R:
+        return function(cls.value, task)
+
+
+def map_inheriting(function: Callable[[S, T], R], shared: S, tasks: Sequence[T], count: int) -> list[R]:
+    """`function(shared, task)` for every task, in order, in `count` processes that inherit `shared`.
+
+    Where processes are forked, nothing is copied at first, however large `shared` is. Give long tasks first. `function`
+    must be defined in a module; with a `count` of 1, this process does the work.
+    """
+    if min(count, len(tasks)) <= 1:
+        return [function(shared, task) for task in tasks]
+    # Otherwise the first garbage collection in a process would write to, and thereby copy, all that is shared.
+    gc.freeze()
+    try:
+        with start_processes(min(count, len(tasks)), _Inherited.set, shared) as pool:
+            return list(pool.map(_Inherited.call, [function] * len(tasks), tasks))
+    finally:
+        gc.unfreeze()
 
 
 class Workers:

@@ -15,6 +15,7 @@ from itertools import permutations
 
 import numpy as np
 
+from polyfact_dataset.common.processes import map_inheriting
 from polyfact_dataset.common.shares import share_evenly
 from polyfact_dataset.config.build import Config, DistractConfig, SampleConfig
 from polyfact_dataset.items.blocks import FORBIDDEN, SIZE, Costs, costs_of, dividable, divide, improve
@@ -29,6 +30,8 @@ from polyfact_dataset.schema import SPLITS
 _REPAIRS = 4
 # How many facts more than are missing are matched where blocks of an earlier release are replaced.
 _SPARE = 64
+# From so many facts on, the relations are shared out among processes.
+_MANY_FACTS = 2_000
 _Key = tuple[str, str]
 
 
@@ -76,8 +79,21 @@ def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[
 
 def _blocks_of(pool: Pool, selection: Selection, config: Config) -> dict[_Key, list[Block]]:
     """The sound blocks of the selected facts by relation and split, those that give away least first."""
+    sizes = Counter({relation: 0 for relation, _ in selection.facts})
+    for (relation, _), facts in selection.facts.items():
+        sizes[relation] += len(facts)
+    # A matcher serves a whole relation, so a process gets one; the largest first.
+    relations = [relation for relation, _ in sizes.most_common()]
+    count = config.extract.workers if sizes.total() >= _MANY_FACTS else 1
+    found = dict(zip(relations, map_inheriting(_blocks_in, (pool, selection, config), relations, count)))
+    return {(relation, split): found[relation][split] for relation, split in selection.facts}
+
+
+def _blocks_in(shared: tuple[Pool, Selection, Config], relation: str) -> dict[str, list[Block]]:
+    """The sound blocks of one relation by split, those that give away least first."""
+    pool, selection, config = shared
     return {
-        (relation, split): sorted(
+        split: sorted(
             (
                 block
                 for number, cell in enumerate(_cells(facts, config.distract))
@@ -85,7 +101,8 @@ def _blocks_of(pool: Pool, selection: Selection, config: Config) -> dict[_Key, l
             ),
             key=_by_cost,
         )
-        for (relation, split), facts in selection.facts.items()
+        for (of, split), facts in selection.facts.items()
+        if of == relation
     }
 
 
@@ -108,11 +125,11 @@ def _earlier_blocks(pool: Pool, previous: Previous) -> dict[_Key, list[Block]]:
 
 def _sound(pool: Pool, block: Sequence[Fact]) -> bool:
     """Whether every fact of a block may have the golds of the others as options."""
-    questions = {fact.id: pool.questions_of(fact.id) for fact in block}
+    questions = dict(zip(block, pool.questions_of(block)))
     return all(
         one.subject != other.subject
         and not pool.conflicting(one.answer, other.answer)
-        and not pool.excluded(one, questions[one.id], other.answer)
+        and not pool.excluded(one, questions[one], other.answer)
         for one, other in permutations(block, 2)
     )
 
@@ -233,13 +250,11 @@ def _repaired(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The blocks after pairs with an option that must not be offered are forbidden, in `costs` too, and put apart."""
-    questions: dict[int, tuple[str, ...]] = {}
+    questions = pool.questions_of(facts)
     sound: set[tuple[int, int]] = set()
 
     def offered(row: int, other: int) -> bool:
         """Whether the gold of `other` may be an option of `row`."""
-        if row not in questions:
-            questions[row] = pool.questions_of(facts[row].id)
         return not pool.excluded(facts[row], questions[row], facts[other].answer)
 
     for attempt in range(_REPAIRS + 1):

@@ -162,10 +162,11 @@ class Pool:
                     shared[other].add(qid)
         return {qid: frozenset(others) for qid, others in shared.items()}
 
-    def questions_of(self, fact: str) -> tuple[str, ...]:
-        """The questions of a fact, normalised, in the order of the languages."""
-        row = self._row[fact]
-        return tuple(normalise(self._questions.column(code)[row].as_py()) for code in self.languages)
+    def questions_of(self, facts: Iterable[Fact]) -> list[tuple[str, ...]]:
+        """The questions of each fact, normalised, in the order of the languages."""
+        rows = pa.array([self._row[fact.id] for fact in facts], pa.int64())
+        columns = [self._questions.column(code).take(rows).to_pylist() for code in self.languages]
+        return list(zip(*(map(normalise, column) for column in columns)))
 
     def conflicting(self, one: str, other: str) -> bool:
         """Whether two entities may not be in one item: the same, same text in a language, or one inside the other."""
@@ -181,11 +182,11 @@ class Pool:
             return True
         if any(names[position] == name for position, name in self._short_names.get(fact.subject, ())):
             return True
-        return any(
+        for question, name, rule in zip(questions, names, self._rules):
             # What is not even begun in the question is not named in it.
-            (rule.initials or name[:3] in question) and mention(question, name, rule)
-            for question, name, rule in zip(questions, names, self._rules)
-        )
+            if (rule.initials or name[:3] in question) and mention(question, name, rule):
+                return True
+        return False
 
     def strata(self, facts: Sequence[Fact], config: DistractConfig) -> list[tuple[str, list[Fact]]]:
         """Divides the facts of one relation and split by kind and class, English length, then length in all languages.
@@ -217,7 +218,7 @@ class Pool:
         """
         names = sorted({fact.answer for fact in facts})
         index = {name: position for position, name in enumerate(names)}
-        questions = [self.questions_of(fact.id) for fact in facts]
+        questions = self.questions_of(facts)
         known: dict[tuple[int, int], bool] = {}
 
         def excluded(row: int, entity: int) -> bool:

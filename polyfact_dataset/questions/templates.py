@@ -77,9 +77,8 @@ def ask_batch(
             good.append({**row, **texts, "sources": sources, "templates": templates})
             for code in languages:
                 subject = subject_of(row, code)
-                why = language(code).wordings[row["property_id"]].why_safe(subject)
-                if why is not None:
-                    counts[code, why] += 1
+                if asked[code].is_safe:
+                    counts[code, language(code).wordings[row["property_id"]].why_safe(subject)] += 1
                 if forms(code).differs(subject):
                     counts[code, "label_differs"] += 1
         tally.count(row["property_id"], asked if isinstance(asked, str) else None)

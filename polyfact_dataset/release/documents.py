@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import atomic, is_temporary, write_json, write_text
+from polyfact_dataset.common.processes import map_inheriting
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.pipeline.stages import EXPORT, stage_folder
@@ -107,6 +109,14 @@ def loading_script(release: Release) -> str:
 
 def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     """Path in the release -> text, of every document that is rendered."""
+    return _metadata(release, counted) | _pages(release, counted)
+
+
+def _metadata(release: Release, counted: dict[str, Any]) -> dict[str, str]:
+    return {"croissant.json": croissant(release, card.values(release, counted))}
+
+
+def _pages(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     named = card.values(release, counted)
     rows, version = release.errata, release.about["version"]
     listed = {errata.PAGE: errata.page(release.folder, rows, version)} if rows else {}
@@ -117,7 +127,6 @@ def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
         "DATASHEET.md": card.render("datasheet.md.j2", named),
         "LICENSE.md": card.render("licence.md.j2", named),
         "CITATION.cff": citation_file(release),
-        "croissant.json": croissant(release, named),
         "statistics.json": json.dumps(counted, ensure_ascii=False, indent=1) + "\n",
         SCRIPT: loading_script(release),
         explorer.FILE: explorer.page(release, counted),
@@ -125,15 +134,28 @@ def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def write(release: Release, target: Path) -> None:
+def _figures(release: Release, counted: dict[str, Any]) -> dict[str, bytes]:
+    return figures.draw(counted, release.manifest)
+
+
+_PARTS: tuple[Callable[[Release, dict[str, Any]], Mapping[str, str | bytes]], ...] = (_metadata, _pages, _figures)
+
+
+def _part(shared: tuple[Release, dict[str, Any]], number: int) -> Mapping[str, str | bytes]:
+    return _PARTS[number](*shared)
+
+
+def write(release: Release, target: Path, processes: int = 1) -> None:
     """Renders all documents of a release into `target`."""
     counted = statistics(release.folder)
     Statistics.model_validate(json.loads(json.dumps(counted)))
-    for name, text in texts(release, counted).items():
-        write_text(target / name, text)
-    for name, picture in figures.draw(counted, release.manifest).items():
-        with atomic(target / name) as temporary:
-            temporary.write_bytes(picture)
+    for part in map_inheriting(_part, (release, counted), range(len(_PARTS)), processes):
+        for name, content in part.items():
+            if isinstance(content, str):
+                write_text(target / name, content)
+                continue
+            with atomic(target / name) as temporary:
+                temporary.write_bytes(content)
 
 
 def render_again(folder: Path) -> dict[str, Any]:
@@ -167,7 +189,8 @@ def run(context: Context) -> Report:
         errata.write_errata(context.folder, known)
     write_json(context.folder / "release.json", described)
     write_text(context.folder / "CHANGELOG.md", changes)
-    write(Release(folder, manifest, described, read_audit(folder), changes, known), context.folder)
+    release = Release(folder, manifest, described, read_audit(folder), changes, known)
+    write(release, context.folder, context.config.extract.workers)
     return Report({name: described[name] for name in ("version", "change", "content")})
 
 

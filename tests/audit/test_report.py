@@ -7,7 +7,9 @@ import pytest
 from polyfact_dataset.audit import report, run
 from polyfact_dataset.audit.checks import leakage
 from polyfact_dataset.audit.result import Section, Verdict, shown
+from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.config.build import load_config
 from polyfact_dataset.release.audit_report import AuditReport
 from tests.support.audited import as_release, audited, clean_rows, gold, rename
 
@@ -22,6 +24,16 @@ def made() -> tuple[AuditReport, list[Section]]:
     release = as_release(rows)
     sections = [module.audit(release, AuditConfig()) for module in run.AUDITS]
     return report.report(release, sections, AuditConfig()), sections
+
+
+def test_the_sections_do_not_depend_on_the_number_of_processes(
+    made: tuple[AuditReport, list[Section]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = clean_rows()
+    rename(rows, gold(rows, 0), "en", HOSTILE)
+    rename(rows, rows[0]["subject_id"], "en", f"{HOSTILE} 5000")
+    monkeypatch.setattr(run, "_MANY_FACTS", 1)
+    assert run.sections(as_release(rows), load_config(extract__workers=2), Log(quiet=True)) == made[1]
 
 
 def test_html_escapes_texts(made: tuple[AuditReport, list[Section]]) -> None:

@@ -179,7 +179,7 @@ def test_the_narrowest_kind_then_the_most_parts_decide() -> None:
 def test_why_a_safe_wording_is_used() -> None:
     forms = Forms(slots=("the",), names={"Q1": ("Ways", "the Ways")})
     wordings = Wordings("P17", {"safe": "{subject}?", "place/the": "{subject:the}?"}, forms)
-    assert wordings.why_safe(Subject("Ways", "Q1", "river")) is None
+    assert not wordings.ask(Subject("Ways", "Q1", "river")).is_safe and wordings.ask(Subject("Ways", "Q1")).is_safe
     assert wordings.why_safe(Subject("Way", "Q1", "river")) == "no_form" and forms.differs(Subject("Way", "Q1"))
     assert wordings.why_safe(Subject("Ways", "Q1")) == "no_kind"
     assert wordings.why_safe(Subject("Ways", "Q1", "film")) == "no_wording"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfact_dataset.config.build import Config, DistractConfig, load_config
+from polyfact_dataset.items import block_selection
 from polyfact_dataset.items.block_selection import _cells, block_quotas
 from polyfact_dataset.items.blocks import FORBIDDEN, SIZE, costs_of, dividable, divide, improve
 from polyfact_dataset.items.selection import choose, withdraw
@@ -111,9 +112,19 @@ def test_blocks_have_each_others_golds_as_options(drawn: Any) -> None:
         for row in block:
             assert {row["object_id"], *row["distractor_ids"]} == golds
             fact = facts[row["fact_id"]]
-            questions = valid.questions_of(fact.id)
+            questions = valid.questions_of([fact])[0]
             assert not any(valid.excluded(fact, questions, entity) for entity in row["distractor_ids"])
             assert not any(valid.conflicting(one, two) for one in golds for two in golds if one != two)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_blocks_do_not_depend_on_the_number_of_processes(
+    drawn: Any, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_selection, "_MANY_FACTS", 1)
+    valid, rows = drawn
+    config = load_config(facts=1000, languages=("en", "zh"), extract__workers=workers)
+    assert choose(valid, config)[0] == rows
 
 
 def test_the_same_pool_gives_the_same_blocks(drawn: Any) -> None:

@@ -55,11 +55,11 @@ def test_answers_of_a_class_share_a_type() -> None:
 
 def test_excluded(pool: Pool) -> None:
     first, third = fact(pool, "Q1|P36|Q1001"), fact(pool, "Q3|P36|Q1003")
-    assert pool.excluded(first, pool.questions_of(first.id), "Q1001")
-    assert pool.excluded(first, pool.questions_of(first.id), "Q1002")  # once true
-    assert not pool.excluded(first, pool.questions_of(first.id), "Q1003")
-    assert pool.excluded(third, pool.questions_of(third.id), "Q1004")  # "Land of Town 4" names it in English
-    assert not pool.excluded(third, pool.questions_of(third.id), "Q1005")
+    assert pool.excluded(first, pool.questions_of([first])[0], "Q1001")
+    assert pool.excluded(first, pool.questions_of([first])[0], "Q1002")  # once true
+    assert not pool.excluded(first, pool.questions_of([first])[0], "Q1003")
+    assert pool.excluded(third, pool.questions_of([third])[0], "Q1004")  # "Land of Town 4" names it in English
+    assert not pool.excluded(third, pool.questions_of([third])[0], "Q1005")
 
 
 def test_entities_that_look_the_same_in_one_language_conflict(pool: Pool) -> None:
@@ -73,7 +73,7 @@ def test_entities_that_look_the_same_in_one_language_conflict(pool: Pool) -> Non
         and not pool.conflicting("Q1016", "Q1017")
     )
     eleventh = fact(pool, "Q11|P36|Q1011")
-    assert pool.excluded(eleventh, pool.questions_of(eleventh.id), "Q1012")  # looks like the answer
+    assert pool.excluded(eleventh, pool.questions_of([eleventh])[0], "Q1012")  # looks like the answer
 
 
 def test_strata_partition_the_facts_and_stay_feasible(pool: Pool) -> None:
