@@ -201,6 +201,7 @@ def _listed(counts: Mapping[str, int], order: Sequence[str]) -> str:
 def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the card's first part: example, configs, results and how to report an error."""
     about, measured = release.about, "test" if statistics["splits"]["test"] else "all"
+    floors = card_tables.floors(release.audit, measured)
     return {
         "sample": about.get("source") == "sample",
         "made_from": _made_from(about),
@@ -211,7 +212,9 @@ def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, 
         "example": _example(release),
         "report_url": report_url(about["release"]["repository"]),
         "results": card_tables.results(release.folder),
-        "floors": card_tables.floors(release.audit, measured),
+        "floors": floors,
+        "floor_rules": len({floor["rule"] for floor in floors}),
+        "strongest_floors": card_tables.strongest(floors),
         "floor_split": "the test split" if measured == "test" else "all splits",
     }
 

@@ -79,12 +79,23 @@ def test_the_numbers_of_the_card_are_those_of_the_rows(text: str, small: Path) -
         assert f"| `{column.name}` |" in text
 
 
-def test_the_shortcut_floor_is_the_audits(text: str, small: Path) -> None:
-    floors = read_audit(small).pooled("test")
-    assert {floor.rule for floor in floors} >= {"most_frequent", "choices_classifier"}
-    for floor in floors:
-        (line,) = [line for line in text.splitlines() if line.startswith(f"| *floor:* {floor.takes} |")]
+def test_the_strongest_floors_are_the_audits(text: str, small: Path) -> None:
+    audit = read_audit(small)
+    known = {f"{floor.takes} (clean)": floor for floor in audit.pooled("test", "clean")}
+    known |= {floor.takes: floor for floor in audit.pooled("test")}
+    lines = [line for line in text.splitlines() if line.startswith("| *floor:* ")]
+    assert len(lines) == 5
+    shown = []
+    for line in lines:
+        takes = line.removeprefix("| *floor:* ").partition(" |")[0]
+        floor = known[takes]
+        shown.append(floor.accuracy)
         assert f"| {100 * floor.accuracy:.1f} % |" in line and f"| {100 * floor.expected:.1f} % |" in line
+    # The strongest first, and none that is left out is stronger; a rule that was scored on `clean` counts once.
+    clean = {floor.rule for floor in audit.pooled("test", "clean")}
+    every = [*audit.pooled("test", "clean"), *(f for f in audit.pooled("test") if f.rule not in clean)]
+    assert shown == sorted((floor.accuracy for floor in every), reverse=True)[:5]
+    assert f"strongest of {len({floor.rule for floor in every})} floors" in text.replace("\n", " ")
 
 
 def test_configs_come_in_the_order_of_a_reader(small: Path) -> None:
