@@ -63,10 +63,12 @@ def write_page(real: Path, synthetic: Release, target: Path) -> tuple[int, str]:
     """The page of a real release with the synthetic facts; their number, and a text that only one question contains."""
     html = page.page(read_release(real), read_statistics(str(real)))
     payload = page.payload(synthetic)
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    data = base64.b64encode(zlib.compress(text, 9)).decode("ascii")
-    head, rest = html.split('id="facts">\n', 1)
-    target.write_text(f'{head}id="facts">\n{data}\n{rest.partition(chr(10))[2]}', encoding="utf-8")
+    for block, embedded in (("first", page.first_facts(payload)), ("facts", payload)):
+        text = json.dumps(embedded, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        data = base64.b64encode(zlib.compress(text, 9)).decode("ascii")
+        head, rest = html.split(f'id="{block}">\n', 1)
+        html = f'{head}id="{block}">\n{data}\n{rest.partition(chr(10))[2]}'
+    target.write_text(html, encoding="utf-8")
     # The last fact that a search reaches, by its Bengali subject.
     last = payload["facts"][-1][11][list(PAPER_LANGUAGES).index("bn")]
     return len(payload["facts"]), payload["texts"][last[14]]

@@ -431,6 +431,10 @@
     for (const id of ["language", "split", "tier", "popularity", "wording", "finding"]) byId(id).onchange = restart;
     byId("more").onclick = () => { state.limit += 4 * PAGE_SIZE; search(); };
     document.addEventListener("keydown", keys);
+    // The first facts at once; a large release takes a second to unpack.
+    state.facts = unpack(await inflate(byId("first").textContent.trim()));
+    byId("list").append(...state.facts.map((fact) => entry(fact, about.languages[0].code)));
+    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
     state.facts = unpack(await inflate(byId("facts").textContent.trim()));
     wordings();
     await search();
