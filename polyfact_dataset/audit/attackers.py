@@ -9,7 +9,8 @@ of these and the lengths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,17 +59,7 @@ def texts_of(items: Items, release: Release) -> Texts:
     """What the attackers need of a language's items."""
     relation_of = {name: code for code, name in enumerate(dict.fromkeys(release.column("property_id")))}
     relations = np.array([relation_of[name] for name in release.array("property_id")[items.rows]], dtype=np.int64)
-    strata = release.strata.to_pylist()
-    sizes: dict[str, int] = {}
-    for stratum in strata:
-        sizes[stratum] = sizes.get(stratum, 0) + 1
-    # Facts of a small stratum have each other's golds as options: one of them in train would tell of the others.
-    keys = [
-        stratum if sizes[stratum] <= _SMALL_STRATUM else subject
-        for stratum, subject in zip(strata, release.column("subject_id"))
-    ]
-    group_of = {name: code for code, name in enumerate(dict.fromkeys(keys))}
-    groups = np.array([group_of[keys[row]] for row in items.rows], dtype=np.int64)
+    groups = _groups(items, release)
     subjects = items.subjects or items.questions
     fame = fames = None
     if release.sitelinks is not None and items.entities is not None:
@@ -80,6 +71,23 @@ def texts_of(items: Items, release: Release) -> Texts:
 
 
 _SMALL_STRATUM = 64
+
+
+def _groups(items: Items, release: Release) -> Ints:
+    """Items that must be learnt from or scored together, since one of them would tell of the others, (items,).
+
+    Facts of a small stratum have each other's golds as options, and so have facts with the same four options, which
+    are found without the tables of the build. Elsewhere these are the facts of a subject.
+    """
+    strata = np.array(release.strata.to_pylist(), dtype=object)[items.rows].tolist()
+    offered = [tuple(sorted(row)) for row in items.choices.codes.tolist()]
+    sizes = Counter[Hashable]([*strata, *offered])
+    keys: list[Hashable] = [
+        stratum if sizes[stratum] <= _SMALL_STRATUM else options if sizes[options] > 1 else subject
+        for stratum, options, subject in zip(strata, offered, release.array("subject_id")[items.rows].tolist())
+    ]
+    group_of = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    return np.array([group_of[key] for key in keys], dtype=np.int64)
 
 
 class _Origins:
@@ -287,6 +295,7 @@ class Attack:
 
     def _boosted(self, train: Bools, scored: Ints, learnt: Mapping[str, Floats], limit: int) -> Floats:
         from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
 
         chosen = _some(train, limit, self._texts.groups)
         fold = self._texts.groups % _PARTS
@@ -308,8 +317,10 @@ class Attack:
             early_stopping=False,
             random_state=0,
         )
-        model.fit(features, right)
-        likely = model.predict_proba(self._features(scored, learnt))[:, 1].reshape(-1, 4)
+        # Threads would wait for each other where another process has the cores.
+        with threadpool_limits(1, "openmp"):
+            model.fit(features, right)
+            likely = model.predict_proba(self._features(scored, learnt))[:, 1].reshape(-1, 4)
         result: Floats = np.round(likely, 9)
         return result
 

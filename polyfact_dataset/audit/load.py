@@ -27,7 +27,7 @@ from polyfact_dataset.release.layout import Files, content_of, find_files, read_
 from polyfact_dataset.schema import OPTIONS, VERIFICATION, parallel_rows
 
 _REQUIRED = ("question", *OPTIONS, "answer_text", "answer_index")
-_OPTIONAL = ("option_ids", "option_provenance", "subject_label", "subject_provenance", "question_source")
+_OPTIONAL = ("option_ids", "option_provenance", "subject_label", "subject_provenance", "question_source", "template")
 _SHARED = tuple(c.name for c in parallel_rows(("en",)).columns if c.name != "translations")
 _ID_PARTS = ("subject_id", "property_id", "object_id")
 

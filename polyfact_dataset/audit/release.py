@@ -64,7 +64,7 @@ class Items:
     """The whole items of one language. `rows[i]` is the fact of item `i`, as a row of the release's facts.
 
     `table` has `question`, the four options, `answer_text`, `answer_index` (0 to 3) and, where the release has
-    them, `option_ids`, `option_provenance`, `subject_label`; none of these contains nulls.
+    them, `option_ids`, `option_provenance`, `subject_label`, `template`; none of these contains nulls.
     """
 
     code: str
@@ -120,6 +120,11 @@ class Items:
         pairs = zip(self.questions.texts(), self.subjects.texts())
         codes = [place.setdefault(wording(question, subject), len(place)) for question, subject in pairs]
         return Coded(list(place), np.array(codes, dtype=np.int64))
+
+    @cached_property
+    def templates(self) -> list[str]:
+        """The key of each question's wording, (items,); empty where it is not known."""
+        return self.table.column("template").to_pylist() if self.has("template") else [""] * len(self)
 
     @cached_property
     def verbatim(self) -> Bools:

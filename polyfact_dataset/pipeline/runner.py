@@ -99,7 +99,10 @@ def run(
             started = time.monotonic()
             manifest["stages"] = {s.name: manifest["stages"][s.name] for s in STAGES[: STAGES.index(stage)]}
             work = override if override and not stage.reads else _work(stage)
-            if any(rows >= MANY_ROWS for name in stage.depends_on for rows in _rows(manifest["stages"][name])):
+            if not stage.batched:
+                # Other stages may start processes that inherit their data, which is safe where no threads run.
+                workers.stop()
+            elif any(rows >= MANY_ROWS for name in stage.depends_on for rows in _rows(manifest["stages"][name])):
                 workers.start()
             context = Context(inputs, out, log, working_folder(out, stage), manifest, workers)
             result = _execute(stage, key, work, context, folder)

@@ -28,6 +28,8 @@ class Stage:
         `covered` are packages whose data is fully contained in the stage's settings: a change there that does not
         change the settings does not make it rerun.
 
+    A stage that is `batched` has its rows processed in batches by worker processes.
+
     A stage with `resumes` continues from the files of an interrupted run with the same key. The files of a stage
         that is `colocated_with` another are stored among that stage's files.
     """
@@ -41,6 +43,7 @@ class Stage:
     uses: tuple[str, ...] = ()
     covered: tuple[str, ...] = ()
     folder: str = ""
+    batched: bool = False
     resumes: bool = False
     colocated_with: str | None = None
 
@@ -89,6 +92,7 @@ LOCALISE = Stage(
     reads=("entities", "resolved_candidates", "fetched"),
     writes=("labels", "answer_aliases"),
     inputs=("written_labels",),
+    batched=True,
 )
 FEATURES = Stage(
     "features",
@@ -96,6 +100,7 @@ FEATURES = Stage(
     "collect features for wording and matching: kind, sex, years, places",
     reads=("entities", "statements", "resolved_candidates", "fetched"),
     writes=("features",),
+    batched=True,
 )
 NAMESAKES = Stage(
     "namesakes",
@@ -122,6 +127,7 @@ QUESTIONS = Stage(
     writes=("questions", "question_labels"),
     inputs=("previous", "objections", "excluded"),
     uses=("items.selection:sampled_subjects",),
+    batched=True,
 )
 VALIDATE = Stage(
     "validate",
@@ -130,6 +136,7 @@ VALIDATE = Stage(
     reads=("answer_aliases", "questions", "question_labels"),
     writes=("valid_candidates",),
     inputs=("errata",),
+    batched=True,
 )
 SAMPLE = Stage(
     "sample",
@@ -153,6 +160,7 @@ ITEMS = Stage(
     "lay out every item in every language",
     reads=("questions", "question_labels", "sampled"),
     writes=("items",),
+    batched=True,
 )
 TIER = Stage(
     "tier",

@@ -6,6 +6,7 @@ array (JSON Lines) is equivalent. A JSON array in any other layout is parsed by 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import re
@@ -341,7 +342,7 @@ def text_of(raw: Raw) -> Text:
 
 
 def is_other_layout(raw: Raw) -> bool:
-    """Whether the dump is a JSON array that does not hold one entity per line."""
+    """Whether the dump is a JSON array that does not hold one entity per line. Raises `DataError` for UTF-16."""
     sample = Raw(io.BytesIO(raw.head), raw.name, len(raw.head))
     sample.max_window_bytes = raw.max_window_bytes
     text = b""
@@ -351,7 +352,9 @@ def is_other_layout(raw: Raw) -> bool:
             text += part
     except Exception:  # damage, or the end of the sample: reported when the dump is read
         pass
-    text = text.lstrip()
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"dump {raw.name} is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
+    text = text.removeprefix(codecs.BOM_UTF8).lstrip()
     if not text.startswith(b"["):
         return False
     first, newline, after = text[1:].partition(b"\n")

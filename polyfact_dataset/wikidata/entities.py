@@ -6,6 +6,7 @@ skips all others.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from polyfact_dataset.wikidata.columns import ITEM_LISTS, YEARS, Rows, TextColumn
+from polyfact_dataset.wikidata.repair import repaired
 from polyfact_dataset.wikidata.statements import (
     ItemStatement,
     TimeStatement,
@@ -26,6 +28,7 @@ from polyfact_dataset.wikidata.statements import (
 
 _ENTITY_ID = re.compile(r"[QP][1-9]\d{0,11}")
 _COMMA, _BRACE = b",}"
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # All properties that become columns of entities.
 PROPERTIES = ("P31", *ITEM_LISTS.values(), *YEARS.values())
 _DEATH_PLACE = list(YEARS).index("death_year")
@@ -101,6 +104,8 @@ class Reader:
         """
         view, number, size = memoryview(data), first_line, len(data) if stop is None else stop
         find = data.find
+        if data.startswith(codecs.BOM_UTF8, start):
+            start += len(codecs.BOM_UTF8)
         while start < size:
             end = find(b"\n", start, size)
             stop = size if end < 0 else end
@@ -127,11 +132,20 @@ class Reader:
             return
         try:
             entity = self._decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            kind = "broken JSON" if _is_syntax(error) else "unexpected layout"
-            rows.reject(number, f"{kind}: {error}", line)
-            return
+        except _UNREADABLE as error:
+            entity = self._without_bad_values(line)
+            if entity is None:
+                kind = "broken JSON" if _is_syntax(error) else "unexpected layout"
+                rows.reject(number, f"{kind}: {error}", line)
+                return
         self._add(entity, number, line, rows)
+
+    def _without_bad_values(self, line: memoryview) -> Any:
+        text = repaired(bytes(line))
+        try:
+            return None if text is None else self._decode(memoryview(text))
+        except _UNREADABLE:
+            return None
 
     def _add(self, entity: Any, number: int, line: memoryview, rows: Rows) -> None:
         qid = entity.id

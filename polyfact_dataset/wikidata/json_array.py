@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Protocol
 
@@ -33,9 +34,12 @@ class _Shallow:
     def __init__(self, stream: Stream, name: str) -> None:
         self._stream, self._name = stream, name
         self._level, self._rest = 0, b""
+        self._mark = codecs.BOM_UTF8
 
     def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
+        data = self._stream.read(size).removeprefix(self._mark)
+        # The parser's first call asks for nothing.
+        self._mark = b"" if data else self._mark
         text = _ESCAPE.sub(b"", self._rest + data)
         # A trailing backslash, and a string that is still open, continue in the next piece.
         escape = b"\\" if text.endswith(b"\\") else b""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from polyfact_dataset.audit.attackers import ATTACKERS
+from polyfact_dataset.audit import load
+from polyfact_dataset.audit.attackers import ATTACKERS, texts_of
+from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import attackers
 from polyfact_dataset.config.audit import AuditConfig
+from polyfact_dataset.config.build import load_config
 from polyfact_dataset.release.audit_report import EVERY
 from tests.support.audited import Rows, as_release, audited, broken, clean_rows
 
@@ -115,3 +120,14 @@ def test_the_facts_of_a_subject_are_never_both_learnt_from_and_scored() -> None:
     train = release.array("split")[items.rows] == "train"
     for learnt_from, scored in attackers._folds(train, texts.groups, CONFIG):
         assert not set(texts.groups[learnt_from]) & set(texts.groups[scored])
+
+
+def test_facts_of_a_block_are_scored_together_with_or_without_the_tables_of_the_build(sample_build: Path) -> None:
+    groups = [
+        texts_of(release.items["en"], release).groups.tolist()
+        for tables in (BuildTables(sample_build), BuildTables())
+        for release in [load.read(sample_build / "release", load_config(), tables)]
+    ]
+    assert set(Counter(groups[0]).values()) == {4} and len(set(groups[1])) > len(set(groups[0])) // 2
+    # Blocks with the same options may be put together, but none is divided.
+    assert len(set(zip(*groups))) == len(set(groups[0]))

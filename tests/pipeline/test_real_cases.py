@@ -34,6 +34,19 @@ def test_an_alias_before_a_digit_is_a_leak(tmp_path: Path) -> None:
     assert rejected(out, VALIDATE)["Q272629|P178|Q128896"] == ["alias_in_question:en"]
 
 
+def test_no_genre_is_offered_for_another_kind_of_subject(tmp_path: Path) -> None:
+    out = built(tmp_path, "02_genre_kind", until=SAMPLE)
+    kinds = {row["entity_id"]: row["kind"] for row in pq.read_table(table_path(out, "features")).to_pylist()}
+    sampled = pq.read_table(table_path(out, "sampled")).to_pylist()
+    asked = {(kinds[row["subject_id"]], row["object_id"]) for row in sampled}
+    offered = {(kinds[row["subject_id"]], name) for row in sampled for name in row["distractor_ids"]}
+    assert {kind for kind, _ in asked} >= {"film", "person"} and offered <= asked
+    jazz, opera, sitcom, horror = "Q8341", "Q1344", "Q170238", "Q200092"
+    assert {("person", jazz), ("person", opera), ("film", horror)} <= asked
+    assert {kind for kind, genre in offered if genre in (jazz, opera)} == {"person"}
+    assert all(kind == "series" for kind, genre in offered if genre == sitcom)
+
+
 def test_a_relation_that_permutations_leave_without_train_facts_has_them_in_blocks(tmp_path: Path) -> None:
     out = built(tmp_path, "03_no_train", until=SAMPLE)
     assert "train" in {row["split"] for row in pq.read_table(table_path(out, "sampled")).to_pylist()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import json
@@ -161,9 +162,10 @@ def test_members_are_found_from_anywhere(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", COMPRESS)
 @pytest.mark.parametrize("indent", [None, 2])
-def test_an_array_in_another_layout_is_read_entity_by_entity(kind: str, indent: int | None) -> None:
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_an_array_in_another_layout_is_read_entity_by_entity(kind: str, indent: int | None, mark: bytes) -> None:
     entities = [{"id": "Q1"}, {"id": "Q2", "x": 1.5}]
-    source = raw(COMPRESS[kind](json.dumps(entities, indent=indent).encode()))
+    source = raw(COMPRESS[kind](mark + json.dumps(entities, indent=indent).encode()))
     assert is_other_layout(source)
     stream = text_of(source)
     data = b"".join(iter(lambda: stream.read(7), b""))
@@ -173,6 +175,15 @@ def test_an_array_in_another_layout_is_read_entity_by_entity(kind: str, indent: 
 @pytest.mark.parametrize("text", [LINES, LINES[2:-2], b'[\n{"id":"Q1"}\n]\n', b'{"id":"Q1"}\n{"id":"Q2"}\n'])
 def test_one_entity_per_line_is_the_usual_layout(text: bytes) -> None:
     assert not is_other_layout(raw(text)) and not is_other_layout(raw(gzip.compress(text)))
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_dump_in_utf_16_is_refused_by_name(kind: str, encoding: str) -> None:
+    text = LINES.decode().encode(encoding)
+    data = text if encoding == "utf-16" else codecs.BOM_UTF16_BE + text
+    with pytest.raises(DataError, match="is in UTF-16; convert it"):
+        text_of(raw(COMPRESS[kind](data)))
 
 
 def test_a_broken_array_in_another_layout_is_an_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import json
 from pathlib import Path
 
@@ -209,6 +210,47 @@ def test_broken_lines_are_quarantined_with_their_number(line: bytes, reason: str
     assert [row["id"] for row in entities_of(rows)] == ["Q5", "Q6"]
     (found,) = quarantine_of(rows)
     assert found["line"] == 2 and found["reason"].startswith(reason) and len(found["excerpt"]) <= 200
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'"descriptions": {"xx": {"language": "xx", "value": "\\ud800"}}',
+        b'"descriptions": {"en": {"language": "en", "value": "half \\udc00 a pair"}}',
+        b'"descriptions": {"en": {"language": "en", "value": null}}',
+        b'"descriptions": {"en": null}',
+        b'"descriptions": {"xx": {"language": "xx", "value": "\xed\xa0\x80"}}',
+        b'"aliases": {"en": [null, {"language": "en", "value": "\\ud83d"}]}',
+        b'"sitelinks": {"xxwiki": {"site": "xxwiki", "title": null}}',
+        b'"claims": {"P31": null}',
+        b'"\\udfff": 1',
+    ],
+)
+def test_one_bad_value_does_not_cost_the_line(damage: bytes) -> None:
+    label = b'"labels": {"en": {"language": "en", "value": "Universe"}}'
+    rows = parse(b'{"id": "Q1", "type": "item", ' + label + b", " + damage + b"}")
+    assert rows.lines == 1 and not rows.broken
+    (entity,) = entities_of(rows)
+    assert entity["id"] == "Q1" and entity["labels"] == [{"code": "en", "text": "Universe"}]
+    assert entity["descriptions"] == [] and entity["aliases"] == []
+
+
+def test_a_bad_label_is_left_out_and_the_others_are_kept() -> None:
+    labels = b'{"en": {"language": "en", "value": "\\ud800"}, "ja": {"language": "ja", "value": "\xe5\xae\x87"}}'
+    rows = parse(b'{"id": "Q1", "type": "item", "labels": ' + labels + b"}")
+    assert entities_of(rows)[0]["labels"] == [{"code": "ja", "text": "宇"}]
+
+
+@pytest.mark.parametrize("line", [b'{"id": "Q1", "x": NaN}', b'{"id": "Q1", "x": "\x01"}', b'{"id": "Q1", "x": \xff}'])
+def test_what_is_not_json_is_not_repaired(line: bytes) -> None:
+    assert parse(line).broken == 1
+
+
+@pytest.mark.parametrize("first", [b"[\n", b"[\r\n", b""])
+def test_a_byte_order_mark_costs_no_line(first: bytes) -> None:
+    rows = Rows()
+    Reader(FIELDS).read(codecs.BOM_UTF8 + first + b'{"id":"Q1"}\n', 1, rows)
+    assert (rows.ids, rows.broken, rows.opened) == (["Q1"], 0, 1 if first else 0)
 
 
 @given(st.binary(max_size=200))

@@ -129,6 +129,8 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
     asked = english.wordings
     by_row, wording_of = np.zeros(len(release)), np.zeros(len(release), dtype=np.int64)
     by_row[english.rows], wording_of[english.rows] = _lengths(asked), asked.codes
+    key_of = np.full(len(release), "", dtype=object)
+    key_of[english.rows] = english.templates
     ids, relations = release.array("fact_id"), release.array("property_id")
     outside = compared = 0
     rows: list[tuple[str, float, float, float, int]] = []
@@ -137,7 +139,9 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
         lengths = _lengths(items.wordings)[both]
         places = items.rows[both]
         ratios = np.log(lengths / by_row[places])
-        expected = usual(ratios, wording_of[places].tolist(), relations[places].tolist())
+        # A subject may have a form, and thereby a shorter wording, in one of the two languages alone.
+        keys = [(key_of[place], key) for place, key in zip(places, np.array(items.templates, dtype=object)[both])]
+        expected = usual(ratios, keys, wording_of[places].tolist(), relations[places].tolist())
         far = np.abs(ratios - expected) > np.log(factor)
         texts = items.questions
         for place, row in zip(np.flatnonzero(both)[far], np.flatnonzero(far)):
