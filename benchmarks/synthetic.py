@@ -62,9 +62,17 @@ def _distractors(
 
 
 def facts(
-    count: int, answers: int, drawing: str, seed: int, relations: Sequence[str] = tuple(all_relations())
+    count: int,
+    answers: int,
+    drawing: str,
+    seed: int,
+    relations: Sequence[str] = tuple(all_relations()),
+    splits: Sequence[str] = SPLITS,
 ) -> list[dict[str, object]]:
-    """Rows of `records.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out."""
+    """Rows of `records.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out.
+
+    Only the facts of `splits` are made.
+    """
     # Golds and distractors have generators of their own: every drawing is of the same facts.
     rng, others, rows = np.random.default_rng(seed), np.random.default_rng((seed, 1)), []
     weights = 1 / (np.arange(answers) + 4)
@@ -72,6 +80,8 @@ def facts(
         own = len(range(number, count, len(relations)))
         held = max(round(own * 0.05), 8)
         for split, size in zip(SPLITS, (own - 2 * held, held, held)):
+            if split not in splits:
+                continue
             golds = _golds(size, weights / weights.sum(), rng)
             offered = _distractors(golds, answers, drawing, others, f"{seed}/{relation}/{split}")
             base = 1_000_000_000 + number * 1_000_000
@@ -119,13 +129,15 @@ def release(
     seed: int = 7,
     relations: Sequence[str] = tuple(all_relations()),
     varied: bool = False,
+    made: Sequence[str] = SPLITS,
 ) -> dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]:
     """`parallel`, `open` and each language -> the rows as shipped, and their splits.
 
-    `varied` words every question on its own, as a model would: a few words of the language stand before it.
+    `varied` words every question on its own, as a model would: a few words of the language stand before it. Only the
+    facts of the splits `made` are made.
     """
     rng = np.random.default_rng(seed + 1)
-    rows = facts(count, answers, drawing, seed, relations)
+    rows = facts(count, answers, drawing, seed, relations, made)
     entities = sorted({e for r in rows for e in (r["subject_id"], r["object_id"], *r["distractor_ids"])})
     texts = {code: names(len(entities), code, rng) for code in languages}
     vocabulary = {code: np.array(_vocabulary(code)) for code in languages}

@@ -431,6 +431,9 @@ FLAT_ROWS = Table("flat", _flat_columns())
 
 # ---------------------------------------------------------------- verification
 LABELS = ("correct", "ambiguous", "incorrect")
+# What a reviewer may answer: a label, or that they cannot judge the item, which counts in no figure but coverage.
+UNSURE = "unsure"
+REVIEW_LABELS = (*LABELS, UNSURE)
 
 _JUDGED_ITEM = (
     Column("fact_id", STRING, "`<subject>|<property>|<object>` in Wikidata ids"),
@@ -519,8 +522,23 @@ VERIFICATION = Table(
     ),
 )
 
+
+def _released_judgements() -> tuple[Column, ...]:
+    """The columns of `VERIFICATION` with the options of the item: question and options first, identifiers last."""
+    columns = {column.name: column for column in VERIFICATION.columns}
+    options = tuple(Column(name, STRING, "an option, in the order of the release") for name in OPTIONS)
+    marked = Column("answer_index", pa.int32(), "0 to 3: which option was marked as correct")
+    last = ("property_id", "fact_id", "item")
+    first = (columns["language"], columns["question"], *options, columns["answer_text"], marked)
+    middle = (column for name, column in columns.items() if column not in first and name not in last)
+    return (*first, *middle, *(columns[name] for name in last))
+
+
+# The shipped row of config `verification`: an item that was judged, as it is in the release.
+JUDGED_ROWS = Table("verification", _released_judgements())
+
 # The judged items of a build, with their split.
-JUDGED_ITEMS = Table("verification", (*VERIFICATION.columns, Column("split", STRING, "split of the fact")))
+JUDGED_ITEMS = Table("verification", (*JUDGED_ROWS.columns, Column("split", STRING, "split of the fact")))
 
 # ---------------------------------------------------------------- files next to the data of a release
 ERRATA = Table(

@@ -62,9 +62,10 @@ def rows_of(path: Path, label: str | None = None) -> list[dict[str, Any]]:
         "digest": digest(path),
     }
     values: list[tuple[str, str, float, tuple[float, float]]] = []
-    for measure in measures_of(scores):
+    order = list(LISTED)
+    for measure in sorted((m for m in measures_of(scores) if m.name in LISTED), key=lambda m: order.index(m.name)):
         value = measure.of(scores)
-        if measure.name in LISTED and not math.isnan(value):
+        if not math.isnan(value):
             ends = interval(measure.value(bootstrap(measure.rows(scores), RESAMPLES)))
             values.append((LISTED[measure.name], EVERY, value, ends))
     samples = bootstrap(scores.correct, RESAMPLES)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from polyfact_dataset.common.files import digest, is_temporary
+from polyfact_dataset.release.layout import is_data_file
 from polyfact_dataset.release.reader import require_plain
 
 if TYPE_CHECKING:
@@ -108,6 +109,11 @@ def _names(changes: list[Change]) -> str:
     return ", ".join(names[:_SHOWN]) + rest
 
 
+def _is_loaded(path: str) -> bool:
+    """Whether a file could match the patterns of the card's configs."""
+    return path.startswith("data/") and is_data_file(path)
+
+
 def conflict(repo: str, listed: list[Change], has_base: bool, main: Mapping[str, RemoteFile]) -> str:
     """The reason why a push would overwrite changes of others, naming the files; empty if it would not."""
     others = [change for change in listed if change.path in main and change.action != "keep"]
@@ -115,6 +121,11 @@ def conflict(repo: str, listed: list[Change], has_base: bool, main: Mapping[str,
         return (
             f"{repo} contains {len(others):,} files that this project did not push ({_names(others)}); "
             "choose another repository, or give --replace to delete and overwrite them"
+        )
+    if data := [change for change in others if change.action == "foreign" and _is_loaded(change.path)]:
+        return (
+            f"{repo}: {len(data):,} data files of others are there ({_names(data)}), which the release's configs could "
+            "load; remove or rename them, or give --replace to delete them"
         )
     if changed := [change for change in listed if change.action == "conflict"]:
         return (

@@ -22,7 +22,7 @@ UNVERIFIED = "unverified"
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of the verification table about unchanged items, each with the `split` of its fact.
+    """Rows of the verification table about unchanged items, each with the item's options and the `split` of its fact.
 
     `stale` is the number of rows about changed or removed items, which are ignored. `evidence` is that of each
     relation, `labels` maps facts to their languages with a label.
@@ -59,16 +59,20 @@ class Judged:
         }
 
 
-def _digests(items: pa.Table, question_labels: pa.Table, languages: Sequence[str]) -> dict[tuple[str, str], str]:
-    """(fact, language) -> digest of the item, of all `items`."""
-    labels, digests = Labels(question_labels), {}
+def _items_by_digest(
+    items: pa.Table, question_labels: pa.Table, languages: Sequence[str]
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """(fact, language, digest of the item) -> its split, options and `answer_index`, of all `items`."""
+    labels, known = Labels(question_labels), {}
     facts, subjects = items.column("fact_id").to_pylist(), items.column("subject_id").combine_chunks()
+    splits = items.column("split").to_pylist()
     for code in languages:
         shown = item_columns(items.column(code).combine_chunks(), subjects, labels, code)
-        texts = [shown[name].to_pylist() for name in ("question", "answer_text", *OPTIONS)]
-        for fact, question, answer, *options in zip(facts, *texts):
-            digests[fact, code] = item_digest(question, answer, options)
-    return digests
+        texts = [shown[name].to_pylist() for name in ("question", "answer_text", "answer_index", *OPTIONS)]
+        for fact, split, question, answer, marked, *options in zip(facts, splits, *texts):
+            key = fact, code, item_digest(question, answer, options)
+            known[key] = {"split": split, "answer_index": marked, **dict(zip(OPTIONS, options))}
+    return known
 
 
 def judged(table: pa.Table | None, items: pa.Table, question_labels: pa.Table, config: Config) -> Judged:
@@ -77,14 +81,10 @@ def judged(table: pa.Table | None, items: pa.Table, question_labels: pa.Table, c
     if table is None:
         return Judged((), 0, relation_evidence((), relations, config.tiers), {})
     judged_items = items.filter(pc.is_in(items.column("fact_id"), table.column("fact_id").combine_chunks()))
-    digests = _digests(judged_items, question_labels, config.languages)
-    splits = dict(zip(judged_items.column("fact_id").to_pylist(), judged_items.column("split").to_pylist()))
+    known = _items_by_digest(judged_items, question_labels, config.languages)
     table_rows = table.to_pylist()
-    rows = [
-        {**row, "split": splits[row["fact_id"]]}
-        for row in table_rows
-        if digests.get((row["fact_id"], row["language"])) == row["item"]
-    ]
+    keyed = [(row, known.get((row["fact_id"], row["language"], row["item"]))) for row in table_rows]
+    rows = [{**row, **item} for row, item in keyed if item is not None]
     labels: dict[str, dict[str, str]] = defaultdict(dict)
     order = {code: place for place, code in enumerate(config.languages)}
     for row in sorted(rows, key=lambda row: (row["fact_id"], order[row["language"]])):

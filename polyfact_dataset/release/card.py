@@ -30,10 +30,10 @@ from polyfact_dataset.release.reader import Release, config_files
 from polyfact_dataset.schema import (
     _ITEM,
     FLAT_ROWS,
+    JUDGED_ROWS,
     OPEN_ITEM,
     OPTIONS,
     SPLITS,
-    VERIFICATION,
     Column,
     parallel_rows,
 )
@@ -151,7 +151,7 @@ def _columns(columns: Iterable[Column]) -> list[dict[str, str]]:
 def _tables(release: Release) -> list[dict[str, Any]]:
     """The schema, from the records: shared columns, and those of an item."""
     shared = parallel_rows(release.languages).columns
-    judged = {"doc": "A row of `verification` is an item that was judged:", "columns": _columns(VERIFICATION.columns)}
+    judged = {"doc": "A row of `verification` is an item that was judged:", "columns": _columns(JUDGED_ROWS.columns)}
     flat = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *_ITEM)}]
     return [
         {"doc": "A row of `parallel` and `clean` is a fact:", "columns": _columns(shared)},
@@ -166,7 +166,7 @@ def _tables(release: Release) -> list[dict[str, Any]]:
             "a generated answer takes:",
             "columns": _columns(OPEN_ITEM),
         },
-        *([judged] if VERIFICATION.name in release.manifest["configs"] else []),
+        *([judged] if JUDGED_ROWS.name in release.manifest["configs"] else []),
     ]
 
 
@@ -201,6 +201,7 @@ def _listed(counts: Mapping[str, int], order: Sequence[str]) -> str:
 def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the card's first part: example, configs, results and how to report an error."""
     about, measured = release.about, "test" if statistics["splits"]["test"] else "all"
+    floors = card_tables.floors(release.audit, measured)
     return {
         "sample": about.get("source") == "sample",
         "made_from": _made_from(about),
@@ -211,7 +212,9 @@ def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, 
         "example": _example(release),
         "report_url": report_url(about["release"]["repository"]),
         "results": card_tables.results(release.folder),
-        "floors": card_tables.floors(release.audit, measured),
+        "floors": floors,
+        "floor_rules": len({floor["rule"] for floor in floors}),
+        "strongest_floors": card_tables.strongest(floors),
         "floor_split": "the test split" if measured == "test" else "all splits",
     }
 

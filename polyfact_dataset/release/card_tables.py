@@ -142,6 +142,7 @@ def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
         raise DataError(f"the audit has no rules for split {split}; rerun `polyfact audit`")
     return [
         {
+            "rule": floor.rule,
             "takes": floor.takes + (" (clean)" if floor.config == "clean" else ""),
             "accuracy": floor.accuracy,
             "expected": floor.expected,
@@ -149,6 +150,12 @@ def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
         }
         for floor in listed
     ]
+
+
+def strongest(listed: Sequence[Mapping[str, Any]], most: int = 5) -> list[Mapping[str, Any]]:
+    """The `most` floors of highest accuracy; of a rule that was scored on PolyFact-Clean too, only that score."""
+    by_rule = {floor["rule"]: floor for floor in listed}
+    return sorted(by_rule.values(), key=lambda floor: -floor["accuracy"])[:most]
 
 
 def attestation(release: Release, statistics: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.release.reader import Release
-from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, SPLITS, VERIFICATION, Column, parallel_rows
+from polyfact_dataset.schema import FLAT_ROWS, JUDGED_ROWS, OPEN_ITEM, SPLITS, Column, parallel_rows
 
 
 def _docs(columns: Iterable[Column]) -> dict[str, str]:
@@ -96,7 +96,7 @@ def _resources(release: Release, url: str) -> tuple[list[Any], list[Any]]:
     """The repository with a file set per config, and the record sets."""
     import mlcroissant as mlc
 
-    docs = _docs((*VERIFICATION.columns, *OPEN_ITEM, *parallel_rows(release.languages).columns, *FLAT_ROWS.columns))
+    docs = _docs((*JUDGED_ROWS.columns, *OPEN_ITEM, *parallel_rows(release.languages).columns, *FLAT_ROWS.columns))
     distribution: list[Any] = [
         mlc.FileObject(
             id="repository",

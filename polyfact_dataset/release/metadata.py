@@ -1,12 +1,15 @@
 """The card's YAML block, from which the Hub and `load_dataset` read a release.
 
 The features are left out: `load_dataset` takes them from the Parquet files, and repeating them for every config would
-take three quarters of the card.
+take three quarters of the card. Files are named by patterns, so that the block does not grow with the number of shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,44 @@ from polyfact_dataset.common.files import readable
 from polyfact_dataset.release.reader import Release, default_config
 
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
+
+
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.parquet$")
+_CLEAN = re.compile(r"-(?:gold|silver)$")
+
+
+class _OneLine(dict[str, Any]):
+    """A mapping that is written on one line."""
+
+
+class _OneLineList(list[Any]):
+    """A list that is written on one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes the entries that repeat for every config on one line each."""
+
+
+_Dumper.add_representer(
+    _OneLine, lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", value.items(), flow_style=True)
+)
+_Dumper.add_representer(
+    _OneLineList, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+
+
+def patterns(paths: Sequence[str], files: Collection[str]) -> list[str]:
+    """Patterns that match `paths` in their order and nothing else among `files`; the paths themselves where none do.
+
+    Readers sort the matches of a pattern, so that `[gs]*` gives gold, then silver.
+    """
+    stems = [_SHARD.sub("", path) for path in paths]
+    found: list[str] = []
+    for start, group in groupby(dict.fromkeys(stems), key=lambda stem: _CLEAN.sub("-", stem)):
+        members = list(group)
+        found.append(f"{start}[gs]*.parquet" if len(members) == 2 else f"{members[0]}-*.parquet")
+    matched = [path for pattern in found for path in sorted(files) if fnmatchcase(path, pattern)]
+    return found if matched == list(paths) else list(paths)
 
 
 def _metadata(folder: Path, configs: Mapping[str, Mapping[str, list[str]]]) -> dict[str, pq.FileMetaData]:
@@ -34,11 +75,11 @@ def _info(
     for split, paths in splits.items():
         files = [metadata[path] for path in paths]
         entries.append(
-            {
-                "name": split,
-                "num_bytes": sum(m.row_group(g).total_byte_size for m in files for g in range(m.num_row_groups)),
-                "num_examples": sum(m.num_rows for m in files),
-            }
+            _OneLine(
+                name=split,
+                num_bytes=sum(m.row_group(g).total_byte_size for m in files for g in range(m.num_row_groups)),
+                num_examples=sum(m.num_rows for m in files),
+            )
         )
     return {
         "config_name": name,
@@ -46,6 +87,15 @@ def _info(
         "download_size": sum((folder / path).stat().st_size for paths in splits.values() for path in paths),
         "dataset_size": sum(entry["num_bytes"] for entry in entries),
     }
+
+
+def _files_of(splits: Mapping[str, list[str]], files: Collection[str]) -> list[_OneLine]:
+    """The entry `data_files` of a config."""
+    entries = []
+    for split, paths in splits.items():
+        named = patterns(paths, files)
+        entries.append(_OneLine(split=split, path=named[0] if len(named) == 1 else _OneLineList(named)))
+    return entries
 
 
 def block(release: Release, licences: list[str], arxiv: str) -> str:
@@ -70,12 +120,10 @@ def block(release: Release, licences: list[str], arxiv: str) -> str:
             {
                 "config_name": name,
                 **({"default": True} if name == default else {}),
-                "data_files": [
-                    {"split": split, "path": paths[0] if len(paths) == 1 else paths} for split, paths in splits.items()
-                ],
+                "data_files": _files_of(splits, metadata),
             }
             for name, splits in listed.items()
         ],
         "dataset_info": [_info(release.folder, name, splits, metadata) for name, splits in listed.items()],
     }
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10_000)).strip()
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)).strip()

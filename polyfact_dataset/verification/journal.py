@@ -22,7 +22,7 @@ from typing import Any
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import disk_errors, make_folder, sync
 from polyfact_dataset.common.secrets import redacted
-from polyfact_dataset.schema import LABELS
+from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import Item
 
 FOLDER = "reviews"
@@ -31,7 +31,7 @@ MAX_NOTE = 2000
 
 @dataclass(frozen=True)
 class Review:
-    """A reviewer's label for an item as it was shown; `at` is the time in ISO form (UTC)."""
+    """A reviewer's label for an item as it was shown, or `unsure`; `at` is the time in ISO form (UTC)."""
 
     fact_id: str
     language: str
@@ -101,8 +101,8 @@ class Journal:
 
     def add(self, item: Item, label: str, note: str = "", source: str = "page") -> None:
         """Appends a label, durably; call it while the file is `locked`."""
-        if label not in LABELS:
-            raise DataError(f"{label!r} is not a label; the labels are {', '.join(LABELS)}")
+        if label not in REVIEW_LABELS:
+            raise DataError(f"{label!r} is not a label; the labels are {', '.join(REVIEW_LABELS)}")
         texts = {"question": item.question, "answer_text": item.answer}
         self._append(item.key, item.item, **texts, label=label, note=note[:MAX_NOTE], source=source)
 
@@ -144,7 +144,7 @@ def read_reviews(path: Path) -> Reviews:
             line = json.loads(data)
             key = str(line["fact_id"]), str(line["language"]), str(line["item"])
             undo, label = bool(line.get("undo")), line.get("label")
-            if not undo and label not in LABELS:
+            if not undo and label not in REVIEW_LABELS:
                 raise ValueError(label)
             reviews.reviewer = str(line["reviewer"])
             at, note = str(line["at"]), str(line.get("note", ""))

@@ -1,7 +1,7 @@
 // Keys of the review page. Physical keys, so that they work on every keyboard layout.
 (() => {
-  const buttons = { Digit1: "correct", Digit2: "ambiguous", Digit3: "incorrect", KeyU: "undo" };
-  for (const place of [1, 2, 3]) buttons[`Numpad${place}`] = buttons[`Digit${place}`];
+  const buttons = { Digit1: "correct", Digit2: "ambiguous", Digit3: "incorrect", Digit4: "unsure", KeyU: "undo" };
+  for (const place of [1, 2, 3, 4]) buttons[`Numpad${place}`] = buttons[`Digit${place}`];
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.isContentEditable;

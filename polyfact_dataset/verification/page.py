@@ -20,9 +20,10 @@ from typing import Any
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.errors import ConfigError, PolyFactError
 from polyfact_dataset.common.text.direction import as_html
-from polyfact_dataset.schema import LABELS
+from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import LETTERS, Item, Sample, load_sample
 from polyfact_dataset.verification.journal import MAX_NOTE, Journal, Reviews
+from polyfact_dataset.verification.reviewer_texts import ReviewerTexts, texts_in
 from polyfact_dataset.verification.rubric import rubric
 
 HOST = "127.0.0.1"
@@ -61,7 +62,7 @@ class ReviewSession:
         return self._state(Journal(self.folder, reviewer).read(), code)
 
     def label(self, reviewer: str, code: str, shown: str, label: str, note: str) -> ReviewState:
-        """Labels the item that was shown, unless it has a label by now; returns the next item."""
+        """Stores the answer for the item that was shown, unless it has one by now; returns the next item."""
         journal = Journal(self.folder, reviewer)
         with journal.locked() as reviews:
             item = next((item for item in self._items(code) if item.item == shown), None)
@@ -82,14 +83,15 @@ class ReviewSession:
 # ---------------------------------------------------------------- HTML
 def item_html(item: Item) -> str:
     """An item in its language's direction. Options, and names of the other direction, are isolated from their lines."""
-    direction = language(item.language).direction
+    direction, texts = language(item.language).direction, texts_in(item.language)
+    note = f'<span class="mark"><bdi lang="{texts.language}">✓ {html.escape(texts.words.marked)}</bdi></span>'
     rows = []
     for place, (letter, text) in enumerate(zip(LETTERS, item.options)):
         marked = place == item.marked
-        mark = '<span class="mark"><bdi lang="en">✓ marked as correct</bdi></span>' if marked else ""
+        mark = note if marked else ""
         rows.append(
             f'<li class="option{" marked" if marked else ""}"><span class="letter">{letter}</span>'
-            f"<bdi>{as_html(text, direction)}</bdi>{mark}</li>"
+            f'<bdi class="text">{as_html(text, direction)}</bdi>{mark}</li>'
         )
     return (
         f'<div class="judged" lang="{html.escape(item.language)}" dir="{direction}">'
@@ -100,25 +102,30 @@ def item_html(item: Item) -> str:
 
 def progress_html(state: ReviewState, reviewer: str, code: str) -> str:
     """Language, reviewer and progress."""
-    name = f"{language(code).name} · <bdi>{html.escape(reviewer)}</bdi>"
+    name = f"{language(code).autonym} · <bdi>{html.escape(reviewer)}</bdi>"
     width = 100 * state.done / max(state.total, 1)
     bar = f'<span class="bar"><span style="width: {width:.1f}%"></span></span>'
-    return f'<div class="state"><span>{name}</span>{bar}<span id="count">{state.done} of {state.total}</span></div>'
+    return f'<div class="state"><span>{name}</span>{bar}<span id="count">{state.done} / {state.total}</span></div>'
 
 
-def rubric_html() -> str:
-    """The rubric with the keyboard shortcuts."""
+def rubric_html(texts: ReviewerTexts) -> str:
+    """The rubric in the reviewer's language, with the keyboard shortcuts."""
+    shown, words = texts.rubric or rubric(), texts.words
     entries = "".join(
-        f"<dt><kbd>{key}</kbd> {label}</dt><dd>{html.escape(meaning)}</dd>"
-        for key, (label, meaning) in enumerate(rubric().labels.items(), start=1)
+        f"<dt><kbd>{key}</kbd> {html.escape(texts.name(answer))}</dt><dd>{html.escape(meaning)}</dd>"
+        for key, (answer, meaning) in enumerate(texts.meanings().items(), start=1)
     )
-    between = "".join(f"<p>{html.escape(line)}</p>" for line in rubric().between)
-    keys = "<p><kbd>u</kbd> undo · <kbd>n</kbd> write a note · <kbd>Esc</kbd> leave the note</p>"
-    return f'<div class="rubric"><p>{html.escape(rubric().task)}</p><dl>{entries}</dl>{between}{keys}</div>'
+    between = "".join(f"<p>{html.escape(line)}</p>" for line in shown.between)
+    named = (("u", words.undo), ("n", words.write_note), ("Esc", words.leave_note))
+    keys = " · ".join(f"<kbd>{key}</kbd> {html.escape(meaning)}" for key, meaning in named)
+    attributes = f'lang="{texts.language}" dir="{language(texts.language).direction}"'
+    task = f"<p>{html.escape(shown.task)}</p>"
+    return f'<div class="rubric" {attributes}>{task}<dl>{entries}</dl>{between}<p>{keys}</p></div>'
 
 
-def _finished(state: ReviewState) -> str:
-    return f'<div class="finished">All {state.total} items are labelled. Thank you.</div>'
+def _finished(state: ReviewState, code: str) -> str:
+    words = texts_in(code).words
+    return f'<div class="finished" dir="auto">{html.escape(words.finished.format(total=state.total))}</div>'
 
 
 # ---------------------------------------------------------------- Gradio
@@ -166,25 +173,33 @@ class _Handlers:
 
 
 def _view(state: ReviewState, name: str, chosen: str) -> list[Any]:
-    """The components: progress, item, the item's digest, note, a button per label, undo."""
+    """The components: progress, item, the item's digest, note, a button per answer, undo, rubric and its heading."""
     import gradio as gr
 
     item, done = state.item, state.item is None
+    texts = texts_in(chosen)
     return [
         progress_html(state, name, chosen),
-        item_html(item) if item else _finished(state),
+        item_html(item) if item else _finished(state, chosen),
         item.item if item else "",
-        gr.update(value=state.note, interactive=not done),
-        *[gr.update(interactive=not done)] * len(LABELS),
-        gr.update(interactive=state.done > 0),
+        gr.update(value=state.note, label=texts.words.note, interactive=not done),
+        *[gr.update(value=_button(texts, answer), interactive=not done) for answer in REVIEW_LABELS],
+        gr.update(value=f"u · {texts.words.undo}", interactive=state.done > 0),
+        rubric_html(texts),
+        gr.update(label=texts.words.rubric),
     ]
+
+
+def _button(texts: ReviewerTexts, answer: str) -> str:
+    """The text of a button: its key and its name."""
+    return f"{REVIEW_LABELS.index(answer) + 1} · {texts.name(answer)}"
 
 
 def build_page(session: ReviewSession, reviewer: str, code: str) -> Any:
     """The page as Gradio blocks. Without a reviewer or language, it first shows a form for them."""
     import gradio as gr
 
-    handlers, ready = _Handlers(session), bool(reviewer and code)
+    handlers, ready, texts = _Handlers(session), bool(reviewer and code), texts_in(code)
     with gr.Blocks(title="PolyFact review", analytics_enabled=False) as page:
         name, chosen = gr.State(reviewer), gr.State(code)
         with gr.Column(visible=not ready) as login:
@@ -195,23 +210,20 @@ def build_page(session: ReviewSession, reviewer: str, code: str) -> Any:
         with gr.Column(visible=ready) as panel:
             progress, item = gr.HTML(), gr.HTML(elem_id="item")
             shown = gr.Textbox(visible="hidden")
-            with gr.Row():
-                labels = [
-                    gr.Button(f"{place} · {label}", elem_id=label, variant="secondary")
-                    for place, label in enumerate(LABELS, start=1)
-                ]
-            note = gr.Textbox(label="Note (optional)", lines=2, max_length=MAX_NOTE, elem_id="note")
-            undo = gr.Button("u · undo", size="sm", elem_id="undo")
-            with gr.Accordion("Rubric and keys", open=True):
-                gr.HTML(rubric_html())
-        parts = [progress, item, shown, note, *labels, undo]
+            with gr.Row(elem_id="answers"):
+                buttons = [gr.Button(_button(texts, answer), elem_id=answer) for answer in REVIEW_LABELS]
+            note = gr.Textbox(label=texts.words.note, lines=2, max_length=MAX_NOTE, elem_id="note")
+            undo = gr.Button(f"u · {texts.words.undo}", size="sm", elem_id="undo")
+            with gr.Accordion(texts.words.rubric, open=True) as heading:
+                meanings = gr.HTML(rubric_html(texts))
+        parts = [progress, item, shown, note, *buttons, undo, meanings, heading]
         event: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         start.click(handlers.begin, [ask_name, ask_code], [name, chosen, login, panel, *parts], **event)
         ask_name.submit(handlers.begin, [ask_name, ask_code], [name, chosen, login, panel, *parts], **event)
-        for label, button in zip(LABELS, labels):
+        for answer, button in zip(REVIEW_LABELS, buttons):
 
-            def save(who: str, where: str, which: str, text: str, chosen_label: str = label) -> ReviewState:
-                return session.label(who, where, which, chosen_label, text)
+            def save(who: str, where: str, which: str, text: str, given: str = answer) -> ReviewState:
+                return session.label(who, where, which, given, text)
 
             button.click(handlers.guarded(save), [name, chosen, shown, note], parts, **event)
         undo.click(handlers.guarded(session.undo), [name, chosen], parts, **event)

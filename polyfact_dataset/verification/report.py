@@ -18,7 +18,7 @@ from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.agreement import RELAXED, agreement
 from polyfact_dataset.items.evidence import relation_evidence
 from polyfact_dataset.items.judgement_figures import ALL, agreements, ambiguity, label_pairs
-from polyfact_dataset.schema import LABELS
+from polyfact_dataset.schema import LABELS, UNSURE
 from polyfact_dataset.verification.items import Item, Sample, load_sample, locked
 from polyfact_dataset.verification.journal import Reviews, all_reviews
 from polyfact_dataset.verification.table import JudgeTable, as_table, judge_table, table_rows
@@ -48,7 +48,7 @@ def _by_language(sample: Sample) -> dict[str, list[Item]]:
 
 
 def coverage(sample: Sample, judge: JudgeTable, reviews: Sequence[Reviews]) -> dict[str, Any]:
-    """Language -> number of items, judged, unjudged by reason, and labelled by each reviewer."""
+    """Language -> number of items, judged, unjudged by reason, and for each reviewer those labelled and `unsure`."""
     by_language: dict[str, Any] = {}
     for code, items in _by_language(sample).items():
         unjudged: Counter[str] = Counter()
@@ -56,14 +56,16 @@ def coverage(sample: Sample, judge: JudgeTable, reviews: Sequence[Reviews]) -> d
             row = judge.rows.get(_key(item))
             if row is None or row["label"] is None:
                 unjudged["not asked" if row is None else str(row["reason"])] += 1
+        answers = {
+            f"r{number}": Counter(review.label for review in map(reviewer.label, items) if review is not None)
+            for number, reviewer in enumerate(reviews, start=1)
+        }
         by_language[code] = {
             "items": len(items),
             "judged": len(items) - unjudged.total(),
             "unjudged": dict(sorted(unjudged.items())),
-            "reviewed": {
-                f"r{number}": sum(reviewer.label(item) is not None for item in items)
-                for number, reviewer in enumerate(reviews, start=1)
-            },
+            "reviewed": {name: given.total() - given[UNSURE] for name, given in answers.items()},
+            "unsure": {name: given[UNSURE] for name, given in answers.items()},
         }
     return by_language
 
@@ -120,6 +122,10 @@ def _kappa(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
+def _reviewed(labelled: int, unsure: int) -> str:
+    return f"{labelled:,}" + (f" ({unsure:,} unsure)" if unsure else "")
+
+
 def _coverage_section(report: Mapping[str, Any]) -> ReportTable:
     names = [entry["number"] for entry in report["reviewers"]]
     rows = [
@@ -128,7 +134,7 @@ def _coverage_section(report: Mapping[str, Any]) -> ReportTable:
             f"{entry['items']:,}",
             f"{entry['judged']:,}",
             ", ".join(f"{reason} {number:,}" for reason, number in entry["unjudged"].items()) or "–",
-            *(f"{entry['reviewed'][name]:,}" for name in names),
+            *(_reviewed(entry["reviewed"][name], entry["unsure"][name]) for name in names),
         ]
         for code, entry in report["coverage"].items()
     ]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import atomic
-from polyfact_dataset.schema import LABELS
+from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import LETTERS, Item, load_sample
 from polyfact_dataset.verification.journal import Journal
 
@@ -99,8 +99,10 @@ def import_sheet(folder: Path, source: Path, *, reviewer: str) -> Counter[str]:
         label = row["label"].casefold()
         if not label:
             counts["missing"] += 1
-        elif label not in LABELS:
-            raise DataError(f"{source} line {number}: label {row['label']!r}; the labels are {', '.join(LABELS)}")
+        elif label not in REVIEW_LABELS:
+            raise DataError(
+                f"{source} line {number}: label {row['label']!r}; the labels are {', '.join(REVIEW_LABELS)}"
+            )
         else:
             entry = label, row["note"].removeprefix("'")
             if imported.setdefault(key, entry) != entry:

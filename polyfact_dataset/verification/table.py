@@ -15,7 +15,7 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.common.untrusted import Untrusted, read_validated
 from polyfact_dataset.items.evidence import verdict
-from polyfact_dataset.schema import VERIFICATION
+from polyfact_dataset.schema import UNSURE, VERIFICATION
 from polyfact_dataset.verification.journal import Reviews
 
 Key = tuple[str, str, str]
@@ -68,11 +68,16 @@ def judge_table(folder: Path, kind: str, name: str) -> JudgeTable:
 
 
 def table_rows(judge: JudgeTable, drift: JudgeTable, reviews: Sequence[Reviews]) -> list[dict[str, Any]]:
-    """Rows of `schema.VERIFICATION`, sorted; reviewers by number, in the order in which they began."""
+    """Rows of `schema.VERIFICATION`, sorted; reviewers by number, in the order in which they began.
+
+    Answers `unsure` of reviewers are left out: they are no labels.
+    """
     people: dict[Key, list[tuple[str, str, str]]] = defaultdict(list)
     texts: dict[Key, Mapping[str, Any]] = {}
     for number, reviewer in enumerate(reviews, start=1):
         for key, review in reviewer.labels.items():
+            if review.label == UNSURE:
+                continue
             people[key].append((f"r{number}", review.label, review.at[:10]))
             texts[key] = {"question": review.question, "answer_text": review.answer_text}
     texts |= {**drift.rows, **judge.rows}

@@ -81,6 +81,20 @@ def test_what_others_added_stays_and_what_we_no_longer_have_goes(
     assert on_hub(hub, "v1.1.0") == on_hub(hub)
 
 
+def test_data_that_others_added_is_not_loaded_with_the_release(
+    hub: Hub, small: Path, following: Path, unread: None
+) -> None:
+    push(small, REPO, options=CREATE)
+    # The pattern of config `clean` would match it.
+    commit(hub, {"data/en/train-general.parquet": b"theirs"})
+    before = on_hub(hub)
+    with pytest.raises(ConfigError, match=r"1 data files of others are there \(data/en/train-general.parquet\)"):
+        push(following, REPO)
+    assert on_hub(hub) == before
+    push(following, REPO, options=REPLACE)
+    assert on_hub(hub) == files_of(following)
+
+
 @pytest.mark.parametrize("theirs", [b"a better card", None])
 def test_changes_of_others_to_our_files_are_shown_and_refused(
     theirs: bytes | None, hub: Hub, small: Path, following: Path, unread: None

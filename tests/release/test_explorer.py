@@ -32,8 +32,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.S)
 
 
-def embedded(html: str) -> dict[str, Any]:
-    text = re.search(r'id="facts">\n(.*?)\n</script>', html, re.S)
+def embedded(html: str, block: str = "facts") -> dict[str, Any]:
+    text = re.search(rf'id="{block}">\n(.*?)\n</script>', html, re.S)
     assert text
     return json.loads(zlib.decompress(base64.b64decode(text[1])))
 
@@ -60,6 +60,19 @@ def test_every_held_out_fact_is_embedded(small: Path) -> None:
             assert [texts[place] for place in item[1:5]] == [there[f"option_{letter}"] for letter in "abcd"]
             assert [texts[place] for place in item[6:10]] == there["option_ids"]
             assert [texts[place] for place in item[10:14]] == there["option_provenance"]
+
+
+def test_the_first_facts_are_embedded_once_more(small: Path) -> None:
+    html = (small / "explorer.html").read_text(encoding="utf-8")
+    every, first = embedded(html), embedded(html, "first")
+    assert len(first["facts"]) == 50 < len(every["facts"])
+    for fact, other in zip(first["facts"], every["facts"]):
+        assert fact[:10] == other[:10]
+        assert [first["texts"][place] for place in fact[10]] == [every["texts"][place] for place in other[10]]
+        for item, same in zip(fact[11], other[11], strict=True):
+            texts, others = ([t["texts"][p] for p in (*i[:5], *i[6:])] for t, i in ((first, item), (every, same)))
+            assert texts == others and item[5] == same[5]
+    assert len(first["texts"]) < len(every["texts"])
 
 
 def test_scripts_are_those_of_the_policy(small: Path) -> None:
@@ -112,7 +125,7 @@ def test_text_of_a_release_cannot_end_a_script(small: Path, tmp_path: Path) -> N
     row = next(row for row in parallel_rows_of(small) if row["split"] == "test")
     add_erratum(copy, row["fact_id"], "</script><script>alert(1)</script><!--", None, "")
     html = explorer.page(read_release(copy), statistics(copy))
-    assert html.count("</script>") == 4 and "alert(1)</script>" not in html
+    assert html.count("</script>") == 5 and "alert(1)</script>" not in html
     assert about(html)["errata"][row["fact_id"]][0]["reason"].startswith("</script>")
 
 

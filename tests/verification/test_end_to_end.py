@@ -16,8 +16,9 @@ from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.text.normalise import clean
+from polyfact_dataset.items.evidence import item_digest
 from polyfact_dataset.pipeline.inputs import read_objections, read_verification
-from polyfact_dataset.schema import VERIFICATION
+from polyfact_dataset.schema import JUDGED_ROWS, OPTIONS
 from polyfact_dataset.verification.items import Item, load_sample
 from polyfact_dataset.verification.page import ReviewSession
 from tests.support.command import call, done
@@ -146,7 +147,33 @@ def test_clean_holds_no_doubted_fact_and_the_release_lists_what_was_withdrawn(st
     assert (gone["fact_id"], gone["language"], gone["judge_label"]) == (story.facts[WITHDRAWN], "sw", "incorrect")
     assert sum(sum(sizes.values()) for sizes in [manifest["sizes"]["verification"]]) == len(judged)
     for path in (path for paths in manifest["configs"]["verification"].values() for path in paths):
-        assert pq.read_schema(release / path).equals(VERIFICATION.schema, check_metadata=False)
+        assert pq.read_schema(release / path).equals(JUDGED_ROWS.schema, check_metadata=False)
+
+
+def test_judged_items_are_released_with_their_options(story: Story) -> None:
+    release = story.after / "release"
+    configs = read_json(release / "manifest.json")["configs"]
+    rows = [
+        row
+        for paths in configs["verification"].values()
+        for path in paths
+        for row in pq.read_table(release / path).to_pylist()
+    ]
+    released = {}
+    for code in ("en", "sw"):
+        for path in (path for paths in configs[code].values() for path in paths):
+            released |= {(row["fact_id"], code): row for row in pq.read_table(release / path).to_pylist()}
+    names = ("question", *OPTIONS, "answer_text", "answer_index")
+    compared = 0
+    for row in rows:
+        options = [row[name] for name in OPTIONS]
+        assert options[row["answer_index"]] == row["answer_text"]
+        assert item_digest(row["question"], row["answer_text"], options) == row["item"]
+        item = released.get((row["fact_id"], row["language"]))
+        if item is not None:
+            assert [row[name] for name in names] == [item[name] for name in names]
+            compared += 1
+    assert compared > 50 and [name for name in rows[0] if name in names] == list(names)
 
 
 def test_questions_that_drifted_can_be_objected_to(story: Story) -> None:

@@ -105,6 +105,10 @@ def test_reviewers_are_numbered_by_when_they_began(tmp_path: Path) -> None:
     assert [own.reviewer for own in all_reviews(tmp_path)] == ["zoe", "amina"]
 
 
-def test_only_the_three_labels_are_taken(tmp_path: Path) -> None:
+def test_only_labels_and_unsure_are_taken(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'fine' is not a label"):
         Journal(tmp_path, "amina").add(item(1), "fine")
+    journal = Journal(tmp_path, "amina")
+    with journal.locked():
+        journal.add(item(1), "unsure")
+    assert [review.label for review in journal.read().labels.values()] == ["unsure"]

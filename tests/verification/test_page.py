@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import os
 import shutil
@@ -18,12 +19,19 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.text.scripts import covered, scripts_of
+from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html
+from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html, rubric_html
+from polyfact_dataset.verification.reviewer_texts import FOLDER, texts_in
+from polyfact_dataset.verification.rubric import rubric
 from tests.support.command import call
 from tests.support.judged import sampled
 
@@ -65,17 +73,55 @@ def test_the_end_and_the_first_so_many(tmp_path: Path) -> None:
         session.current("amina", "xx")
 
 
+def covered_by(code: str) -> frozenset[str]:
+    """The scripts of a language's letters."""
+    return frozenset().union(*map(covered, language(code).scripts))
+
+
+@pytest.mark.parametrize("code", PAPER_LANGUAGES)
+def test_the_page_has_its_rubric_and_words_in_every_language(code: str) -> None:
+    texts, english = texts_in(code), texts_in("en")
+    shown = rubric_html(texts)
+    assert f'lang="{code}" dir="{language(code).direction}"' in shown
+    assert list(texts.meanings()) == list(REVIEW_LABELS) and "{total}" in texts.words.finished
+    if code == "en":
+        assert texts.rubric is None and html.escape(rubric().task) in shown
+        return
+    # A translation of everything, in the script of the language.
+    assert texts.rubric is not None and len(texts.rubric.between) == len(rubric().between)
+    translated = [texts.rubric.task, *texts.meanings().values(), *texts.rubric.between]
+    for text, original in zip(translated, [rubric().task, *english.meanings().values(), *rubric().between]):
+        assert text != original and html.escape(text) in shown
+        assert covered_by(code) & scripts_of(text)
+    for name in type(texts.words).model_fields:
+        assert getattr(texts.words, name) != getattr(english.words, name), name
+
+
+def test_a_language_without_texts_is_reviewed_in_english() -> None:
+    assert texts_in("nl") == texts_in("en") and not (FOLDER / "nl.toml").exists()
+
+
+def test_an_item_that_a_reviewer_cannot_judge_is_skipped_and_can_be_undone(tmp_path: Path) -> None:
+    folder = sampled(tmp_path)
+    session, items = ReviewSession(folder, None), load_sample(folder).of("ar")
+    second = session.label("amina", "ar", items[0].item, "unsure", "of whom?")
+    assert (second.item, second.done) == (items[1], 1)
+    back = session.undo("amina", "ar")
+    assert (back.item, back.done, back.note) == (items[0], 0, "of whom?")
+
+
 def test_every_text_of_an_item_is_escaped() -> None:
     item = Item("Q1|P36|Q2", "ar", "0", "P36", f"{EVIL}؟", (EVIL, "ب", "ج", "د"), 2)
     shown = item_html(item)
     assert "<script" not in shown and "<img" not in shown and 'dir="rtl"' in shown and 'lang="ar"' in shown
-    assert shown.index("✓ marked as correct") > shown.index("ج") and shown.count("marked as correct") == 1
+    marked = texts_in("ar").words.marked
+    assert shown.index(f"✓ {marked}") > shown.index("ج") and shown.count(marked) == 1
 
 
 def test_names_of_the_other_direction_are_isolated() -> None:
     item = Item("Q1|P57|Q2", "ar", "0", "P57", "من أخرج فيلم «E.T.»؟", ("Warner Bros.", "ب", "ج", "د"), 2)
     shown = item_html(item)
-    assert "«<bdi>E.T.</bdi>»" in shown and "<bdi><bdi>Warner Bros.</bdi></bdi>" in shown
+    assert "«<bdi>E.T.</bdi>»" in shown and '<bdi class="text"><bdi>Warner Bros.</bdi></bdi>' in shown
 
 
 def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
@@ -128,6 +174,21 @@ def test_the_served_page_is_guarded_and_listens_here_alone(tmp_path: Path) -> No
 
 
 # ---------------------------------------------------------------- in a browser
+# The words of an element that are on more than one line.
+BROKEN_WORDS = """element => {
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT), broken = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    for (const match of node.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(node, match.index);
+      range.setEnd(node, match.index + match[0].length);
+      if (new Set([...range.getClientRects()].map((box) => Math.round(box.bottom))).size > 1) broken.push(match[0]);
+    }
+  }
+  return broken;
+}"""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     pytest.importorskip("gradio", reason="the extra `review` is not installed")
@@ -165,8 +226,8 @@ def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
 class Reviewer:
     """Somebody at the page."""
 
-    def __init__(self, browser: Any, url: str, name: str, code: str) -> None:
-        self.page = browser.new_context(viewport={"width": 900, "height": 1000}).new_page()
+    def __init__(self, browser: Any, url: str, name: str, code: str, width: int = 900) -> None:
+        self.page = browser.new_context(viewport={"width": width, "height": 1000}).new_page()
         self.elsewhere: list[str] = []
         self.page.on("request", self._note)
         self.page.goto(url)
@@ -187,7 +248,7 @@ class Reviewer:
 
     def at(self, done: int, total: int = 6) -> None:
         """Waits until so many items are labelled."""
-        self.sees(f"{done} of {total}")
+        self.sees(f"{done} / {total}")
 
 
 def lines(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -224,6 +285,33 @@ def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Pa
     assert [line["item"] for line in lines(folder, "bilal")] == [item.item for item in items[:3]]
 
 
+@pytest.mark.browser
+def test_a_phone_shows_whole_words_the_rubric_and_dont_know(browser: Any, tmp_path: Path) -> None:
+    folder = sampled(tmp_path)
+    path = folder / "sample.parquet"
+    rows = pq.read_table(path)
+    # The sample with a long marked option, beside which the mark left no room for a whole word.
+    long = [{**row, "option_a": "Eastern Caribbean dollar", "answer_index": 0} for row in rows.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(long, rows.schema), path)
+    with review(folder, "--language", "ar", "--reviewer", "dana") as (_, url):
+        dana = Reviewer(browser, url, "", "", width=390)
+        page = dana.page
+        text = page.locator(".option.marked .text")
+        assert text.evaluate(BROKEN_WORDS) == []
+        option, mark = text.bounding_box(), page.locator(".mark").bounding_box()
+        assert option and mark and mark["y"] >= option["y"] + option["height"] - 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        meanings = page.locator(".rubric")
+        assert (meanings.get_attribute("lang"), meanings.get_attribute("dir")) == ("ar", "rtl")
+        assert texts_in("ar").unsure in meanings.inner_text()
+        assert page.locator("#unsure").inner_text() == f"4 · {texts_in('ar').names.unsure}"
+        page.keyboard.press("4")
+        dana.at(1)
+        page.locator("#unsure").click()
+        dana.at(2)
+    assert [line["label"] for line in lines(folder, "dana")] == ["unsure", "unsure"]
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path: Path) -> None:
@@ -248,7 +336,7 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
             carol.sees(items[done].question)
             carol.page.keyboard.press("1")
             carol.at(done + 1)
-        carol.sees("All 6 items are labelled. Thank you.")
+        carol.sees(texts_in("bn").words.finished.format(total=6))
         # Nothing is left to label, and the keys know it.
         carol.page.keyboard.press("1")
         carol.page.keyboard.press("u")

@@ -50,14 +50,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_missing_is_counted_apart(folder: Path) -> None:
     done("verify", "report", "--folder", folder, "--quiet")
     found = read_json(folder / "report" / "report.json")["coverage"]
-    assert found["en"] == {"items": 30, "judged": 20, "unjudged": {"not asked": 10}, "reviewed": {"r1": 12, "r2": 8}}
+    nobody = {"r1": 0, "r2": 0}
+    assert found["en"] == {
+        "items": 30,
+        "judged": 20,
+        "unjudged": {"not asked": 10},
+        "reviewed": {"r1": 12, "r2": 8},
+        "unsure": nobody,
+    }
     assert found["bn"] == {
         "items": 30,
         "judged": 0,
         "unjudged": {"not asked": 10, "refused": 20},
-        "reviewed": {"r1": 0, "r2": 0},
+        "reviewed": nobody,
+        "unsure": nobody,
     }
     assert found["all"]["judged"] == 40 and found["all"]["reviewed"] == {"r1": 24, "r2": 16}
+
+
+def test_answers_of_reviewers_who_do_not_know_are_no_labels(folder: Path, tmp_path: Path) -> None:
+    done("verify", "report", "--folder", folder, "--quiet")
+    before = read_json(folder / "report" / "report.json")
+    copy = Path(shutil.copytree(folder, tmp_path / "v"))
+    journal, items = Journal(copy, "bilal"), load_sample(copy)
+    with journal.locked():
+        for item in items.of("en", 12)[8:]:
+            journal.add(item, "unsure")
+        # Nobody else has a label for it.
+        journal.add(items.of("bn", 1)[0], "unsure", "of whom?")
+    done("verify", "report", "--folder", copy, "--quiet")
+    after = read_json(copy / "report" / "report.json")
+    assert after["coverage"]["en"]["reviewed"]["r2"] == 8 and after["coverage"]["en"]["unsure"]["r2"] == 4
+    assert after["coverage"]["all"]["unsure"] == {"r1": 0, "r2": 5}
+    assert {**after, "coverage": 0} == {**before, "coverage": 0}
+    table = "verification.parquet"
+    assert pq.read_table(copy / table).equals(pq.read_table(folder / table))
+    assert "| 8 (4 unsure) |" in (copy / "report" / "report.md").read_text()
 
 
 def test_labels_without_a_web_search_are_told(folder: Path, tmp_path: Path) -> None:

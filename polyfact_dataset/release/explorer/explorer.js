@@ -3,6 +3,7 @@
 (() => {
   const PAGE_SIZE = 50;
   const SLICE_MS = 30;
+  const FOLD_MS = 8;
   const about = JSON.parse(document.getElementById("about").textContent);
   const byId = (id) => document.getElementById(id);
   const OPTION_COLUMNS = ["option_a", "option_b", "option_c", "option_d"];
@@ -31,21 +32,35 @@
     link(text, `https://www.wikidata.org/wiki/Special:GoToLinkedPage/${encodeURIComponent(wiki)}/${encodeURIComponent(id)}`);
 
   // ------------------------------------------------------------ the embedded facts
+  function decode(base64) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    // A call for each character takes a second for a large release.
+    for (let place = 0; place < text.length; place += 1) bytes[place] = text.charCodeAt(place);
+    return bytes;
+  }
   async function inflate(base64) {
-    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const bytes = decode(base64);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return JSON.parse(await new Response(stream).text());
   }
   // An item is [question, 4 options, answer, 4 ids, 4 provenances, subject, its provenance, source], as indices of texts.
   function unpack(payload) {
     const texts = payload.texts;
+    folds.texts = texts;
+    folds.folded = new Array(texts.length);
+    folds.hits = new Uint8Array(texts.length);
+    const order = new Map(about.languages.map((language, place) => [language.code, place]));
     return payload.facts.map((packed) => {
       const [id, split, property, tier, popularity, verification, attested, subjectIn, objectIn, wording, english, items] = packed;
       return {
         id, split: about.splits[split], property, tier, popularity, verification, attested, wording,
         articles: [subjectIn, objectIn], labels: english.map((place) => texts[place]),
+        // Question and options, as indices of texts.
+        searched: (code) => (items[order.get(code)] || []).slice(0, 5),
         item(code) {
-          const row = items[about.languages.findIndex((language) => language.code === code)];
+          const row = items[order.get(code)];
           if (!row) return null;
           return {
             question: texts[row[0]], options: row.slice(1, 5).map((place) => texts[place]), answer: row[5],
@@ -112,15 +127,25 @@
 
   // ------------------------------------------------------------ searching
   // Without case; without accents in alphabets, where they are often left out. Other scripts need their marks.
-  const fold = (text) => text.normalize("NFKD").toLowerCase()
-    .replace(/([\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}])\p{M}+/gu, "$1").normalize("NFC");
-  function haystack(fact, code) {
-    fact.folded ??= new Map();
-    if (!fact.folded.has(code)) {
-      const item = fact.item(code);
-      fact.folded.set(code, item ? fold([item.question, ...item.options].join("\n")) : "");
+  const ASCII = /^[\x00-\x7f]*$/;
+  const fold = (text) => (ASCII.test(text) ? text.toLowerCase() : text.normalize("NFKD").toLowerCase()
+    .replace(/([\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}])\p{M}+/gu, "$1").normalize("NFC"));
+  // Distinct texts, folded when they are first needed, and whether each has what is searched: 0 unknown, 1 no, 2 yes.
+  const folds = { texts: [], folded: [], hits: new Uint8Array(0) };
+  function has(place, folded) {
+    if (!folds.hits[place]) folds.hits[place] = folds.foldedText(place).includes(folded) ? 2 : 1;
+    return folds.hits[place] === 2;
+  }
+  folds.foldedText = (place) => (folds.folded[place] ??= fold(folds.texts[place]));
+  // Folds all texts while the page waits for its user, so that the first search need not.
+  async function foldAll() {
+    for (let place = 0; place < folds.texts.length;) {
+      const until = performance.now() + FOLD_MS;
+      while (place < folds.texts.length && performance.now() < until) {
+        for (const end = Math.min(place + 100, folds.texts.length); place < end; place += 1) folds.foldedText(place);
+      }
+      await pause();
     }
-    return fact.folded.get(code);
   }
   const isId = (text) => /^[QP]\d+(\|[QP]\d+)*$/i.test(text);
   function hasId(fact, id) {
@@ -150,7 +175,7 @@
     if (!filter.text) return filter.code || about.languages[0].code;
     if (isId(filter.text)) return hasId(fact, filter.text.toUpperCase()) && (filter.code || about.languages[0].code);
     const codes = filter.code ? [filter.code] : about.languages.map((language) => language.code);
-    return codes.find((code) => haystack(fact, code).includes(folded)) || null;
+    return codes.find((code) => fact.searched(code).some((place) => has(place, folded))) || null;
   }
 
   const pause = () => new Promise((resolve) => setTimeout(resolve));
@@ -158,6 +183,7 @@
     const run = ++state.run;
     const filter = wanted();
     const folded = fold(filter.text);
+    folds.hits.fill(0);
     const list = byId("list");
     list.setAttribute("aria-busy", "true");
     list.replaceChildren();
@@ -287,7 +313,7 @@
       element("p", { class: "problem", text: `Audit: ${found.check}${found.language ? ` (${found.language})` : ""}: ${found.detail}` }));
     const errata = (about.errata[fact.id] || []).map((known) =>
       element("p", { class: "problem", text: `Known error${known.language ? ` (${known.language})` : ""}: ${known.reason}` }));
-    const chips = [`split ${fact.split}`, `tier ${fact.tier}`, `${fact.popularity} sitelinks`, fact.verification,
+    const chips = [`split ${fact.split}`, `tier ${fact.tier}`, `${fact.popularity} ${fact.popularity === 1 ? "sitelink" : "sitelinks"}`, fact.verification,
       `answer attested in ${fact.attested} languages`, fact.wording && `wording ${fact.wording}`];
     box.replaceChildren(
       element("button", { class: "back", type: "button", text: "← Back to the list", onclick: back }),
@@ -405,6 +431,10 @@
     for (const id of ["language", "split", "tier", "popularity", "wording", "finding"]) byId(id).onchange = restart;
     byId("more").onclick = () => { state.limit += 4 * PAGE_SIZE; search(); };
     document.addEventListener("keydown", keys);
+    // The first facts at once; a large release takes a second to unpack.
+    state.facts = unpack(await inflate(byId("first").textContent.trim()));
+    byId("list").append(...state.facts.map((fact) => entry(fact, about.languages[0].code)));
+    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
     state.facts = unpack(await inflate(byId("facts").textContent.trim()));
     wordings();
     await search();
@@ -412,6 +442,7 @@
     const fact = state.facts.find((known) => known.id === asked);
     if (fact) show(fact);
     document.body.dataset.ready = "true";
+    await foldAll();
   }
   start().catch((error) => { byId("status").textContent = `The facts cannot be read: ${error.message}`; throw error; });
 })();

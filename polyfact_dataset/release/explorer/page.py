@@ -32,7 +32,9 @@ from polyfact_dataset.schema import OPTIONS, SPLITS, TIERS
 FILE = "explorer.html"
 EMBEDDED = ("validation", "test")
 _MOST_FINDINGS = 5_000
-_PAYLOAD = re.compile(r'(<script type="application/octet-stream" id="facts">\n)([^<]*)(\n</script>)')
+# Facts that are embedded once more in a block of their own, which the page shows while it reads the other block.
+_SHOWN_FIRST = 50
+_PAYLOAD = re.compile(r'(<script type="application/octet-stream" id="(?:first|facts)">\n)([^<]*)(\n</script>)')
 _LEVEL = 9
 _GATE = {"gate", "status", "reason", "value", "at", "limit"}
 
@@ -93,6 +95,25 @@ def payload(release: Release) -> dict[str, Any]:
         )
     facts.sort(key=lambda fact: (-fact[4], fact[0]))
     return {"texts": texts.values, "facts": facts}
+
+
+def first_facts(embedded: Mapping[str, Any]) -> dict[str, Any]:
+    """The payload of the first facts alone, in the same form."""
+    texts = _Texts()
+
+    def moved(place: int) -> int:
+        return texts.add(embedded["texts"][place])
+
+    facts = []
+    for fact in embedded["facts"][:_SHOWN_FIRST]:
+        items = [[*map(moved, item[:5]), item[5], *map(moved, item[6:])] for item in fact[11]]
+        facts.append([*fact[:10], list(map(moved, fact[10])), items])
+    return {"texts": texts.values, "facts": facts}
+
+
+def _compressed(embedded: Mapping[str, Any]) -> Markup:
+    text = json.dumps(embedded, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return Markup(base64.b64encode(zlib.compress(text, _LEVEL)).decode("ascii"))
 
 
 def _findings(release: Release, facts: Iterable[str]) -> tuple[dict[str, int], dict[str, list[dict[str, Any]]]]:
@@ -171,7 +192,6 @@ def _hash(script: str) -> str:
 def page(release: Release, statistics: Mapping[str, Any], base: str = "") -> str:
     """The whole page. `base` is the address of the release's files where the page is served from elsewhere."""
     embedded = payload(release)
-    compressed = zlib.compress(json.dumps(embedded, ensure_ascii=False, separators=(",", ":")).encode("utf-8"), _LEVEL)
     assets = files(__package__)
     parquet, script = (assets.joinpath(name).read_text(encoding="utf-8") for name in ("parquet.min.js", "explorer.js"))
     about = _about(release, statistics, [fact[0] for fact in embedded["facts"]], base)
@@ -192,7 +212,8 @@ def page(release: Release, statistics: Mapping[str, Any], base: str = "") -> str
         policy=policy,
         style=Markup(assets.joinpath("explorer.css").read_text(encoding="utf-8")),
         about=Markup(data),
-        facts=Markup(base64.b64encode(compressed).decode("ascii")),
+        first=_compressed(first_facts(embedded)),
+        facts=_compressed(embedded),
         parquet=Markup(parquet),
         script=Markup(script),
     )
@@ -203,11 +224,13 @@ def plain(text: str) -> str:
 
     Raises `DataError` for a page without readable facts.
     """
-    match = _PAYLOAD.search(text)
-    if match is None:
+    if len(_PAYLOAD.findall(text)) != 2:
         raise DataError(f"{FILE} contains no facts; render it again: polyfact card")
+
+    def facts(match: re.Match[str]) -> str:
+        return match[1] + zlib.decompress(base64.b64decode(match[2], validate=True)).decode("utf-8") + match[3]
+
     try:
-        facts = zlib.decompress(base64.b64decode(match[2], validate=True)).decode("utf-8")
+        return _PAYLOAD.sub(facts, text)
     except (ValueError, zlib.error) as error:
         raise DataError(f"{FILE} cannot be read ({error}); render it again: polyfact card") from error
-    return text[: match.start(2)] + facts + text[match.end(2) :]
