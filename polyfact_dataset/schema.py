@@ -149,6 +149,7 @@ REASONS = (
     *("namesake_no_description", "namesake_same_description", "namesake_description_answers", "namesake_not_described"),
     *("subject_is_gold", "gold_in_question", "gold_inflected", "surname_in_question", "alias_in_question"),
     *("subject_not_named", "empty_question", "half_transliterated", "ambiguous_subject", "same_question"),
+    "subject_of_another_kind",
     *(
         "erratum",
         "excluded",

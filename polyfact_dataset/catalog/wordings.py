@@ -190,6 +190,8 @@ class Wordings:
         assert name is not None  # the condition fits
         name = self.forms.quoted(name) if place[1] else name
         before, after = (self._noun(part, subject.label) for part in (text[: place.start()], text[place.end() :]))
+        if before != text[: place.start()]:
+            before = _without_repetition(before, subject.label)
         shown = re.sub(r"\{subject(?::\w+)?\}", lambda _: name, place[0])
         return Asked(f"{before}{shown}{description}{after}", f"{self.relation}/{key}")
 
@@ -204,3 +206,10 @@ class Wordings:
             return "" if repeated else noun[1].split("|")[0]
 
         return _NOUN.sub(shown, text)
+
+
+def _without_repetition(text: str, name: str) -> str:
+    """The text before a name, without a last word that the name begins with: "the The Band", whose noun is left out."""
+    *words, last = text.rstrip(" ").rsplit(" ", 1)
+    first, *others = name.split(" ", 1)
+    return f"{words[0]} " if words and others and last.casefold() == first.casefold() else text

@@ -98,6 +98,14 @@ def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         """,
         {"statements": parquet_files(context.path("statements"))},
     )
+    connection.execute(
+        """
+        CREATE TEMP TABLE died AS
+        SELECT DISTINCT subject AS id FROM parquet($statements)
+        WHERE property = 'P20' AND rank <> 'deprecated' AND subject IN (SELECT id FROM ends)
+        """,
+        {"statements": parquet_files(context.path("statements"))},
+    )
     columns = ", ".join(_COLUMNS)
     connection.execute("CREATE TEMP TABLE frontier AS SELECT id FROM ends UNION SELECT country FROM origin")
     for step in range(_MAX_STEPS + 1):
@@ -169,11 +177,11 @@ _RESULT = """
         SELECT id, list(ancestor ORDER BY ancestor) FILTER (ancestor <> id) AS containers FROM within GROUP BY id
     )
     SELECT ends.id AS entity_id, coalesce(node.types, []) AS types, coalesce(node.sexes, []) AS sexes,
-           node.birth_year, node.death_year, coalesce(node.is_dead, false) AS is_dead,
+           node.birth_year, node.death_year, coalesce(node.is_dead, false) OR died.id IS NOT NULL AS is_dead,
            node.inception_year, node.publication_year, coalesce(node.occupations, []) AS occupations,
            placed.country, coalesce(node.continents[1], land.continents[1]) AS continent,
            coalesce(containers, []) AS containers, coalesce(node.sitelinks, 0) AS sitelinks
-    FROM ends LEFT JOIN node ON node.id = ends.id LEFT JOIN placed ON placed.id = ends.id
+    FROM ends LEFT JOIN node ON node.id = ends.id LEFT JOIN died ON died.id = ends.id LEFT JOIN placed ON placed.id = ends.id
     LEFT JOIN containing ON containing.id = ends.id LEFT JOIN node land ON land.id = placed.country
     ORDER BY entity_id
 """

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import language
+from polyfact_dataset.catalog.relation import all_relations, kind_chain
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import Asked
 from polyfact_dataset.common.database import connect, stream, write_query
@@ -49,7 +50,15 @@ def fault_of(row: Mapping[str, Any], languages: Sequence[str]) -> str | None:
         for code in languages:
             if row[f"{end}:{code}"] is None:
                 return f"{end}_unlabelled:{code}"
-    return None if row["fault"] is None else str(row["fault"])
+    if row["fault"] is not None:
+        return str(row["fault"])
+    return "subject_of_another_kind" if _is_no_place(row) else None
+
+
+def _is_no_place(row: Mapping[str, Any]) -> bool:
+    """Whether a relation of places has a subject that is known to be another thing: an era, an organisation."""
+    assumed, kinds = all_relations()[row["property_id"]].subjects, kind_chain(row["subject_kind"])
+    return assumed in ("place", "territory") and bool(kinds) and "place" not in kinds
 
 
 def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked]:

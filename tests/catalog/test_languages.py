@@ -336,3 +336,11 @@ def test_a_broken_language_file_is_named(
         assert message in str(error.value)
     finally:
         languages.language.cache_clear()
+
+
+@pytest.mark.parametrize("relation", ["P17", "P136", "P495"])
+@pytest.mark.parametrize("kind", ["band", "company"])
+def test_no_article_is_doubled(relation: str, kind: str) -> None:
+    for name in ("The Band", "The Beatles", "Group of Five", "Company", "Abba"):
+        question = language("en").ask(relation, Subject(name, None, kind)).text
+        assert not re.search(r"\b(\w+) \1\b", question, re.IGNORECASE), question

@@ -30,6 +30,8 @@ def world() -> list[dict]:
     state(ada, "P106", "Q901", "Q902")
     bob = time(item("Q102", labels("Bob"), ("Q5",)), "P569", 1990)
     state(state(bob, "P19", "Q202"), "P21", TRANS_MAN)
+    # Of this person it is known only where she died.
+    cleo = state(state(item("Q103", labels("Cleo"), ("Q5",)), "P19", "Q202"), "P20", "Q202")
     lyon = state(item("Q202", labels("Lyon")), "P131", "Q203")
     rhone = state(item("Q203", labels("Rhone")), "P131", "Q204", "Q999999")
     france = time(state(item("Q204", labels("France"), ("Q6256",)), "P17", "Q204"), "P571", 1958)
@@ -40,7 +42,7 @@ def world() -> list[dict]:
     film = state(state(time(item("Q301", labels("Film"), ("Q11424",)), "P577", 1999), "P495", "Q204"), "P57", "Q101")
     rover = state(item("Q302", labels("Rover"), ("Q42889",)), "P176", "Q303")
     maker = item("Q303", labels("Maker"), ("Q4830453",))
-    return [ada, bob, lyon, rhone, france, *others, union, film, rover, maker]
+    return [ada, bob, cleo, lyon, rhone, france, *others, union, film, rover, maker]
 
 
 def features(tmp_path: Path, config: Config | None = None) -> dict[str, dict]:
@@ -55,7 +57,7 @@ def features(tmp_path: Path, config: Config | None = None) -> dict[str, dict]:
 def test_features_of_a_small_world(tmp_path: Path) -> None:
     found = features(tmp_path)
     # Every subject and object of a candidate, and nothing else: Rhone and the union are neither.
-    assert set(found) == {"Q101", "Q102", "Q202", "Q204", "Q301", "Q302", "Q303"}
+    assert set(found) == {"Q101", "Q102", "Q103", "Q202", "Q204", "Q301", "Q302", "Q303"}
     assert found["Q101"] == {
         "entity_id": "Q101",
         "kind": "person",
@@ -73,6 +75,7 @@ def test_features_of_a_small_world(tmp_path: Path) -> None:
         "sitelinks": 0,
     }
     assert (found["Q102"]["sex"], found["Q102"]["is_living"], found["Q102"]["country"]) == ("male", True, None)
+    assert (found["Q103"]["death_year"], found["Q103"]["is_living"]) == (None, False)
     lyon = found["Q202"]
     assert (lyon["country"], lyon["continent"], lyon["is_living"], lyon["kind"]) == ("Q204", "Q205", None, "settlement")
     assert lyon["containers"] == ["Q203", "Q204", "Q205", "Q206", "Q207", "Q999999"]
