@@ -2,7 +2,8 @@
 
     python -m polyfact_dataset.catalog.show fr
 
-`examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` contains the output, so that a
+An example that is marked by `~` lacks a feature of its subject, such as the id by which a form is found, since no example
+has the wording otherwise. `examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` contains the output, so that a
 change of wording is reviewed as a diff.
 """
 
@@ -79,13 +80,15 @@ def lines(code: str) -> Iterator[str]:
     for relation in all_relations():
         wordings = entry.wordings[relation]
         shown = examples_by_wording(wordings, subjects)
+        assumed = all_relations()[relation].subjects
+        usual = [subject for subject in subjects if assumed is None or assumed in kind_chain(subject.kind)]
         yield f"{relation} {all_relations()[relation].label}"
         for key, text in wordings.texts.items():
             yield f"  {key}: {text}"
-            if key == SAFE and all_relations()[relation].subjects in wordings.texts:
-                continue  # a wording for the kind that all subjects of the relation have takes its place
-            for subject in shown[key]:
-                yield f"      {entry.ask(relation, subject).text}"
+            # Where another wording takes the place of `safe` for all examples, it is shown all the same.
+            for subject in shown[key] or usual[:2]:
+                mark = " " if shown[key] and subject in subjects else "~"
+                yield f"    {mark} {wordings.ask(subject, key=key).text}"
 
 
 def main() -> None:

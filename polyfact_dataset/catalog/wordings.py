@@ -180,9 +180,12 @@ class Wordings:
             return "no_form"
         return "no_kind" if subject.kind is None else "no_wording"
 
-    def ask(self, subject: Subject, description: str = "") -> Asked:
-        """The question about a subject; `description` follows its name and the quotation marks around it."""
-        key = self.choose(subject)
+    def ask(self, subject: Subject, description: str = "", key: str | None = None) -> Asked:
+        """The question about a subject, in the wording that it fits best, or in that of a `key` that it fits.
+
+        `description` follows its name and the quotation marks around it.
+        """
+        key = key or self.choose(subject)
         text = self.texts[key]
         place = _PLACE.search(text)
         assert place is not None  # ensured by `check`
