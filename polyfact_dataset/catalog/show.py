@@ -2,9 +2,9 @@
 
     python -m polyfact_dataset.catalog.show fr
 
-An example that is marked by `~` lacks a feature of its subject, such as the id by which a form is found, since no example
-has the wording otherwise. `examples.tsv` holds subjects of every kind with their labels. `tests/golden/wordings/` contains the output, so that a
-change of wording is reviewed as a diff.
+An example that is marked by `~` lacks a feature of its subject, such as the id by which a form is found, since no
+example has the wording otherwise. `examples.tsv` holds subjects of every kind with their labels.
+`tests/golden/wordings/` contains the output, so that a change of wording is reviewed as a diff.
 """
 
 from __future__ import annotations

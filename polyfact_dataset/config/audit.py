@@ -56,10 +56,10 @@ GATES: dict[str, Gate] = {
         0.40, "the same in one relation, however few its facts: no relation was certainly above 0.24"
     ),
     "attacker_all_text": _most(
-        0.34, "accuracy in PolyFact-Clean that is certain: names tell where things are from; 0.32 was reached"
+        0.34, "accuracy in PolyFact-Clean that is certain: names tell where things are from; 0.31 to 0.32 was reached"
     ),
     "attacker_all_text_relation": _most(
-        0.65, "the same in one relation: names in series (iPhone 4, iPhone 5) tell their makers, who are few"
+        0.65, "the same in one relation: products of few makers tell them by their names and kinds (P176: 0.36 to 0.57)"
     ),
     # leakage
     "leak_gold": _most(0, "a question that contains its answer measures reading, not recall"),

@@ -181,7 +181,8 @@ _RESULT = """
            node.inception_year, node.publication_year, coalesce(node.occupations, []) AS occupations,
            placed.country, coalesce(node.continents[1], land.continents[1]) AS continent,
            coalesce(containers, []) AS containers, coalesce(node.sitelinks, 0) AS sitelinks
-    FROM ends LEFT JOIN node ON node.id = ends.id LEFT JOIN died ON died.id = ends.id LEFT JOIN placed ON placed.id = ends.id
+    FROM ends LEFT JOIN node ON node.id = ends.id LEFT JOIN placed ON placed.id = ends.id
+    LEFT JOIN died ON died.id = ends.id
     LEFT JOIN containing ON containing.id = ends.id LEFT JOIN node land ON land.id = placed.country
     ORDER BY entity_id
 """

@@ -11,7 +11,8 @@ from polyfact_dataset.schema import is_reason
 
 
 def row(relation: str, kind: str | None, **changed: Any) -> dict[str, Any]:
-    return {"property_id": relation, "subject_kind": kind, "subject:en": "A", "object:en": "B", "fault": None, **changed}
+    labels = {"subject:en": "A", "object:en": "B"}
+    return {"property_id": relation, "subject_kind": kind, "fault": None, **labels, **changed}
 
 
 @pytest.mark.parametrize(
