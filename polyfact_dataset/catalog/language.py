@@ -72,7 +72,7 @@ class Declines(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    phrases: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = Field(min_length=5)
 
 
 class Language(BaseModel):
@@ -109,12 +109,19 @@ class Language(BaseModel):
     inverted_names: bool = False
     described: str = Field(default=" ({description})", pattern=r"\{description\}")
     prompt: PromptLiterals
-    cues: Cues = Cues()
-    declines: Declines = Declines()
+    cues: Cues
+    declines: Declines
     endings: dict[str, tuple[str, ...]] = {}
     initials: dict[str, tuple[str, ...]] = {}
     spelling: dict[str, Spelling] = {}
     questions: dict[str, dict[str, str]]
+
+    @field_validator("cues")
+    @classmethod
+    def _negations(cls, cues: Cues) -> Cues:
+        if not cues.negation:
+            raise ValueError("negation: every language has words that negate a question")
+        return cues
 
     @field_validator("scripts")
     @classmethod

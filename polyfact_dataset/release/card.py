@@ -215,6 +215,7 @@ def _first_screen(release: Release, statistics: Mapping[str, Any]) -> dict[str, 
         "floors": floors,
         "floor_rules": len({floor["rule"] for floor in floors}),
         "strongest_floors": card_tables.strongest(floors),
+        "attacked": card_tables.attacked(release.audit),
         "floor_split": "the test split" if measured == "test" else "all splits",
     }
 

@@ -152,6 +152,11 @@ def floors(audit: AuditReport, split: str) -> list[dict[str, Any]]:
     ]
 
 
+def attacked(audit: AuditReport) -> list[str]:
+    """The languages in which the floors that read the question were trained and scored."""
+    return sorted({floor.language for floor in audit.floors if floor.sees == "question"} - {EVERY})
+
+
 def strongest(listed: Sequence[Mapping[str, Any]], most: int = 5) -> list[Mapping[str, Any]]:
     """The `most` floors of highest accuracy; of a rule that was scored on PolyFact-Clean too, only that score."""
     by_rule = {floor["rule"]: floor for floor in listed}
