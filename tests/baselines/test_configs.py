@@ -95,7 +95,7 @@ BOTH = {
     "optimisation.optimiser": "adamw_torch_fused",
     "optimisation.precision": "bf16",
     "optimisation.epochs": 1,
-    "dataset.languages": None,
+    "dataset.languages": PAPER_LANGUAGES,
 }
 
 

@@ -77,11 +77,18 @@ def test_a_deep_line_is_read_or_quarantined(field: str, value: str) -> None:
     rows.tables()
 
 
-@pytest.mark.parametrize("text", [b"\xff\xfe", b"\xed\xa0\x80", b"\\ud800", b"\\ud800\\ud800"])
-def test_text_that_is_no_unicode_is_quarantined(text: bytes) -> None:
-    rows = read(b'{"id": "Q1", "labels": {"en": {"language": "en", "value": "' + text + b'"}}}')
+def test_text_in_another_encoding_is_quarantined() -> None:
+    rows = read(b'{"id": "Q1", "labels": {"en": {"language": "en", "value": "\xff\xfe"}}}')
     assert rows.broken == 1
     rows.tables()
+
+
+@pytest.mark.parametrize("text", [b"\xed\xa0\x80", b"\\ud800", b"\\ud800\\ud800"])
+def test_a_label_that_is_no_unicode_is_left_out(text: bytes) -> None:
+    rows = read(b'{"id": "Q1", "labels": {"en": {"language": "en", "value": "' + text + b'"}}}')
+    assert not rows.broken
+    entities, _, _ = rows.tables()
+    assert entities.column("labels").to_pylist() == [[]]
 
 
 def test_nul_in_a_label_is_kept_for_later_stages_to_refuse() -> None:

@@ -172,9 +172,11 @@ def test_the_figures_are_those_of_the_evaluator(whole: Path, release: Path, tmp_
     from baselines.data import load
     from baselines.evaluate import mcq
     from baselines.evaluate.common import Run as Evaluation
+    from baselines.evaluate.options import ModelOptions, RunOptions
 
     facts = load(release, "clean", "validation", ("en", "ja", "sw")).sample(4, 42)
-    result = mcq.evaluate(Evaluation.start(tmp_path / "r.json", str(whole / "final"), quiet=True), facts)
+    target = RunOptions(output=tmp_path / "r.json", quiet=True)
+    result = mcq.evaluate(Evaluation.start(target, ModelOptions(model=str(whole / "final"))), facts)
     assert result is not None
     record = read_json(whole / "run.json")
     found = {name.removeprefix("paper_"): value for name, value in record["evaluation"].items()}
