@@ -249,6 +249,11 @@ def chosen(languages: str | Sequence[str]) -> tuple[str, ...]:
 
 def known() -> tuple[str, ...]:
     """The codes of all language files: the paper's twelve in their order, then any others by name."""
-    codes = {path.stem for path in FOLDER.glob("*.toml")}
+    return _known(FOLDER)
+
+
+@cache
+def _known(folder: Path) -> tuple[str, ...]:
+    codes = {path.stem for path in folder.glob("*.toml")}
     ordered = [code for code in PAPER_LANGUAGES if code in codes]
     return (*ordered, *sorted(codes - set(PAPER_LANGUAGES)))
