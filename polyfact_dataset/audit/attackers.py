@@ -80,11 +80,12 @@ def _groups(items: Items, release: Release) -> Ints:
     are found without the tables of the build. Elsewhere these are the facts of a subject.
     """
     strata = np.array(release.strata.to_pylist(), dtype=object)[items.rows].tolist()
-    offered = [tuple(sorted(row)) for row in items.choices.codes.tolist()]
-    sizes = Counter[Hashable]([*strata, *offered])
+    sizes = Counter[Hashable]([*strata, *items.option_sets])
     keys: list[Hashable] = [
         stratum if sizes[stratum] <= _SMALL_STRATUM else options if sizes[options] > 1 else subject
-        for stratum, options, subject in zip(strata, offered, release.array("subject_id")[items.rows].tolist())
+        for stratum, options, subject in zip(
+            strata, items.option_sets, release.array("subject_id")[items.rows].tolist()
+        )
     ]
     group_of = {key: code for code, key in enumerate(dict.fromkeys(keys))}
     return np.array([group_of[key] for key in keys], dtype=np.int64)

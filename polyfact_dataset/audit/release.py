@@ -126,6 +126,11 @@ class Items:
         return Coded(list(place), np.array(codes, dtype=np.int64))
 
     @cached_property
+    def option_sets(self) -> list[tuple[int, ...]]:
+        """The four options of each item in an order that does not depend on the item, as codes of `choices`."""
+        return [tuple(sorted(row)) for row in self.choices.codes.tolist()]
+
+    @cached_property
     def templates(self) -> list[str]:
         """The key of each question's wording, (items,); empty where it is not known."""
         return self.table.column("template").to_pylist() if self.has("template") else [""] * len(self)

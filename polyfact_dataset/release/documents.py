@@ -109,15 +109,15 @@ def loading_script(release: Release) -> str:
 
 def texts(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     """Path in the release -> text, of every document that is rendered."""
-    return _metadata(release, counted) | _pages(release, counted)
-
-
-def _metadata(release: Release, counted: dict[str, Any]) -> dict[str, str]:
-    return {"croissant.json": croissant(release, card.values(release, counted))}
-
-
-def _pages(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     named = card.values(release, counted)
+    return _metadata(release, counted, named) | _pages(release, counted, named)
+
+
+def _metadata(release: Release, _: dict[str, Any], named: dict[str, Any]) -> dict[str, str]:
+    return {"croissant.json": croissant(release, named)}
+
+
+def _pages(release: Release, counted: dict[str, Any], named: dict[str, Any]) -> dict[str, str]:
     rows, version = release.errata, release.about["version"]
     listed = {errata.PAGE: errata.page(release.folder, rows, version)} if rows else {}
     if board := leaderboard.read(release.folder):
@@ -134,14 +134,15 @@ def _pages(release: Release, counted: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _figures(release: Release, counted: dict[str, Any]) -> dict[str, bytes]:
+def _figures(release: Release, counted: dict[str, Any], _: dict[str, Any]) -> dict[str, bytes]:
     return figures.draw(counted, release.manifest)
 
 
-_PARTS: tuple[Callable[[Release, dict[str, Any]], Mapping[str, str | bytes]], ...] = (_metadata, _pages, _figures)
+_Part = Callable[[Release, dict[str, Any], dict[str, Any]], Mapping[str, str | bytes]]
+_PARTS: tuple[_Part, ...] = (_metadata, _pages, _figures)
 
 
-def _part(shared: tuple[Release, dict[str, Any]], number: int) -> Mapping[str, str | bytes]:
+def _part(shared: tuple[Release, dict[str, Any], dict[str, Any]], number: int) -> Mapping[str, str | bytes]:
     return _PARTS[number](*shared)
 
 
@@ -149,7 +150,8 @@ def write(release: Release, target: Path, processes: int = 1) -> None:
     """Renders all documents of a release into `target`."""
     counted = statistics(release.folder)
     Statistics.model_validate(json.loads(json.dumps(counted)))
-    for part in map_inheriting(_part, (release, counted), range(len(_PARTS)), processes):
+    shared = release, counted, card.values(release, counted)
+    for part in map_inheriting(_part, shared, range(len(_PARTS)), processes):
         for name, content in part.items():
             if isinstance(content, str):
                 write_text(target / name, content)
