@@ -47,13 +47,17 @@ class Relation(BaseModel):
 
 
 class Kind(BaseModel):
-    """One kind of subject: its P31 types and, for a kind of person, P106 occupations. `within` is the wider kind."""
+    """One kind of subject: its P31 types and, for a kind of person, P106 occupations. `within` is the wider kind.
+
+    A `heading` only collects kinds: facts of different kinds within it are never each other's options.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     within: str | None = None
     types: frozenset[str] = frozenset()
     occupations: frozenset[str] = frozenset()
+    heading: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,11 @@ def kind_chain(kind: str | None) -> tuple[str, ...]:
         chain.append(kind)
         kind = kinds[kind].within
     return tuple(chain)
+
+
+def is_heading(kind: str) -> bool:
+    """Whether the kinds within a kind are too unlike for their facts to be each other's options."""
+    return _file().kinds[kind].heading
 
 
 @cache
