@@ -146,7 +146,7 @@ class SampleConfig(Section):
 
 
 class DistractConfig(Section):
-    """Exchangeable distractors (reference: lessons, Exchangeable distractors)."""
+    """Exchangeable distractors."""
 
     # `blocks`: blocks of four facts, matched in what their questions give away. `strata`: permutations of the golds of
     # facts with the same kind of subject, and type and length of answer.
