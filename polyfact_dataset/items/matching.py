@@ -53,7 +53,7 @@ _ALONE = {
     "long": 0.3,
     "stem": 2.0,
     "edit": 2.0,
-    "popularity": 1.2,
+    "popularity": 2.0,
 }
 # What sets two golds apart: weights of a difference of type, country, ... of 1.
 _APART = {
