@@ -66,6 +66,8 @@ def extract_on_cluster(
     if dump is None or not dump.is_file():
         raise ConfigError("--executor needs --dump with a file that all machines see")
     settings = load_executor_config(cluster, ExecutorConfig).executor if cluster is not None else {}
+    # The records of the extraction decide what is finished: they notice another dump or other settings.
+    settings = {**settings, "skip_completed": False}
     config = ["--config", str(config_file.resolve())] if config_file is not None else []
     extract = ["--dump", str(dump.resolve()), "--quiet", *config]
     extract += ["--workers", str(workers)] if workers is not None else []

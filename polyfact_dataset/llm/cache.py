@@ -176,21 +176,17 @@ class Cache(SqliteFile):
                 self._connection.execute("COMMIT")
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[None]:
-        """Commits everything stored inside at once; unless `durable`, a power cut may take it (claims)."""
+    def transaction(self) -> Iterator[None]:
+        """Commits everything stored inside at once."""
         with self._named():
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise
-        else:
-            with self._named():
-                self._connection.execute("COMMIT")
-        finally:
-            self._connection.execute("PRAGMA synchronous = FULL")
+        with self._named():
+            self._connection.execute("COMMIT")
 
     def trusts(self, model: str, revision: str) -> bool:
         """Whether the model has ever answered; until then a rejection may have a cause that all requests share."""

@@ -1,7 +1,7 @@
-"""Batched access to the cache: the claims of a few milliseconds share a transaction, and so do the answers.
+"""Batched access to the cache: all answers and claims of a few milliseconds share one transaction.
 
 A transaction costs as much as some ten rows, so that one for each answer would limit a run to a few hundred requests a
-second. Those of answers wait for the disk; those of claims do not, for a claim ends with its process.
+second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from polyfact_dataset.llm.cache import CLAIM_S, Cache, Sent
 from polyfact_dataset.llm.protocol import Answer, Request
 
 _BATCH_S = 0.002
-_Change = tuple[Callable[[], Any], asyncio.Future[Any]]
 
 
 class CacheWriter:
@@ -25,13 +24,12 @@ class CacheWriter:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
-        self._claims: list[_Change] = []
-        self._answers: list[_Change] = []
+        self._pending: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._renewal: asyncio.Task[None] | None = None
 
     async def store(self, origin: Sent, answer: Answer) -> bool:
         """Stores an answer and ends its claim; whether it is new."""
-        new: bool = await self._add(self._answers, lambda: self._cache.put(origin, answer))
+        new: bool = await self._write(lambda: self._cache.put(origin, answer))
         return new
 
     async def answer_or_claim(self, request: Request) -> Answer | bool:
@@ -43,12 +41,12 @@ class CacheWriter:
             known = self._cache.get(request)
             return self._cache.claim(request.key, self._owner) if known is None else known
 
-        result: Answer | bool = await self._add(self._claims, change)
+        result: Answer | bool = await self._write(change)
         return result
 
     async def end_claim(self, key: str) -> None:
         """Ends the claim of a request that got no answer."""
-        await self._add(self._claims, lambda: self._cache.end_claims(self._owner, key))
+        await self._write(lambda: self._cache.end_claims(self._owner, key))
 
     def close(self) -> None:
         """Commits pending changes and ends all claims."""
@@ -57,26 +55,21 @@ class CacheWriter:
             self._flush()
             self._cache.end_claims(self._owner)
 
-    def _add(self, changes: list[_Change], change: Callable[[], Any]) -> asyncio.Future[Any]:
+    def _write(self, change: Callable[[], Any]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
-        if not self._claims and not self._answers:
+        if not self._pending:
             loop.call_later(_BATCH_S, self._flush)
         future: asyncio.Future[Any] = loop.create_future()
-        changes.append((change, future))
+        self._pending.append((change, future))
         return future
 
     def _flush(self) -> None:
-        self._commit(self._answers, durable=True)
-        self._commit(self._claims, durable=False)
-
-    def _commit(self, pending: list[_Change], *, durable: bool) -> None:
         """Applies the pending changes in one transaction; its error reaches every caller."""
-        changes = pending.copy()
-        pending.clear()
+        changes, self._pending = self._pending, []
         if not changes:
             return
         try:
-            with self._cache.transaction(durable=durable):
+            with self._cache.transaction():
                 results = [change() for change, _ in changes]
         except Exception as error:
             for _, future in changes:

@@ -154,17 +154,3 @@ def test_nothing_that_was_sent_is_stored(tmp_path: Path) -> None:
         cache._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert b"SECRET" not in (tmp_path / "c.sqlite").read_bytes()
     assert sqlite3.connect(tmp_path / "c.sqlite").execute("SELECT count(*) FROM answers").fetchone() == (1,)
-
-
-def test_answers_wait_for_the_disk_and_claims_do_not(tmp_path: Path) -> None:
-    def level(cache: Cache) -> int:
-        return cache._connection.execute("PRAGMA synchronous").fetchone()[0]
-
-    full, normal = 2, 1
-    with Cache(tmp_path / "c.sqlite") as cache:
-        with cache.transaction():
-            assert level(cache) == full
-        with pytest.raises(ZeroDivisionError), cache.transaction(durable=False):
-            assert level(cache) == normal
-            raise ZeroDivisionError
-        assert level(cache) == full
