@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.errors import ConfigError, RetryableError
 from polyfact_dataset.pipeline.executors import Executor, ExecutorConfig, Job, load_executor_config
 
 
 def _polyfact(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "polyfact_dataset.cli", *arguments], check=True)
+    """Runs the command line. Raises `RetryableError` with its last message."""
+    command = [sys.executable, "-m", "polyfact_dataset.cli", *arguments]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    sys.stderr.write(result.stderr)
+    if result.returncode:
+        raise RetryableError((result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1])
 
 
 def _folders(parts: Path, number: int) -> list[str]:
@@ -58,7 +63,7 @@ def extract_on_cluster(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Extracts a dump in `tasks` parts below `out/cluster`, and merges them into `out`.
+    """Extracts a dump in `tasks` parts, into the folder `<out>.parts-<tasks>`, and merges them into `out`.
 
     On SLURM both jobs are submitted, the second to begin when the first has succeeded. Raises `ConfigError` for a dump
     that is not a file, `RetryableError` when tasks stay unfinished; the same command then continues.
@@ -73,7 +78,8 @@ def extract_on_cluster(
     extract += ["--workers", str(workers)] if workers is not None else []
     merge = ["--out", str(out.resolve()), *config, *(["--overwrite"] if overwrite else [])]
     merge += ["--quiet"] if quiet else []
-    parts = (out / "cluster" / f"extract-{tasks}").resolve()
+    # Beside the build folder, which must be empty before its first stage.
+    parts = out.with_name(f"{out.name}.parts-{tasks}").resolve()
     jobs = Job(parts, tasks), Job(parts / "merge", 1)
     first = jobs[0].executor(kind, [ExtractPart(parts, extract)], settings)
     if kind == "slurm":
