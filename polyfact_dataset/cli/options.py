@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Optional, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast, get_args
 
 import typer
 
-from polyfact_dataset.pipeline.executors import Executor
+if TYPE_CHECKING:
+    from polyfact_dataset.pipeline.executors import Executor
 
 ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="TOML configuration; flags override it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show errors only, no progress.")]
@@ -175,9 +176,12 @@ class QuestionOptions:
 
 def executor_kind(name: str) -> Executor:
     """The executor of a name. Raises `typer.BadParameter` for another name."""
+    # Imported here: help is shown without the libraries of the configuration.
+    from polyfact_dataset.pipeline.executors import Executor
+
     if name not in get_args(Executor):
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(get_args(Executor))}", param_hint="--executor")
-    return cast(Executor, name)
+    return cast("Executor", name)
 
 
 # Replaced names of options and commands. They still work and are hidden in the help.
