@@ -145,10 +145,11 @@ def main() -> None:
         )
         print("|---|---|---|---|---|---|---|---|")
         for how, delay_s, in_flight in (
-            ("client", 1.0, 64),
             ("client", 1.0, 256),
             ("client", 0.2, 64),
+            ("client", 0.2, 512),
             ("client", 0.0, 64),
+            ("client", 0.0, 256),
             ("bare", 0.0, 64),
         ):
             arguments = [how, "--delay", str(delay_s), "--in-flight", str(in_flight)]

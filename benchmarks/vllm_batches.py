@@ -76,7 +76,7 @@ def _batch(options: argparse.Namespace) -> float:
     base = [sys.executable, "-m", "polyfact_dataset.cli", "questions"]
     while True:
         written = subprocess.run(
-            [*base, "write-batches", "--out", build, "--max-requests", "2000"],
+            [*base, "export-batches", "--out", build, "--max-requests", "2000"],
             check=True,
             stdout=subprocess.PIPE,
             text=True,
@@ -87,7 +87,7 @@ def _batch(options: argparse.Namespace) -> float:
             break
         for path in files:
             run_batch(path, path.with_suffix(".output"), options.out / "vllm.log")
-            subprocess.run([*base, "read-batches", path.with_suffix(".output"), "--out", build], check=True)
+            subprocess.run([*base, "import-batches", path.with_suffix(".output"), "--out", build], check=True)
     took_s = time.monotonic() - started
     subprocess.run(_command("questions", options), check=True)
     return took_s

@@ -17,14 +17,17 @@ from polyfact_dataset.cli.options import (
     CostOptions,
     DumpOptions,
     Exclude,
+    ExecutorName,
     Force,
     Model,
     ModelCache,
     Objections,
     Offline,
     Source,
+    Tasks,
     Verification,
     WrittenLabels,
+    executor_kind,
 )
 from polyfact_dataset.cli.questions import app as questions
 from polyfact_dataset.pipeline.stages import AUDIT, CARD, EXTRACT, LAST, QUESTIONS, STAGES, Stage
@@ -101,8 +104,30 @@ def extract_command(
     part: Annotated[
         Optional[str], typer.Option("--part", help="Extract only the i-th of n parts of the file, as 2/8.")
     ] = None,
+    executor: ExecutorName = None,
+    tasks: Tasks = 1,
+    cluster: Annotated[
+        Optional[Path], typer.Option("--cluster", help="With --executor: TOML with [executor], its arguments.")
+    ] = None,
 ) -> None:
-    """Run stage `extract`: read the dump: labels, types, statements."""
+    """Run stage `extract`: read the dump: labels, types, statements. With --executor, parts of it are tasks."""
+    if executor is not None:
+        from polyfact_dataset.cli.extract_on_cluster import extract_on_cluster
+
+        if part is not None:
+            raise typer.BadParameter("--executor makes the parts itself; leave out --part")
+        extract_on_cluster(
+            executor_kind(executor),
+            tasks,
+            cluster,
+            source or read.dump,
+            build.out,
+            config_file=build.config_file,
+            workers=read.workers,
+            overwrite=build.overwrite,
+            quiet=build.quiet,
+        )
+        return
     from polyfact_dataset.cli import build_commands
 
     build_commands.run(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast, get_args
 
 import typer
+
+if TYPE_CHECKING:
+    from polyfact_dataset.pipeline.executors import Executor
 
 ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="TOML configuration; flags override it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show errors only, no progress.")]
@@ -97,6 +100,11 @@ MaxMb = Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes 
 IncludePending = Annotated[
     bool, typer.Option("--include-pending", help="Also requests of earlier files that have no answer yet.")
 ]
+ExecutorName = Annotated[
+    Optional[str],
+    typer.Option("--executor", help="Where tasks run (by datatrove): `local`, `slurm` or `ray`."),
+]
+Tasks = Annotated[int, typer.Option("--tasks", min=1, help="With --executor: tasks into which the work is divided.")]
 BatchFiles = Annotated[list[Path], typer.Argument(help="Output and error files, in any order, whole or partial.")]
 
 
@@ -164,6 +172,16 @@ class QuestionOptions:
     previous: Previous = None
     objections: Objections = None
     model_cache: ModelCache = None
+
+
+def executor_kind(name: str) -> Executor:
+    """The executor of a name. Raises `typer.BadParameter` for another name."""
+    # Imported here: help is shown without the libraries of the configuration.
+    from polyfact_dataset.pipeline.executors import Executor
+
+    if name not in get_args(Executor):
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(get_args(Executor))}", param_hint="--executor")
+    return cast("Executor", name)
 
 
 # Replaced names of options and commands. They still work and are hidden in the help.

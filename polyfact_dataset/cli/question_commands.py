@@ -30,11 +30,12 @@ from polyfact_dataset.config.build import Config
 from polyfact_dataset.items.selection import sampled_subjects
 from polyfact_dataset.llm.batch import MAX_BYTES, Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
-from polyfact_dataset.llm.cluster import ClusterRun, Executor, latest_run, load_cluster_config
+from polyfact_dataset.llm.cluster import ClusterConfig, ClusterRun, latest_run
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.llm.session import new_requests
 from polyfact_dataset.pipeline.build_dir import locked, read_manifest
 from polyfact_dataset.pipeline.context import Context, Inputs, Previous
+from polyfact_dataset.pipeline.executors import Executor, load_executor_config
 from polyfact_dataset.pipeline.inputs import read_objections, read_previous
 from polyfact_dataset.pipeline.stages import QUESTIONS
 from polyfact_dataset.questions.generation import QuestionGenerator
@@ -127,7 +128,7 @@ def run_cluster(
 
     On SLURM one round is submitted; the command is repeated when its jobs have ended.
     """
-    settings, parent = load_cluster_config(config), build.out / "cluster"
+    settings, parent = load_executor_config(config, ClusterConfig), build.out / "cluster"
     while True:
         run = latest_run(parent)
         if run is not None and not (run.folder / "imported").is_file():

@@ -8,7 +8,16 @@ from typing import Annotated, Optional
 import typer
 
 from polyfact_dataset.cli.option_groups import option_groups
-from polyfact_dataset.cli.options import BatchFiles, BatchOptions, ModelCache, Out, QuestionOptions
+from polyfact_dataset.cli.options import (
+    BatchFiles,
+    BatchOptions,
+    ExecutorName,
+    ModelCache,
+    Out,
+    QuestionOptions,
+    Tasks,
+    executor_kind,
+)
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -45,15 +54,16 @@ def import_batches_command(
 def run_command(
     config: Annotated[Path, typer.Option("--config", help="TOML with [inference] and [executor] for datatrove.")],
     build: QuestionOptions,
-    executor: Annotated[str, typer.Option("--executor", help="`local`, `slurm` or `ray`.")] = "local",
-    tasks: Annotated[int, typer.Option("--tasks", min=1, help="Tasks, each with a model server.")] = 1,
+    executor: ExecutorName = "local",
+    tasks: Tasks = 1,
 ) -> None:
-    """Answer the remaining requests with datatrove, on this machine or a cluster; an interrupted run is resumed."""
+    """Answer the remaining requests with datatrove, on this machine or a cluster; an interrupted run is resumed.
+
+    Each task has a model server.
+    """
     from polyfact_dataset.cli import question_commands as commands
 
-    if executor not in ("local", "slurm", "ray"):
-        raise typer.BadParameter(f"{executor!r} is not one of local, slurm, ray", param_hint="--executor")
-    commands.run_cluster(build, executor, tasks, config)  # type: ignore[arg-type]
+    commands.run_cluster(build, executor_kind(executor or "local"), tasks, config)
 
 
 @app.command("status")

@@ -9,40 +9,20 @@ responses that ended a task by an error.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
-
-from polyfact_dataset.common.errors import ConfigError, RetryableError
+from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import read_json, write_json
-from polyfact_dataset.config.base import Section
-
-Executor = Literal["local", "slurm", "ray"]
+from polyfact_dataset.pipeline.executors import Executor, ExecutorConfig, Job, missing_library
 
 
-class ClusterConfig(Section):
+class ClusterConfig(ExecutorConfig):
     """`inference.toml`: the arguments of datatrove's `InferenceConfig`, and those of its executor."""
 
     # server_type, model_name_or_path, endpoint_url, model_kwargs, max_concurrent_generations, ...
     inference: dict[str, Any]
-    # partition, time, cpus_per_task, gpus_per_task, workers, ...
-    executor: dict[str, Any] = Field(default_factory=dict)
-
-
-def load_cluster_config(path: Path) -> ClusterConfig:
-    """Reads the file. Raises `ConfigError` naming the file and the key."""
-    try:
-        return ClusterConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(f"configuration {path} does not exist") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"configuration {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"configuration {path}: {error}") from error
 
 
 class ClusterRun:
@@ -70,7 +50,7 @@ class ClusterRun:
     @property
     def finished_tasks(self) -> int:
         """The tasks that datatrove has recorded as completed."""
-        return sum(1 for _ in (self.folder / "logs" / "completions").glob("*"))
+        return Job(self.folder, self.tasks).finished_tasks
 
     @property
     def answers(self) -> list[Path]:
@@ -84,29 +64,15 @@ class ClusterRun:
         stay unfinished.
         """
         try:
-            from polyfact_dataset.llm.cluster_steps import executor_of
+            from polyfact_dataset.llm.cluster_steps import steps_of
         except ImportError as error:
-            raise ConfigError(f'datatrove is missing ({error}); install it: pip install "polyfact[cluster]"') from error
+            raise missing_library(error) from error
         try:
-            executor = executor_of(
-                kind, config.inference, config.executor, self.files, self.folder.resolve(), self.tasks
-            )
+            steps = steps_of(config.inference, self.files, self.folder.resolve())
         except (TypeError, ValueError) as error:
             raise ConfigError(f"datatrove rejects the configuration: {error}") from error
-        failure: Exception | None = None
-        try:
-            executor.run()
-        except Exception as error:
-            # datatrove raises the exception of the first failed task, which may have any type.
-            failure = error
-        if kind == "slurm" and failure is None:
-            return
-        if failure is not None or self.finished_tasks < self.tasks:
-            left = self.tasks - self.finished_tasks
-            raise RetryableError(
-                f"{left} of {self.tasks} tasks did not finish ({failure or 'their machine was lost'}); logs: "
-                f"{self.folder / 'logs'}. All answers are kept: rerun the same command"
-            ) from failure
+        job = Job(self.folder, self.tasks)
+        job.run(kind, job.executor(kind, steps, config.executor))
 
 
 def latest_run(parent: Path) -> ClusterRun | None:

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from datatrove.data import Document
-from datatrove.executor.local import LocalPipelineExecutor
-from datatrove.executor.ray import RayPipelineExecutor
-from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 from datatrove.pipeline.inference.types import InferenceError
@@ -80,15 +77,8 @@ def batch_output(_writer: object, document: Document) -> dict[str, Any]:
     return {"custom_id": document.id, "response": {"status_code": 200, "body": body}, "error": None}
 
 
-def executor_of(
-    kind: str,
-    inference: dict[str, Any],
-    options: dict[str, Any],
-    files: Sequence[Path],
-    folder: Path,
-    tasks: int,
-) -> Any:
-    """The executor of a run. Raises `TypeError` or `ValueError` for arguments that datatrove rejects."""
+def steps_of(inference: dict[str, Any], files: Sequence[Path], folder: Path) -> list[PipelineStep]:
+    """The steps of a run. Raises `TypeError` or `ValueError` for arguments that datatrove rejects."""
     # Every machine must see the folder: a task of a lost machine continues elsewhere from its checkpoints.
     runner = InferenceRunner(
         rollout_fn=ask,
@@ -100,8 +90,4 @@ def executor_of(
         records_per_chunk=_CHUNK_RECORDS,
         metadata_key=_ANSWER,
     )
-    pipeline = [BatchRequests(files), runner]
-    shared = {"pipeline": pipeline, "tasks": tasks, "logging_dir": str(folder / "logs"), **options}
-    if kind == "local":
-        return LocalPipelineExecutor(**shared)
-    return (RayPipelineExecutor if kind == "ray" else SlurmPipelineExecutor)(**shared)
+    return [BatchRequests(files), runner]

