@@ -36,14 +36,20 @@ class Relation(BaseModel):
     symmetric: bool = False
     # The question covers the past ("has employed"): a statement that has ended is still an answer.
     past: bool = False
+    # The question asks what is the case today: not about a subject that is no more (`is_ended`).
+    present: bool = False
     # The classes of its answers (`answer_classes`).
     answers: tuple[str, ...] = ()
+    # Classes of answers that are rejected even where an answer is of an expected class as well.
+    refused: tuple[str, ...] = ()
     # Whether a short description may distinguish two subjects: not where it contains the relation's answer.
     descriptions: bool = True
     # The end of a fact that is usually a person.
     people: Literal["subjects", "answers"] | None = None
     # The kind of subjects whose types have no kind with a wording for the relation.
     subjects: str | None = None
+    # Subjects of no kind are not asked about: here Wikidata states the relation of things of all sorts.
+    kind_known: bool = False
 
 
 class Kind(BaseModel):
@@ -60,12 +66,22 @@ class Kind(BaseModel):
     heading: bool = False
 
 
+class Ended(BaseModel):
+    """The P31 types of what is no more; an entity that is of a type of `unless` too still exists."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    types: tuple[str, ...]
+    unless: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class _File:
     relations: dict[str, Relation]
     kinds: dict[str, Kind]
     answer_classes: dict[str, tuple[str, ...]]
     label_classes: dict[str, tuple[str, ...]]
+    ended: Ended
 
 
 @cache
@@ -76,6 +92,7 @@ def _file() -> _File:
         kinds = {key: Kind(**entry) for key, entry in data["kinds"].items()}
         classes = {name: tuple(types) for name, types in data["answer_classes"].items()}
         label_classes = {name: tuple(types) for name, types in data["label_classes"].items()}
+        ended = Ended(**data["ended"])
     except (tomllib.TOMLDecodeError, ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{PATH.name}: {error}") from error
     order = {name: position for position, name in enumerate(kinds)}
@@ -85,9 +102,9 @@ def _file() -> _File:
     for relation in relations.values():
         if relation.subjects is not None and relation.subjects not in kinds:
             raise ConfigError(f"{PATH.name}: relations.{relation.id}: subjects {relation.subjects!r} is not a kind")
-        if unknown := [name for name in relation.answers if name not in classes]:
+        if unknown := [name for name in (*relation.answers, *relation.refused) if name not in classes]:
             raise ConfigError(f"{PATH.name}: {relation.id}: answers: [answer_classes] lacks {', '.join(unknown)}")
-    return _File(relations, kinds, classes, label_classes)
+    return _File(relations, kinds, classes, label_classes, ended)
 
 
 def all_relations() -> dict[str, Relation]:
@@ -103,6 +120,17 @@ def kind_names() -> tuple[str, ...]:
 def answer_classes() -> dict[str, tuple[str, ...]]:
     """Class of answers -> the types (P31) that belong to it."""
     return _file().answer_classes
+
+
+def ended() -> Ended:
+    """The types of what is no more."""
+    return _file().ended
+
+
+def is_ended(types: Iterable[str]) -> bool:
+    """Whether what has these P31 types is no more."""
+    listed = set(types)
+    return not listed.isdisjoint(ended().types) and listed.isdisjoint(ended().unless)
 
 
 def label_classes() -> tuple[str, ...]:

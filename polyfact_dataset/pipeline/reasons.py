@@ -11,6 +11,7 @@ REASONS = (
     "ended",
     "self_reference",
     "subject_not_a_thing",
+    "subject_is_no_more",
     "object_not_in_dump",
     "subject_unlabelled",
     "object_unlabelled",

@@ -56,9 +56,12 @@ def fault_of(row: Mapping[str, Any], languages: Sequence[str]) -> str | None:
 
 
 def _is_no_place(row: Mapping[str, Any]) -> bool:
-    """Whether a relation of places has a subject that is known to be another thing: an era, an organisation."""
-    assumed, kinds = all_relations()[row["property_id"]].subjects, kind_chain(row["subject_kind"])
-    return assumed in ("place", "territory") and bool(kinds) and "place" not in kinds
+    """Whether a relation of places has a subject that is known to be another thing: an era, an organisation.
+
+    Where the relation says so, a subject whose types are of no kind is one as well.
+    """
+    relation, kinds = all_relations()[row["property_id"]], kind_chain(row["subject_kind"])
+    return relation.subjects in ("place", "territory") and "place" not in kinds and bool(kinds or relation.kind_known)
 
 
 def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked]:
