@@ -1,4 +1,4 @@
-"""Where a generated answer ends: it is the first line that is not blank.
+"""The end of a generated answer, which is the first line that is not blank.
 
 `answer_line` cuts a text, `LineEnd` tokens; generation stops there too, so that no token after the answer is trained.
 """

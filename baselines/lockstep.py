@@ -1,7 +1,7 @@
 """Equal numbers of forward passes on all processes.
 
 With FSDP and ZeRO-3 every forward pass gathers weights from all processes. A process that has fewer batches or shorter
-generations than another would then leave the other waiting for ever. Inside `lockstep`, a process that is done takes
+generations than another would then leave the other waiting forever. Inside `lockstep`, a process that is done takes
 part in the others' passes with an input of one token.
 """
 

@@ -227,7 +227,7 @@ def kappa_p_value(means: Floats) -> Floats:
     c_exp = a_l a_m + (1 - a_l)(1 - a_m) / (n - 1); kappa_p = (c_obs - c_exp) / (1 - c_exp). Across languages as in
     arXiv 2509.04032. Deviation: where n differs between facts, the mean of 1 / (n - 1) takes its place.
     """
-    languages = _languages_of(means.shape[-1] - 1, own_terms=1)
+    languages = _languages_of(means.shape[-1] - 1, per_language=1)
     rows, columns = pairs_of(languages)
     observed = means[..., : len(rows)]
     accuracy_ = means[..., len(rows) : len(rows) + languages]
@@ -247,7 +247,7 @@ def jaccard_value(means: Floats) -> Floats:
 
     Source: Jaccard (1901), as used for overlap of correct sets by Qi et al. (EMNLP 2023, section 2).
     """
-    languages = _languages_of(means.shape[-1], own_terms=1)
+    languages = _languages_of(means.shape[-1], per_language=1)
     rows, columns = pairs_of(languages)
     both, single = means[..., : len(rows)], means[..., len(rows) :]
     either = single[..., rows] + single[..., columns] - both
@@ -316,15 +316,15 @@ def variance_share_value(means: Floats) -> Floats:
 
 
 def _split_pairs(means: Floats) -> tuple[Floats, Floats]:
-    languages = _languages_of(means.shape[-1], own_terms=1)
+    languages = _languages_of(means.shape[-1], per_language=1)
     rows, columns = pairs_of(languages)
     single = means[..., len(rows) :]
     return means[..., : len(rows)], single[..., rows] + single[..., columns]
 
 
-def _languages_of(terms: int, own_terms: int) -> int:
-    """L, where there are L * (L - 1) / 2 terms per pair and `own_terms` * L per language."""
-    half = own_terms - 0.5
+def _languages_of(terms: int, per_language: int) -> int:
+    """L, where there are L * (L - 1) / 2 terms per pair and `per_language` * L per language."""
+    half = per_language - 0.5
     return int(round(-half + math.sqrt(half * half + 2 * terms)))
 
 

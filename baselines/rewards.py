@@ -245,7 +245,7 @@ def language_checker(codes: Sequence[str]) -> Callable[[str, str], bool]:
 class Judged:
     """One completion with its verdict, as samples show it. `rollout` counts the copies of a prompt.
 
-    `own` is r_l, `reward` what the rollout is trained on, `tokens` the length of the completion.
+    `language_reward` is r_l, `reward` what the rollout is trained on, `tokens` the length of the completion.
     """
 
     row: int
@@ -254,7 +254,7 @@ class Judged:
     completion: str
     answer: str
     verdict: Verdict
-    own: float
+    language_reward: float
     reward: float
     tokens: int | None = None
 
@@ -333,7 +333,7 @@ def shares(found: Sequence[Judged]) -> dict[str, float]:
     by_language: dict[str, list[float]] = defaultdict(list)
     rollouts: dict[tuple[int, int], bool] = {}
     for judged in found:
-        by_language[judged.language].append(judged.own)
+        by_language[judged.language].append(judged.language_reward)
         key = (judged.row, judged.rollout)
         rollouts[key] = rollouts.get(key, True) and judged.verdict.outcome == "correct"
     metrics = {f"reward_by_language/{code}": sum(values) / len(values) for code, values in by_language.items()}

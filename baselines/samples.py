@@ -60,7 +60,7 @@ def sample_of(fact: Any, judged: Judged, step: int) -> dict[str, Any]:
         "tokens": judged.tokens,
         "answer": judged.answer,
         "outcome": judged.verdict.outcome,
-        "own": judged.own,
+        "own": judged.language_reward,
         "reward": judged.reward,
     }
 

@@ -1,8 +1,7 @@
-"""Every table of a build and of a release: its columns, their types and their meaning.
+"""The tables of a build: their columns, types and meaning.
 
-This is the one place that names columns; the dataset card's schema table is rendered from the release records. Tables
-with a column per language are functions of the language codes, in the order of the configuration. All tables are in
-this one file, although it is long, so that a column is easy to find.
+Tables with a column per language are functions of the language codes, in the order of the configuration. What a release
+holds is in `release/schema.py`, and what only the verification writes in `verification/schema.py`.
 """
 
 from __future__ import annotations
@@ -133,44 +132,7 @@ REJECTS = Table(
     ),
 )
 
-# Every reason code of a rejected fact, without the language after the colon. Codes of a model begin with `model_`.
-REASONS = (
-    *(
-        "repeated",
-        "deprecated",
-        "not_best_rank",
-        "ended",
-        "self_reference",
-        "subject_not_a_thing",
-        "subject_is_no_more",
-        "object_not_in_dump",
-    ),
-    *("subject_unlabelled", "object_unlabelled", "unexpected_type", "catalogue_designation", "not_unique"),
-    *("beyond_pool", "subject_deleted", "object_deleted"),
-    *("namesake_no_description", "namesake_same_description", "namesake_description_answers", "namesake_not_described"),
-    *("subject_is_gold", "gold_in_question", "gold_inflected", "surname_in_question", "alias_in_question"),
-    *("subject_not_named", "empty_question", "half_transliterated", "ambiguous_subject", "same_question"),
-    "subject_of_another_kind",
-    *(
-        "erratum",
-        "excluded",
-        "subject_already_asked",
-        "relation_too_small",
-        "not_sampled",
-        "no_distractors",
-        "judged_incorrect",
-    ),
-    *("subject_untranslated", "object_untranslated", "not_asked"),
-)
-
-
-def is_reason(reason: str) -> bool:
-    """Whether a reason, with or without its language, is one of the documented codes."""
-    code = reason.partition(":")[0]
-    return code in REASONS or code.startswith("model_")
-
-
-_FACT = (
+FACT = (
     Column("fact_id", STRING, "`subject|property|object`, stable across versions"),
     Column("subject_id", STRING, "Wikidata id of the subject"),
     Column("property_id", STRING, "Wikidata id of the relation"),
@@ -180,7 +142,7 @@ _FACT = (
 CANDIDATES = Table(
     "candidates",
     (
-        *_FACT,
+        *FACT,
         Column("priority", pa.int64(), "place in the relation's pool, from 1: first the fully labelled; shuffled"),
     ),
 )
@@ -310,7 +272,7 @@ VALID_CANDIDATES = Table("valid_candidates", CANDIDATES.columns)
 SAMPLED = Table(
     "sampled",
     (
-        *_FACT,
+        *FACT,
         Column("split", STRING, "`train`, `validation` or `test`"),
         Column("stratum", STRING, "`relation/split/number`: the facts that have each other's golds as options"),
         Column("distractor_ids", STRINGS, "three entities, golds of other facts of the stratum"),
@@ -346,170 +308,29 @@ TIERED = Table(
     ),
 )
 
-# ---------------------------------------------------------------- release
-SUBJECT_SPLITS = Table(
-    "splits",
-    (
-        Column("subject_id", STRING, "every subject that this or an earlier release asked about"),
-        Column("split", STRING, "its split, which later releases keep"),
-    ),
-)
-
-_SHARED = (
-    Column("fact_id", STRING, "`<subject>|<property>|<object>` in Wikidata ids; stable across versions"),
-    Column("subject_id", STRING, "Wikidata id of the subject"),
-    Column("property_id", STRING, "Wikidata id of the relation"),
-    Column("object_id", STRING, "Wikidata id of the answer"),
-    Column("subject", STRING, "English label of the subject"),
-    Column("relation", STRING, "English label of the relation"),
-    Column("object", STRING, "English label of the answer"),
-    Column("domain", STRING, "`geography`, `biography`, `works` or `organisations`"),
-    Column("quality_tier", STRING, "`gold`, `silver` or `bronze`; PolyFact-Clean is gold and silver"),
-    Column("n_langs_attested", pa.int32(), "languages in which the answer's label is attested in Wikidata"),
-    Column("n_langs_subject_attested", pa.int32(), "languages in which the subject's label is attested in Wikidata"),
-    Column(
-        "name_overlap",
-        STRINGS,
-        "languages in which the answer shares a stem with the subject and no distractor does; empty in PolyFact-Clean",
-    ),
-    Column("popularity", pa.int32(), "number of Wikimedia sitelinks of the subject"),
-    Column("subject_articles", STRINGS, "languages in whose Wikipedia the subject has an article"),
-    Column("object_articles", STRINGS, "languages in whose Wikipedia the answer has an article"),
-    Column(
-        "verification",
-        STRING,
-        "`correct` (in every language in which the fact was judged), `ambiguous` (in at least one) or `unverified`",
-    ),
-)
-
-_ITEM = (
-    Column("question", STRING, "the question in the language"),
-    Column("option_a", STRING, "first option"),
-    Column("option_b", STRING, "second option"),
-    Column("option_c", STRING, "third option"),
-    Column("option_d", STRING, "fourth option"),
-    Column("answer_text", STRING, "the correct option, verbatim"),
-    Column("answer_index", pa.int32(), "0 to 3: which option is correct"),
-    Column("option_ids", STRINGS, "Wikidata ids of the four options, in the order shown"),
-    Column("option_provenance", STRINGS, f"where each option's label is from, in the order shown: {PROVENANCE_DOC}"),
-    Column("subject_label", STRING, "label of the subject in the language"),
-    Column("subject_provenance", STRING, "where the subject's label is from"),
-    Column("question_source", STRING, "`template` or `model:<name>`"),
-    Column("template", STRING, "relation and condition of the wording, such as `P19/female/dead`; empty for a model's"),
-)
-
-
-def item_struct() -> pa.DataType:
-    """The value of one language in `translations`."""
-    return pa.struct([pa.field(c.name, c.type, nullable=c.nullable) for c in _ITEM])
-
-
-def parallel_rows(languages: Sequence[str]) -> Table:
-    """The shipped parallel row: one per fact, all languages in `translations`."""
-    translations = pa.struct([pa.field(code, item_struct(), nullable=False) for code in languages])
-    return Table("parallel", (*_SHARED, Column("translations", translations, "language code -> item in that language")))
-
-
-_FLAT_ONLY = (
-    Column("language", STRING, "language code of the item"),
-    Column("language_script", STRING, "script of the item (ISO 15924), such as `Latn` or `Arab`"),
-    Column("split", STRING, "`train`, `validation` or `test`"),
-)
-# The columns that readers need most come first, identifiers and lists last.
-_FLAT_FIRST = ("language", "language_script", "question", *OPTIONS, "answer_text", "answer_index")
-_FLAT_LAST = ("fact_id", "subject_id", "property_id", "object_id", "option_ids", "option_provenance")
-
-
-def _flat_columns() -> tuple[Column, ...]:
-    columns = {column.name: column for column in (*_SHARED, *_FLAT_ONLY, *_ITEM)}
-    lists = tuple(name for name, column in columns.items() if column.type == STRINGS and name not in _FLAT_LAST)
-    ends = (*_FLAT_FIRST, *_FLAT_LAST, *lists)
-    middle = (name for name in columns if name not in ends)
-    return tuple(columns[name] for name in (*_FLAT_FIRST, *middle, *_FLAT_LAST, *lists))
-
-
-# The shipped flat row: one per fact and language.
-FLAT_ROWS = Table("flat", _flat_columns())
-
 # ---------------------------------------------------------------- verification
 LABELS = ("correct", "ambiguous", "incorrect")
 # What a reviewer may answer: a label, or that they cannot judge the item, which counts in no figure but coverage.
 UNSURE = "unsure"
 REVIEW_LABELS = (*LABELS, UNSURE)
 
-_JUDGED_ITEM = (
+JUDGED_ITEM = (
     Column("fact_id", STRING, "`<subject>|<property>|<object>` in Wikidata ids"),
     Column("language", STRING, "language code of the item"),
     Column("item", STRING, "digest of question, answer and options: what was judged, whatever their order"),
 )
 
-_JUDGED_TEXT = (
+JUDGED_TEXT = (
     Column("question", STRING, "the question that was judged"),
     Column("answer_text", STRING, "the option that was marked as correct"),
-)
-
-VERIFY_SAMPLE = Table(
-    "sample",
-    (
-        *_JUDGED_ITEM,
-        Column("place", pa.int32(), "place in the language, from 1: any beginning is balanced over relations"),
-        Column("split", STRING, "split of the fact"),
-        Column("property_id", STRING, "relation"),
-        Column("question", STRING, "the question in the language"),
-        *(Column(name, STRING, "an option, in the order shown") for name in OPTIONS),
-        Column("answer_index", pa.int32(), "0 to 3: which option is marked as correct"),
-    ),
-)
-
-_ASKED = pa.struct(
-    [pa.field(name, STRING, nullable=False) for name in ("language", "item", "question", "subject", "answer")]
-)
-
-VERIFY_FACTS = Table(
-    "facts",
-    (
-        Column("fact_id", STRING, "fact of which an item is in the sample"),
-        Column("property_id", STRING, "relation"),
-        Column("subject", STRING, "English label of the subject"),
-        Column("relation", STRING, "English label of the relation"),
-        Column("object", STRING, "English label of the answer"),
-        Column("items", pa.list_(_ASKED), "its question in every language, with the labels there"),
-    ),
-)
-
-JUDGEMENTS = Table(
-    "judgements",
-    (
-        *_JUDGED_ITEM,
-        *_JUDGED_TEXT,
-        Column("label", STRING, "`correct`, `ambiguous` or `incorrect`; null where there is no usable answer", True),
-        Column("reason", STRING, "why there is no label", True),
-        Column("rationale", STRING, "the judge's reasons, in English"),
-        Column("urls", STRINGS, "pages that the judge cites"),
-        Column("also_right", STRINGS, "options other than the marked one that the judge considers correct as well"),
-        Column("searches", pa.int32(), "web searches that led to the label"),
-        Column("date", STRING, "day of the answer (UTC)", True),
-    ),
-)
-
-DRIFT = Table(
-    "drift",
-    (
-        *_JUDGED_ITEM,
-        *_JUDGED_TEXT,
-        Column("problems", STRINGS, "among subject, relation, language, negation, extra; null if unjudged", True),
-        Column("reason", STRING, "why there is no judgement", True),
-        Column("rationale", STRING, "the judge's note, in English"),
-        Column("date", STRING, "day of the answer (UTC)", True),
-    ),
 )
 
 VERIFICATION = Table(
     "verification",
     (
-        *_JUDGED_ITEM,
+        *JUDGED_ITEM,
         Column("property_id", STRING, "relation"),
-        *_JUDGED_TEXT,
+        *JUDGED_TEXT,
         Column("label", STRING, "`correct`, `ambiguous` or `incorrect`: what judge and reviewers say together", True),
         Column("judge_label", STRING, "the judge's label", True),
         Column("judge_model", STRING, "the judge", True),
@@ -541,77 +362,3 @@ JUDGED_ROWS = Table("verification", _released_judgements())
 
 # The judged items of a build, with their split.
 JUDGED_ITEMS = Table("verification", (*JUDGED_ROWS.columns, Column("split", STRING, "split of the fact")))
-
-# ---------------------------------------------------------------- files next to the data of a release
-ERRATA = Table(
-    "errata",
-    (
-        Column("fact_id", STRING, "fact with an item that is known to be wrong"),
-        Column("language", STRING, "language of the item; null where the whole fact is wrong", nullable=True),
-        Column("reason", STRING, "what is wrong"),
-        Column("version", STRING, "version of the release in which it was found"),
-        Column("link", STRING, "address of the report", nullable=True),
-    ),
-)
-
-LEADERBOARD = Table(
-    "leaderboard",
-    (
-        Column("model", STRING, "label of the result"),
-        Column("measure", STRING, "such as `accuracy`, `total_consistency` or `kappa_p`"),
-        Column("language", STRING, "language code, or `all`"),
-        Column("value", pa.float64(), "value of the measure"),
-        Column("low", pa.float64(), "lower end of the 95 % bootstrap interval over facts", nullable=True),
-        Column("high", pa.float64(), "upper end of that interval", nullable=True),
-        Column("facts", pa.int32(), "facts that were scored"),
-        Column("config", STRING, "config of the release"),
-        Column("split", STRING, "split of the release"),
-        Column("content", STRING, "content digest of the release that was scored", nullable=True),
-        Column("command", STRING, "command that made the result"),
-        Column("digest", STRING, "SHA-256 of the result file"),
-    ),
-)
-
-# ---------------------------------------------------------------- audit
-FINDINGS = Table(
-    "findings",
-    (
-        Column("audit", STRING, "the audit that found it"),
-        Column("check", STRING, "what was found"),
-        Column("fact_id", STRING, "fact, or file where no fact is concerned"),
-        Column("language", STRING, "language of the item; null where the whole fact is concerned", nullable=True),
-        Column("split", STRING, "split of the fact; null where no fact is concerned", nullable=True),
-        Column("detail", STRING, "what exactly, with the texts concerned"),
-    ),
-)
-
-CONTAMINATION = Table(
-    "contamination",
-    (
-        *_FACT,
-        Column("language", STRING, "language code of the item"),
-        Column("split", STRING, "`validation` or `test`"),
-        Column("question", STRING, "the question, to be searched for verbatim"),
-        Column("answer", STRING, "the answer's text"),
-        Column("query", STRING, "question and answer in one line, normalised: NFKC, case folded, single spaces"),
-    ),
-)
-
-OPEN_ITEM = (
-    Column("question", STRING, "the question in the language"),
-    Column("answer", STRING, "the answer's label, as among the options"),
-    Column("accepted_answers", STRINGS, "the answer and its other names in Wikidata in the language, each once"),
-)
-
-
-def open_rows(languages: Sequence[str]) -> Table:
-    """The row of config `open`: a fact to be answered without options."""
-    fields = pa.struct([pa.field(c.name, c.type, nullable=c.nullable) for c in OPEN_ITEM])
-    translations = pa.struct([pa.field(code, fields, nullable=False) for code in languages])
-    return Table(
-        "open",
-        (
-            *_SHARED,
-            Column("translations", translations, "language code -> question, answer and accepted answers"),
-        ),
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from polyfact_dataset.pipeline.context import Tally
-from polyfact_dataset.schema import REASONS, is_reason
+from polyfact_dataset.pipeline.reasons import REASONS, is_reason
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,7 +25,7 @@ def test_a_stage_may_use_no_other_code() -> None:
     tally = Tally(Counter(P17=2), Counter(P17=1), {"P17": Counter({"alias_in_question:en": 1})})
     tally.check("validate")
     tally.rejected["P17"] = Counter({"looks_odd:en": 1})
-    with pytest.raises(AssertionError, match=r"validate: schema.REASONS lacks looks_odd:en"):
+    with pytest.raises(AssertionError, match=r"validate: pipeline/reasons.py lacks looks_odd:en"):
         tally.check("validate")
 
 

@@ -63,7 +63,7 @@ def collect(loaded: Sequence[AlignedScores], strict: bool) -> tables.Benchmarks:
 
 
 def notes_of(benchmarks: tables.Benchmarks) -> list[str]:
-    """Differences between results besides the model, and golds that differ between languages."""
+    """Differences between results other than the model, and golds that differ between languages."""
     notes = []
     for runs in benchmarks.values():
         first, *others = runs.values()

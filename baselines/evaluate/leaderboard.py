@@ -44,7 +44,7 @@ def command(result: results.Result) -> str:
 
 
 def rows_of(path: Path, label: str | None = None) -> list[dict[str, Any]]:
-    """The leaderboard's rows of a result file (`schema.LEADERBOARD`), after checking that its scores are its own.
+    """The leaderboard's rows of a result file (`release.schema.LEADERBOARD`), if its file of scores belongs to it.
 
     Raises `DataError` for a result of another kind or without its scores.
     """

@@ -2,7 +2,7 @@
 
 A measure is `value(means over facts of terms)`. `terms` maps the scores to (N, K) numbers per fact, with NaN rows for
 facts that do not count; `value` maps their means (..., K) to the measure. So the result file, the tables of `compare`,
-its figure, and the bootstrap interval of every measure follow from the entry alone: to add a measure, write its terms
+its figure, and the bootstrap interval of every measure follow from the entry: to add a measure, write its terms
 and value in `baselines.metrics`, and an entry here.
 """
 

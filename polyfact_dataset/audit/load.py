@@ -25,7 +25,8 @@ from polyfact_dataset.common.files import read_schema, readable
 from polyfact_dataset.common.processes import map_inheriting
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.release.layout import Files, content_of, find_files, read_splits
-from polyfact_dataset.schema import OPTIONS, VERIFICATION, parallel_rows
+from polyfact_dataset.release.schema import parallel_rows
+from polyfact_dataset.schema import OPTIONS, VERIFICATION
 
 _REQUIRED = ("question", *OPTIONS, "answer_text", "answer_index")
 _OPTIONAL = ("option_ids", "option_provenance", "subject_label", "subject_provenance", "question_source", "template")

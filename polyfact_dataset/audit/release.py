@@ -178,7 +178,7 @@ class OpenItems:
 class Release:
     """A release in memory, with tables of its build where they are available.
 
-    `facts` has the columns of `schema.parallel_rows` that the release has, without `translations`, and `split`.
+    `facts` has the columns of `release.schema.parallel_rows` that the release has, without `translations`, and `split`.
     `statements` (subject, property, object, rank, truthy, ended) are those of the facts' subjects and relations;
     None when only the release is available. `aliases` (entity, code, text) are those of the answers, or None.
     `opened` is config `open`, or None where the release has none.

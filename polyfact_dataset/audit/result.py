@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import Floor, GateResult
-from polyfact_dataset.schema import FINDINGS
+from polyfact_dataset.release.schema import FINDINGS
 
 Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of the report. Shares are numbers between 0 and 1, in columns of `percents`; `long` ones fold away."""
+    """A table of the report. Shares are between 0 and 1, in columns of `percents`; a `long` one is collapsed."""
 
     title: str
     columns: tuple[str, ...]
@@ -181,7 +181,7 @@ class Section:
         self.grids.append(Grid(title, tuple(columns), list(rows), note, frozenset(percents), long))
 
     def findings(self, split_of: Mapping[str, str]) -> pa.Table:
-        """All findings as `schema.FINDINGS`."""
+        """All findings as `release.schema.FINDINGS`."""
         columns = list(zip(*self._found)) or [(), (), (), ()]
         checks, facts, languages, details = columns
         return pa.table(

@@ -103,7 +103,7 @@ def sections(release: Release, config: Config, log: Log) -> list[Section]:
 
 
 def findings(release: Release, results: list[Section]) -> pa.Table:
-    """All findings of all audits as `schema.FINDINGS`."""
+    """All findings of all audits as `release.schema.FINDINGS`."""
     split_of = dict(zip(release.column("fact_id"), release.column("split")))
     return pa.concat_tables([section.findings(split_of) for section in results])
 

@@ -85,7 +85,7 @@ def lines(code: str) -> Iterator[str]:
         yield f"{relation} {all_relations()[relation].label}"
         for key, text in wordings.texts.items():
             yield f"  {key}: {text}"
-            # Where another wording takes the place of `safe` for all examples, it is shown all the same.
+            # `safe` is shown even where all examples have another wording.
             for subject in shown[key] or (usual[:2] if key == SAFE else ()):
                 mark = " " if shown[key] and subject in subjects else "~"
                 yield f"    {mark} {wordings.ask(subject, key=key).text}"

@@ -149,7 +149,7 @@ class AuditConfig(Section):
     attacker_languages: int = Field(default=2, ge=1)
     # Number of train items that a classifier is trained on, evenly spaced.
     classifier_facts: int = Field(default=20_000, ge=1)
-    # Languages, besides those of the release, that a question might be in by mistake. Malay is not among them: in
+    # Languages other than those of the release that a question might be in by mistake. Malay is not among them: in
     # short texts it cannot be distinguished from Indonesian.
     identify_also: tuple[str, ...] = ("it", "nl", "ca", "tr", "fa", "uk")
     # An identification counts as confident from this confidence (0 to 1, over all candidate languages).

@@ -69,7 +69,7 @@ class FeaturesConfig(Section):
 
 
 class LabelsConfig(Section):
-    """Sources of labels besides Wikidata."""
+    """Sources of labels other than Wikidata."""
 
     # Tables of labels written by people (tab separated: qid, then a column per language); earlier tables take
     # precedence. They are used after Wikidata's labels and never count as attested. Their content is part of a build's

@@ -140,7 +140,7 @@ def _find(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
 
 
 def _answers(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Temporary table `answer`: (subject_id, property_id, shared_answers, excluded_answers) of those with a namesake.
+    """Temporary table `answer`: (subject_id, property_id, shared_answers, excluded_answers) of subjects with namesakes.
 
     `shared_answers` are objects of all close namesakes, `excluded_answers` those of any namesake.
     """
@@ -177,7 +177,7 @@ WITH described AS (SELECT subject_id AS id FROM pair WHERE close UNION SELECT ot
         SELECT id, unnest(descriptions), 1 FROM parquet($fetched) JOIN described USING (id)
     ), resolved AS (
         SELECT id, language, arg_min(description.text, (place, len(earlier), description.text)) AS text
-FROM candidate_text JOIN chain ON code = description.code WHERE code <> 'mul' GROUP BY ALL
+        FROM candidate_text JOIN chain ON code = description.code WHERE code <> 'mul' GROUP BY ALL
     ), other AS (
         SELECT subject_id, property_id, language, list(DISTINCT text ORDER BY text) AS others
         FROM pair LEFT JOIN resolved r USING (language) WHERE r.id = other AND close GROUP BY ALL
@@ -225,7 +225,7 @@ def answer_names(connection: duckdb.DuckDBPyConnection, context: Context, relati
     return AnswerNames(names, people=all_relations()[relation].people == "answers")
 
 
-def tell_apart(
+def describe(
     shared: Mapping[str, Sequence[str]],
     descriptions: Mapping[str, str],
     languages: Sequence[str],
@@ -267,7 +267,7 @@ def _decide(row: Mapping[str, Any], languages: Sequence[str], names: AnswerNames
         return "same_answer", _plain(languages)
     shared = {entry["language"]: entry["others"] for entry in row["shared"]}
     descriptions = {entry["language"]: entry["text"] for entry in row["descriptions"] or ()}
-    columns = tell_apart(shared, descriptions, languages, names)
+    columns = describe(shared, descriptions, languages, names)
     if not all_relations()[row["property_id"]].descriptions:
         columns["fault"] = f"namesake_not_described:{columns['code']}"
     return "lost" if columns["fault"] else "told_apart", columns

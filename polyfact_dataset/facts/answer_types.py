@@ -85,7 +85,7 @@ def types_for_review(connection: duckdb.DuckDBPyConnection, entities: Sequence[s
         """
         WITH kept AS (SELECT property, object FROM decided WHERE early IS NULL),
         total AS (SELECT property, count(*) AS number FROM kept GROUP BY ALL),
-unclassified AS (
+        unclassified AS (
             SELECT property, type, count(*) AS number
             FROM (
                 SELECT property, unnest(types) AS type

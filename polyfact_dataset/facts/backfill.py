@@ -1,8 +1,8 @@
 """Stage `backfill`: labels of candidates that the dump lacks, from Wikidata's API. Off by default.
 
-It requests the ends of candidates that have no usable label in some language, and objects that the dump does not
-contain. Redirects are replaced by their targets; candidates with a deleted end are dropped. When disabled, it sends
-no requests and the candidates are unchanged.
+It requests subjects and objects of candidates that have no usable label in some language, and objects that the dump
+does not contain. Redirects are replaced by their targets; candidates with a deleted subject or object are dropped. When
+disabled, it sends no requests and the candidates are unchanged.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _ROWS_AT_ONCE = 5_000
 
 
 def settings(config: Config) -> dict[str, object]:
-    """The settings that the result depends on, besides the answers of the API."""
+    """The settings that the result depends on, in addition to the answers of the API."""
     return {"enabled": config.backfill.enabled, "languages": config.languages if config.backfill.enabled else None}
 
 
 def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[list[str], list[str]]:
-    """Ids of candidates' ends that lack a label in some language, and ids that the dump lacks, both sorted."""
+    """Sorted ids of subjects and objects that lack a label in some language, and of those that the dump lacks."""
     entries = [language(code) for code in context.config.languages]
     query = f"""
         WITH ends AS (
@@ -67,7 +67,7 @@ def lacking(connection: duckdb.DuckDBPyConnection, context: Context) -> tuple[li
 
 
 class _Head(msgspec.Struct):
-    """The fields that are read from a cached answer besides its texts."""
+    """The fields of a cached answer that are read here."""
 
     id: str
     lastrevid: int
@@ -108,11 +108,11 @@ class _Writer:
         self._rows, self._answered = Rows(), []
 
 
-def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Temporary tables: `lead` (redirected or deleted ids) and `led` (candidates with resolved ids, or the reason)."""
+def _resolve_redirects(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Temporary tables: `moved` (redirected or deleted ids), `resolved` (candidates with new ids, or the reason)."""
     connection.execute(
         """
-        CREATE TEMP TABLE lead AS
+        CREATE TEMP TABLE moved AS
         SELECT asked, min(id) AS target, bool_or(status = 'deleted') AS deleted
         FROM parquet($answers) WHERE status <> 'found' GROUP BY asked
         """,
@@ -120,13 +120,13 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     )
     connection.execute(
         """
-        CREATE TEMP TABLE led AS
-        WITH resolved AS (
+        CREATE TEMP TABLE resolved AS
+        WITH followed AS (
             SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
                    coalesce(o.target, object_id) AS object_id, priority,
                    coalesce(s.deleted, false) AS subject_deleted, coalesce(o.deleted, false) AS object_deleted
             FROM parquet($candidates)
-            LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object_id
+            LEFT JOIN moved s ON s.asked = subject_id LEFT JOIN moved o ON o.asked = object_id
         )
         SELECT subject_id || '|' || property_id || '|' || object_id AS fact_id, *,
                CASE WHEN subject_deleted THEN 'subject_deleted' WHEN object_deleted THEN 'object_deleted'
@@ -134,25 +134,25 @@ def _lead(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
                     WHEN row_number() OVER (
                         PARTITION BY subject_id, property_id, object_id ORDER BY priority) > 1 THEN 'repeated'
                END AS reason
-        FROM resolved
+        FROM followed
         """,
         {"candidates": parquet_files(context.path("candidates"))},
     )
 
 
-def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
+def _write_resolved(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
     """Writes `candidates`, `true_objects` and `rejects`, with every redirected id replaced by that of its target."""
-    _lead(connection, context)
+    _resolve_redirects(connection, context)
     columns = ", ".join(CANDIDATES.schema.names)
     write_query(
         connection,
-        f"SELECT {columns} FROM led WHERE reason IS NULL ORDER BY property_id, priority",
+        f"SELECT {columns} FROM resolved WHERE reason IS NULL ORDER BY property_id, priority",
         CANDIDATES,
         context.target("resolved_candidates"),
     )
     write_query(
         connection,
-        "SELECT fact_id, property_id, reason FROM led WHERE reason IS NOT NULL ORDER BY property_id, priority",
+        "SELECT fact_id, property_id, reason FROM resolved WHERE reason IS NOT NULL ORDER BY property_id, priority",
         REJECTS,
         context.target("rejects"),
     )
@@ -162,7 +162,7 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         WITH one AS (SELECT subject_id, property_id, unnest(objects) AS object FROM parquet($true_objects))
         SELECT coalesce(s.target, subject_id) AS subject_id, property_id,
                list_sort(list(DISTINCT coalesce(o.target, object))) AS objects
-        FROM one LEFT JOIN lead s ON s.asked = subject_id LEFT JOIN lead o ON o.asked = object
+        FROM one LEFT JOIN moved s ON s.asked = subject_id LEFT JOIN moved o ON o.asked = object
         GROUP BY ALL ORDER BY ALL
         """,
         TRUE_OBJECTS,
@@ -170,7 +170,7 @@ def _lead_on(connection: duckdb.DuckDBPyConnection, context: Context) -> Tally:
         {"true_objects": parquet_files(context.path("true_objects"))},
     )
     tally = Tally()
-    query = "SELECT property_id, reason, count(*) FROM led GROUP BY ALL ORDER BY ALL"
+    query = "SELECT property_id, reason, count(*) FROM resolved GROUP BY ALL ORDER BY ALL"
     for relation, reason, number in connection.execute(query).fetchall():
         tally.input[relation] += number
         if reason is None:
@@ -225,6 +225,6 @@ def run(context: Context) -> Report:
             if context.config.backfill.enabled:
                 pending = _fetch(context, *lacking(connection, context), writer)
             writer.flush()
-        tally = _lead_on(connection, context)
+        tally = _write_resolved(connection, context)
     counts = {name: writer.status[name] for name in ("found", "redirect", "deleted")}
     return Report({**counts, "pending": pending, "candidates": sum(tally.kept.values())}, tally, pending)

@@ -1,7 +1,7 @@
 """Which facts are released, in blocks of four that have each other's golds as options.
 
-More facts are selected than are asked for, and matched into blocks within relation, split and kind of subject; then
-the blocks whose questions give away least are kept, as many as every relation and split is to have. So no gold holds
+More facts are selected than are requested, and matched into blocks within relation, split and kind of subject; then
+the blocks whose questions give away least are kept, up to the quota of each relation and split. So no gold holds
 more than a quarter of what is matched, and the number of facts is a multiple of four everywhere.
 """
 

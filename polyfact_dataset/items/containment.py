@@ -1,6 +1,6 @@
 """Options that contain one another, and other reasons to exclude an entity that is not a true answer from an item.
 
-"Asia" and "Eurasia", "England" and "the United Kingdom" are not alternatives: the wider place is not a wrong answer.
+Of "Asia" and "Eurasia", or "England" and "the United Kingdom", only one may be an option: the wider place is not wrong.
 The places and wholes that contain an entity are in `features.containers`.
 """
 

@@ -1,14 +1,14 @@
-"""What two facts cost that are offered each other's golds: how far their questions give away whose gold is whose.
+"""The cost of offering two facts each other's golds: how far their questions reveal which gold belongs to which.
 
-An attacker that reads a question scores an answer by s(subject, answer). It tells the facts i and j apart by
+An attacker that reads a question scores an answer by s(subject, answer). It distinguishes the facts i and j by
 
     t(i, j) = s(i, a_i) + s(j, a_j) - s(i, a_j) - s(j, a_i),
 
 the log-odds of the right pairing against the exchanged one. The cost of a pair is the positive part of t for a sum of
-scores, and again for each score alone, so that one does not make up for another, plus what else sets the golds apart:
-type, country, continent, years, occupations, popularity and length. The scores are
+scores, and again for each score alone, so that one does not compensate for another, plus other differences of the
+golds: type, country, continent, years, occupations, popularity and length. The scores are
 
-- origin: what the letters of the subject's name say of the answer, its country and its continent (naive Bayes over
+- origin: what the letters of the subject's name reveal of the answer, its country and its continent (naive Bayes over
   character n-grams of all facts of the relation, without the fact itself);
 - likeness: n-grams in common, long n-grams in common, a stem in common, and edit distance of subject and answer;
 - popularity: how near the numbers of sitelinks are.
@@ -55,7 +55,7 @@ _ALONE = {
     "edit": 2.0,
     "popularity": 2.0,
 }
-# What sets two golds apart: weights of a difference of type, country, ... of 1.
+# Differences of two golds: weights of a difference of type, country, ... of 1.
 _APART = {
     "kind": 2.0,
     "wording": 0.5,

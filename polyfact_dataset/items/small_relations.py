@@ -74,5 +74,5 @@ def as_sentence(relation: str, sizes: Mapping[str, int], config: SampleConfig) -
     """The log message about a relation that lacks its minimum in some split."""
     least = minimum(sum(sizes.values()), config)
     lacking = ", ".join(f"{split} holds {size}" for split, size in sizes.items() if size < least)
-    fate = "is left out" if config.small_relations == "leave_out" else "is only in train"
-    return f"sample: {relation} {fate}: {lacking} of at least {least} facts"
+    effect = "is left out" if config.small_relations == "leave_out" else "is only in train"
+    return f"sample: {relation} {effect}: {lacking} of at least {least} facts"

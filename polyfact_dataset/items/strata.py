@@ -53,7 +53,7 @@ class Pool:
     """Valid candidates with their questions and the entities that may be options.
 
     Built from Arrow tables: `valid_candidates` (candidates' columns), `labels`, `answer_aliases`, `questions`,
-    `true_objects` and, where they are at hand, `features`. `names` is entity -> normalised English label.
+    `true_objects` and, where they are available, `features`. `names` is entity -> normalised English label.
     """
 
     def __init__(

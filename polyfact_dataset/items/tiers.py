@@ -102,7 +102,7 @@ def rows(
 
 
 def with_whole_blocks(tiers: Sequence[Mapping[str, object]], block_of: Mapping[str, str]) -> list[dict[str, object]]:
-    """The rows, bronze where a fact of the same block is: of four facts that have each other's golds as options.
+    """The rows; a fact is bronze where any of its block is, the four facts that have each other's golds as options.
 
     So PolyFact-Clean is as exchangeable as the release: every entity is four times as often an option as it is a gold.
     """

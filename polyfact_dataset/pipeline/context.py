@@ -14,8 +14,8 @@ from polyfact_dataset.common.files import digest_json, read_json, read_parquet, 
 from polyfact_dataset.common.processes import Workers
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.config.build import Config
+from polyfact_dataset.pipeline.reasons import is_reason
 from polyfact_dataset.pipeline.stages import Stage, table_path
-from polyfact_dataset.schema import is_reason
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Tally:
         """Raises when kept + rejected is not the input, for any relation, or for a reason that is not documented."""
         unknown = {reason for reasons in self.rejected.values() for reason in reasons if not is_reason(reason)}
         if unknown:
-            raise AssertionError(f"{stage}: schema.REASONS lacks {', '.join(sorted(unknown))}")
+            raise AssertionError(f"{stage}: pipeline/reasons.py lacks {', '.join(sorted(unknown))}")
         for relation in self.input.keys() | self.kept.keys() | self.rejected.keys():
             dropped = sum(self.rejected.get(relation, Counter()).values())
             if self.kept[relation] + dropped != self.input[relation]:

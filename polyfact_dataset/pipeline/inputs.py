@@ -57,7 +57,7 @@ def read_previous(release: Path) -> Previous:
 def _blocks(rows: pa.Table) -> tuple[tuple[str, ...], ...]:
     """Fours of facts of one relation and split that have each other's golds as options.
 
-    Facts of several blocks with the same golds are told apart by nothing in a release, and need not be.
+    Where several blocks have the same golds, a release does not show which facts are in which; any division is valid.
     """
     # The published layout has the texts of options only, and is then read without this column.
     if not {"fact_id", "object_id", "translations"} <= set(rows.column_names):

@@ -74,7 +74,7 @@ def run(
     """Runs the stages up to `until`, skipping those that are complete, and returns the manifest.
 
     `override` replaces the function of the first stage. Raises `ConfigError` for a folder of another
-        build or a running one, `DataError` for unusable input.
+    build or a running one, `DataError` for unusable input.
     """
     identity = inputs.identity()
     try:

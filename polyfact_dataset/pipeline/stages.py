@@ -20,18 +20,16 @@ REJECTS = "rejects"
 class Stage:
     """One stage of a build.
 
-        `reads` and `writes` name tables (`schema.py`); `release` and `audit` are the folders of these names. A stage
-        that drops facts also writes `rejects`. `inputs` are fields of `Inputs` that change its result. `uses` are
-        functions of later packages, as `module:function`: the runner passes them, so that the stage's package need not
-        import them.
+    `reads` and `writes` name tables (`schema.py`); `release` and `audit` are the folders of these names. A stage that
+    drops facts also writes `rejects`. `inputs` are fields of `Inputs` that change its result. `uses` are functions of
+    later rooms, as `module:function`: the runner passes them, so that the stage does not import them.
 
-        `covered` are packages whose data is fully contained in the stage's settings: a change there that does not
-        change the settings does not make it rerun.
+    `covered` are rooms whose data is fully contained in the stage's settings: a change there that does not change the
+    settings does not make it rerun.
 
-    A stage that is `batched` has its rows processed in batches by worker processes.
-
-    A stage with `resumes` continues from the files of an interrupted run with the same key. The files of a stage
-        that is `colocated_with` another are stored among that stage's files.
+    The rows of a `batched` stage are processed in batches by worker processes. A stage with `resumes` continues from
+    the files of an interrupted run with the same key. The files of a stage that is `colocated_with` another are stored
+    among that stage's files.
     """
 
     name: str
@@ -122,7 +120,6 @@ QUESTIONS = Stage(
         "features",
         "answer_aliases",
         "disambiguations",
-        "features",
     ),
     writes=("questions", "question_labels"),
     inputs=("previous", "objections", "excluded"),

@@ -27,16 +27,8 @@ from polyfact_dataset.release import card_tables
 from polyfact_dataset.release.errata import present, report_url
 from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.reader import Release, config_files
-from polyfact_dataset.schema import (
-    _ITEM,
-    FLAT_ROWS,
-    JUDGED_ROWS,
-    OPEN_ITEM,
-    OPTIONS,
-    SPLITS,
-    Column,
-    parallel_rows,
-)
+from polyfact_dataset.release.schema import FLAT_ROWS, ITEM, OPEN_ITEM, parallel_rows
+from polyfact_dataset.schema import JUDGED_ROWS, OPTIONS, SPLITS, Column
 
 # The language of the card's examples of code, if the release has it.
 _CODE_LANGUAGES = ("sw", "bn", "de")
@@ -152,14 +144,14 @@ def _tables(release: Release) -> list[dict[str, Any]]:
     """The schema, from the records: shared columns, and those of an item."""
     shared = parallel_rows(release.languages).columns
     judged = {"doc": "A row of `verification` is an item that was judged:", "columns": _columns(JUDGED_ROWS.columns)}
-    flat = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *_ITEM)}]
+    flat = [column for column in FLAT_ROWS.columns if column.name not in {c.name for c in (*shared, *ITEM)}]
     return [
         {"doc": "A row of `parallel` and `clean` is a fact:", "columns": _columns(shared)},
         {
             "doc": "Each language in `translations` holds an item. The rows of `clean_items` and of the languages' "
             "configs have these columns at top level, the shared columns above, and `language`, `language_script` and "
             "`split`:",
-            "columns": _columns([*flat, *_ITEM]),
+            "columns": _columns([*flat, *ITEM]),
         },
         {
             "doc": "The rows of `open` have the shared columns, and in `translations`, for each language, what scoring "

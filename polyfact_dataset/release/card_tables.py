@@ -15,7 +15,8 @@ from polyfact_dataset.pipeline.stages import STAGES, TIER
 from polyfact_dataset.release.audit_report import EVERY, AuditReport
 from polyfact_dataset.release.models import ITEMS
 from polyfact_dataset.release.reader import Release, default_config
-from polyfact_dataset.schema import LABELS, LEADERBOARD, SPLITS, VERIFICATION
+from polyfact_dataset.release.schema import LEADERBOARD
+from polyfact_dataset.schema import LABELS, SPLITS, VERIFICATION
 
 LEADERBOARD_FILE = "leaderboard.parquet"
 

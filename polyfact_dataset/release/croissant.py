@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.release.reader import Release
-from polyfact_dataset.schema import FLAT_ROWS, JUDGED_ROWS, OPEN_ITEM, SPLITS, Column, parallel_rows
+from polyfact_dataset.release.schema import FLAT_ROWS, OPEN_ITEM, parallel_rows
+from polyfact_dataset.schema import JUDGED_ROWS, SPLITS, Column
 
 
 def _docs(columns: Iterable[Column]) -> dict[str, str]:

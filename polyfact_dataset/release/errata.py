@@ -20,7 +20,7 @@ from polyfact_dataset.common.files import write_parquet
 from polyfact_dataset.release.layout import read_splits
 from polyfact_dataset.release.query import fact
 from polyfact_dataset.release.reader import ERRATA_FILE, config_files, read_about, read_errata
-from polyfact_dataset.schema import ERRATA
+from polyfact_dataset.release.schema import ERRATA
 
 PAGE = "ERRATA.md"
 Erratum = Mapping[str, Any]

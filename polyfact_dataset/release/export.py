@@ -23,7 +23,8 @@ from polyfact_dataset.release.layout import content_of, data_files
 from polyfact_dataset.release.models import ITEMS, Manifest
 from polyfact_dataset.release.reader import config_order
 from polyfact_dataset.release.rows import tables
-from polyfact_dataset.schema import FLAT_ROWS, SPLITS, SUBJECT_SPLITS, TIERS, VERIFICATION
+from polyfact_dataset.release.schema import FLAT_ROWS, SUBJECT_SPLITS
+from polyfact_dataset.schema import SPLITS, TIERS, VERIFICATION
 
 CLEAN_TIERS = ("gold", "silver")
 _NOT_FLAT = ("parallel", "open")

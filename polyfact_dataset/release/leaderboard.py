@@ -17,7 +17,7 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_parquet, write_parquet
 from polyfact_dataset.release import card_tables
 from polyfact_dataset.release.card_tables import interval, percent
-from polyfact_dataset.schema import LEADERBOARD
+from polyfact_dataset.release.schema import LEADERBOARD
 
 FILE, PAGE = card_tables.LEADERBOARD_FILE, "leaderboard.html"
 EVERY = "all"

@@ -20,7 +20,8 @@ from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.release.layout import configs_by_folder, content_of, data_files, folder_of, is_data_file
 from polyfact_dataset.release.models import ITEMS, About, Manifest
-from polyfact_dataset.schema import ERRATA, SPLITS
+from polyfact_dataset.release.schema import ERRATA
+from polyfact_dataset.schema import SPLITS
 
 REPORT = "audit/report.json"
 _REPOSITORY = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(?:@(?P<revision>[\w.\-/]+))?")
@@ -222,7 +223,7 @@ def check_content(folder: Path) -> dict[str, Any]:
 class Release:
     """A release that was read from its folder. `audit` is its report, `changes` its change log in Markdown.
 
-    `errata` are rows of `schema.ERRATA`.
+    `errata` are rows of `release.schema.ERRATA`.
     """
 
     folder: Path

@@ -11,7 +11,7 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.items.columns import Labels, item_columns
-from polyfact_dataset.schema import FLAT_ROWS, item_struct, open_rows, parallel_rows
+from polyfact_dataset.release.schema import FLAT_ROWS, item_struct, open_rows, parallel_rows
 
 
 def shared_columns(items: pa.Table, tiers: Mapping[str, pa.Array], labels: Labels) -> dict[str, pa.Array]:

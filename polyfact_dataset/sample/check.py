@@ -115,7 +115,7 @@ def _check_label(entity: Entity, code: str, written: Mapping[str, str], report: 
 
 
 def check_further(code: str, labels: Mapping[str, WrittenLabel], names: Mapping[str, str], report: Report) -> None:
-    """The rules for the table of a language besides the 12; `names` are the English labels by id."""
+    """The rules for the table of a language other than the 12; `names` are the English labels by id."""
     if code not in known():
         report.errors.append(f"labels/{code}.tsv: there is no languages/{code}.toml")
         return

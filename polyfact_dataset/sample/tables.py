@@ -121,7 +121,7 @@ def load_labels(path: Path = WRITTEN) -> dict[str, dict[str, str]]:
 
 
 def further_languages(folder: Path = FURTHER) -> tuple[str, ...]:
-    """The codes of the languages, besides the 12, that a table of written labels is for."""
+    """The codes of the languages, other than the 12, that a table of written labels is for."""
     return tuple(sorted(path.stem for path in folder.glob("*.tsv")))
 
 

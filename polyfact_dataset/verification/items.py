@@ -47,7 +47,7 @@ class Item:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Item:
-        """The item of a row of `schema.VERIFY_SAMPLE`."""
+        """The item of a row of `verification.schema.VERIFY_SAMPLE`."""
         names = ("fact_id", "language", "item", "property_id", "question", "place", "split")
         options = tuple(row[name] for name in OPTIONS)
         return cls(**{name: row[name] for name in names}, options=options, marked=row["answer_index"])

@@ -25,9 +25,9 @@ from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.batch import Shards, import_batches, next_folder
 from polyfact_dataset.llm.cache import CACHE_NAME, Cache
 from polyfact_dataset.llm.session import LlmSession, new_requests, resolve_cached
-from polyfact_dataset.schema import DRIFT, JUDGEMENTS
 from polyfact_dataset.verification.items import load_facts, load_sample, locked
 from polyfact_dataset.verification.judging import FactTask, ItemTask, Judge, JudgeOutcome
+from polyfact_dataset.verification.schema import DRIFT, JUDGEMENTS
 from polyfact_dataset.verification.selftest import Score, planted_facts, planted_items, score
 from polyfact_dataset.verification.table import JudgeRecord
 
@@ -92,7 +92,7 @@ class JudgeRun:
         return self.options.folder / ("drift" if self.options.parallel else "judgements") / f"{self.name}.parquet"
 
     def rows(self, outcomes: Mapping[str, JudgeOutcome], cache: Cache) -> list[dict[str, Any]]:
-        """Rows of `schema.JUDGEMENTS` or `schema.DRIFT`."""
+        """Rows of `JUDGEMENTS` or `DRIFT`."""
         rows: list[dict[str, Any]] = []
         for name, outcome in outcomes.items():
             task, at = self.tasks[name], cache.answered_at(outcome.request)

@@ -23,8 +23,9 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.items.evidence import item_digest
 from polyfact_dataset.release.reader import read_manifest
-from polyfact_dataset.schema import OPTIONS, SPLITS, VERIFY_FACTS, VERIFY_SAMPLE
+from polyfact_dataset.schema import OPTIONS, SPLITS
 from polyfact_dataset.verification.items import locked
+from polyfact_dataset.verification.schema import VERIFY_FACTS, VERIFY_SAMPLE
 
 _SHOWN = ("fact_id", "property_id", "question", *OPTIONS, "answer_index", "answer_text", "subject_label")
 # Relations take turns; the seed orders their facts, for all languages together or for each.
@@ -86,7 +87,7 @@ def _digest(row: Mapping[str, Any]) -> str:
 
 
 def draw_sample(release: Path, draw: Draw) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of `schema.VERIFY_SAMPLE`, by language and place, and of `schema.VERIFY_FACTS`, by fact."""
+    """Rows of `VERIFY_SAMPLE`, by language and place, and of `VERIFY_FACTS`, by fact."""
     files, chosen = _files(release, draw), dict[str, list[str]]()
     rows: list[dict[str, Any]] = []
     facts: dict[str, dict[str, Any]] = {}

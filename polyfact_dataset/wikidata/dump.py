@@ -32,7 +32,7 @@ Format = Literal["plain", "bz2", "gz", "zst"]
 _MAGIC: tuple[tuple[bytes, Format], ...] = ((b"BZh", "bz2"), (b"\x1f\x8b", "gz"), (b"\x28\xb5\x2f\xfd", "zst"))
 # `pzstd` writes a frame without text before each of the others.
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
-# Exceptions of the libraries for damaged data, besides library-specific types.
+# Exceptions of the decompressors for damaged data, in addition to types of their libraries.
 _DAMAGE = (OSError, EOFError, RuntimeError, ValueError)
 
 

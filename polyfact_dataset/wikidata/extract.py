@@ -139,18 +139,18 @@ class Extraction:
     def end(self, position: Position, pool: Pool, *, is_last: bool) -> None:
         """Ends the extraction. The last line needs no newline; a line that another extraction completes stays open."""
         while self._writing:
-            self.settle()
+            self.finish_oldest()
         if is_last and self._tail.strip():
             self._complete(self._tail, self._newlines + 1)
             self._tail, self._newlines = b"", self._newlines + 1
         if self._open.pieces or not self._parts.records or self._head != self._parts.head:
             self.close(position, pool)
-            self.settle()
+            self.finish_oldest()
 
     def close(self, position: Position, pool: Pool) -> None:
         """Starts writing the open part, while the next one is read."""
         while len(self._writing) > 1:
-            self.settle()
+            self.finish_oldest()
         part, self._open = self._open, _OpenPart()
         number = len(self._parts.records) + len(self._writing)
         record = Record(
@@ -163,7 +163,7 @@ class Extraction:
         write = pool.write(part.pieces, self._parts.targets(number))
         self._writing.append((write, record, self._head, self._tail, part.pieces))
 
-    def settle(self) -> None:
+    def finish_oldest(self) -> None:
         """Waits for the oldest part being written, and makes it durable."""
         write, record, head, tail, pieces = self._writing.popleft()
         counts = write()

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# What stands for a value that is left out.
+# Marks a value that is left out.
 _GONE = object()
 
 

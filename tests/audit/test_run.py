@@ -23,7 +23,7 @@ from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
 from polyfact_dataset.pipeline.stages import AUDIT
 from polyfact_dataset.release.layout import content_of, data_files
-from polyfact_dataset.schema import CONTAMINATION, FINDINGS
+from polyfact_dataset.release.schema import CONTAMINATION, FINDINGS
 from polyfact_dataset.wikidata.dump import identify
 from tests.support.audited import on_disk
 from tests.support.command import polyfact

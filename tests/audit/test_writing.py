@@ -9,7 +9,7 @@ from polyfact_dataset.audit.result import Section
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.schema import CONTAMINATION
+from polyfact_dataset.release.schema import CONTAMINATION
 from tests.support.audited import OPTIONS, as_release, audited, broken, clean_rows, release_without, rename, reword
 
 

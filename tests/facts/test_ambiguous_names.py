@@ -13,7 +13,7 @@ from polyfact_dataset.catalog.relation import kind_of
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.config.build import Config, load_config
-from polyfact_dataset.facts.ambiguous_names import never_distractors, tell_apart
+from polyfact_dataset.facts.ambiguous_names import describe, never_distractors
 from polyfact_dataset.facts.answer_names import AnswerNames
 from polyfact_dataset.pipeline.stages import QUESTIONS, VALIDATE, Stage, stage_folder, table_path
 from tests.support.planted import LATIN, build, item, labels, reasons, state, world
@@ -163,14 +163,14 @@ def test_an_obscure_namesake_can_be_let_pass(tmp_path: Path) -> None:
     assert counts == {"less_known": 1, "same_answer": 0, "told_apart": 0, "lost": 0, "best_known_lost": []}
 
 
-def test_tell_apart() -> None:
+def test_describe() -> None:
     own = {"en": "river in Asia", "zh": "亞洲河流"}
-    told = tell_apart({"en": ["river in Europe"]}, own, ("en", "zh"))
+    told = describe({"en": ["river in Europe"]}, own, ("en", "zh"))
     assert told == {"code": "en", "fault": None, "en": "river in Asia", "zh": "亚洲河流"}
-    assert tell_apart({"zh": ["亚洲河流"]}, own, ("en", "zh"))["fault"] == "namesake_same_description:zh"
-    assert tell_apart({"en": ["River in  Asia"]}, own, ("en", "zh"))["fault"] == "namesake_same_description:en"
+    assert describe({"zh": ["亚洲河流"]}, own, ("en", "zh"))["fault"] == "namesake_same_description:zh"
+    assert describe({"en": ["River in  Asia"]}, own, ("en", "zh"))["fault"] == "namesake_same_description:en"
     # What cannot be shown does not count as a description.
-    assert tell_apart({"en": []}, {"en": "<b>x</b>", "zh": "河"}, ("en", "zh"))["fault"] == "namesake_no_description:en"
+    assert describe({"en": []}, {"en": "<b>x</b>", "zh": "河"}, ("en", "zh"))["fault"] == "namesake_no_description:en"
 
 
 def located(qid: str, name: str, country: str, wikis: int = 0) -> dict:

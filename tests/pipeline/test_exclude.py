@@ -19,7 +19,7 @@ from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.inputs import excluded_before, read_excluded
 from polyfact_dataset.pipeline.runner import run
 from polyfact_dataset.pipeline.stages import EXTRACT, ITEMS, SAMPLE, stage_folder, table_path
-from polyfact_dataset.schema import FINDINGS
+from polyfact_dataset.release.schema import FINDINGS
 from polyfact_dataset.wikidata.dump import identify
 from tests.support.planted import build, reasons, world
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from polyfact_dataset.pipeline.reasons import is_reason
 from polyfact_dataset.questions.templates import fault_of
-from polyfact_dataset.schema import is_reason
 
 
 def row(relation: str, kind: str | None, **changed: Any) -> dict[str, Any]:

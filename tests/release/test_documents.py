@@ -17,8 +17,8 @@ from polyfact_dataset.common.files import read_json
 from polyfact_dataset.release import card, documents, figures
 from polyfact_dataset.release.card_tables import floors
 from polyfact_dataset.release.reader import read_audit, read_release
+from polyfact_dataset.release.schema import FLAT_ROWS, parallel_rows
 from polyfact_dataset.release.stats import statistics
-from polyfact_dataset.schema import FLAT_ROWS, parallel_rows
 from tests.support.command import polyfact
 from tests.support.released import copy_of, parallel_rows_of
 

@@ -17,7 +17,7 @@ from polyfact_dataset.pipeline.stages import table_path
 from polyfact_dataset.release.card_tables import percent
 from polyfact_dataset.release.export import configs, write_partition
 from polyfact_dataset.release.rows import accepted_answers
-from polyfact_dataset.schema import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
+from polyfact_dataset.release.schema import FLAT_ROWS, OPEN_ITEM, open_rows, parallel_rows
 from tests.environments.run import readers
 
 

@@ -17,7 +17,8 @@ from polyfact_dataset.audit.release import OpenItems, Release
 from polyfact_dataset.audit.result import Section
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.schema import OPTIONS, parallel_rows
+from polyfact_dataset.release.schema import parallel_rows
+from polyfact_dataset.schema import OPTIONS
 
 RELATIONS = ("P38", "P17", "P50", "P170")
 Rows = list[dict[str, Any]]

@@ -12,9 +12,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from polyfact_dataset.common.files import read_json, write_json
 from polyfact_dataset.items.agreement import RELAXED
-from polyfact_dataset.schema import JUDGEMENTS, VERIFICATION
+from polyfact_dataset.schema import VERIFICATION
 from polyfact_dataset.verification.items import load_sample
 from polyfact_dataset.verification.journal import Journal
+from polyfact_dataset.verification.schema import JUDGEMENTS
 from tests.support.command import call, done
 from tests.support.judged import sampled
 from tests.support.llm_server import serve

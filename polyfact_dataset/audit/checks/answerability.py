@@ -1,4 +1,4 @@
-"""Audit 3: whether each question has exactly one answer.
+"""Audit: whether each question has exactly one answer.
 
 A question names its subject, no other fact has the same question with another gold, no other relation has its wording,
 no fact is repeated, and no option is another true answer by the extracted statements. These are current (best rank,

@@ -1,4 +1,4 @@
-"""Audit 7: whether splits are disjoint, and options exchangeable by count.
+"""Audit: whether splits are disjoint, and options exchangeable by count.
 
 No subject is in two splits. Within a stratum (as drawn, or relation and split where it is unknown) no answer has
 more than a quarter, and every entity is an option four times as often as it is the gold.

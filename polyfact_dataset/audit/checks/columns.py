@@ -1,4 +1,4 @@
-"""Audit 12: whether the columns that all languages share agree with the items.
+"""Audit: whether the columns that all languages share agree with the items.
 
 The English labels are those of the English item, the label and domain are those of the relation, the numbers of
 attested languages agree with the provenance of the labels, `name_overlap` with the names, popularity is a number of

@@ -1,4 +1,4 @@
-"""Audit 15: marks in which the options of one item differ, although the fact does not: capitals and class words.
+"""Audit: marks in which the options of one item differ, although the fact does not: capitals and class words.
 
 A label is conspicuous that is the only one of four with a capital ("Film laga", not "drama"), a class word ("língua
 sueca", not "francês") or a noun of the question ("samurai film" for the genre of a film). Labels are written as the

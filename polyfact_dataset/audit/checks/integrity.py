@@ -1,4 +1,4 @@
-"""Audit 0: whether the release is complete and consistent.
+"""Audit: whether the release is complete and consistent.
 
 Every fact is complete in every language, the marked option is its object, the four options are distinguishable, the
 files match the manifest, the languages' configs and config `open` agree with `parallel`, and no split is empty.

@@ -1,4 +1,4 @@
-"""Audit 8: the provenance of the labels.
+"""Audit: the provenance of the labels.
 
 Provenance of every option and subject by language, and how many languages attest the gold's label by relation.
 Gold requires attested labels: a fact of that tier has no translated label, and all languages attest it.

@@ -1,4 +1,4 @@
-"""Audit 6: whether every question is in its language.
+"""Audit: whether every question is in its language.
 
 Every distinct wording (the question without its subject's name, which may be in another language) is identified
 by lingua, offline, among the release's languages and a few similar ones. An identification counts as confident from the

@@ -1,4 +1,4 @@
-"""Audit 2: whether a question reveals an option.
+"""Audit: whether a question reveals an option.
 
 A name counts where its word ends, by the rule of `common.text.mentions` with which the build validates. Affixes and
 case endings are those of the language file, and a person is also found by the family name. Names below three

@@ -1,4 +1,4 @@
-"""Audit 11: whether a text denotes its entity, and no other answer.
+"""Audit: whether a text denotes its entity, and no other answer.
 
 An entity has one text in a language, as option and as subject, over the whole release: a text that does
 not belong to its id would change the fact. No option is another name of the gold (an alias, a variant, a Wikipedia

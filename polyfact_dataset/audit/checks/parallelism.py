@@ -1,4 +1,4 @@
-"""Audit 4: whether a fact is the same in every language.
+"""Audit: whether a fact is the same in every language.
 
 A fact has the same four entities in every language. No question has another language's letters (ignoring case, spaces
 and punctuation) or most of its words. None is much longer or shorter against English than usual, which would mean that

@@ -1,4 +1,4 @@
-"""Audit 9: the popularity of the subjects.
+"""Audit: the popularity of the subjects.
 
 Popularity is the number of Wikimedia sitelinks of the subject. The distribution shows head and tail by split and
 relation, so that accuracy on rare facts can be distinguished from accuracy on famous ones. It has no gates.

@@ -1,4 +1,4 @@
-"""Audit 5: whether every text is in the scripts of its language.
+"""Audit: whether every text is in the scripts of its language.
 
 Letters belong to the scripts of the language. Latin is allowed everywhere, since many names are not transliterated, and
 so is a single Greek symbol; but a question is not wholly in Latin where the language has another script. No word mixes

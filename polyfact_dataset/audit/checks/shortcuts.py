@@ -1,4 +1,4 @@
-"""Audit 1: whether any rule without knowledge of facts beats chance.
+"""Audit: whether any rule without knowledge of facts beats chance.
 
 Every rule gives each option a score and takes the highest; ties share. Rules that see only the options, and trained
 classifiers, must be at chance. Overlap rules compare options with the question. Some overlap is real knowledge

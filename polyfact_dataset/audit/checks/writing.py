@@ -1,4 +1,4 @@
-"""Audit 10: item-writing flaws, and the export of held-out items for a search of training corpora.
+"""Audit: item-writing flaws, and the export of held-out items for a search of training corpora.
 
 The flaws are those of the education rubric of BenchMarker (19 item-writing flaws). Those that can be checked without a
 model are checked here or in the named audit; the others need a judge. The items held out are exported for a search of
@@ -24,7 +24,7 @@ from polyfact_dataset.audit.stats import Figure, Pool, corrected
 from polyfact_dataset.catalog.language import Cues, known, language
 from polyfact_dataset.common.text.normalise import is_word, normalise
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.schema import CONTAMINATION
+from polyfact_dataset.release.schema import CONTAMINATION
 
 # The summary in the report.
 SUMMARY = (
@@ -200,7 +200,7 @@ def _odd_options(release: Release) -> dict[str, Figure]:
 
 
 def contamination(release: Release) -> pa.Table:
-    """The held-out items as `schema.CONTAMINATION`, to be searched for in web corpora."""
+    """The held-out items as `release.schema.CONTAMINATION`, to be searched for in web corpora."""
     names = ("fact_id", "subject_id", "property_id", "object_id")
     parts = []
     for code, items in release.items.items():

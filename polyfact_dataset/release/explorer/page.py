@@ -32,7 +32,7 @@ from polyfact_dataset.schema import OPTIONS, SPLITS, TIERS
 FILE = "explorer.html"
 EMBEDDED = ("validation", "test")
 _MOST_FINDINGS = 5_000
-# Facts that are embedded once more in a block of their own, which the page shows while it reads the other block.
+# Facts that are embedded once more in a separate block, which the page shows while it reads the other block.
 _SHOWN_FIRST = 50
 _PAYLOAD = re.compile(r'(<script type="application/octet-stream" id="(?:first|facts)">\n)([^<]*)(\n</script>)')
 _LEVEL = 9
@@ -150,7 +150,7 @@ def _train(release: Release) -> dict[str, Any]:
 
 
 def _about(release: Release, statistics: Mapping[str, Any], facts: list[str], base: str) -> dict[str, Any]:
-    """The content of the page besides the facts."""
+    """The content of the page without the facts."""
     audit = release.audit
     checks, findings = _findings(release, facts)
     errata: dict[str, list[dict[str, Any]]] = {}
