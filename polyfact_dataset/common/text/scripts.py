@@ -102,6 +102,8 @@ def half_transliterated(label: str, person: bool = False) -> str | None:
     and brands do not count (USB, iPhone), nor do separate Latin words (ядро Linux), unless they are all that
     follows and in small letters (Гда ńsk). In a person's name no ordinary Latin word is next to another script.
     """
+    if label.isascii():
+        return None
     letter_scripts = scripts_of(label)
     if "Latn" not in letter_scripts or len(letter_scripts) == 1:
         return None
