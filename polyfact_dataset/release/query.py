@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import readable
+from polyfact_dataset.common.untrusted import validate
+from polyfact_dataset.release.models import ShownFact
 from polyfact_dataset.release.reader import config_files, read_manifest
 from polyfact_dataset.schema import OPTIONS
 
@@ -40,20 +42,26 @@ def _languages(folder: Path, languages: Sequence[str]) -> list[str]:
 def fact(folder: Path, fact_id: str, languages: Sequence[str]) -> dict[str, Any]:
     """A parallel row with its split and the requested languages (all if none is given).
 
-    Raises `DataError` when the release does not contain the fact.
+    Raises `DataError` when the release does not contain the fact, or its row lacks an item.
     """
     codes = _languages(folder, languages)
     for split, paths in config_files(folder, "parallel").items():
         for path in paths:
             row = _row(path, fact_id)
             if row is not None:
-                return {**row, "translations": {code: row["translations"][code] for code in codes}, "split": split}
+                items = row.get("translations")
+                chosen = {code: items.get(code) for code in codes} if isinstance(items, dict) else items
+                found = {**row, "translations": chosen, "split": split}
+                validate(ShownFact, found, path, "rebuild or download the release again")
+                return found
     raise DataError(f"{folder} contains no fact {fact_id!r}; ids look like Q42|P50|Q5682, and `search` finds them")
 
 
 def _row(path: Path, fact_id: str) -> dict[str, Any] | None:
     """The row of a fact in a Parquet file: of the other rows only their ids are read."""
     with readable(path), pq.ParquetFile(path) as file:
+        if "fact_id" not in file.schema_arrow.names:
+            raise DataError(f"{path} has no column fact_id; rebuild or download the release again")
         for group in range(file.num_row_groups):
             ids = file.read_row_group(group, ["fact_id"]).column("fact_id").to_pylist()
             if fact_id in ids:
