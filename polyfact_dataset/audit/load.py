@@ -22,6 +22,7 @@ from polyfact_dataset.audit.release import Items, Release
 from polyfact_dataset.catalog.language import known
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_schema, readable
+from polyfact_dataset.common.processes import map_inheriting
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.release.layout import Files, content_of, find_files, read_splits
 from polyfact_dataset.schema import OPTIONS, VERIFICATION, parallel_rows
@@ -29,6 +30,8 @@ from polyfact_dataset.schema import OPTIONS, VERIFICATION, parallel_rows
 _REQUIRED = ("question", *OPTIONS, "answer_text", "answer_index")
 _OPTIONAL = ("option_ids", "option_provenance", "subject_label", "subject_provenance", "question_source", "template")
 _SHARED = tuple(c.name for c in parallel_rows(("en",)).columns if c.name != "translations")
+# Smaller releases are audited in one process, since starting others would take longer.
+MANY_FACTS = 1_000
 _ID_PARTS = ("subject_id", "property_id", "object_id")
 
 
@@ -165,9 +168,18 @@ def read(folder: Path, config: Config, build_tables: BuildTables | None = None) 
         return _read(folder, config, build_tables or BuildTables())
 
 
+def _compare(shared: tuple[Files, dict[str, Items], pa.Table, list[str]], config: str) -> Any:
+    """The faults of a language's config, or config `open`, None where the release has none."""
+    files, items, facts, keys = shared
+    if config != "open":
+        flat = read_splits(files.configs[config], (*_SHARED, "language", *_REQUIRED, *_OPTIONAL))
+        return contradictions(items[config], facts, keys, flat)
+    splits = files.configs.get(config)
+    return splits and read_open(lambda names: read_splits(splits, names), facts, keys, items)
+
+
 def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
     files = find_files(folder)
-    differing: list[tuple[str, str, str]] = []
     # A published repository with only the clean part names its rows after it.
     parallel = files.configs.get("parallel") or files.configs.get("clean")
     if parallel and "translations" in read_schema(next(iter(parallel.values()))[0]).names:
@@ -175,13 +187,10 @@ def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
         facts = _facts(table, str(folder))
         ids = facts.column("fact_id").to_pylist()
         items, malformed = items_of_parallel(table, ids)
-        keys = keys_of(facts)
-        for code in (code for code in known() if code in files.configs and code in items):
-            flat = read_splits(files.configs[code], (*_SHARED, "language", *_REQUIRED, *_OPTIONAL))
-            differing += contradictions(items[code], facts, keys, flat)
+        compared = [code for code in known() if code in files.configs and code in items]
     elif tables := _language_tables(files):
         facts, items, malformed = _from_languages(tables)
-        ids = facts.column("fact_id").to_pylist()
+        compared, ids = [], facts.column("fact_id").to_pylist()
     else:
         raise DataError(
             f"{folder}: no config `parallel` and none of a language; found {', '.join(sorted(files.configs))}"
@@ -189,9 +198,8 @@ def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
     expected = _languages(files.manifest, config)
     broken = {(fact, code) for fact, code, _ in malformed}
     malformed += [gap for gap in missing_items(items, ids, expected) if gap[:2] not in broken]
-    opened = None
-    if "open" in files.configs:
-        opened = read_open(lambda names: read_splits(files.configs["open"], names), facts, keys_of(facts), items)
+    processes = config.extract.workers if len(facts) >= MANY_FACTS else 1
+    opened, *differing = map_inheriting(_compare, (files, items, facts, keys_of(facts)), ["open", *compared], processes)
     return Release(
         name=folder.name,
         content=content_of(files.digests),
@@ -202,7 +210,7 @@ def _read(folder: Path, config: Config, build_tables: BuildTables) -> Release:
         aliases=build_tables.aliases(facts),
         malformed=tuple(malformed),
         files=files.differences(),
-        contradictions=tuple(differing),
+        contradictions=tuple(fault for faults in differing for fault in faults),
         withdrawn=Counter(build_tables.strata(_withdrawn(files, ids)).to_pylist()),
         opened=opened,
         sitelinks=build_tables.sitelinks(),

@@ -145,8 +145,7 @@ def as_html(summary: AuditReport, sections: list[Section]) -> str:
     environment.globals.update(written=written, value_of=_value, limit_of=_limit)
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
     parts = [
-        {**entry, "grids": section.grids, "plots": plots.draw(section)}
-        for entry, section in zip(summary.audits, sections)
+        {**entry, "grids": section.grids, "plots": section.plots} for entry, section in zip(summary.audits, sections)
     ]
     return template.render(summary=summary, parts=parts, style=plots.STYLE)
 

@@ -115,6 +115,8 @@ class Section:
     grids: list[Grid] = field(default_factory=list)
     floors: list[Floor] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
+    # The charts as drawn: title, SVG and note each.
+    plots: list[dict[str, str]] = field(default_factory=list, repr=False, compare=False)
     _found: list[tuple[str, str, str, str]] = field(default_factory=list, repr=False)
 
     def find(self, check: str, facts: Iterable[str], language: str, details: Iterable[str]) -> int:

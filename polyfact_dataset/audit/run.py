@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pyarrow as pa
 
-from polyfact_dataset.audit import load, report
+from polyfact_dataset.audit import load, plots, report
 from polyfact_dataset.audit.build_tables import BuildTables
 from polyfact_dataset.audit.checks import (
     answerability,
@@ -69,21 +69,33 @@ def settings(config: Config) -> dict[str, object]:
     return {"audit": config.audit.model_dump(), "languages": config.languages}
 
 
-# Smaller releases are audited in one process, since starting others would take longer.
-_MANY_FACTS = 1_000
+# What one process does after the other, the longest first. The first two import scikit-learn, which takes as long as
+# they do on a small release.
+_TOGETHER = ((shortcuts, attackers), (language_id,))
 
 
-def _section(shared: tuple[Release, Config], number: int) -> Section:
+def _tasks() -> list[tuple[int, ...]]:
+    """Numbers of audits: what one process does after the other."""
+    together = [tuple(AUDITS.index(audit) for audit in audits) for audits in _TOGETHER]
+    done = {number for numbers in together for number in numbers}
+    return [*together, *((number,) for number in range(len(AUDITS)) if number not in done)]
+
+
+def _sections(shared: tuple[Release, Config], numbers: tuple[int, ...]) -> dict[int, Section]:
     release, config = shared
-    section: Section = AUDITS[number].audit(release, config.audit)
-    return section
+    made: dict[int, Section] = {number: AUDITS[number].audit(release, config.audit) for number in numbers}
+    for section in made.values():
+        section.plots += plots.draw(section)
+    return made
 
 
 def sections(release: Release, config: Config, log: Log) -> list[Section]:
-    """The results of all audits, in order."""
-    results = map_inheriting(
-        _section, (release, config), range(len(AUDITS)), config.extract.workers if len(release) >= _MANY_FACTS else 1
-    )
+    """The results of all audits with their plots, in order."""
+    processes = config.extract.workers if len(release) >= load.MANY_FACTS else 1
+    made: dict[int, Section] = {}
+    for part in map_inheriting(_sections, (release, config), _tasks(), processes):
+        made.update(part)
+    results = [made[number] for number in range(len(AUDITS))]
     for section in results:
         broken = [verdict.gate for verdict in section.verdicts if verdict.status == "broken"]
         log.line(f"audit: {section.title.lower()}: {'broken: ' + ', '.join(broken) if broken else 'passed'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -57,6 +58,8 @@ def run(call: Callable[..., Any] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
+    # Tables in memory are many objects without cycles: searching them at Python's usual pace is a tenth of a build.
+    gc.set_threshold(200_000, 20, 100)
     sys.exit(run())
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,8 @@ _APART = {
     # An option with a country's name cannot be the currency of another country: golds of either kind keep apart.
     "tells": 6.0,
     "type": 1.0,
-    "country": 0.05,
-    "continent": 0.05,
+    "country": 0.4,
+    "continent": 0.3,
     "years": 0.3,
     "occupations": 0.3,
     "popularity": 0.05,
@@ -101,12 +102,19 @@ def traits_of(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
     return found
 
 
-def _stems(names: Sequence[str]) -> Any:
-    """English names as a sparse matrix of their stems (`items.name_overlap`), (names, features), of 0 and 1."""
-    from sklearn.feature_extraction import FeatureHasher
+def _stems(*lists: Sequence[str]) -> list[Any]:
+    """Lists of English names as sparse matrices of their stems (`items.name_overlap`), (names, stems), of 0 and 1."""
+    from scipy.sparse import csr_array
 
-    hasher = FeatureHasher(_FEATURES, input_type="string", dtype=np.float32, alternate_sign=False)
-    return hasher.transform(stems(name, "en") for name in names)
+    place: dict[str, int] = {}
+    found = []
+    for names in lists:
+        columns = [[place.setdefault(stem, len(place)) for stem in sorted(stems(name, "en"))] for name in names]
+        found.append((list(chain.from_iterable(columns)), np.cumsum([0, *map(len, columns)])))
+    return [
+        csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(len(starts) - 1, max(len(place), 1)))
+        for columns, starts in found
+    ]
 
 
 def _codes(values: Sequence[Hashable]) -> Ints:
@@ -172,7 +180,7 @@ class Matcher:
         self._place = np.array([place[answer] for answer in self._answers], dtype=np.int64)
         self._short = hashed_ngrams(self._subjects, (3, 3), _FEATURES), hashed_ngrams(answers, (3, 3), _FEATURES)
         self._long = hashed_ngrams(self._subjects, (4, 6), _FEATURES), hashed_ngrams(answers, (4, 6), _FEATURES)
-        self._stems = _stems(self._subjects), _stems(answers)
+        self._stems = _stems(self._subjects, answers)
         alike = self._stems[0].multiply(self._stems[1][self._place]).sum(axis=1)
         self._tells = _codes((np.asarray(alike).ravel() > 0).tolist())
         self._width = np.maximum(np.diff(self._short[1].indptr), 1).astype(np.float32)

@@ -30,6 +30,7 @@ _VIRAMA = 9
 _FIRST_SYLLABLE = "\u1100"
 
 
+@lru_cache(maxsize=1 << 16)
 def _words(text: str, code: str) -> tuple[str, ...]:
     """The words of a label, normalised and without articles."""
     words = word_pattern().findall(normalise(text))

@@ -120,9 +120,12 @@ class _Bin:
         # In how many facts an entity is true without being the answer.
         self.also_true: Counter[str] = Counter()
 
+    def full(self) -> bool:
+        return len(self.facts) >= self.quota
+
     def takes(self, fact: Fact) -> bool:
         return (
-            len(self.facts) < self.quota
+            not self.full()
             and fact.subject not in self.subjects
             and self.answers[fact.answer] < self.answer_limit
             and (self.groups is None or fact.group in self.groups)
@@ -212,7 +215,7 @@ def _held_out(
     shuffled = sorted(by_subject, key=lambda s: (previous.get(s) not in _HELD_OUT, order_key(seed, "split", s)))
     split_of = dict(previous)
     for wasted_share in (0.0, 0.34, 0.5, 0.75, 1.0):
-        if all(len(entry.facts) >= entry.quota for entry in bins.values()):
+        if all(entry.full() for entry in bins.values()):
             break
         for subject in shuffled:
             pinned = previous.get(subject)
@@ -236,6 +239,8 @@ def _takeable(facts: Mapping[str, Sequence[Fact]], split: str, bins: Mapping[tup
     chosen = []
     for relation, relation_facts in facts.items():
         entry = bins[relation, split]
+        if entry.full():
+            continue
         first = next((fact for fact in relation_facts if entry.takes(fact)), None)
         if first is not None:
             chosen.append(first)

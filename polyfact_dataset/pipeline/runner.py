@@ -10,6 +10,7 @@ import importlib
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from polyfact_dataset.common.files import (
     digest_json,
     disk_errors,
     make_folder,
+    synced_later,
     write_json,
 )
 from polyfact_dataset.common.processes import MANY_ROWS, Workers
@@ -130,7 +132,9 @@ def _execute(stage: Stage, key: str, work: Run, context: Context, folder: Path) 
     prepare(target, folder, key if stage.resumes else None)
     context.log.line(f"{stage.name}: {stage.doc}")
     try:
-        report = work(context)
+        # What a killed stage continues from must be durable before the stage ends.
+        with nullcontext() if stage.resumes else synced_later(target):
+            report = work(context)
     except (OSError, duckdb.Error, BrokenProcessPool) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RetryableError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polyfact_dataset.audit import report, run
+from polyfact_dataset.audit import load, report, run
 from polyfact_dataset.audit.checks import leakage
 from polyfact_dataset.audit.result import Section, Verdict, shown
 from polyfact_dataset.common.progress import Log
@@ -32,7 +32,7 @@ def test_the_sections_do_not_depend_on_the_number_of_processes(
     rows = clean_rows()
     rename(rows, gold(rows, 0), "en", HOSTILE)
     rename(rows, rows[0]["subject_id"], "en", f"{HOSTILE} 5000")
-    monkeypatch.setattr(run, "_MANY_FACTS", 1)
+    monkeypatch.setattr(load, "MANY_FACTS", 1)
     assert run.sections(as_release(rows), load_config(extract__workers=2), Log(quiet=True)) == made[1]
 
 
