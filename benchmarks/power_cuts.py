@@ -24,8 +24,9 @@ _VERB = "export"
 # What a build reports of a stage that it has finished.
 _FINISHED = re.compile(r"^(\w+): [\d.]+ s$", re.MULTILINE)
 _BUILD = """
-import os, sys
-os.dup2(1, 2)
+import sys
+sys.stdout.reconfigure(line_buffering=True)
+sys.stderr = sys.stdout
 sys.argv = {arguments!r}
 from polyfact_dataset.cli.app import run
 sys.exit(run())
@@ -50,7 +51,7 @@ def _replayed(bench: Bench, program: str, out: Path, judge: Callable[[str], tupl
         lost, how = judge(printed)
         found.note(how != "CRASH", lost, how)
         if lost or how == "CRASH":
-            say(f"  cut {folder.name}: {lost} lost, {how}; after {printed[-300:]!r}")
+            say(f"  cut {folder.name}: {lost} lost, {how}")
     return found
 
 
@@ -70,6 +71,8 @@ def build(bench: Bench) -> Found:
             return 0, "CRASH"
         again = [name for name in done if f"{name}: already complete" not in text]
         wrong = differing(contents(out), bench.expected[_VERB])
+        for name in (*again, *wrong):
+            say(f"  {name}")
         return len(wrong) + len(again), f"after {done[-1] if done else 'start'}"
 
     arguments = ["polyfact", *bench.command(out, verb=_VERB)[4:]]
