@@ -62,8 +62,8 @@ _APART = {
     # An option with a country's name cannot be the currency of another country: golds of either kind keep apart.
     "tells": 6.0,
     "type": 1.0,
-    "country": 0.4,
-    "continent": 0.3,
+    "country": 0.05,
+    "continent": 0.05,
     "years": 0.3,
     "occupations": 0.3,
     "popularity": 0.05,
