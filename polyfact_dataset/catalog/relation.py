@@ -48,6 +48,8 @@ class Relation(BaseModel):
     people: Literal["subjects", "answers"] | None = None
     # The kind of subjects whose types have no kind with a wording for the relation.
     subjects: str | None = None
+    # Subjects of no kind are not asked about: here Wikidata states the relation of things of all sorts.
+    kind_known: bool = False
 
 
 class Kind(BaseModel):
@@ -123,6 +125,12 @@ def answer_classes() -> dict[str, tuple[str, ...]]:
 def ended() -> Ended:
     """The types of what is no more."""
     return _file().ended
+
+
+def is_ended(types: Iterable[str]) -> bool:
+    """Whether what has these P31 types is no more."""
+    listed = set(types)
+    return not listed.isdisjoint(ended().types) and listed.isdisjoint(ended().unless)
 
 
 def label_classes() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import kind_chain, kind_of
+from polyfact_dataset.catalog.relation import is_ended, kind_chain, kind_of
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
@@ -19,6 +19,9 @@ from polyfact_dataset.items.containment import Containment, short_names
 from polyfact_dataset.items.distractors import draw, feasible
 from polyfact_dataset.items.matching import Matcher, traits_of
 from polyfact_dataset.items.splits import Fact
+
+# The class of answers that are no more.
+ENDED = "ended"
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,15 @@ class Entity:
 def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Answer -> its P31 type that is the most common among all answers of a relation; it defines the class.
 
-    `facts` are (fact id, answer) of one relation. An answer without a type is of class "".
+    `facts` are (fact id, answer) of one relation. An answer without a type is of class "", and what is no more is of a
+    class of its own: the Soviet Union is no option beside Germany, of which it would say when the person lived.
     """
     answers = [answer for _, answer in facts]
     common = Counter(kind for answer in answers for kind in types[answer])
     return {
-        answer: max(types[answer], key=lambda kind: (common[kind], kind), default="")
+        answer: ENDED
+        if is_ended(types[answer])
+        else max(types[answer], key=lambda kind: (common[kind], kind), default="")
         for answer in dict.fromkeys(answers)
     }
 

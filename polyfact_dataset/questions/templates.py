@@ -54,10 +54,13 @@ def reasons_of(rows: pa.RecordBatch, languages: Sequence[str]) -> list[str | Non
 
 
 @cache
-def _is_no_place(relation: str, kind: str | None) -> bool:
-    """Whether a relation of places has a subject that is known to be another thing: an era, an organisation."""
-    assumed, kinds = all_relations()[relation].subjects, kind_chain(kind)
-    return assumed in ("place", "territory") and bool(kinds) and "place" not in kinds
+def _is_no_place(property_id: str, kind: str | None) -> bool:
+    """Whether a relation of places has a subject that is known to be another thing: an era, an organisation.
+
+    Where the relation says so, a subject whose types are of no kind is one as well.
+    """
+    relation, kinds = all_relations()[property_id], kind_chain(kind)
+    return relation.subjects in ("place", "territory") and "place" not in kinds and bool(kinds or relation.kind_known)
 
 
 def _ask(rows: pa.RecordBatch, code: str) -> tuple[list[Asked], Counter[tuple[str, str]]]:

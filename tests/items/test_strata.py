@@ -12,7 +12,7 @@ from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_parquet
 from polyfact_dataset.config.build import DistractConfig
-from polyfact_dataset.items.strata import Pool, answer_classes
+from polyfact_dataset.items.strata import ENDED, Pool, answer_classes
 from polyfact_dataset.pipeline.stages import SAMPLE, stage_folder, table_path
 from tests.support.planted import build, item, labels, state, world
 
@@ -51,6 +51,12 @@ def test_answers_of_a_class_share_a_type() -> None:
     types = {"A": ("Q515", "Q1"), "B": ("Q515",), "C": ("Q3957", "Q1"), "D": ()}
     facts = [("1", "A"), ("2", "B"), ("3", "B"), ("4", "C"), ("5", "D")]
     assert answer_classes(facts, types) == {"A": "Q515", "B": "Q515", "C": "Q1", "D": ""}
+
+
+def test_what_is_no_more_is_a_class_of_its_own() -> None:
+    types = {"Germany": ("Q6256",), "Soviet Union": ("Q3024240", "Q6256x"), "Suriname": ("Q6256", "Q3024240")}
+    facts = [(str(number), answer) for number, answer in enumerate(types)]
+    assert answer_classes(facts, types) == {"Germany": "Q6256", "Soviet Union": ENDED, "Suriname": "Q6256"}
 
 
 def test_excluded(pool: Pool) -> None:

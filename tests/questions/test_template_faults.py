@@ -22,6 +22,8 @@ def faults(*rows: dict[str, str | None]) -> list[str | None]:
         ("P37", "organisation", "subject_of_another_kind"),
         ("P30", "period", "subject_of_another_kind"),
         ("P36", "character", "subject_of_another_kind"),
+        ("P37", None, "subject_of_another_kind"),
+        ("P30", None, "subject_of_another_kind"),
         ("P37", "island", None),
         ("P36", "country", None),
         ("P36", None, None),
