@@ -6,14 +6,18 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
+from polyfact_dataset.cli.app import run as run_command
 from polyfact_dataset.common.files import digest
 from polyfact_dataset.pipeline.stages import QUESTIONS, stage_folder
 from tests.support.llm_server import MODEL, Scripted
@@ -89,6 +93,51 @@ class Bench:
         for name in wrong[:5]:
             say(f"  WRONG {out.name}: {name}")
         return len(wrong)
+
+
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+
+
+def die_at_change(left: int) -> None:
+    """Lets this process kill itself just before the n-th change of the file system from now on."""
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if opens or event in _CHANGES:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def begin(bench: Bench, out: Path, verb: str, changes: int = 0) -> tuple[int, TextIO]:
+    """Starts a build in a fork of this process, which has all imported; its id, and what it says.
+
+    With `changes` it kills itself just before so many changes of the file system.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        return pid, os.fdopen(reading)
+    code = 3
+    try:
+        os.setsid()
+        os.dup2(writing, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.argv = ["polyfact", *bench.command(out, verb=verb)[4:]]
+        if changes:
+            die_at_change(changes)
+        code = run_command()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 3
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def say(text: str) -> None:

@@ -1,6 +1,6 @@
 """How near the extraction is to the limit of the machine, and how far from its peers; makes its own dump.
 
-    python benchmarks/extract.py [--gb 1.5] [--rounds 5] [--folder /tmp/polyfact-bench]
+    python benchmarks/extract.py [--gb 1.5] [--rounds 5] [--formats bz2 gz zst] [--folder /tmp/polyfact-bench]
 
 One round runs everything once, so that noise falls on all alike; the table holds medians of the rounds. Memory is of a
 run of its own, all processes together: reading it takes time. The limit is
@@ -112,10 +112,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gb", type=float, default=1.5, help="size of the dump, uncompressed")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--formats", nargs="+", choices=list(_COMPRESSORS), default=list(_COMPRESSORS))
     parser.add_argument("--folder", type=Path, default=Path("/tmp/polyfact-bench"))
     arguments = parser.parse_args()
     size = int(arguments.gb * 1e9)
-    files = prepare(arguments.folder, size)
+    files = {suffix: path for suffix, path in prepare(arguments.folder, size).items() if suffix in arguments.formats}
     found: dict[tuple[str, str], list[Measured]] = {}
     for _ in range(arguments.rounds):
         for suffix, dump in files.items():

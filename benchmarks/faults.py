@@ -18,19 +18,18 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
-from typing import TextIO
 
+from benchmarks import power_cuts
 from benchmarks.disturbed import (
     Bench,
     Found,
     ask,
+    begin,
     can_mount,
     contents,
     damage,
@@ -44,7 +43,6 @@ from benchmarks.disturbed import (
     twice,
     unlike,
 )
-from polyfact_dataset.cli.app import run as run_command
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.pipeline.stages import QUESTIONS, STAGES, stage_folder
@@ -60,49 +58,6 @@ time.time = lambda: max(true() + rng.choice((-1, 1)) * rng.uniform(0, 20 * 365.2
 from polyfact_dataset.cli import main
 main()
 """
-_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
-
-
-def die_at_change(left: int) -> None:
-    """Lets this process kill itself just before the n-th change of the file system from now on."""
-
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal left
-        opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if opens or event in _CHANGES:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-
-
-def begin(bench: Bench, out: Path, verb: str, changes: int = 0) -> tuple[int, TextIO]:
-    """Starts a build in a fork of this process, which has all imported; its id, and what it says.
-
-    With `changes` it kills itself just before so many changes of the file system.
-    """
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid:
-        os.close(writing)
-        return pid, os.fdopen(reading)
-    code = 3
-    try:
-        os.setsid()
-        os.dup2(writing, 2)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.argv = ["polyfact", *bench.command(out, verb=verb)[4:]]
-        if changes:
-            die_at_change(changes)
-        code = run_command()
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 3
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def kill(bench: Bench, out: Path, verb: str, stage: str | None) -> str | None:
@@ -351,11 +306,13 @@ FAULTS: dict[str, tuple[str, Callable[[Bench], Found]]] = {
     "wikidata": ("damaged cache of Wikidata's answers", wikidata_cache),
     "flips": ("changed answers in the cache", flipped_answers),
     "server": ("server that dies and comes back", server_dies),
+    "power": ("power cut in a build", power_cuts.build),
+    "power-train": ("power cut in a training run", power_cuts.training),
 }
 
 
-def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
-    """The undisturbed builds."""
+def prepare(folder: Path, rng: random.Random, kills: int, audited: bool) -> Bench:
+    """The undisturbed builds: up to the export, and, with `audited`, a whole one and questions of a model."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "polyfact.toml").write_text(CONFIG.format(facts=200))
@@ -365,6 +322,8 @@ def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
     result = bench.run(whole, verb="export")
     assert result.returncode == 0, result.stderr
     expected = {"export": contents(whole)}
+    if not audited:
+        return Bench(folder, rng, kills, expected, {}, folder / "asked")
     result = bench.run(whole, verb="build")
     assert result.returncode == 0, result.stderr
     expected["build"] = contents(whole)
@@ -379,12 +338,13 @@ def prepare(folder: Path, rng: random.Random, kills: int) -> Bench:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="kills, and power cuts of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
     parser.add_argument("--folder", type=Path, default=Path("/tmp/polyfact-faults"))
     arguments = parser.parse_args()
-    bench = prepare(arguments.folder, random.Random(arguments.seed), arguments.kills)
+    audited = not {"power", "power-train"}.issuperset(arguments.only)
+    bench = prepare(arguments.folder, random.Random(arguments.seed), arguments.kills, audited)
     print("| fault | tried | survived | data lost | how |\n|---|---:|---:|---:|---|", flush=True)
     for name in arguments.only:
         title, work = FAULTS[name]

@@ -18,7 +18,7 @@ from synthetic_dump import _LETTERS
 
 from polyfact_dataset.common.files import write_json, write_parquet
 from polyfact_dataset.config.build import Config
-from polyfact_dataset.pipeline.runner import Context, Report
+from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.schema import ENTITIES, QUARANTINE, STATEMENTS
 from polyfact_dataset.wikidata.extract import EXTRACTION, extracted_fields, fingerprint
 from polyfact_dataset.wikidata.workers import REPORTED

@@ -8,12 +8,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import settings
 
 from tests.support.command import polyfact
 from tests.support.hub import TOKEN, Hub, running
 from tests.support.sharing import made_once
 
 pytest_plugins = ("tests.support.fixtures_release", "tests.support.fixtures_wikidata")
+# No test measures time: an example may take long on a busy machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

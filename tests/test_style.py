@@ -15,7 +15,6 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
 # Every exception, with its reason; one that is none any more fails.
 LARGER = {
     "tests/pipeline/test_build.py": "one build, looked at from all sides",
-    "tests/support/fuzz_targets.py": "sound documents of all kinds, and what reads them",
 }
 
 

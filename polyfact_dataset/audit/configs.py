@@ -23,6 +23,8 @@ Fault = tuple[str, str, str]
 
 def keys_of(table: pa.Table) -> list[str]:
     """A key for every row: split, fact, and for a repeated fact the number of the repetition."""
+    if "fact_id" not in table.column_names:
+        raise DataError(f"the rows of a config lack column fact_id; their columns are {', '.join(table.column_names)}")
     seen: Counter[tuple[str, str]] = Counter()
     keys = []
     for pair in zip(table.column("split").to_pylist(), table.column("fact_id").to_pylist()):

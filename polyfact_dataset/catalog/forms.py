@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -41,11 +41,18 @@ class Heads(BaseModel):
         if self.position == "suffix" and len(words) > 1:
             return None
         word = words[0] if self.position == "first" else words[-1]
+        if self.position != "suffix":
+            return self._groups.get(word)
+        return next((group for noun, group in self._groups.items() if word.endswith(noun)), None)
+
+    @cached_property
+    def _groups(self) -> dict[str, str]:
+        """Noun -> its class, the first that lists it."""
+        listed: dict[str, str] = {}
         for group, nouns in self.classes.items():
             for noun in nouns:
-                if word == noun or (self.position == "suffix" and word.endswith(noun)):
-                    return group
-        return None
+                listed.setdefault(noun, group)
+        return listed
 
 
 class Rule(BaseModel):
@@ -116,9 +123,8 @@ class Forms(BaseModel):
         if group is not None:
             pattern = self.classes[group].get(slot)
             return None if pattern is None else pattern.replace("{name}", subject.label)
-        chain = kind_chain(subject.kind)
-        for rule in self.rules:
-            if rule.slot == slot and (not rule.kinds or not set(rule.kinds).isdisjoint(chain)):
+        for rule in self._of_kind(subject.kind)[1]:
+            if rule.slot == slot:
                 form, count = rule.match.subn(rule.replace, subject.label, count=1)
                 if count:
                     return form
@@ -160,13 +166,24 @@ class Forms(BaseModel):
 
     def _class_of(self, subject: Subject) -> str | None:
         """The class of the first listed noun in a name, or None."""
-        chain = kind_chain(subject.kind)
-        for heads in self.heads:
-            if not heads.kinds or not set(heads.kinds).isdisjoint(chain):
-                group = heads.class_of(subject.label)
-                if group is not None:
-                    return group
+        for heads in self._of_kind(subject.kind)[0]:
+            group = heads.class_of(subject.label)
+            if group is not None:
+                return group
         return None
+
+    def _of_kind(self, kind: str | None) -> tuple[list[Heads], list[Rule]]:
+        """The nouns and the rules of names of a kind; kept, since there are few kinds."""
+        if kind not in self._kept:
+            chain = kind_chain(kind)
+            heads = [one for one in self.heads if not one.kinds or not set(one.kinds).isdisjoint(chain)]
+            rules = [one for one in self.rules if not one.kinds or not set(one.kinds).isdisjoint(chain)]
+            self._kept[kind] = heads, rules
+        return self._kept[kind]
+
+    @cached_property
+    def _kept(self) -> dict[str | None, tuple[list[Heads], list[Rule]]]:
+        return {}
 
     def differs(self, subject: Subject) -> bool:
         """Whether the file has another label for the subject's id, ignoring case."""

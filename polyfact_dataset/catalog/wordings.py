@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
 
 from polyfact_dataset.catalog.forms import Forms
@@ -67,7 +67,7 @@ class Condition:
             raise ValueError(f"write it as {condition.key!r}")
         return condition
 
-    @property
+    @cached_property
     def key(self) -> str:
         return "/".join(part for part in (self.kind, self.sex, self.life, self.number, self.slot) if part) or SAFE
 
@@ -186,29 +186,38 @@ class Wordings:
         `description` follows its name and the quotation marks around it.
         """
         key = key or self.choose(subject)
-        text = self.texts[key]
-        place = _PLACE.search(text)
-        assert place is not None  # ensured by `check`
-        name = subject.label if place[2] is None else self.forms.of(subject, place[2])
+        before, opening, slot, closing, after = _parts(self.texts[key])
+        name = subject.label if slot is None else self.forms.of(subject, slot)
         assert name is not None  # the condition fits
-        name = self.forms.quoted(name) if place[1] else name
-        before, after = (self._noun(part, subject.label) for part in (text[: place.start()], text[place.end() :]))
-        if before != text[: place.start()]:
-            before = _without_repetition(before, subject.label)
-        shown = re.sub(r"\{subject(?::\w+)?\}", lambda _: name, place[0])
-        return Asked(f"{before}{shown}{description}{after}", f"{self.relation}/{key}")
+        name = self.forms.quoted(name) if opening else name
+        begin = _noun(before, subject.label)
+        if begin != before:
+            begin = _without_repetition(begin, subject.label)
+        end = _noun(after, subject.label)
+        return Asked(f"{begin}{opening}{name}{closing}{description}{end}", f"{self.relation}/{key}")
 
-    @staticmethod
-    def _noun(text: str, name: str) -> str:
-        """The text around a name, without the nouns in square brackets that the name begins or ends with."""
-        folded = name.casefold()
 
-        def shown(noun: re.Match[str]) -> str:
-            forms = [form.strip().casefold() for form in noun[1].split("|")]
-            repeated = any(re.match(rf"{re.escape(form)}\b", folded) or folded.endswith(form) for form in forms)
-            return "" if repeated else noun[1].split("|")[0]
+@cache
+def _parts(text: str) -> tuple[str, str, str | None, str, str]:
+    """A wording's text before the subject, the opening quotation mark, the slot, the closing mark, the text after."""
+    place = _PLACE.search(text)
+    assert place is not None  # ensured by `check`
+    opening, closing = re.split(r"\{subject(?::\w+)?\}", place[0])
+    return text[: place.start()], opening, place[2], closing, text[place.end() :]
 
-        return _NOUN.sub(shown, text)
+
+def _noun(text: str, name: str) -> str:
+    """The text around a name, without the nouns in square brackets that the name begins or ends with."""
+    if "[" not in text:
+        return text
+    folded = name.casefold()
+
+    def shown(noun: re.Match[str]) -> str:
+        forms = [form.strip().casefold() for form in noun[1].split("|")]
+        repeated = any(re.match(rf"{re.escape(form)}\b", folded) or folded.endswith(form) for form in forms)
+        return "" if repeated else noun[1].split("|")[0]
+
+    return _NOUN.sub(shown, text)
 
 
 def _without_repetition(text: str, name: str) -> str:

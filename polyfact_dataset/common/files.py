@@ -8,12 +8,12 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -155,12 +155,18 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
+def _reading_errors() -> tuple[type[Exception], ...]:
+    """The errors of reading a file; those of DuckDB where it was imported, which takes longer than some commands."""
+    duckdb = sys.modules.get("duckdb")
+    return (OSError, UnicodeDecodeError, pa.ArrowException, *((duckdb.Error,) if duckdb else ()))
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turns the errors of reading `path`, or files in it, into a `DataError` that names it."""
     try:
         yield
-    except (OSError, UnicodeDecodeError, pa.ArrowException, duckdb.Error) as error:
+    except _reading_errors() as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(f"{path} cannot be read: {reason}; create or download it again") from error
 

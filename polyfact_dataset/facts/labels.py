@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -89,8 +89,7 @@ class Traits:
     answer: bool = False
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """A possible name in a language: the text in Wikidata, with its Wikidata code and provenance."""
 
     provenance: str
@@ -135,6 +134,8 @@ class Texts:
     def of(cls, row: Mapping[str, Any], prefix: str = "") -> Texts:
         """From the list columns of the entities table, which are null where the source lacks the entity."""
         labels, aliases, titles = (row[f"{prefix}{name}"] or () for name in ("labels", "aliases", "titles"))
+        if prefix and not (labels or aliases or titles):
+            return _NOTHING
         lists: dict[str, list[str]] = {}
         for entry in aliases:
             lists.setdefault(entry["code"], []).append(entry["text"])
@@ -166,9 +167,11 @@ _NOTHING = Texts()
 def _all_offers(entry: Language, sources: Sequence[Texts]) -> Iterator[tuple[Offer, Traits]]:
     """Labels, then aliases, of all sources, each with the traits of its entity."""
     for source in sources:
-        yield from ((offer, source.traits) for offer in source.offers(entry))
+        for offer in source.offers(entry):
+            yield offer, source.traits
     for source in sources:
-        yield from ((offer, source.traits) for offer in source.also_known_as(entry))
+        for offer in source.also_known_as(entry) if source.aliases else ():
+            yield offer, source.traits
 
 
 def names(entry: Language, *sources: Texts) -> Iterator[str]:
@@ -214,7 +217,8 @@ def resolve(entry: Language, dump: Texts, api: Texts = _NOTHING, written: Texts 
                 return {
                     "text": text,
                     "provenance": (provenance or offer.provenance) + change,
-                    "attested": provenance != WRITTEN and is_attested(text, entry, dump, api),
+                    # A text without a change is as entered.
+                    "attested": provenance != WRITTEN and (not change or is_attested(text, entry, dump, api)),
                 }
     return None
 
@@ -243,7 +247,8 @@ def localise_rows(rows: Sequence[Mapping[str, Any]], languages: Sequence[str]) -
             }
         )
         if row["is_object"]:
-            answers.append({"entity_id": row["id"], **{e.code: list(names(e, dump, api, written)) for e in entries}})
+            sources = [source for source in (dump, api, written) if source.labels or source.aliases or source.titles]
+            answers.append({"entity_id": row["id"], **{e.code: list(names(e, *sources)) for e in entries}})
     return (
         pa.Table.from_pylist(shown, schema=labels(languages).schema),
         pa.Table.from_pylist(answers, schema=answer_aliases(languages).schema),

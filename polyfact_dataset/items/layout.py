@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +19,10 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.mentions import mention
-from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.common.text.normalise import normalise_all
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
-from polyfact_dataset.schema import items
+from polyfact_dataset.schema import SAMPLED, items
 
 _ORDERS = tuple(permutations(range(4)))
 
@@ -39,39 +38,42 @@ def order_of(seed: int, fact_id: str, code: str) -> tuple[int, ...]:
     return _ORDERS[int.from_bytes(key, "big") % len(_ORDERS)]
 
 
-def check(code: str, question: str, options: Sequence[str], fact_id: str) -> None:
-    """Raises when an item violates a condition that the earlier stages ensure."""
-    rule, question_text = language(code).mention_rule, normalise(question)
-    forms = [normalise(option) for option in options]
-    if len(set(forms)) != 4 or not all(forms):
-        raise AssertionError(f"{fact_id} {code}: options {options} are not four distinct texts")
-    named = [form for form in forms if mention(question_text, form, rule)]
-    if named:
-        raise AssertionError(f"{fact_id} {code}: option {named[0]!r} occurs in the question {question!r}")
-
-
-def lay_out(row: dict[str, Any], seed: int, languages: Sequence[str]) -> dict[str, Any]:
-    """One row of the items table. `options:<code>` of the row are the texts of gold and distractors."""
-    entities = [row["object_id"], *row["distractor_ids"]]
-    result = dict(row)
-    for code in languages:
-        order = order_of(seed, row["fact_id"], code)
-        check(code, row[code], row[f"options:{code}"], row["fact_id"])
-        ids = [entities[position] for position in order]
-        result[code] = {
-            "question": row[code],
-            "question_source": row["sources"][code],
-            "template": row["templates"][code],
-            "option_ids": ids,
-            "answer_index": order.index(0),
-        }
-    return result
+def check(code: str, questions: Sequence[str], options: pa.StringArray, fact_ids: Sequence[str]) -> None:
+    """Raises when an item violates a condition that the earlier stages ensure. Each question has four `options`."""
+    rule, distinct = language(code).mention_rule, options.dictionary_encode()
+    forms = normalise_all(distinct.dictionary.to_pylist())
+    codes = iter(distinct.indices.to_pylist())
+    for question, fact_id, *four in zip(normalise_all(questions), fact_ids, codes, codes, codes, codes):
+        named = [forms[one] for one in four]
+        if len(set(named)) != 4 or not all(named):
+            raise AssertionError(f"{fact_id} {code}: options {named} are not four distinct texts")
+        for form in named:
+            if mention(question, form, rule):
+                raise AssertionError(f"{fact_id} {code}: option {form!r} occurs in the question {question!r}")
 
 
 def lay_out_batch(rows: pa.RecordBatch, seed: int, languages: Sequence[str]) -> pa.Table:
-    """Rows of the items table."""
-    laid = [lay_out(row, seed, languages) for row in rows.to_pylist()]
-    return pa.Table.from_pylist(laid, schema=items(languages).schema)
+    """Rows of the items table. `options:<code>` of the rows are the texts of gold and distractors."""
+    table, fact_ids = items(languages), rows.column("fact_id").to_pylist()
+    golds, distractors = (rows.column(name) for name in ("object_id", "distractor_ids"))
+    # Gold and distractors of all rows, four by four; an order refers to them.
+    entities = pa.concat_arrays([golds, distractors.flatten()])
+    others = len(golds) + np.arange(3 * len(golds)).reshape(-1, 3)
+    places = np.column_stack([np.arange(len(golds)), others])
+    ends = pa.array(np.arange(len(golds) + 1) * 4, pa.int32())
+    columns = list(rows.select(SAMPLED.schema.names).columns)
+    for code in languages:
+        check(code, rows.column(code).to_pylist(), rows.column(f"options:{code}").flatten(), fact_ids)
+        orders = np.array([order_of(seed, fact_id, code) for fact_id in fact_ids]).reshape(-1, 4)
+        shown = entities.take(pa.array(np.take_along_axis(places, orders, axis=1).ravel()))
+        parts = [
+            rows.column(code),
+            *(pc.struct_field(rows.column(name), code) for name in ("sources", "templates")),
+            pa.ListArray.from_arrays(ends, shown),
+            pa.array(np.argmin(orders, axis=1), pa.int32()),
+        ]
+        columns.append(pa.StructArray.from_arrays(parts, fields=list(table.schema.field(code).type)))
+    return pa.Table.from_arrays(columns, table.schema.names).cast(table.schema)
 
 
 def with_options(rows: pa.RecordBatch, labels: pa.Table, languages: Sequence[str]) -> pa.RecordBatch:

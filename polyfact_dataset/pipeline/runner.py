@@ -91,6 +91,8 @@ def run(
             folder = stage_folder(out, stage)
             done = bool(not redo and entry and entry["key"] == key and is_whole(entry, folder))
             if done and not entry.get("pending"):
+                # A power cut may undo that these were removed.
+                tidy(folder)
                 log.line(f"{stage.name}: already complete")
                 continue
             if not done:

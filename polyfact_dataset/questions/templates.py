@@ -8,9 +8,10 @@ every candidate; a model writes only those that the sampler needs (see `model_qu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache
 
+import numpy as np
 import pyarrow as pa
 
 from polyfact_dataset.catalog.forms import forms
@@ -23,7 +24,7 @@ from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.questions.joined_facts import FACTS, SUBJECT, both_ends, disambiguation, inputs
-from polyfact_dataset.schema import REJECTS, labels, questions
+from polyfact_dataset.schema import CANDIDATES, REJECTS, labels, questions
 
 SOURCE = "template"
 
@@ -38,38 +39,43 @@ def settings(config: Config) -> dict[str, object]:
     return result
 
 
-def subject_of(row: Mapping[str, Any], code: str) -> Subject:
-    """The subject of a joined row, as the argument of a language's templates."""
-    features = row["subject_kind"], row["subject_sex"], row["subject_is_living"]
-    return Subject(row[f"subject:{code}"], row["subject_id"], *features)
-
-
-def fault_of(row: Mapping[str, Any], languages: Sequence[str]) -> str | None:
+def reasons_of(rows: pa.RecordBatch, languages: Sequence[str]) -> list[str | None]:
     """The reason why a joined row can have no questions; None where it can."""
+    reasons: list[str | None] = [None] * rows.num_rows
     for end in ("subject", "object"):
         for code in languages:
-            if row[f"{end}:{code}"] is None:
-                return f"{end}_unlabelled:{code}"
-    if row["fault"] is not None:
-        return str(row["fault"])
-    return "subject_of_another_kind" if _is_no_place(row) else None
+            for place in np.flatnonzero(rows.column(f"{end}:{code}").is_null()).tolist():
+                reasons[place] = reasons[place] or f"{end}_unlabelled:{code}"
+    columns = (rows.column(name).to_pylist() for name in ("fault", "property_id", "subject_kind"))
+    for place, (fault, relation, kind) in enumerate(zip(*columns)):
+        other = "subject_of_another_kind" if _is_no_place(relation, kind) else None
+        reasons[place] = reasons[place] or fault or other
+    return reasons
 
 
-def _is_no_place(row: Mapping[str, Any]) -> bool:
+@cache
+def _is_no_place(property_id: str, kind: str | None) -> bool:
     """Whether a relation of places has a subject that is known to be another thing: an era, an organisation.
 
     Where the relation says so, a subject whose types are of no kind is one as well.
     """
-    relation, kinds = all_relations()[row["property_id"]], kind_chain(row["subject_kind"])
+    relation, kinds = all_relations()[property_id], kind_chain(kind)
     return relation.subjects in ("place", "territory") and "place" not in kinds and bool(kinds or relation.kind_known)
 
 
-def ask(row: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Asked]:
-    """The questions by language of one joined row that has no fault."""
-    return {
-        code: language(code).ask(row["property_id"], subject_of(row, code), row[f"description:{code}"])
-        for code in languages
-    }
+def _ask(rows: pa.RecordBatch, code: str) -> tuple[list[Asked], Counter[tuple[str, str]]]:
+    """The questions of joined rows in a language, and counts of their wordings (see `ask_batch`)."""
+    names = ("property_id", f"subject:{code}", "subject_id", "subject_kind", "subject_sex", "subject_is_living")
+    columns = (rows.column(name).to_pylist() for name in (*names, f"description:{code}"))
+    entry, known, counts, asked = language(code), forms(code), Counter[tuple[str, str]](), []
+    for relation, *features, description in zip(*columns):
+        subject = Subject(*features)
+        asked.append(entry.ask(relation, subject, description))
+        if asked[-1].is_safe:
+            counts[code, entry.wordings[relation].why_safe(subject)] += 1
+        if known.differs(subject):
+            counts[code, "label_differs"] += 1
+    return asked, counts
 
 
 def ask_batch(
@@ -80,27 +86,26 @@ def ask_batch(
     The counts are by language: safe wordings by reason (`Wordings.why_safe`), and `label_differs`, the questions about
     subjects whose label in the forms differs.
     """
-    good, bad, tally, sources = [], [], Tally(), dict.fromkeys(languages, SOURCE)
-    counts: Counter[tuple[str, str]] = Counter()
-    for row in rows.to_pylist():
-        fault = fault_of(row, languages)
-        if fault is not None:
-            bad.append({**row, "reason": fault})
-        else:
-            asked = ask(row, languages)
-            texts = {code: question.text for code, question in asked.items()}
-            templates = {code: question.template for code, question in asked.items()}
-            good.append({**row, **texts, "sources": sources, "templates": templates})
-            for code in languages:
-                subject = subject_of(row, code)
-                if asked[code].is_safe:
-                    counts[code, language(code).wordings[row["property_id"]].why_safe(subject)] += 1
-                if forms(code).differs(subject):
-                    counts[code, "label_differs"] += 1
-        tally.count(row["property_id"], fault)
+    reasons, tally = reasons_of(rows, languages), Tally()
+    for relation, reason in zip(rows.column("property_id").to_pylist(), reasons):
+        tally.count(relation, reason)
+    column = pa.array(reasons, pa.string())
+    bad = rows.select(["fact_id", "property_id"]).append_column("reason", column).filter(column.is_valid())
+    good, counts = rows.filter(column.is_null()), Counter[tuple[str, str]]()
+    texts, templates = [], []
+    for code in languages:
+        asked, counted = _ask(good, code)
+        counts.update(counted)
+        texts.append(pa.array([question.text for question in asked], pa.string()))
+        templates.append(pa.array([question.template for question in asked], pa.string()))
+    table = questions(languages)
+    fields = list(table.schema.field("sources").type)
+    sources = [pa.array([SOURCE] * good.num_rows, pa.string())] * len(languages)
+    structs = (pa.StructArray.from_arrays(arrays, fields=fields) for arrays in (sources, templates))
+    columns = [*good.select(CANDIDATES.schema.names).columns, *structs, *texts]
     return (
-        pa.Table.from_pylist(good, schema=questions(languages).schema),
-        pa.Table.from_pylist(bad, schema=REJECTS.schema),
+        pa.Table.from_arrays(columns, schema=table.schema),
+        pa.Table.from_batches([bad]).cast(REJECTS.schema),
         tally,
         counts,
     )

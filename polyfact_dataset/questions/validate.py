@@ -7,9 +7,9 @@ Conditions on distractors (four distinct options, none in the question) are ensu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from polyfact_dataset.catalog.forms import forms
@@ -17,13 +17,13 @@ from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
-from polyfact_dataset.common.text.mentions import Mention, mention
-from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.common.text.mentions import Mention, MentionRule, mention
+from polyfact_dataset.common.text.normalise import normalise, normalise_all
 from polyfact_dataset.common.text.scripts import half_transliterated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report, Tally
 from polyfact_dataset.questions.joined_facts import both_ends
-from polyfact_dataset.schema import REJECTS, VALID_CANDIDATES
+from polyfact_dataset.schema import REJECTS, VALID_CANDIDATES, Table
 
 _MENTION_REASONS: dict[Mention, str] = {
     "name": "gold_in_question",
@@ -51,8 +51,26 @@ def fault(
     `people` is which end of the fact is a person (relations.toml), `names` are other names of the gold, `written` forms
     of the subject's name that may replace it ("das Vereinigte Königreich").
     """
-    rule = language(code).mention_rule
-    question_text, named, answer = normalise(question), normalise(subject), normalise(gold)
+    forms_of_gold = [normalise(name) for name in (gold, *names)]
+    end = people and (gold if people == "answers" else subject)
+    texts = normalise(question), normalise(subject)
+    return _fault(*texts, forms_of_gold, language(code).mention_rule, people, end, written)
+
+
+def _fault(
+    question_text: str,
+    named: str,
+    golds: Sequence[str],
+    rule: MentionRule,
+    people: str | None,
+    person: str | None,
+    written: Iterable[str],
+) -> str | None:
+    """`fault` of texts in the form of `normalise`: `golds` are the gold and its other names.
+
+    `person` is the name of the fact's person, as it is shown.
+    """
+    answer = golds[0]
     if not question_text:
         return "empty_question"
     if named not in question_text and not any(normalise(form) in question_text for form in written):
@@ -61,11 +79,10 @@ def fault(
         return "subject_is_gold"
     if (how := mention(question_text, answer, rule, person=people == "answers")) is not None:
         return _MENTION_REASONS[how]
-    if any(mention(question_text, name, rule) for name in map(normalise, names)):
-        return "alias_in_question"
-    if people and half_transliterated(gold if people == "answers" else subject, person=True):
-        return "half_transliterated"
-    return None
+    for name in golds[1:]:
+        if mention(question_text, name, rule) is not None:
+            return "alias_in_question"
+    return "half_transliterated" if person and half_transliterated(person, person=True) else None
 
 
 def mark_ambiguous(
@@ -105,37 +122,46 @@ def mark_ambiguous(
     )
 
 
-def verdict(row: dict[str, Any], languages: Sequence[str]) -> str | None:
-    """The reason code: a known error, or the first language in which the fact is invalid; None for neither."""
-    if row["erratum"]:
-        return "erratum"
-    if row["ambiguous"] is not None:
-        return str(row["ambiguous"])
-    people = all_relations()[row["property_id"]].people
-    for code in languages:
-        ends = row[f"subject:{code}"], row[f"object:{code}"]
-        written = forms(code).written(row["subject_id"], ends[0])
-        reason = fault(row[code], *ends, code, people, row[f"names:{code}"] or (), written)
-        if reason is not None:
-            return f"{reason}:{code}"
-    return None
-
-
 def judge_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Table, pa.Table, Tally]:
-    """Joined rows to rows of `schema.VALID_CANDIDATES` and of `schema.REJECTS`."""
-    good, bad, tally = [], [], Tally()
-    for row in rows.to_pylist():
-        reason = verdict(row, languages)
-        tally.count(row["property_id"], reason)
-        if reason is None:
-            good.append(row)
-        else:
-            bad.append({**row, "reason": reason})
-    return (
-        pa.Table.from_pylist(good, schema=VALID_CANDIDATES.schema),
-        pa.Table.from_pylist(bad, schema=REJECTS.schema),
-        tally,
-    )
+    """Joined rows to rows of `schema.VALID_CANDIDATES` and of `schema.REJECTS`.
+
+    The reason of a reject is a known error, or the first language in which the fact is invalid. Columns are judged one
+    after the other, and the names of a gold are read once.
+    """
+    reasons = [
+        "erratum" if erratum else ambiguous
+        for erratum, ambiguous in zip(rows.column("erratum").to_pylist(), rows.column("ambiguous").to_pylist())
+    ]
+    relations, ids = (rows.column(name).to_pylist() for name in ("property_id", "subject_id"))
+    people = [all_relations()[relation].people for relation in relations]
+    golds = rows.column("object_id").dictionary_encode().indices.to_numpy()
+    distinct = pa.array(np.unique(golds, return_index=True)[1])
+    for code in languages:
+        rule, written = language(code).mention_rule, forms(code).written
+        questions, subjects, answers = (
+            rows.column(name).to_pylist() for name in (code, f"subject:{code}", f"object:{code}")
+        )
+        columns = (rows.column(name).take(distinct).to_pylist() for name in (f"object:{code}", f"names:{code}"))
+        forms_of = [[normalise(name) for name in (gold, *(names or ()))] for gold, names in zip(*columns)]
+        texts = zip(normalise_all(questions), normalise_all(subjects))
+        for place, (question_text, named) in enumerate(texts):
+            if reasons[place] is None:
+                end = people[place]
+                person = end and (answers if end == "answers" else subjects)[place]
+                also = written(ids[place], subjects[place])
+                reason = _fault(question_text, named, forms_of[golds[place]], rule, end, person, also)
+                reasons[place] = reason and f"{reason}:{code}"
+    tally = Tally()
+    for relation, reason in zip(relations, reasons):
+        tally.count(relation, reason)
+    column = pa.array(reasons, pa.string())
+    bad = rows.select(["fact_id", "property_id"]).append_column("reason", column).filter(column.is_valid())
+    good = rows.select(VALID_CANDIDATES.schema.names).filter(column.is_null())
+    return _table(good, VALID_CANDIDATES), _table(bad, REJECTS), tally
+
+
+def _table(rows: pa.RecordBatch, table: Table) -> pa.Table:
+    return pa.Table.from_batches([rows]).cast(table.schema)
 
 
 def run(context: Context) -> Report:
@@ -152,9 +178,11 @@ def run(context: Context) -> Report:
             parquet_files(context.path("question_labels")),
             languages,
         )
+        facts = ", ".join(f"q.{name}" for name in VALID_CANDIDATES.schema.names)
+        questions = ", ".join(f'q."{code}"' for code in languages)
         names = ", ".join(f'n."{code}" AS "names:{code}"' for code in languages)
         query = f"""
-            SELECT q.*, a.reason AS ambiguous, list_contains($errata, q.fact_id) AS erratum,
+            SELECT {facts}, {questions}, a.reason AS ambiguous, list_contains($errata, q.fact_id) AS erratum,
                 {both_ends(languages)}, {names}
             FROM parquet($questions) q
             JOIN parquet($labels) s ON s.entity_id = q.subject_id

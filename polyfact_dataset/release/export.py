@@ -9,6 +9,8 @@ those of withdrawn facts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +151,15 @@ def run(context: Context) -> Report:
     files: dict[str, dict[str, dict[str, list[str]]]] = {}
     rows: dict[str, int] = {}
     labels, answer_aliases = context.read("question_labels"), context.read("answer_aliases")
-    for table, content in tables(items, _aligned(items, tiers), labels, answer_aliases, languages):
-        for (split, tier), numbers in partitions.items():
-            part = content.take(numbers)
-            written = write_partition(folder, f"{table}/{split}-{tier}", part, config)
-            files.setdefault(table, {}).setdefault(split, {})[tier] = list(written)
-            rows |= written
+    with ThreadPoolExecutor(config.extract.workers) as pool:
+        for table, content in tables(items, _aligned(items, tiers), labels, answer_aliases, languages):
+            names = [f"{table}/{split}-{tier}" for split, tier in partitions]
+            # Arrow compresses without Python's lock.
+            parts = map(content.take, partitions.values())
+            parts_written = pool.map(partial(write_partition, folder, config=config), names, parts)
+            for (split, tier), written in zip(partitions, parts_written):
+                files.setdefault(table, {}).setdefault(split, {})[tier] = list(written)
+                rows |= written
     listed, judged = configs(files), write_judged(context, config)
     if judged:
         listed[VERIFICATION.name] = {split: list(written) for split, written in judged.items()}

@@ -234,3 +234,24 @@ class Statistics(Untrusted):
     verification: Tallied
     popularity: _Popularity
     languages: Annotated[dict[Text, _Language], Field(max_length=_MOST_LANGUAGES)]
+
+
+_FourTexts = Annotated[list[str], Field(min_length=4, max_length=4)]
+
+
+class _ShownItem(Untrusted):
+    question: str
+    option_a: str
+    option_b: str
+    option_c: str
+    option_d: str
+    answer_index: Annotated[int, Field(ge=0, le=3)]
+    option_ids: _FourTexts
+    option_provenance: _FourTexts
+
+
+class ShownFact(Untrusted):
+    """What is shown of a row of `parallel`."""
+
+    fact_id: str
+    translations: dict[Text, _ShownItem]

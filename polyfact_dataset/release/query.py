@@ -7,20 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import pyarrow.parquet as pq
 
-from polyfact_dataset.catalog.language import language
-from polyfact_dataset.common.database import rows_of
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import readable
+from polyfact_dataset.common.untrusted import validate
+from polyfact_dataset.release.models import ShownFact
 from polyfact_dataset.release.reader import config_files, read_manifest
 from polyfact_dataset.schema import OPTIONS
+
+# Imported where a search needs them, since they take longer than showing a fact: DuckDB and the languages.
 
 _ID = re.compile(r"[QP]\d+(\|[QP]\d+)*", re.IGNORECASE)
 
 
 def select_rows(splits: Mapping[str, Sequence[Path]], columns: str = "*") -> str:
     """The rows of a config with their split, as a DuckDB query. `columns` is a select list without `split`."""
+    from polyfact_dataset.common.database import rows_of
+
     return " UNION ALL BY NAME ".join(
         f"SELECT {columns}, '{split}' AS split FROM {rows_of(paths)}" for split, paths in splits.items()
     )
@@ -38,19 +42,38 @@ def _languages(folder: Path, languages: Sequence[str]) -> list[str]:
 def fact(folder: Path, fact_id: str, languages: Sequence[str]) -> dict[str, Any]:
     """A parallel row with its split and the requested languages (all if none is given).
 
-    Raises `DataError` when the release does not contain the fact.
+    Raises `DataError` when the release does not contain the fact, or its row lacks an item.
     """
     codes = _languages(folder, languages)
-    with readable(folder), duckdb.connect() as connection:
-        query = f"SELECT * FROM ({select_rows(config_files(folder, 'parallel'))}) WHERE fact_id = $id"
-        rows = connection.sql(query, params={"id": fact_id}).to_arrow_table().to_pylist()
-    if not rows:
-        raise DataError(f"{folder} contains no fact {fact_id!r}; ids look like Q42|P50|Q5682, and `search` finds them")
-    return {**rows[0], "translations": {code: rows[0]["translations"][code] for code in codes}}
+    for split, paths in config_files(folder, "parallel").items():
+        for path in paths:
+            row = _row(path, fact_id)
+            if row is not None:
+                items = row.get("translations")
+                chosen = {code: items.get(code) for code in codes} if isinstance(items, dict) else items
+                found = {**row, "translations": chosen, "split": split}
+                validate(ShownFact, found, path, "rebuild or download the release again")
+                return found
+    raise DataError(f"{folder} contains no fact {fact_id!r}; ids look like Q42|P50|Q5682, and `search` finds them")
+
+
+def _row(path: Path, fact_id: str) -> dict[str, Any] | None:
+    """The row of a fact in a Parquet file: of the other rows only their ids are read."""
+    with readable(path), pq.ParquetFile(path) as file:
+        if "fact_id" not in file.schema_arrow.names:
+            raise DataError(f"{path} has no column fact_id; rebuild or download the release again")
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, ["fact_id"]).column("fact_id").to_pylist()
+            if fact_id in ids:
+                row: dict[str, Any] = file.read_row_group(group).slice(ids.index(fact_id), 1).to_pylist()[0]
+                return row
+    return None
 
 
 def _folded(expression: str, code: str) -> str:
     """SQL for a text without case and, in alphabets with accents, without accents; other scripts need their marks."""
+    from polyfact_dataset.catalog.language import language
+
     accents = set(language(code).scripts) <= {"Latn", "Cyrl", "Grek"}
     return f"strip_accents(lower({expression}))" if accents else f"lower({expression})"
 
@@ -72,6 +95,8 @@ def search(folder: Path, text: str, languages: Sequence[str], limit: int) -> tup
     a relation its items. Each result is a dict of `fact_id`, `split`, `quality_tier`, `language`, `question` and
     `answer`, the most popular subjects first. Raises `ConfigError` for an empty text.
     """
+    import duckdb
+
     if not text.strip():
         raise ConfigError("TEXT must not be empty")
     parts = []

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-
-from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.files import readable
 from polyfact_dataset.common.untrusted import read_validated
 from polyfact_dataset.release.models import Statistics
 from polyfact_dataset.release.query import select_rows
 from polyfact_dataset.release.reader import config_files, locate, read_manifest, source_of
 from polyfact_dataset.schema import SPLITS, TIERS
+
+if TYPE_CHECKING:
+    # Imported where rows are counted: the figures of most releases are in a file.
+    import duckdb
 
 _FACT_COLUMNS = (
     "fact_id",
@@ -46,6 +47,8 @@ POPULARITY_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 @contextmanager
 def opened(folder: Path, config: str, columns: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in which the table `facts` holds the given columns of a config, and `split`."""
+    import duckdb
+
     rows = select_rows(config_files(folder, config), ", ".join(columns))
     with readable(folder), duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
@@ -61,6 +64,8 @@ def _counts(connection: duckdb.DuckDBPyConnection, expression: str) -> dict[Any,
 
 def _relations(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Relation -> label, domain, answers, and facts by split and tier, in the order of `relations.toml`."""
+    from polyfact_dataset.catalog.relation import all_relations
+
     relations: dict[str, Any] = {}
     for relation, label, domain, answers in connection.execute(
         "SELECT property_id, any_value(relation), any_value(domain), count(DISTINCT object_id) "

@@ -157,3 +157,10 @@ def test_shared_columns_of_a_language_are_those_of_the_parallel_rows(
     assert broken(section) == {"same_in_configs"}
     (found,) = section.examples("same_in_configs")
     assert (found["fact_id"], found["language"]) == (facts[4], "sw") and column in found["detail"]
+
+
+def test_rows_of_a_language_without_ids_are_refused(published: Path) -> None:
+    for path in (published / "sw").iterdir():
+        pq.write_table(pq.read_table(path).drop_columns(["fact_id"]), path)
+    with pytest.raises(DataError, match="lack column fact_id"):
+        load.read(published, Config())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyfact_dataset.common.text.normalise import clean, idle_joiner, markup, normalise
+from polyfact_dataset.common.text.normalise import clean, idle_joiner, markup, normalise, normalise_all
 from polyfact_dataset.common.text.scripts import half_transliterated, in_scripts, mixes_scripts, script_of, scripts_of
 
 # What makes normalisation difficult: controls, joiners, marks, case and compatibility forms, letters of all scripts.
@@ -58,6 +58,11 @@ def test_no_single_character_changes_its_script(first: int) -> None:
 @pytest.mark.parametrize("text", ["Ｎｏｋｉａ", " Straße  5000 ", "ＡＢＣ　１２３", "CAFÉ", "İstanbul", "ﬁlm"])
 def test_normalise_is_idempotent_on_names(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
+
+
+@given(st.lists(st.text() | st.text("aA ŻﬁΣß\u0345\u09a1\u09bc\u09dc？É\u0301\n\u200b\u2028", max_size=6)))
+def test_a_column_is_normalised_as_its_texts_are(texts: list[str]) -> None:
+    assert normalise_all(texts) == [normalise(text) for text in texts]
 
 
 def test_normalise_folds_width_case_and_space() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pyarrow as pa
 import pytest
 
 from polyfact_dataset.pipeline.reasons import is_reason
-from polyfact_dataset.questions.templates import fault_of
+from polyfact_dataset.questions.templates import reasons_of
 
 
-def row(relation: str, kind: str | None, **changed: Any) -> dict[str, Any]:
-    labels = {"subject:en": "A", "object:en": "B"}
-    return {"property_id": relation, "subject_kind": kind, "fault": None, **labels, **changed}
+def faults(*rows: dict[str, str | None]) -> list[str | None]:
+    """The reasons of rows, which differ from a sound one in what is given."""
+    sound = {"property_id": "P36", "subject_kind": None, "fault": None, "subject:en": "A", "object:en": "B"}
+    columns = {name: pa.array([{**sound, **row}[name] for row in rows], pa.string()) for name in sound}
+    return reasons_of(pa.RecordBatch.from_pydict(columns), ["en"])
 
 
 @pytest.mark.parametrize(
@@ -33,9 +34,21 @@ def row(relation: str, kind: str | None, **changed: Any) -> dict[str, Any]:
     ],
 )
 def test_a_relation_of_places_has_no_other_subjects(relation: str, kind: str | None, fault: str | None) -> None:
-    assert fault_of(row(relation, kind), ["en"]) == fault and (fault is None or is_reason(fault))
+    assert faults({"property_id": relation, "subject_kind": kind}) == [fault] and (fault is None or is_reason(fault))
 
 
 def test_a_missing_label_and_an_ambiguous_name_come_first() -> None:
-    assert fault_of(row("P37", "organisation", **{"object:en": None}), ["en"]) == "object_unlabelled:en"
-    assert fault_of(row("P37", None, fault="namesake_no_description:en"), ["en"]) == "namesake_no_description:en"
+    other = {"property_id": "P37", "subject_kind": "organisation"}
+    assert faults(
+        {**other, "object:en": None, "fault": "namesake_no_description:en"},
+        {**other, "subject:en": None, "object:en": None},
+        {"property_id": "P37", "fault": "namesake_no_description:en"},
+        {**other, "fault": "namesake_no_description:en"},
+        {},
+    ) == [
+        "object_unlabelled:en",
+        "subject_unlabelled:en",
+        "namesake_no_description:en",
+        "namesake_no_description:en",
+        None,
+    ]

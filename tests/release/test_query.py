@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.release.query import fact, search
+from polyfact_dataset.release.reader import config_files
 from polyfact_dataset.release.stats import POPULARITY_EDGES, popularity_names, read_statistics, statistics
 from tests.support.command import polyfact
 from tests.support.released import Rows, copy_of, edited, parallel_rows_of
@@ -178,3 +182,32 @@ def test_a_damaged_data_file_is_an_error_of_ours(small: Path, tmp_path: Path) ->
     for use in (lambda: statistics(release), lambda: search(release, "a", [], 5), lambda: fact(release, "Q1", [])):
         with pytest.raises(DataError, match="cannot be read"):
             use()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop_columns(["fact_id"]), "has no column fact_id"),
+        (lambda table: table.drop_columns(["translations"]), "translations"),
+        (lambda table: table.set_column(0, "fact_id", pa.array([1] * len(table))), "contains no fact"),
+        (lambda table: table.set_column(table.num_columns - 1, "translations", pa.nulls(len(table))), "translations"),
+        (
+            lambda table: table.set_column(
+                table.num_columns - 1, "translations", pa.array([{"en": {"question": "?"}}] * len(table))
+            ),
+            "translations.en.option_a",
+        ),
+    ],
+)
+def test_a_table_of_other_columns_is_refused(
+    change: Callable[[pa.Table], pa.Table], message: str, small: Path, tmp_path: Path
+) -> None:
+    copy = copy_of(small, tmp_path / "copy")
+    fact_id = parallel_rows_of(small)[0]["fact_id"]
+    for paths in config_files(copy, "parallel").values():
+        for path in paths:
+            table = pq.read_table(path)
+            assert (table.column_names[0], table.column_names[-1]) == ("fact_id", "translations")
+            pq.write_table(change(table), path)
+    with pytest.raises(DataError, match=message):
+        fact(copy, fact_id, ["en"])

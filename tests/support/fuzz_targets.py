@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -21,9 +20,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import strategies as st
 
 from baselines.evaluate import klar, results
-from polyfact_dataset.audit.load import read as read_for_audit
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
-from polyfact_dataset.cli import tables as show
 from polyfact_dataset.common.errors import PolyFactError
 from polyfact_dataset.common.files import digest, digest_json, write_json
 from polyfact_dataset.common.progress import Log
@@ -37,9 +34,6 @@ from polyfact_dataset.llm.openai_engine import OpenAIEngine
 from polyfact_dataset.llm.protocol import CHAT, RESPONSES, Answer, Request
 from polyfact_dataset.llm.response_text import InvalidResponse
 from polyfact_dataset.questions.parse_response import parse_name, parse_question
-from polyfact_dataset.release import diff, query
-from polyfact_dataset.release import reader as source
-from polyfact_dataset.release.stats import read_statistics, statistics
 from polyfact_dataset.schema import ANSWERS, FETCHED
 from polyfact_dataset.wikidata.api import Client
 from polyfact_dataset.wikidata.cache import Cache as WikidataCache
@@ -47,8 +41,9 @@ from polyfact_dataset.wikidata.columns import Rows
 from polyfact_dataset.wikidata.entities import Reader
 from polyfact_dataset.wikidata.extract import extracted_fields
 from tests.support.choice_results import save
+from tests.support.fuzz_releases import release_folders, spoilt
 from tests.support.hostile import hostile_json, mutated_bytes
-from tests.support.planted import build, item, labels, state, world
+from tests.support.planted import item, labels, state
 
 ENTITY = state(
     item("Q1", labels("Land"), titles={"enwiki": "Land"}, descriptions={"en": {"language": "en", "value": "a land"}}),
@@ -348,65 +343,6 @@ def batch_files(data: bytes, folder: Path) -> None:
             _use(answer)
 
 
-def _planted_config() -> Config:
-    languages = ("en", "sw", "zh")
-    few = {"languages": languages, "candidates__min_languages": len(languages)}
-    return load_config(facts=40, relations=("P36",), extract__workers=1, **few)
-
-
-@cache
-def _release(folder: Path) -> Path:
-    """A sound release of a planted world, with what the card and the audit would add."""
-    release = build(folder, world(), config=_planted_config()) / "release"
-    write_json(release / "release.json", {"version": "1.0.0", "content": "c", "release": {}})
-    write_json(release / "statistics.json", statistics(release))
-    write_json(release / "audit" / "report.json", {"gates": []})
-    (release / "CHANGELOG.md").write_text("# Changes\n")
-    return release
-
-
-@dataclass(frozen=True)
-class Spoilt:
-    """How a file of a release is spoilt: `kind` and a seed choose the file, `data` its bytes by what they were."""
-
-    name: str
-    data: bytes
-
-
-def _spoilt(folder: Path) -> st.SearchStrategy[Spoilt]:
-    release = _release(folder)
-    files = sorted(path for path in release.rglob("*") if path.is_file())
-
-    def spoil(path: Path) -> st.SearchStrategy[Spoilt]:
-        data = path.read_bytes()
-        spoilt = hostile_json(json.loads(data)) if path.suffix == ".json" else mutated_bytes(data)
-        return spoilt.map(lambda data: Spoilt(path.relative_to(release).as_posix(), data))
-
-    return st.sampled_from(files).flatmap(spoil)
-
-
-def release_folders(spoilt: Spoilt, folder: Path) -> None:
-    """A release with a spoilt file: shown, searched, counted, compared, checked and read for the audit."""
-    sound = _release(folder)
-    release = folder / "spoilt"
-    shutil.rmtree(release, ignore_errors=True)
-    shutil.copytree(sound, release)
-    (release / spoilt.name).write_bytes(spoilt.data)
-    fact = pq.read_table(next((sound / "data" / "parallel").glob("*.parquet"))).column("fact_id")[0].as_py()
-    for use in (
-        lambda: show.stats(read_statistics(str(release))),
-        lambda: show.fact(query.fact(release, fact, ["en"])),
-        lambda: query.search(release, "Land", [], 5),
-        lambda: statistics(release),
-        lambda: source.check_content(release),
-        lambda: source.read_release(release),
-        lambda: diff.compare(sound, release),
-        lambda: read_for_audit(release, _config()),
-    ):
-        with contextlib.suppress(PolyFactError):
-            use()
-
-
 @dataclass(frozen=True)
 class Target:
     """`spoil(folder)` gives the strategy of inputs, `read(input, folder)` takes one."""
@@ -431,7 +367,7 @@ TARGETS: dict[str, Target] = {
     "result files": Target(lambda folder: hostile_json(_result(folder)), result_files),
     "score files": Target(_scores, score_files),
     "KLAR files": Target(lambda folder: hostile_json(KLAR), klar_files),
-    "release folders": Target(_spoilt, release_folders),
+    "release folders": Target(spoilt, release_folders),
     "API answers": Target(lambda folder: api_answers(), api),
     "model answers": Target(lambda folder: model_answers(), model),
     "batch files": Target(lambda folder: hostile_json(BATCH) | hostile_json(BATCH_ERROR), batch_files),

@@ -43,12 +43,12 @@ def json_values() -> st.SearchStrategy[Any]:
     return st.recursive(leaves, grown, max_leaves=6)
 
 
-def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The paths of all parts of a JSON value, its own first."""
     if isinstance(value, dict):
-        inner = [place for key, part in value.items() for place in _places(part, (*path, key))]
+        inner = [place for key, part in value.items() for place in places(part, (*path, key))]
     elif isinstance(value, list):
-        inner = [place for key, part in enumerate(value) for place in _places(part, (*path, key))]
+        inner = [place for key, part in enumerate(value) for place in places(part, (*path, key))]
     else:
         inner = []
     return [path, *inner]
@@ -59,7 +59,7 @@ def mutated_json(draw: st.DrawFn, base: Any) -> str:
     """JSON text of `base` with up to three parts replaced or removed."""
     root, fragments = [copy.deepcopy(base)], list[str]()
     for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.sampled_from(_places(root)[1:] or [(0,)]))
+        place = draw(st.sampled_from(places(root)[1:] or [(0,)]))
         holder = root
         for key in place[:-1]:
             holder = holder[key]
@@ -69,7 +69,7 @@ def mutated_json(draw: st.DrawFn, base: Any) -> str:
             holder[place[-1]] = f"\x00{len(fragments)}\x00"
             sound = json_values().map(json.dumps)
             fragments.append(draw(st.sampled_from(FRAGMENTS) | sound))
-        if not root or not _places(root)[1:]:
+        if not root or not places(root)[1:]:
             break
     text = json.dumps(root[0] if root else None)
     for number, fragment in enumerate(fragments):

@@ -89,10 +89,12 @@ def mention(text: str, name: str, rule: MentionRule, *, person: bool = False) ->
     script without spaces go on with nothing. Names below three characters (two in Han, kana or Hangul) are not
     searched for. With `person`, the family name is searched for as well.
     """
-    if is_named(text, name, rule):
-        return "name"
-    if _is_inflected(text, name, rule):
-        return "inflected"
+    # Most names have no part in a text: their first letters tell, which change in few languages.
+    if rule.initials or name[:_MIN_STEM] in text:
+        if is_named(text, name, rule):
+            return "name"
+        if _is_inflected(text, name, rule):
+            return "inflected"
     if person and (family := surname(name)) is not None and family[:_MIN_STEM] in text:
         return "surname" if is_named(text, family, rule) or _is_inflected(text, family, rule) else None
     return None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from html.entities import html5
+
+import numpy as np
 
 from polyfact_dataset.common.text.scripts import COMMON, COVERS, script_of
 
@@ -145,11 +148,7 @@ def normalise(text: str) -> str:
     if text.isascii():
         return " ".join(text.casefold().split())
     if _FOLDED_WITH_CARE.isdisjoint(text):
-        folded = unicodedata.normalize("NFKC", text).casefold()
-        # A folded text that is normalised does not change any more, which is nearly always the case.
-        if not unicodedata.is_normalized("NFKC", folded):
-            folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
-        return " ".join(folded.split())
+        return " ".join(_casefolded(text).split())
     # U+0345 alone would become a Greek letter.
     folded = _compatible(text).replace("\u0345", "")
     if not _UNSEEN_CHARACTERS.isdisjoint(folded):
@@ -157,6 +156,35 @@ def normalise(text: str) -> str:
         folded = _UNSEEN.sub(" ", folded) if seen is None else seen
     folded = _compatible(unicodedata.normalize("NFD", folded).casefold())
     return " ".join(_compatible(folded.casefold()).split())
+
+
+def _casefolded(text: str) -> str:
+    """NFKC, case folding, and both again where that changes the text: for texts that are not `_FOLDED_WITH_CARE`."""
+    compatible = unicodedata.normalize("NFKC", text)
+    folded = compatible.casefold()
+    # Nearly always: a folded text that is normalised does not change any more.
+    if folded == compatible or (compatible := unicodedata.normalize("NFKC", folded)) == folded:
+        return folded
+    again = compatible.casefold()
+    return compatible if again == compatible else unicodedata.normalize("NFKC", again)
+
+
+def normalise_all(texts: Sequence[str]) -> list[str]:
+    """`normalise` of every text of a column, several times as fast for texts that occur once."""
+    joined = "\n".join(texts)
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    if _is_folded_with_care()[codes].any() or joined.count("\n") >= len(texts):
+        return list(map(normalise, texts))
+    # Neither case folding nor NFKC looks across a line feed.
+    return [" ".join(text.split()) for text in _casefolded(joined).split("\n")]
+
+
+@cache
+def _is_folded_with_care() -> np.ndarray:
+    """Whether a character, by its code, is one of `_FOLDED_WITH_CARE`."""
+    marked = np.zeros(sys.maxunicode + 1, bool)
+    marked[list(map(ord, _FOLDED_WITH_CARE))] = True
+    return marked
 
 
 @cache

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from fontTools import unicodedata as ucd
 from fontTools.unicodedata.Scripts import NAMES
 
 # Digits, punctuation and marks belong to no script (Unicode: Common, Inherited).
 COMMON = "Zyyy"
+_COMMON, _LATIN = frozenset({COMMON}), frozenset({"Latn"})
 _NO_SCRIPT = frozenset({"Zyyy", "Zinh", "Zzzz"})
 COVERS = {
     "Jpan": frozenset({"Hani", "Hira", "Kana"}),
@@ -57,7 +58,9 @@ def script_of(character: str) -> str:
 @lru_cache(maxsize=1 << 16)
 def scripts_of(text: str) -> frozenset[str]:
     """All scripts of the letters of `text`, without `Zyyy`."""
-    return frozenset(script_of(char) for char in set(text)) - {COMMON}
+    if text.isascii():
+        return _LATIN if text.lower() != text.upper() else frozenset()
+    return frozenset(map(script_of, set(text))) - _COMMON
 
 
 def covered(script: str) -> frozenset[str]:
@@ -65,12 +68,17 @@ def covered(script: str) -> frozenset[str]:
     return COVERS.get(script, frozenset({script}))
 
 
+@cache
+def _allowed(scripts: tuple[str, ...]) -> frozenset[str]:
+    return frozenset({"Latn", "Grek"}).union(*map(covered, scripts))
+
+
 def in_scripts(text: str, scripts: tuple[str, ...]) -> bool:
     """Whether every letter is of one of `scripts` or Latin (untransliterated names), or a single Greek symbol.
 
     A letter that several scripts share (Unicode's script extensions) is of each of them.
     """
-    allowed = {"Latn", "Grek"}.union(*map(covered, scripts))
+    allowed = _allowed(scripts)
     letter_scripts = scripts_of(text)
     if not letter_scripts <= allowed:
         foreign = {char for char in text if script_of(char) not in allowed | {COMMON}}
@@ -102,6 +110,8 @@ def half_transliterated(label: str, person: bool = False) -> str | None:
     and brands do not count (USB, iPhone), nor do separate Latin words (ядро Linux), unless they are all that
     follows and in small letters (Гда ńsk). In a person's name no ordinary Latin word is next to another script.
     """
+    if label.isascii():
+        return None
     letter_scripts = scripts_of(label)
     if "Latn" not in letter_scripts or len(letter_scripts) == 1:
         return None
