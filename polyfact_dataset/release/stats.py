@@ -46,11 +46,16 @@ POPULARITY_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 @contextmanager
 def opened(folder: Path, config: str, columns: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in which the table `facts` holds the given columns of a config, and `split`."""
-    rows = select_rows(config_files(folder, config), ", ".join(columns))
     with readable(folder), duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
-        connection.execute(f"CREATE TEMP TABLE facts AS {rows}")
+        _load(connection, folder, config, columns)
         yield connection
+
+
+def _load(connection: duckdb.DuckDBPyConnection, folder: Path, config: str, columns: Sequence[str]) -> None:
+    """Makes the table `facts` of a config, in place of that of another."""
+    rows = select_rows(config_files(folder, config), ", ".join(columns))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE facts AS {rows}")
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, expression: str) -> dict[Any, int]:
@@ -91,27 +96,26 @@ def _popularity(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     }
 
 
-def _language(folder: Path, code: str) -> dict[str, Any]:
+def _language(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Statistics of the items of one language: provenance of labels, positions of the answer, lengths."""
-    with opened(folder, code, _ITEM_COLUMNS) as connection:
-        options = connection.execute(
-            "SELECT value, count(*) FROM (SELECT unnest(option_provenance) AS value FROM facts) "
-            "GROUP BY value ORDER BY value"
-        ).fetchall()
-        row = connection.execute(
-            "SELECT count(DISTINCT question), coalesce(sum(length(question)), 0)::BIGINT FROM facts"
-        ).fetchone()
-        positions = _counts(connection, "answer_index")
-        return {
-            "subject_provenance": _counts(connection, "subject_provenance"),
-            "answer_provenance": _counts(connection, "option_provenance[answer_index + 1]"),
-            "option_provenance": dict(options),
-            "question_source": _counts(connection, "question_source"),
-            "template": _counts(connection, "template"),
-            "answer_index": [positions.get(position, 0) for position in range(4)],
-            "questions": row[0] if row else 0,
-            "question_characters": row[1] if row else 0,
-        }
+    options = connection.execute(
+        "SELECT value, count(*) FROM (SELECT unnest(option_provenance) AS value FROM facts) "
+        "GROUP BY value ORDER BY value"
+    ).fetchall()
+    row = connection.execute(
+        "SELECT count(DISTINCT question), coalesce(sum(length(question)), 0)::BIGINT FROM facts"
+    ).fetchone()
+    positions = _counts(connection, "answer_index")
+    return {
+        "subject_provenance": _counts(connection, "subject_provenance"),
+        "answer_provenance": _counts(connection, "option_provenance[answer_index + 1]"),
+        "option_provenance": dict(options),
+        "question_source": _counts(connection, "question_source"),
+        "template": _counts(connection, "template"),
+        "answer_index": [positions.get(position, 0) for position in range(4)],
+        "questions": row[0] if row else 0,
+        "question_characters": row[1] if row else 0,
+    }
 
 
 def read_statistics(release: str) -> dict[str, Any]:
@@ -138,7 +142,7 @@ def statistics(folder: Path) -> dict[str, Any]:
         ).fetchone()
         facts, subjects, answers = row or (0, 0, 0)
         splits, tiers = _counts(connection, "split"), _counts(connection, "quality_tier")
-        return {
+        counted = {
             "content": manifest["content"],
             "source": source_of(manifest),
             "facts": facts,
@@ -156,8 +160,12 @@ def statistics(folder: Path) -> dict[str, Any]:
                 "subject": {str(key): n for key, n in _counts(connection, "n_langs_subject_attested").items()},
             },
             "popularity": _popularity(connection),
-            "languages": {code: _language(folder, code) for code in languages},
+            "languages": {},
         }
+        for code in languages:
+            _load(connection, folder, code, _ITEM_COLUMNS)
+            counted["languages"][code] = _language(connection)
+        return counted
 
 
 def popularity_names() -> list[str]:
