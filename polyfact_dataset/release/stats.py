@@ -142,7 +142,7 @@ def statistics(folder: Path) -> dict[str, Any]:
         ).fetchone()
         facts, subjects, answers = row or (0, 0, 0)
         splits, tiers = _counts(connection, "split"), _counts(connection, "quality_tier")
-        counted = {
+        counted: dict[str, Any] = {
             "content": manifest["content"],
             "source": source_of(manifest),
             "facts": facts,
