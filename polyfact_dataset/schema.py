@@ -142,6 +142,7 @@ REASONS = (
         "ended",
         "self_reference",
         "subject_not_a_thing",
+        "subject_is_no_more",
         "object_not_in_dump",
     ),
     *("subject_unlabelled", "object_unlabelled", "unexpected_type", "catalogue_designation", "not_unique"),

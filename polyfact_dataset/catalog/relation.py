@@ -36,8 +36,12 @@ class Relation(BaseModel):
     symmetric: bool = False
     # The question covers the past ("has employed"): a statement that has ended is still an answer.
     past: bool = False
+    # The question asks what is the case today: not about a subject that is no more (`is_ended`).
+    present: bool = False
     # The classes of its answers (`answer_classes`).
     answers: tuple[str, ...] = ()
+    # Classes of answers that are rejected even where an answer is of an expected class as well.
+    refused: tuple[str, ...] = ()
     # Whether a short description may distinguish two subjects: not where it contains the relation's answer.
     descriptions: bool = True
     # The end of a fact that is usually a person.
@@ -47,13 +51,26 @@ class Relation(BaseModel):
 
 
 class Kind(BaseModel):
-    """One kind of subject: its P31 types and, for a kind of person, P106 occupations. `within` is the wider kind."""
+    """One kind of subject: its P31 types and, for a kind of person, P106 occupations. `within` is the wider kind.
+
+    A `heading` only collects kinds: facts of different kinds within it are never each other's options.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     within: str | None = None
     types: frozenset[str] = frozenset()
     occupations: frozenset[str] = frozenset()
+    heading: bool = False
+
+
+class Ended(BaseModel):
+    """The P31 types of what is no more; an entity that is of a type of `unless` too still exists."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    types: tuple[str, ...]
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,7 @@ class _File:
     kinds: dict[str, Kind]
     answer_classes: dict[str, tuple[str, ...]]
     label_classes: dict[str, tuple[str, ...]]
+    ended: Ended
 
 
 @cache
@@ -72,6 +90,7 @@ def _file() -> _File:
         kinds = {key: Kind(**entry) for key, entry in data["kinds"].items()}
         classes = {name: tuple(types) for name, types in data["answer_classes"].items()}
         label_classes = {name: tuple(types) for name, types in data["label_classes"].items()}
+        ended = Ended(**data["ended"])
     except (tomllib.TOMLDecodeError, ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{PATH.name}: {error}") from error
     order = {name: position for position, name in enumerate(kinds)}
@@ -81,9 +100,9 @@ def _file() -> _File:
     for relation in relations.values():
         if relation.subjects is not None and relation.subjects not in kinds:
             raise ConfigError(f"{PATH.name}: relations.{relation.id}: subjects {relation.subjects!r} is not a kind")
-        if unknown := [name for name in relation.answers if name not in classes]:
+        if unknown := [name for name in (*relation.answers, *relation.refused) if name not in classes]:
             raise ConfigError(f"{PATH.name}: {relation.id}: answers: [answer_classes] lacks {', '.join(unknown)}")
-    return _File(relations, kinds, classes, label_classes)
+    return _File(relations, kinds, classes, label_classes, ended)
 
 
 def all_relations() -> dict[str, Relation]:
@@ -99,6 +118,11 @@ def kind_names() -> tuple[str, ...]:
 def answer_classes() -> dict[str, tuple[str, ...]]:
     """Class of answers -> the types (P31) that belong to it."""
     return _file().answer_classes
+
+
+def ended() -> Ended:
+    """The types of what is no more."""
+    return _file().ended
 
 
 def label_classes() -> tuple[str, ...]:
@@ -121,6 +145,11 @@ def kind_chain(kind: str | None) -> tuple[str, ...]:
         chain.append(kind)
         kind = kinds[kind].within
     return tuple(chain)
+
+
+def is_heading(kind: str) -> bool:
+    """Whether the kinds within a kind are too unlike for their facts to be each other's options."""
+    return _file().kinds[kind].heading
 
 
 @cache

@@ -146,7 +146,7 @@ class SampleConfig(Section):
 
 
 class DistractConfig(Section):
-    """Exchangeable distractors (reference: lessons, Exchangeable distractors)."""
+    """Exchangeable distractors."""
 
     # `blocks`: blocks of four facts, matched in what their questions give away. `strata`: permutations of the golds of
     # facts with the same kind of subject, and type and length of answer.
@@ -154,7 +154,7 @@ class DistractConfig(Section):
     # Of blocks: so many times as many facts are matched as are asked for, of which the best are kept.
     oversample: float = Field(default=1.4, ge=1)
     # The share of a relation's blocks that is left out in any case, those whose questions give away most.
-    drop_share: float = Field(default=0.05, ge=0, lt=0.5)
+    drop_share: float = Field(default=0.01, ge=0, lt=0.5)
     # Facts that agree in kind of subject, wording and type of answer are matched among themselves from so many on.
     min_cell_facts: int = Field(default=24, ge=4)
     # Facts that are matched at a time, and rounds of exchanging them between blocks.

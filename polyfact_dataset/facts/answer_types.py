@@ -20,7 +20,7 @@ _LISTED = 20
 
 
 def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> None:
-    """Temporary tables: `expected` (property, class) and `classified` (id, classes of its types and their ancestors).
+    """Temporary tables: `expected`, `refused` (property, class), `classified` (id, classes of its types and ancestors).
 
     `entities` is the path of the entities table. Entities without a type in any class are not in `classified`.
     """
@@ -28,8 +28,12 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Seq
     rows = [(kind, name) for name, types in answer_classes().items() for kind in dict.fromkeys(types)]
     connection.executemany("INSERT INTO class_type VALUES (?, ?)", rows)
     connection.execute("CREATE TEMP TABLE expected (property TEXT, class TEXT)")
-    pairs = [(relation.id, name) for relation in all_relations().values() for name in relation.answers]
+    connection.execute("CREATE TEMP TABLE refused (property TEXT, class TEXT)")
+    relations = all_relations().values()
+    pairs = [(relation.id, name) for relation in relations for name in relation.answers]
     connection.executemany("INSERT INTO expected VALUES (?, ?)", pairs)
+    pairs = [(relation.id, name) for relation in relations for name in relation.refused]
+    connection.executemany("INSERT INTO refused VALUES (?, ?)", pairs)
     # From the listed types downwards: subclasses have the classes of their superclass.
     connection.execute(
         """
@@ -63,10 +67,13 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Seq
 
 
 UNEXPECTED = """
-    classes IS NOT NULL AND EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property)
-    AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property AND list_contains(classes, e.class))
+    classes IS NOT NULL AND (
+        EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property)
+        AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property AND list_contains(classes, e.class))
+        OR EXISTS (SELECT 1 FROM refused r WHERE r.property = v.property AND list_contains(classes, r.class))
+    )
 """
-"""SQL: whether a statement `v` has an object without any of the `classes` that its relation expects."""
+"""SQL: whether the object of a statement `v` has none of the `classes` that its relation expects, or one it refuses."""
 
 
 def types_for_review(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -14,7 +14,7 @@ from collections import Counter
 import duckdb
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.catalog.relation import all_relations, ended
 from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, write_query
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.config.build import Config
@@ -50,6 +50,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("ended", "ended AND NOT past"),
     ("self_reference", "subject = object"),
     ("subject_not_a_thing", "subject_page"),
+    ("subject_is_no_more", "subject_ended AND present"),
     ("object_not_in_dump", "object_coverage IS NULL AND NOT $backfill"),
     ("subject_unlabelled", "subject_coverage < $min_languages"),
     ("object_unlabelled", "object_coverage < $min_languages"),
@@ -85,7 +86,9 @@ def _coverage(languages: tuple[str, ...]) -> str:
 
 def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Temporary tables: `entity` (coverage and English label), `redirect`, and `judged` of `_judge`."""
-    pages = ", ".join(f"'{qid}'" for qid in _NOT_A_SUBJECT)
+    pages, no_more, still = (
+        ", ".join(f"'{qid}'" for qid in listed) for listed in (_NOT_A_SUBJECT, ended().types, ended().unless)
+    )
     english = ", ".join(f"'{code}'" for code in (*language("en").labels, "mul"))
     register_written_labels(connection, context)
     connection.execute(
@@ -103,7 +106,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
             FROM named
         )
         SELECT id, {_coverage(context.config.languages)} AS coverage,
-               list_has_any(types, [{pages}]) AS page, list_contains(types, '{_ASTEROID}') AS asteroid,
+               list_has_any(types, [{pages}]) AS page,
+               list_has_any(types, [{no_more}]) AND NOT list_has_any(types, [{still}]) AS ended,
+               list_contains(types, '{_ASTEROID}') AS asteroid,
                coalesce(english[1].text, '') AS english
         FROM raw
         QUALIFY {one_row_per_id()}
@@ -129,9 +134,13 @@ def _prepare(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
 def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Temporary table `judged`: statements with their objects resolved, the first reason against each, or its rank."""
     config, relations = context.config, all_relations().values()
-    multi, past = (
+    multi, past, present = (
         ", ".join(f"'{relation.id}'" for relation in chosen) or "''"
-        for chosen in ((r for r in relations if r.values == "multi"), (r for r in relations if r.past))
+        for chosen in (
+            [r for r in relations if r.values == "multi"],
+            [r for r in relations if r.past],
+            [r for r in relations if r.present],
+        )
     )
     patterns = "|".join(f"(?:{pattern})" for pattern in config.candidates.catalogue_patterns) or "^$."
     connection.execute(
@@ -152,7 +161,8 @@ def _judge(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
         ), joined AS (
             SELECT v.*, subject || '|' || property || '|' || object AS fact_id,
                    s.coverage AS subject_coverage, o.coverage AS object_coverage,
-                   s.page AS subject_page, property NOT IN ({multi}) AS single, property IN ({past}) AS past,
+                   s.page AS subject_page, s.ended AS subject_ended, property IN ({present}) AS present,
+                   property NOT IN ({multi}) AS single, property IN ({past}) AS past,
                    regexp_matches(s.english, $patterns) OR (s.asteroid AND regexp_matches(s.english, '^\d+ '))
                    AS catalogue,
                    {UNEXPECTED} AS unexpected

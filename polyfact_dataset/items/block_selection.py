@@ -15,6 +15,7 @@ from itertools import permutations
 
 import numpy as np
 
+from polyfact_dataset.catalog.relation import is_heading
 from polyfact_dataset.common.processes import map_inheriting
 from polyfact_dataset.common.shares import share_evenly
 from polyfact_dataset.config.build import Config, DistractConfig, SampleConfig
@@ -176,7 +177,8 @@ def _finest(fact: Fact) -> str:
 
 
 def _widest(fact: Fact) -> str:
-    return fact.kinds[-1] if fact.kinds else ""
+    """The widest kind of a subject whose narrower kinds are alike: not product, which a missile and a console are."""
+    return next((kind for kind in reversed(fact.kinds) if not is_heading(kind)), _finest(fact))
 
 
 # What the facts of a cell agree in; those that are too few for one are put together at the next level.

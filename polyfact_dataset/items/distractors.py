@@ -3,7 +3,7 @@
 Within a stratum the golds are a multiset; each of the three distractor columns is a permutation of that same
 multiset, chosen so that the four options of every item are distinct and no distractor is excluded for its fact.
 Every entity then occurs among the options exactly four times as often as it is the gold, so a rule that sees only
-the options is right one time in four (reference: lessons, Exchangeable distractors).
+the options is right one time in four (docs/items.md).
 """
 
 from __future__ import annotations

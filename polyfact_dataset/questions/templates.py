@@ -1,7 +1,7 @@
 """Stage `questions`: the question of a fact in every language, from templates or a model, and the labels of its ends.
 
 A question depends only on the subject and the relation, never on the options, which keeps the options
-exchangeable (deviation from the paper, whose model saw the distractors; reference: lessons). Templates are written for
+exchangeable (deviation from the paper, whose model saw the distractors). Templates are written for
 every candidate; a model writes only those that the sampler needs (see `model_questions`).
 """
 

@@ -37,6 +37,13 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[st
             "Q1014",
         ),
         state(item("Q218", {"mul": "Realm N"}), "P36", "Q1015"),
+        # A former country, asked for the present and for where it was; and one that is a country as well.
+        state(state(item("Q219", labels("Realm O"), ("Q3024240",)), "P36", "Q1016"), "P17", "Q1"),
+        state(item("Q220", labels("Realm P"), ("Q3024240", "Q6256")), "P36", "Q1017"),
+        item("Q221", labels("Realm Q"), ("Q6256",)),
+        item("Q222", labels("Realm R"), ("Q6256", "Q3336843")),
+        state(state(item("Q223", labels("Person A"), ("Q5",)), "P27", "Q221", "Q222"), "P19", "Q221"),
+        state(item("Q224", labels("Person B"), ("Q5",)), "P19", "Q1001"),
     ]
     out = build(tmp_path_factory.mktemp("candidates"), world() + extra, "candidates")
     folder = stage_folder(out, CANDIDATES)
@@ -64,6 +71,9 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[st
         ("Q211|P36|Q1011", "not_unique"),
         ("Q213|P36|Q1012", "repeated"),
         ("Q218|P36|Q1015", "subject_unlabelled"),
+        ("Q219|P36|Q1016", "subject_is_no_more"),
+        ("Q223|P27|Q222", "unexpected_type"),
+        ("Q223|P19|Q221", "unexpected_type"),
     ],
 )
 def test_planted_defects_are_rejected(fact: str, reason: str, decided: tuple) -> None:
@@ -74,6 +84,7 @@ def test_near_misses_are_kept(decided: tuple) -> None:
     kept = {
         "Q201|P36|Q1002", "Q202|P36|Q1003", "Q203|P36|Q1006", "Q212|P47|Q1", "Q212|P47|Q2", "Q213|P36|Q1012",
         "Q214|P36|Q215", "Q216|P36|Q1013", "Q217|P36|Q1014", "Q1|P36|Q1001",
+        "Q219|P17|Q1", "Q220|P36|Q1017", "Q223|P27|Q221", "Q224|P19|Q1001",
     }  # fmt: skip
     assert kept <= decided[1]
 

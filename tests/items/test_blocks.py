@@ -85,6 +85,17 @@ def test_too_few_of_a_kind_are_put_together_with_the_wider_kind_alone() -> None:
     assert sum(map(len, cells)) == 44
 
 
+def test_a_wide_kind_that_is_a_heading_puts_nothing_together() -> None:
+    console, phone, missile = ("console", "device", "product"), ("phone", "device", "product"), ("missile", "product")
+
+    def facts(*kinds: tuple[str, ...]) -> list[Fact]:
+        return [Fact(f"f{n}", f"s{n}", "P176", f"a{n}", kinds=one, wording="w") for n, one in enumerate(kinds)]
+
+    config = DistractConfig(min_cell_facts=4)
+    assert [len(cell) for cell in _cells(facts(console, console, phone, phone), config)] == [4]
+    assert _cells(facts(console, console, missile, missile), config) == []
+
+
 def test_quotas_are_whole_blocks_with_the_minima_of_held_out_splits() -> None:
     available = {("P36", "train"): 100, ("P36", "test"): 5, ("P36", "validation"): 5, ("P17", "train"): 3}
     quotas = block_quotas(available, Config(facts=200))

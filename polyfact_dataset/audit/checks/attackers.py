@@ -180,7 +180,8 @@ def audit(release: Release, config: AuditConfig) -> Section:
     """Measures all attackers; see the module."""
     section = Section("attackers", "Attackers that read the question", SUMMARY, config)
     scored = _Scored()
-    for code in _chosen(release, config):
+    languages = _chosen(release, config)
+    for code in languages:
         _attack(release, code, config, scored)
     floors = _floors(release, scored)
     _gates(section, floors)
@@ -190,7 +191,13 @@ def audit(release: Release, config: AuditConfig) -> Section:
         (at.rule, at.config, at.relation, at.facts, at.accuracy, at.low, at.high, at.distance) for at in by_relation
     ]
     percents = ("accuracy", "low", "high")
-    section.grid("Attackers over all relations", columns, [row for row in rows if row[2] == EVERY], percents=percents)
+    section.grid(
+        "Attackers over all relations",
+        columns,
+        [row for row in rows if row[2] == EVERY],
+        percents=percents,
+        note=f"Trained and scored in {', '.join(languages)}; a fact counts with its mean over these languages.",
+    )
     section.grid(
         "Attackers by relation", columns, [row for row in rows if row[2] != EVERY], percents=percents, long=True
     )

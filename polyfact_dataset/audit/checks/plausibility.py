@@ -18,7 +18,8 @@ from polyfact_dataset.items.matching import Traits, traits_of
 # What the report tells its reader.
 SUMMARY = (
     "Distractors that cannot be the answer: from a time in which no answer of the relation is (outside the 1st to the "
-    "99th percentile of the years between subject and answer), or persons of other occupations. There is no gate."
+    "99th percentile of the years between subject and answer), or persons of other occupations. There is no gate, and "
+    "no table where the build knows neither years nor occupations."
 )
 _PERCENTILES = (1, 99)
 # Fewer answers do not show what is possible.
@@ -56,12 +57,13 @@ def audit(release: Release, config: AuditConfig) -> Section:
             found, distractors = dated or (0, 0)
             shares = (found / max(distractors, 1), unlike / max(compared, 1))
             rows.append((relation, distractors, found, shares[0], compared, unlike, shares[1]))
-    section.grid(
-        "Distractors that cannot be the answer, by relation",
-        ("relation", "dated", "anachronistic", "share", "persons", "of other occupations", "share of these"),
-        rows,
-        percents=("share", "share of these"),
-    )
+    if rows:
+        section.grid(
+            "Distractors that cannot be the answer, by relation",
+            ("relation", "dated", "anachronistic", "share", "persons", "of other occupations", "share of these"),
+            rows,
+            percents=("share", "share of these"),
+        )
     return section
 
 
