@@ -3,8 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EVAL := $(VENV)/.installed-eval
-# The tests of a file run in one process; tiny models are faster on one thread each.
-PARALLEL := -n auto --dist loadfile
+# The tests of a file run in one process, in the order of tests/conftest.py; tiny models are faster on one thread each.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: build quick test test-slow test-baselines coverage lint vulnerabilities sample clean

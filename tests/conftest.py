@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import settings
 
-from tests.support.command import polyfact
+from tests.support.command import process
 from tests.support.hub import TOKEN, Hub, running
 from tests.support.sharing import made_once
 
@@ -32,8 +34,9 @@ def real_dump() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole build of the bundled sample dump."""
-    return made_once(tmp_path_factory, "sample", lambda out: polyfact("build", "--out", out, "--facts", 2000))
+    """A whole build of the bundled sample dump, with worker processes."""
+    options = ("--facts", 2000, "--workers", 2)
+    return made_once(tmp_path_factory, "sample", lambda out: process("build", "--out", out, *options))
 
 
 _HUB = pytest.StashKey[tuple[Hub, ExitStack]]()
@@ -48,6 +51,17 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
         os.environ.pop(name, None)
     config.stash[_HUB] = (hub, stack)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process_each() -> Iterator[None]:
+    """Builds of the tests work in the test's process, which has all libraries already, unless they say otherwise.
+
+    The process has threads, and so could not fork: its workers would import everything anew, for a few rows.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        yield
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -71,8 +85,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="leave out tests that need a whole build or a model")
 
 
-# Fixtures that run a whole build, train a model, or start a browser.
-_SLOW_FIXTURES = {"sample_build", "small", "following", "next_dump", "release", "tiny", "real_dump"}
+# Fixtures that run a whole build, train a model, start a browser, or draw very many facts.
+_SLOW_FIXTURES = {
+    *("sample_build", "small", "following", "next_dump", "begun", "fourteen", "calm"),
+    *("release", "tiny", "real_dump", "usual_rows", "drawn"),
+}
+# Those that make the builds which the others share come first, one for each worker on two cores.
+_FIRST = ("tests/pipeline/test_build.py", "tests/hub/test_push.py")
+
+
+def _slow(item: pytest.Item) -> bool:
+    return not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The files with the most slow tests first, so that no worker begins a long one when the others are at the end."""
+    cost = Counter[str]()
+    for item in items:
+        cost[_file(item)] += 10 if _slow(item) else 1
+    return sorted(items, key=lambda item: (_file(item) not in _FIRST, -cost[_file(item)], _file(item)))
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -82,6 +117,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="takes 20 s or more; run it with: make test-slow"))
     if config.getoption("--quick"):
-        slow = [item for item in items if not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=[item for item in items if _slow(item)])
+        items[:] = [item for item in items if not _slow(item)]
+    items[:] = _order(items)

@@ -49,11 +49,16 @@ def opened(folder: Path, config: str, columns: Sequence[str]) -> Iterator[duckdb
     """A connection in which the table `facts` holds the given columns of a config, and `split`."""
     import duckdb
 
-    rows = select_rows(config_files(folder, config), ", ".join(columns))
     with readable(folder), duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
-        connection.execute(f"CREATE TEMP TABLE facts AS {rows}")
+        _load(connection, folder, config, columns)
         yield connection
+
+
+def _load(connection: duckdb.DuckDBPyConnection, folder: Path, config: str, columns: Sequence[str]) -> None:
+    """Makes the table `facts` of a config, in place of that of another."""
+    rows = select_rows(config_files(folder, config), ", ".join(columns))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE facts AS {rows}")
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, expression: str) -> dict[Any, int]:
@@ -96,27 +101,26 @@ def _popularity(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     }
 
 
-def _language(folder: Path, code: str) -> dict[str, Any]:
+def _language(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Statistics of the items of one language: provenance of labels, positions of the answer, lengths."""
-    with opened(folder, code, _ITEM_COLUMNS) as connection:
-        options = connection.execute(
-            "SELECT value, count(*) FROM (SELECT unnest(option_provenance) AS value FROM facts) "
-            "GROUP BY value ORDER BY value"
-        ).fetchall()
-        row = connection.execute(
-            "SELECT count(DISTINCT question), coalesce(sum(length(question)), 0)::BIGINT FROM facts"
-        ).fetchone()
-        positions = _counts(connection, "answer_index")
-        return {
-            "subject_provenance": _counts(connection, "subject_provenance"),
-            "answer_provenance": _counts(connection, "option_provenance[answer_index + 1]"),
-            "option_provenance": dict(options),
-            "question_source": _counts(connection, "question_source"),
-            "template": _counts(connection, "template"),
-            "answer_index": [positions.get(position, 0) for position in range(4)],
-            "questions": row[0] if row else 0,
-            "question_characters": row[1] if row else 0,
-        }
+    options = connection.execute(
+        "SELECT value, count(*) FROM (SELECT unnest(option_provenance) AS value FROM facts) "
+        "GROUP BY value ORDER BY value"
+    ).fetchall()
+    row = connection.execute(
+        "SELECT count(DISTINCT question), coalesce(sum(length(question)), 0)::BIGINT FROM facts"
+    ).fetchone()
+    positions = _counts(connection, "answer_index")
+    return {
+        "subject_provenance": _counts(connection, "subject_provenance"),
+        "answer_provenance": _counts(connection, "option_provenance[answer_index + 1]"),
+        "option_provenance": dict(options),
+        "question_source": _counts(connection, "question_source"),
+        "template": _counts(connection, "template"),
+        "answer_index": [positions.get(position, 0) for position in range(4)],
+        "questions": row[0] if row else 0,
+        "question_characters": row[1] if row else 0,
+    }
 
 
 def read_statistics(release: str) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def statistics(folder: Path) -> dict[str, Any]:
         ).fetchone()
         facts, subjects, answers = row or (0, 0, 0)
         splits, tiers = _counts(connection, "split"), _counts(connection, "quality_tier")
-        return {
+        counted: dict[str, Any] = {
             "content": manifest["content"],
             "source": source_of(manifest),
             "facts": facts,
@@ -161,8 +165,12 @@ def statistics(folder: Path) -> dict[str, Any]:
                 "subject": {str(key): n for key, n in _counts(connection, "n_langs_subject_attested").items()},
             },
             "popularity": _popularity(connection),
-            "languages": {code: _language(folder, code) for code in languages},
+            "languages": {},
         }
+        for code in languages:
+            _load(connection, folder, code, _ITEM_COLUMNS)
+            counted["languages"][code] = _language(connection)
+        return counted
 
 
 def popularity_names() -> list[str]:

@@ -197,7 +197,8 @@ def load_reference(folder: Path, ids: Collection[str]) -> dict[str, Reference]:
             for line in lines:
                 line = line.strip().rstrip(",")
                 match = re.search(r'"id":"(Q\d+)"', line)
-                if match is None or not ids:
+                # The first id of an item's line is its own; a line of a property has those of its values alone.
+                if match is None or match[1] not in ids:
                     continue
                 item = json.loads(line)
                 if item.get("id") in ids:

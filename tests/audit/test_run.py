@@ -69,9 +69,15 @@ def test_the_page_needs_nothing_from_elsewhere(sample_build: Path) -> None:
     assert not re.search(r"#0102[0-9a-f]{2}", page)
 
 
-def test_alone_it_says_the_same_as_the_build(sample_build: Path, tmp_path: Path) -> None:
-    run_alone(sample_build / "release", tmp_path / "report", load_config(), QUIET)
-    for path in sorted((sample_build / "release" / "audit").iterdir()):
+@pytest.fixture(params=["small", pytest.param("sample", marks=pytest.mark.slow)])
+def built(request: pytest.FixtureRequest, small: Path) -> Path:
+    """The release folder of a build."""
+    return small if request.param == "small" else request.getfixturevalue("sample_build") / "release"
+
+
+def test_alone_it_says_the_same_as_the_build(built: Path, tmp_path: Path) -> None:
+    run_alone(built, tmp_path / "report", load_config(), QUIET)
+    for path in sorted((built / "audit").iterdir()):
         assert (tmp_path / "report" / path.name).read_bytes() == path.read_bytes(), path.name
 
 

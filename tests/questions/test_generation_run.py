@@ -217,7 +217,7 @@ def world() -> list[dict]:
     return entities
 
 
-@pytest.mark.parametrize("mode", ["direct", "english_first"])
+@pytest.mark.parametrize("mode", ["direct", pytest.param("english_first", marks=pytest.mark.slow)])
 def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) -> None:
     dump = tmp_path / "dump.json"
     dump.write_text("[\n" + ",\n".join(map(json.dumps, world())) + "\n]\n")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from polyfact_dataset.common.files import digest
@@ -11,7 +14,7 @@ from polyfact_dataset.pipeline.runner import Inputs, run
 from polyfact_dataset.pipeline.stages import stage_named
 from polyfact_dataset.wikidata.dump import identify
 from tests.support.planted import item, labels, state, world
-from tests.support.wikidata_server import Wikidata
+from tests.support.wikidata_server import Wikidata, serving
 
 # Of 60 countries and their capitals: every country lacks two labels, forty capitals one, and ten capitals are not in
 # the dump. The capital of country 51 is a redirect to Q1051, that of 52 is deleted, and country 53 lacks too much.
@@ -36,6 +39,22 @@ def dump_entities() -> list[dict]:
         elif entity["id"] not in ABSENT:
             entities.append(entity)
     return entities
+
+
+def write_dump(folder: Path) -> Path:
+    """The dump that lacks labels."""
+    path = folder / "dump.json"
+    path.write_text("[\n" + ",\n".join(json.dumps(entity) for entity in dump_entities()) + "\n]\n")
+    return path
+
+
+@contextmanager
+def running_wikidata() -> Iterator[Wikidata]:
+    """The server that has what the dump lacks."""
+    entities = {entity["id"]: entity for entity in world()}
+    del entities["Q1052"]
+    with serving(Wikidata(entities, redirects={"Q9051": "Q1051"})) as server:
+        yield server
 
 
 def settings(wikidata: Wikidata, **changes: object) -> Config:

@@ -6,7 +6,7 @@ import random
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from polyfact_dataset.common.errors import DataError, RetryableError
 from polyfact_dataset.wikidata.api import Client, Outcome
-from tests.support.backfilled import build, contents, settings
+from tests.support.backfilled import build, contents, running_wikidata, settings, write_dump
 from tests.support.wikidata_server import Wikidata
 
 
@@ -51,13 +51,38 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dump(tmp_path_factory.mktemp("dump"))
+
+
+@pytest.fixture(scope="module")
+def wikidata() -> Iterator[Wikidata]:
+    """One server for all tests here: its address is part of a build's settings."""
+    with running_wikidata() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def calm(dump: Path, wikidata: Wikidata, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a build gives when nothing is damaged."""
+    out = tmp_path_factory.mktemp("calm") / "build"
+    build(dump, out, settings(wikidata))
+    return contents(out)
+
+
 @pytest.mark.parametrize("moment", ["between runs", "while it asks"])
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_cache_ends_in_the_same_build_or_is_named(
-    kind: str, moment: str, dump: Path, wikidata: Wikidata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    moment: str,
+    calm: dict[str, str],
+    dump: Path,
+    wikidata: Wikidata,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, cache, message = tmp_path / "build", tmp_path / "build" / "wikidata-cache.sqlite", ""
-    build(dump, tmp_path / "calm", settings(wikidata))
     if moment == "between runs":
         wikidata.script = deque(["ok", "503", "503"])
         with pytest.raises(RetryableError):
@@ -81,7 +106,7 @@ def test_a_damaged_cache_ends_in_the_same_build_or_is_named(
         cache.unlink()
     monkeypatch.undo()
     build(dump, out, settings(wikidata))
-    assert contents(out) == contents(tmp_path / "calm")
+    assert contents(out) == calm
     # What leaves a sound, smaller cache passes unnoticed: the rest is asked for anew. So may what was read before.
     assert message or kind in ("empty", "no table") or moment == "while it asks"
 

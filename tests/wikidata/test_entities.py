@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 import pytest
-import usual
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from polyfact_dataset.sample.make import awkward, claim, encode
 from polyfact_dataset.wikidata.columns import Rows
 from polyfact_dataset.wikidata.entities import Reader
 from polyfact_dataset.wikidata.extract import extracted_fields
+from tests.support.fixtures_wikidata import UsualRows
 
 FIELDS = extracted_fields(Config())
 
@@ -40,16 +40,12 @@ def quarantine_of(rows: Rows) -> list[dict]:
     return rows.tables()[2].to_pylist()
 
 
-def test_real_entities_agree_with_the_usual_script(real_dump: Path) -> None:
+def test_real_entities_agree_with_the_usual_script(real_dump: Path, usual_rows: UsualRows) -> None:
     rows = Rows()
     Reader(FIELDS).read(bz2.decompress(real_dump.read_bytes()), 1, rows)
-    found = list(usual.entities(real_dump))
-    assert rows.lines == len(found) == 2255 and rows.lexemes == 23 and not rows.broken
-    kept = [entity for entity in found if entity["type"] != "lexeme"]
-    assert entities_of(rows) == [usual.entity_row(entity) for entity in kept]
-    items = [entity for entity in kept if entity["type"] == "item"]
-    expected = [row for entity in items for row in usual.statement_rows(entity)]
-    assert rows.tables()[1].to_pylist() == expected and len(expected) == 4192
+    assert rows.lines == usual_rows.lines == 2255 and rows.lexemes == 23 and not rows.broken
+    assert entities_of(rows) == usual_rows.entities
+    assert rows.tables()[1].to_pylist() == usual_rows.statements and len(usual_rows.statements) == 4192
 
 
 def test_awkward_entities() -> None:

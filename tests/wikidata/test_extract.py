@@ -29,6 +29,7 @@ from polyfact_dataset.wikidata import workers as workers_module
 from polyfact_dataset.wikidata.parts import Parts
 from tests.support.command import polyfact
 from tests.support.dumps import KINDS, config, contents, extract, packed, settings, tables, text
+from tests.support.fixtures_wikidata import UsualRows
 from tests.support.logs import Lines
 
 
@@ -80,17 +81,17 @@ def test_an_lbzip2_that_fails_is_done_without(
     assert contents(extract(dumps["bz2"], tmp_path / "without", config("bz2"))) == whole["bz2"]
 
 
-@pytest.mark.parametrize("kind", ["bz2", "gz"])
-def test_real_entities_as_the_usual_script_has_them(kind: str, real_dump: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["bz2", pytest.param("gz", marks=pytest.mark.slow)])
+def test_real_entities_as_the_usual_script_has_them(
+    kind: str, real_dump: Path, usual_rows: UsualRows, tmp_path: Path
+) -> None:
     path = real_dump
     if kind == "gz":
         path = tmp_path / "dump.gz"
         path.write_bytes(gzip.compress(__import__("bz2").decompress(real_dump.read_bytes()), 1))
     entities, statements, quarantine = tables(extract(path, tmp_path / "build", config(workers=2, batch_bytes=1 << 20)))
-    found = [entity for entity in usual.entities(real_dump) if entity["type"] != "lexeme"]
-    assert entities == [usual.entity_row(entity) for entity in found] and len(entities) == 2232
-    items = [entity for entity in found if entity["type"] == "item"]
-    assert statements == [row for entity in items for row in usual.statement_rows(entity)] and not quarantine
+    assert entities == usual_rows.entities and len(entities) == 2232
+    assert statements == usual_rows.statements and not quarantine
 
 
 @pytest.mark.parametrize("kind", ["bz2", "gz members", "plain"])
