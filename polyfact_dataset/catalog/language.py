@@ -82,6 +82,8 @@ class Language(BaseModel):
     which groups only its twelve. `question_begin` and `question_end` are the marks that every question has once and
     ends in. `article` is written onto a word without being a part of it.
 
+    `shortest` is the length of the shortest names that questions are searched for (see `MentionRule`).
+
     `described` is the text that adds a short description to an ambiguous name. `endings` are those of a noun's or
     adjective's nominative, each with its replacements in other cases and genders; `initials` is the same for the
     beginning of a name (the Arabic article after a preposition). `spelling` is how labels of a class are written (see
@@ -105,6 +107,7 @@ class Language(BaseModel):
     question_end: str = Field(default="?", min_length=1)
     article: str = ""
     glue: Glue = Glue()
+    shortest: int | None = Field(default=None, ge=1)
     # Labels of persons may be "family name, given names", as the titles of its Wikipedia are.
     inverted_names: bool = False
     described: str = Field(default=" ({description})", pattern=r"\{description\}")
@@ -170,6 +173,7 @@ class Language(BaseModel):
             suffixes=tuple(map(normalise, self.glue.suffixes)),
             initials=_normalised(self.initials),
             endings=_normalised(self.endings),
+            shortest=self.shortest,
         )
 
     @cached_property

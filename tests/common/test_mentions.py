@@ -59,6 +59,17 @@ def how(code: str, text: str, name: str, *, person: bool = False) -> str | None:
         ("ar", "ما هي لغة فرنساوي؟", "فرنسا", False),
         ("id", "Di manakah Jakartanya?", "Jakarta", True),
         ("sw", "Je, iko Nairobini?", "Nairobi", True),
+        # Languages whose countries or languages have names of one or two characters.
+        ("vi", "Đại sứ quán Ý nằm ở quốc gia nào?", "Ý", True),
+        ("vi", "Nhà thờ Áo, Úc, Bỉ và Mỹ?", "Bỉ", True),
+        ("vi", "Cung điện Kỳ Lân?", "Ý", False),
+        ("hi", "डच विकिपीडिया की भाषा क्या है?", "डच", True),
+        ("hi", "डचेस कौन थी?", "डच", False),
+        ("fa", "سفارت چک در کجا است؟", "چک", True),
+        ("fa", "چکاد کجا است؟", "چک", False),
+        ("ko", "괌의 수도는 어디인가요?", "괌", True),
+        ("ko", "남괌의 수도는 어디인가요?", "괌", False),
+        ("ko", "괌보는 어디에 있나요?", "괌", False),
     ],
 )
 def test_a_name_as_it_is(code: str, text: str, name: str, found: bool) -> None:

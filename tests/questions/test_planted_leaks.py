@@ -33,6 +33,15 @@ def planted(entry: Language) -> Iterator[tuple[str, str, str, str | None, tuple[
     gap = " " if entry.spaced else ""
     yield "gold", f"{other}{gap}{gold}", gold, None, (), "gold_in_question"
     yield "alias", f"{other}{gap}{gold}", other * 2, None, (gold,), "alias_in_question"
+    if entry.shortest:
+        yield (
+            "short name",
+            f"{other}{gap}{gold[: entry.shortest]}",
+            gold[: entry.shortest],
+            None,
+            (),
+            "gold_in_question",
+        )
     for prefix in entry.glue.prefixes:
         yield f"prefix {prefix}", f"{other} {prefix}{gold}", gold, None, (), "gold_in_question"
     for suffix in entry.glue.suffixes:
