@@ -10,6 +10,7 @@ from polyfact_dataset.common.text.normalise import normalise
 
 PLAIN = MentionRule()
 KOREAN = MentionRule(scripts=("Kore",), suffixes=("은", "는", "의", "에서", "이다"))
+TAMIL = MentionRule(scripts=("Taml",), suffixes=("ின்", "வின்"), endings=(("்", ("",)), ("ம்", ("த்தின்",))))
 ETHIOPIC = MentionRule(scripts=("Ethi",), prefixes=("የ", "በ"))
 
 
@@ -84,6 +85,12 @@ def test_a_name_as_it_is(code: str, text: str, name: str, found: bool) -> None:
         (KOREAN, "Nokia는 어느 나라에 있습니까?", "Nokia", True),
         (KOREAN, "남미국가는 어디입니까?", "미국", False),
         (KOREAN, "미는 무엇입니까?", "미", False),
+        # A vowel sign takes the place of the virama in which a name ends.
+        (TAMIL, "தமிழின் எழுத்து எது?", "தமிழ்", True),
+        (TAMIL, "ஜப்பானின் தலைநகரம் எது?", "ஜப்பான்", True),
+        (TAMIL, "இந்தியாவின் தலைநகரம் எது?", "இந்தியா", True),
+        (TAMIL, "வியட்நாமத்தின் தலைநகரம் எது?", "வியட்நாமம்", True),
+        (TAMIL, "தமிழகம் எங்கே?", "தமிழ்", False),
         (ETHIOPIC, "የኢትዮጵያ ዋና ከተማ", "ኢትዮጵያ", True),
         (ETHIOPIC, "የቻድ ዋና ከተማ", "ቻድ", True),
         (PLAIN, "የኢትዮጵያ ዋና ከተማ", "ኢትዮጵያ", False),

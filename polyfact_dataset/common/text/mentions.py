@@ -19,7 +19,8 @@ Replacements = tuple[tuple[str, tuple[str, ...]], ...]
 """An ending (or a beginning) of a name as it is listed, each with its replacements in other forms."""
 Mention = Literal["name", "inflected", "surname"]
 
-# Shorter names are ignored as ambiguous unless the language says otherwise: three letters, or two characters where each is a syllable or a word.
+# Shorter names are ignored as ambiguous: three letters, or two characters where each is a syllable or a word, unless the
+# language names another length.
 _MIN_CHARACTERS = 3
 _MIN_OF_SYLLABLES = 2
 # Words are inflected from this length on; this many of their characters do not change.
@@ -41,8 +42,8 @@ class MentionRule:
     `prefixes` and `suffixes` are written onto a name without a space (Arabic prepositions, Korean particles) and may
     follow each other. `endings` are those of a nominative with their replacements in other cases or genders,
     `initials` the same for the beginning of a name. `scripts` are the language's; with `spaced=False` a name in them
-    ends anywhere, as it does in the scripts that are written without spaces in any language. `shortest` is the number of
-    characters from which on names are searched for; by default three, or two in scripts of syllables.
+    ends anywhere, as it does in the scripts that are written without spaces in any language. `shortest` is the
+    number of characters from which on names are searched for; by default three, or two in scripts of syllables.
     """
 
     scripts: tuple[str, ...] = ()
@@ -88,8 +89,8 @@ def mention(text: str, name: str, rule: MentionRule, *, person: bool = False) ->
 
     Both are in the form of `normalise`. A name counts where its word ends: letters, marks or digits that go on with it
     must be affixes of the language, while a digit after a letter, a letter of another script, and any character of a
-    script without spaces go on with nothing. Names below three characters (two in Han, kana or Hangul), or the language's
-    `shortest`, are not searched for. With `person`, the family name is searched for as well.
+    script without spaces go on with nothing. Names below three characters (two in Han, kana or Hangul), or below
+    the language's `shortest`, are not searched for. With `person`, the family name is searched for as well.
     """
     # Most names have no part in a text: their first letters tell, which change in few languages.
     if rule.initials or name[:_MIN_STEM] in text:
