@@ -20,7 +20,7 @@ from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.common.text.direction import displayed
 from polyfact_dataset.common.untrusted import shown
-from polyfact_dataset.config.base import validated
+from polyfact_dataset.common.validation import validated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, TIER, VALIDATE
 from polyfact_dataset.release import card_tables
@@ -252,6 +252,8 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "manifest": manifest,
         "max_ambiguity": limit,
         "named_in": named_in,
+        "three_others": card_tables.others(release.languages, 3),
+        "two_others": card_tables.others(release.languages, 2),
         "provenances": provenances,
         "question_sources": card_tables.question_sources(statistics),
         "relation_rows": relation_rows,

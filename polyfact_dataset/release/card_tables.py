@@ -230,3 +230,10 @@ def question_sources(statistics: Mapping[str, Any]) -> str:
     templates = "from one template per relation, language and kind of subject"
     model = "by the model `{}`, which saw subject, relation and answer, but no other option"
     return " and ".join(templates if k == "template" else model.format(k.partition(":")[2]) for k in kinds)
+
+
+def others(languages: Sequence[str], most: int) -> str:
+    """Names of languages besides English, as examples in a sentence: "Swahili, Bengali or Japanese"."""
+    preferred = dict.fromkeys(("sw", "bn", "ja", *languages))
+    chosen = [language(code).name for code in preferred if code in languages and code != "en"][:most]
+    return " or ".join(part for part in (", ".join(chosen[:-1]), *chosen[-1:]) if part) or "another language"

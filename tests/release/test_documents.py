@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import DataError, PolyFactError
 from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.release import card, documents, figures
-from polyfact_dataset.release.card_tables import floors
+from polyfact_dataset.release.card_tables import floors, others
 from polyfact_dataset.release.reader import read_audit, read_release
 from polyfact_dataset.release.schema import FLAT_ROWS, parallel_rows
 from polyfact_dataset.release.stats import statistics
@@ -57,6 +58,26 @@ def test_the_card_has_its_parts(text: str, small: Path) -> None:
     ]
     for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)|\[[^\]]*\]\(([A-Z][^)]+)\)", text):
         assert (small / (name[0] or name[1])).is_file(), name
+
+
+@pytest.mark.parametrize(
+    ("languages", "three", "two"),
+    [
+        (PAPER_LANGUAGES, "Swahili, Bengali or Japanese", "Swahili or Bengali"),
+        (("en", "ko", "hi"), "Korean or Hindi", "Korean or Hindi"),
+        (("en", "fr", "ja", "de"), "Japanese, French or German", "Japanese or French"),
+        (("en",), "another language", "another language"),
+    ],
+)
+def test_the_card_mentions_languages_of_the_release(languages: tuple[str, ...], three: str, two: str) -> None:
+    assert others(languages, 3) == three and others(languages, 2) == two
+
+
+def test_the_examples_are_in_the_card_and_the_datasheet(text: str, small: Path) -> None:
+    languages = read_release(small).languages
+    assert f"also knows it in {others(languages, 3)}.\n" in text
+    datasheet = " ".join((small / "DATASHEET.md").read_text(encoding="utf-8").split())
+    assert f"only speakers of {others(languages, 2)} know is absent" in datasheet
 
 
 def test_the_numbers_of_the_card_are_those_of_the_rows(text: str, small: Path) -> None:
