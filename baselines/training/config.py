@@ -17,7 +17,8 @@ from pydantic import Field, field_validator, model_validator
 from baselines.prompts import Style
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.config.base import Section, override, read_file, validated
+from polyfact_dataset.common.validation import validated
+from polyfact_dataset.config.base import Section, override, read_file
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="YAML file, such as baselines/configs/olmo2_7b_sft.yaml.")]
 Settings = Annotated[

@@ -14,11 +14,12 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from polyfact_dataset.catalog.relation import kind_chain, kind_names
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.validation import validated
 
 FOLDER = Path(__file__).parent / "forms"
 
@@ -208,6 +209,7 @@ def forms(code: str) -> Forms:
     if not path.is_file():
         return Forms()
     try:
-        return Forms.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"forms/{path.name}: {error}") from error
+    return validated(Forms, data, f"forms/{path.name}")

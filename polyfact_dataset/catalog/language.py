@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.relation import all_relations, label_classes
@@ -18,7 +18,8 @@ from polyfact_dataset.catalog.wordings import Asked, Wordings
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.text.mentions import MentionRule, Replacements
 from polyfact_dataset.common.text.normalise import normalise
-from polyfact_dataset.common.text.scripts import SCRIPT_CODES
+from polyfact_dataset.common.text.scripts import SCRIPT_CODES, covered, nearest_script, scripts_of
+from polyfact_dataset.common.validation import validated
 
 FOLDER = Path(__file__).parent / "languages"
 # The paper's Figure 2 states no order; this is the order of the published configs.
@@ -131,7 +132,9 @@ class Language(BaseModel):
     def _known_scripts(cls, scripts: tuple[str, ...]) -> tuple[str, ...]:
         for script in scripts:
             if script not in SCRIPT_CODES:
-                raise ValueError(f"{script!r} is not a script; ISO 15924 has {', '.join(SCRIPT_CODES)}")
+                near = nearest_script(script)
+                hint = f"did you mean {near}? " if near else ""
+                raise ValueError(f"{script!r} is not a script's code; {hint}known are {', '.join(SCRIPT_CODES)}")
         return scripts
 
     @field_validator("spelling")
@@ -140,6 +143,19 @@ class Language(BaseModel):
         if unknown := [name for name in spelling if name not in label_classes()]:
             raise ValueError(f"{', '.join(unknown)} not among label_classes of relations.toml")
         return spelling
+
+    @model_validator(mode="after")
+    def _in_its_script(self) -> Language:
+        """Words left over from the language whose file was copied would never be found."""
+        own = frozenset().union(*map(covered, self.scripts))
+        for section in ("cues", "glue", "declines"):
+            for entry, texts in getattr(self, section).model_dump().items():
+                for text in texts:
+                    if not text or text != text.strip():
+                        raise ValueError(f"[{section}] {entry}: {text!r} is empty or has spaces around it")
+                    if not scripts_of(text) <= own:
+                        raise ValueError(f"[{section}] {entry}: {text!r} is not in {', '.join(self.scripts)}")
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Language:
@@ -222,12 +238,12 @@ def language(code: str) -> Language:
         raise ConfigError(f"unknown language {code!r}: there is no {path.name}; known are {', '.join(known())}")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        # Checked first: the forms of names are found by the code.
-        if data.get("code") != code:
-            raise ConfigError(f"languages/{path.name}: code is {data.get('code')!r}, the file is named {code!r}")
-        return Language.model_validate(data)
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"languages/{path.name}: {error}") from error
+    # Checked first: the forms of names are found by the code.
+    if data.get("code") != code:
+        raise ConfigError(f"languages/{path.name}: code is {data.get('code')!r}, the file is named {code!r}")
+    return validated(Language, data, f"languages/{path.name}")
 
 
 def article(code: str) -> str:

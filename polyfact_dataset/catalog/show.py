@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 import csv
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.catalog.language import known, language
+from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import all_relations, kind_chain
 from polyfact_dataset.catalog.subject import Subject
 from polyfact_dataset.catalog.wordings import SAFE, Wordings
+from polyfact_dataset.common.errors import ConfigError
 
 EXAMPLES = Path(__file__).parent / "examples.tsv"
 PER_WORDING = 3
@@ -91,11 +94,18 @@ def lines(code: str) -> Iterator[str]:
                 yield f"    {mark} {wordings.ask(subject, key=key).text}"
 
 
-def main() -> None:
+def main() -> int:
+    """Prints the listing; exit code 2 where the language's file is missing or wrong."""
     parser = argparse.ArgumentParser(description="Print every wording of a language with rendered examples.")
-    parser.add_argument("language", choices=known(), help="language code")
-    print("\n".join(lines(parser.parse_args().language)))
+    parser.add_argument("language", help="language code")
+    try:
+        print("\n".join(lines(parser.parse_args().language)))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as other commands end when a pager is left
+    sys.exit(main())

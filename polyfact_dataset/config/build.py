@@ -16,8 +16,9 @@ from pydantic import (
 
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, chosen, known
 from polyfact_dataset.catalog.relation import all_relations
+from polyfact_dataset.common.validation import validated
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.config.base import Section, override, read_file, validated
+from polyfact_dataset.config.base import Section, override, read_file
 from polyfact_dataset.config.models import LlmConfig, SystemRole, VerificationConfig
 from polyfact_dataset.config.release import ReleaseConfig
 from polyfact_dataset.config.wikidata import BackfillConfig, ExtractConfig

@@ -9,7 +9,7 @@ from typing import Any
 from polyfact_dataset import __version__
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.common.progress import Log
-from polyfact_dataset.config.base import validated
+from polyfact_dataset.common.validation import validated
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.facts import backfill
 from polyfact_dataset.llm.cache import CACHE_NAME as MODEL_CACHE

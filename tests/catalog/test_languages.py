@@ -128,7 +128,6 @@ def test_no_template_names_an_answer(code: str) -> None:
     [
         ("ko", "P495", "{subject} 미국의 것입니까 프랑스의 것입니까?", {"미국", "프랑스"}),
         ("tr", "P495", "{subject} Fransa'dan mı, Almanya'dan mı?", {"fransa", "almanya"}),
-        ("vi", "P495", "{subject} là của Ý hay của Đức?", {"ý", "đức"}),
     ],
 )
 def test_a_template_that_names_answers_is_found(code: str, relation: str, text: str, named: set[str]) -> None:
@@ -345,7 +344,12 @@ def test_quotation_marks_inside_quotation_marks_change() -> None:
         (("spaced = true", 'spaced = true\nquestion_end = "？"'), "safe: the text must end in '？' (question_end)"),
         (("spaced = true", 'spaced = true\nquestion_begin = "¿"'), "safe: the text must contain '¿' once"),
         (('group = "low"', 'group = "middle"'), "group"),
-        (('"Latn"', '"Latin"'), "'Latin' is not a script; ISO 15924 has Adlm"),
+        (('"Latn"', '"Latin"'), "'Latin' is not a script's code; did you mean Latn? known are Adlm, Aghb"),
+        (('negation = ["', 'negation = ["नहीं", "'), "[cues] negation: 'नहीं' is not in Latn"),
+        (('catch_all = ["', 'catch_all = ["", "'), "[cues] catch_all: '' is empty"),
+        (('phrases = ["', 'phrases = ["не знаю", "'), "[declines] phrases: 'не знаю' is not in Latn"),
+        (('suffixes = ["', 'suffixes = [" ni", "'), "[glue] suffixes: ' ni' is empty or has spaces around it"),
+        (("[glue]", "[glue]\nsufixes = []"), "glue.sufixes: unknown setting; did you mean suffixes?"),
     ],
 )
 def test_a_broken_language_file_is_named(

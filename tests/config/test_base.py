@@ -10,8 +10,9 @@ import pytest
 from pydantic import Field
 
 from polyfact_dataset.common.errors import ConfigError
+from polyfact_dataset.common.validation import setting_names, validated
 from polyfact_dataset.config.audit import AuditConfig
-from polyfact_dataset.config.base import Section, override, read_file, setting_names, validated
+from polyfact_dataset.config.base import Section, override, read_file
 from polyfact_dataset.config.build import Config, load_config
 
 

@@ -19,8 +19,8 @@ Replacements = tuple[tuple[str, tuple[str, ...]], ...]
 """An ending (or a beginning) of a name as it is listed, each with its replacements in other forms."""
 Mention = Literal["name", "inflected", "surname"]
 
-# Shorter names are ignored as ambiguous: three letters, or two characters where each is a syllable or a word, unless the
-# language names another length.
+# Shorter names are ignored as ambiguous: three letters, or two characters where each is a syllable or a word, unless
+# the language names another length.
 _MIN_CHARACTERS = 3
 _MIN_OF_SYLLABLES = 2
 # Words are inflected from this length on; this many of their characters do not change.

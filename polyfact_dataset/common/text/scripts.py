@@ -6,6 +6,7 @@ A language's script may be a compound one: `Jpan` is kanji, hiragana and katakan
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from functools import cache, lru_cache
@@ -27,6 +28,16 @@ COVERS = {
 }
 SCRIPT_CODES = tuple(sorted((set(NAMES) - _NO_SCRIPT) | set(COVERS)))
 """The scripts that a language file may name."""
+
+
+def nearest_script(name: str) -> str | None:
+    """The code of a script by its name or by a code that is nearly right: `Tamil` and `taml` are `Taml`."""
+    codes = {named.casefold(): code for code, named in NAMES.items() if code in SCRIPT_CODES}
+    codes |= {code.casefold(): code for code in SCRIPT_CODES}
+    near = difflib.get_close_matches(name.casefold(), codes, n=1, cutoff=0.75)
+    return codes[near[0]] if near else None
+
+
 # Written without spaces between words.
 UNSPACED = frozenset({"Hani", "Hira", "Kana", "Bopo", "Yiii", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
 # Each character is a syllable or a word; letters of several of these follow each other without a space.
