@@ -73,14 +73,18 @@ def settings(config: Config) -> dict[str, object]:
     }
 
 
+def _codes(code: str) -> list[str]:
+    """The codes of labels that name an entity in a language."""
+    entry = language(code)
+    return [*entry.labels, *(["mul"] if entry.mul else [])]
+
+
 def _coverage(languages: tuple[str, ...]) -> str:
     """SQL: in how many languages an entity has a label, a variant, a Wikipedia title or, for Latin script, `mul`."""
     terms = []
     for code in languages:
-        entry = language(code)
-        codes = [*entry.labels, *(["mul"] if entry.mul else [])]
-        listed = ", ".join(f"'{name}'" for name in codes)
-        terms.append(f"(list_has_any(codes, [{listed}]) OR list_contains(wikis, '{entry.wiki}'))::INT")
+        listed = ", ".join(f"'{name}'" for name in _codes(code))
+        terms.append(f"(list_has_any(codes, [{listed}]) OR list_contains(wikis, '{language(code).wiki}'))::INT")
     return " + ".join(terms)
 
 
@@ -193,6 +197,28 @@ def _first_reason() -> str:
     return f"CASE {cases} END"
 
 
+def _require_names(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Raises `DataError` naming the languages in which no entity has a name, if there are any."""
+    found = {
+        code
+        for (code,) in connection.execute(
+            """
+            SELECT DISTINCT name.code FROM (
+                SELECT unnest(labels) AS name FROM parquet($entities)
+                UNION ALL SELECT unnest(labels) FROM written_label)
+            UNION SELECT DISTINCT title.code FROM (SELECT unnest(titles) AS title FROM parquet($entities))
+            """,
+            {"entities": parquet_files(context.path("entities"))},
+        ).fetchall()
+    }
+    nameless = [code for code in context.config.languages if found.isdisjoint({*_codes(code), language(code).wiki})]
+    if nameless:
+        raise DataError(
+            f"no statement can be a fact: no entity has a name in {', '.join(nameless)}; "
+            "remove them from languages, or give a table of names (--labels)"
+        )
+
+
 def run(context: Context) -> Report:
     """Writes `candidates`, `true_objects` (for the candidates' subjects) and `rejects`."""
     config, extracted = context.config, context.entry(EXTRACT)["counts"]
@@ -250,5 +276,7 @@ def run(context: Context) -> Report:
                 tally.kept[relation] += number
             else:
                 tally.rejected.setdefault(relation, Counter())[reason] += number
+        if not kept and tally.input:
+            _require_names(connection, context)
         review = types_for_review(connection, parquet_files(context.path("entities")))
     return Report({"candidates": kept, "pool": pool, "types_for_review": review}, tally)

@@ -7,6 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from polyfact_dataset.catalog.language import PAPER_LANGUAGES
+from polyfact_dataset.common.errors import DataError
+from polyfact_dataset.config.build import load_config
 from polyfact_dataset.pipeline.stages import CANDIDATES, stage_folder, table_path
 from tests.support.planted import build, item, labels, reasons, state, world
 
@@ -107,3 +110,9 @@ def test_the_pool_is_cut_by_the_shuffle_and_counted(tmp_path: Path) -> None:
     other = build(tmp_path, world(), "candidates", config.model_copy(update={"seed": 1}), "other")
     again = pq.read_table(table_path(other, "candidates")).column("fact_id").to_pylist()
     assert again != [row["fact_id"] for row in kept]
+
+
+def test_a_language_in_which_nothing_has_a_name_is_stated(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no entity has a name in ko, he; remove them from languages, or give"):
+        config = load_config(languages=(*PAPER_LANGUAGES, "ko", "he"), extract__workers=1)
+        build(tmp_path, world(), "candidates", config)
