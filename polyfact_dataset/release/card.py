@@ -39,7 +39,7 @@ _LICENCES = {
 }
 _TIERS = {
     "gold": "a Clean relation, every label of the item attested in {attesting} in all languages, no doubt from a judge",
-    "silver": "the same, with labels that {attesting} does not attest",
+    "silver": "the same, with labels that are not attested",
     "bronze": "a relation with judged ambiguity above {limit}, an item judged ambiguous in a language, or names that "
     "give the answer away (`name_overlap`)",
 }
