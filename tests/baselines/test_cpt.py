@@ -89,7 +89,8 @@ def test_accumulation_counts_tokens_not_batches(
         changes = {"optimisation__batch": batch, "optimisation__accumulation": accumulation}
         config = configured(tiny("qwen2"), release, corpus, folder, optimisation__max_steps=3, **changes)
         made.append(train(config))
-    assert difference(*made) < 1e-4
+    # Sums in another order: what Adam makes of it depends on the threads of the processor.
+    assert difference(*made) < 5e-4
     one, other = (list(trace(folder.parent, "loss").values()) for folder in made)
     assert one == pytest.approx(other, rel=1e-4) and one[-1] < one[0]
 
