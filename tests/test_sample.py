@@ -12,7 +12,7 @@ import pytest
 from polyfact_dataset.catalog.language import known
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.facts.written_labels import read_written_labels
-from polyfact_dataset.sample import make, template
+from polyfact_dataset.sample import check, make, template
 from polyfact_dataset.sample.check import (
     Report,
     check_form,
@@ -76,7 +76,7 @@ def test_planted_errors_in_the_table_of_a_further_language_are_found(tmp_path: P
 
 def test_the_dump_is_made_from_the_tables(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(make, "PATH", tmp_path / "dump.json.bz2")
-    make.main()
+    make.main([])
     ours = Path(make.__file__).parent / "dump.json.bz2"
     assert ours.read_bytes() == (tmp_path / "dump.json.bz2").read_bytes(), "run: make sample"
     assert ours.stat().st_size <= 3_000_000
@@ -154,14 +154,14 @@ def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Pat
     assert "Q142 P36 has no ['Q90'] of the reference" in lacking.differences
 
 
-def test_no_label_of_the_dump_lacks_a_source(real_dump: Path) -> None:
-    report = Report()
-    check_reference(load_entities(), load_labels(), load_statements(), SHARED, report)
-    assert report.errors == [] and report.counts["values that the sample lacks"] == 0
+def test_no_label_of_the_dump_lacks_a_source(real_dump: Path, capsys) -> None:
+    assert check.main(["--reference", str(SHARED)]) == 0
+    out = capsys.readouterr().out
+    assert f"{check.UNATTESTED}: 0\n" in out and "values that the sample lacks" not in out
 
 
 def test_the_template_lists_each_entity_of_a_statement_once(capsys, tmp_path: Path) -> None:
-    assert template.main(["ko"]) == 0
+    template.main(["ko"])
     header, *rows = capsys.readouterr().out.splitlines()
     ids = [row.split("\t")[0] for row in rows]
     assert header == "qid\ten\tko" and rows[0] == "Q30\tUnited States of America\t"
@@ -172,12 +172,14 @@ def test_the_template_lists_each_entity_of_a_statement_once(capsys, tmp_path: Pa
     first = next(row for row in table.to_pylist() if row["entity_id"] == "Q30")
     assert {"code": "ko", "text": "미국"} in first["labels"]
     for arguments in ([], ["en"], ["Korean"], ["ko", "hi"], ["--cldr"]):
-        assert template.main(arguments) == 2 and "usage" in capsys.readouterr().err
+        with pytest.raises(SystemExit, match="2"):
+            template.main(arguments)
+        assert "usage" in capsys.readouterr().err
 
 
 def test_the_template_holds_names_of_cldr_on_request(capsys) -> None:
     pytest.importorskip("babel", reason="needs polyfact[dev]")
-    assert template.main(["ta", "--cldr"]) == 0
+    template.main(["ta", "--cldr"])
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
     names = {english: text for _, english, text in rows if text}
     assert len(names) > 300 and (names["France"], names["Tamil"], names["Indian rupee"]) == (
@@ -187,4 +189,23 @@ def test_the_template_holds_names_of_cldr_on_request(capsys) -> None:
     )
     # Two cities of the sample are Victoria, and CLDR has no Louvre.
     assert names["Georgia"] == "ஜார்ஜியா" and "Victoria" not in names and "Louvre" not in names
-    assert template.main(["xx", "--cldr"]) == 2 and "CLDR has no language 'xx'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        template.main(["xx", "--cldr"])
+    assert "CLDR has no language 'xx'" in capsys.readouterr().err
+
+
+def test_help_writes_nothing(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(make, "PATH", tmp_path / "dump.json.bz2")
+    for module in (make, template, check):
+        with pytest.raises(SystemExit, match="0"):
+            module.main(["--help"])
+        assert "usage:" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_check_says_whether_labels_were_compared(capsys, tmp_path: Path) -> None:
+    assert check.main([]) == 0
+    title = "labels counted as attested that no reference has"
+    assert f"{title}: not checked: give --reference" in capsys.readouterr().out
+    assert check.main(["--reference", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -25,7 +25,7 @@ from polyfact_dataset.pipeline.inputs import (
     source_of,
     written_labels,
 )
-from polyfact_dataset.pipeline.stages import AUDIT, EXTRACT, LAST, Stage, stage_folder
+from polyfact_dataset.pipeline.stages import AUDIT, EXTRACT, LAST, Stage, stage_folder, table_path
 
 
 def run(
@@ -61,6 +61,9 @@ def run(
     excluded = excluded_before(out, overwrite) | (read_excluded(exclude) if exclude is not None else {})
     inputs = replace(inputs, excluded=excluded)
     manifest = pipeline.run(inputs, out, log, until=until, overwrite=overwrite)
+    if not quiet and until != EXTRACT:
+        for table in config.labels.written:
+            log.line(summary.written_labels(table, config.languages, table_path(out, "entities")))
     if until == LAST and not quiet:
         release = read_json(out / "release" / "manifest.json")
         summary.show(manifest, release, read_json(out / "timings.json"), out)

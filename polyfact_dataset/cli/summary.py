@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +87,30 @@ def loading(out: Path, configs: Container[str]) -> str:
     """Two lines of Python that load the result: `clean`, unless the release has no fact for it."""
     name = "clean" if "clean" in configs else "parallel"
     return f'from datasets import load_dataset\n{name} = load_dataset("{out / "release"}", "{name}")'
+
+
+def written_labels(table: Path, languages: Sequence[str], entities: Path) -> str:
+    """One line about a table of written labels: labels and usable ones by language, and ids that the dump lacks."""
+    import duckdb
+
+    from polyfact_dataset.catalog.language import language
+    from polyfact_dataset.common.database import rows_of
+    from polyfact_dataset.facts.labels import usable
+    from polyfact_dataset.facts.written_labels import read_written_labels
+
+    rows = read_written_labels([table])
+    with duckdb.connect() as connection:
+        connection.register("written", rows)
+        query = f"SELECT count(*) FROM written ANTI JOIN {rows_of([entities])} ON entity_id = id"
+        (unknown,) = connection.execute(query).fetchone() or (0,)
+    labels: dict[str, list[str]] = {code: [] for code in languages}
+    for row in rows.to_pylist() if rows is not None else ():
+        for label in row["labels"]:
+            labels.get(label["code"], []).append(label["text"])
+    parts = [
+        f"{len(texts):,} {code} labels, {sum(usable(text, language(code)) is not None for text in texts):,} usable"
+        for code, texts in labels.items()
+        if texts
+    ]
+    ids = "1 id" if unknown == 1 else f"{unknown:,} ids"
+    return f"{table.name}: {', '.join((*parts, f'{ids} not in the dump'))}"

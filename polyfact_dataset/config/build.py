@@ -72,10 +72,15 @@ class FeaturesConfig(Section):
 class LabelsConfig(Section):
     """Sources of labels other than Wikidata."""
 
-    # Tables of labels written by people (tab separated: qid, then a column per language); earlier tables take
-    # precedence. They are used after Wikidata's labels and never count as attested. Their content is part of a build's
-    # identity.
+    # Table of labels written by people (tab separated: qid, then a column per language), or a list of tables, of which
+    # earlier ones take precedence. They are used after Wikidata's labels and never count as attested. Their content is
+    # part of a build's identity.
     written: tuple[Path, ...] = ()
+
+    @field_validator("written", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | Path) else value
 
 
 class NamesakesConfig(Section):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -102,10 +103,10 @@ def require_publishable(folder: Path, tag: str | None, repo: str, sample: bool) 
     if tag not in (None, expected):
         raise ConfigError(f"{folder} is version {about['version']}: its tag is {expected}, not {tag}")
     if source_of(manifest) == "sample":
-        if not sample and "sample" not in repo.lower():
+        if not sample and "sample" not in re.split(r"[-_.]", repo.rpartition("/")[2].lower()):
             raise ConfigError(
                 f"{folder} was made from the bundled sample, not a Wikidata dump; build from a dump, choose a "
-                "repository with `sample` in its name, or give --sample"
+                "repository with the word `sample` in its name, or give --sample"
             )
     elif about["dump_date"] is None:
         raise ConfigError(f"{folder} lacks the date of its dump; set [release] dump_date and rebuild")

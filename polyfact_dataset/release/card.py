@@ -28,7 +28,7 @@ from polyfact_dataset.release.errata import present, report_url
 from polyfact_dataset.release.metadata import block
 from polyfact_dataset.release.reader import Release, config_files
 from polyfact_dataset.release.schema import FLAT_ROWS, ITEM, OPEN_ITEM, parallel_rows
-from polyfact_dataset.schema import JUDGED_ROWS, OPTIONS, SPLITS, Column
+from polyfact_dataset.schema import JUDGED_ROWS, OPTIONS, SPLITS, WRITTEN, Column
 
 # The language of the card's examples of code, if the release has it.
 _CODE_LANGUAGES = ("sw", "bn", "de")
@@ -38,8 +38,8 @@ _LICENCES = {
     "cc-by-sa-4.0": ("CC BY-SA 4.0", "CC-BY-SA-4.0", "https://creativecommons.org/licenses/by-sa/4.0/"),
 }
 _TIERS = {
-    "gold": "a Clean relation, every label of the item attested in Wikidata in all languages, no doubt from a judge",
-    "silver": "the same, with labels that Wikidata does not attest",
+    "gold": "a Clean relation, every label of the item attested in {attesting} in all languages, no doubt from a judge",
+    "silver": "the same, with labels that are not attested",
     "bronze": "a relation with judged ambiguity above {limit}, an item judged ambiguous in a language, or names that "
     "give the answer away (`name_overlap`)",
 }
@@ -186,6 +186,17 @@ def _made_from(about: Mapping[str, Any]) -> str:
     return f"the Wikidata dump of {day}" if day else "a Wikidata dump of unstated date"
 
 
+def _has_written_labels(statistics: Mapping[str, Any]) -> bool:
+    """Whether people wrote a label of a subject or an option."""
+    kinds = ("subject_provenance", "option_provenance")
+    return any(
+        source.partition("+")[0] == WRITTEN
+        for entry in statistics["languages"].values()
+        for kind in kinds
+        for source in entry[kind]
+    )
+
+
 def _listed(counts: Mapping[str, int], order: Sequence[str]) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in order)
 
@@ -217,6 +228,8 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     manifest, about = release.manifest, release.about
     config, stages = manifest["build"]["config"], manifest["stages"]
     named_in = _named_in(config)
+    # The bundled sample has names of CLDR among its labels.
+    attesting = "Wikidata or CLDR" if about.get("source") == "sample" else "Wikidata"
     try:
         limit = f"{100 * config['tiers']['max_ambiguity']:.0f} %"
         provenances, attestation = card_tables.attestation(release, statistics)
@@ -237,6 +250,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "about": about,
         "audit": release.audit,
         "attestation": attestation,
+        "attesting": attesting,
         "arxiv": citation()["arxiv"],
         "bibtex": _bibtex(citation()),
         "changes": release.changes.partition("\n")[2].strip().replace("\n## ", "\n### ").replace("## ", "### ", 1),
@@ -265,8 +279,9 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "stats": statistics,
         "tables": _tables(release),
         "templates": any("template" in entry["question_source"] for entry in statistics["languages"].values()),
-        "tiers": {tier: meaning.format(limit=limit) for tier, meaning in _TIERS.items()},
+        "tiers": {tier: meaning.format(limit=limit, attesting=attesting) for tier, meaning in _TIERS.items()},
         "verification": card_tables.verification(statistics["verification"]),
+        "written": _has_written_labels(statistics),
     }
     return {**named, "statements": tomllib.loads(render("statements.toml.j2", named))}
 

@@ -59,8 +59,8 @@ def relations(statistics: Mapping[str, Any]) -> Figure:
 
 
 def coverage(attested: Mapping[str, Mapping[str, int]], languages: Sequence[str], facts: int) -> Figure:
-    """Per language, the share of facts whose subject, answer and whole item Wikidata attests."""
-    figure, axes = _axes(2 * len(languages), "Labels attested in Wikidata, by language")
+    """Per language, the share of facts whose subject, answer and whole item have attested labels."""
+    figure, axes = _axes(2 * len(languages), "Labels attested, by language")
     names = (("subjects", "subject"), ("answers", "answer"), ("whole", "subject and all four options"))
     for place, (key, label) in enumerate(names):
         shares = [100 * attested[code][key] / facts for code in languages]

@@ -30,8 +30,12 @@ _SHARED = (
     Column("object", STRING, "English label of the answer"),
     Column("domain", STRING, "`geography`, `biography`, `works` or `organisations`"),
     Column("quality_tier", STRING, "`gold`, `silver` or `bronze`; PolyFact-Clean is gold and silver"),
-    Column("n_langs_attested", pa.int32(), "languages in which the answer's label is attested in Wikidata"),
-    Column("n_langs_subject_attested", pa.int32(), "languages in which the subject's label is attested in Wikidata"),
+    Column("n_langs_attested", pa.int32(), "languages in which the answer's label is attested (see the card)"),
+    Column(
+        "n_langs_subject_attested",
+        pa.int32(),
+        "languages in which the subject's label is attested (see the card)",
+    ),
     Column(
         "name_overlap",
         STRINGS,

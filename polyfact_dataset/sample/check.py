@@ -15,7 +15,7 @@ import json
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -42,6 +42,7 @@ from polyfact_dataset.sample.tables import (
 )
 
 RELATIONS = tuple(all_relations())
+UNATTESTED = "labels counted as attested that no reference has"
 SINGLE = frozenset(relation.id for relation in all_relations().values() if relation.values == "single")
 
 
@@ -288,7 +289,7 @@ def check_reference(
             elif in_cldr(english, code, text):
                 report.counts[f"{code} in CLDR"] += 1
             else:
-                report.counts["labels that nothing attests"] += 1
+                report.counts[UNATTESTED] += 1
                 report.errors.append(f"{entity.where}: {entity.qid} {code} {text!r} is in no reference")
         for code in written.get(entity.qid, {}):
             report.counts[f"{code} written"] += 1
@@ -338,12 +339,12 @@ def summary(entities: list[Entity], statements: list[Statement], written: Mappin
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Prints errors, differences, counts; exit code 1 when there is an error."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Prints errors, differences, counts; exit code 1 for an error, 2 for a reference that cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, help="folder with the real entities and labels")
     parser.add_argument("--only", default="", help="show only lines about files whose name contains this")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     report = Report()
     try:
         entities, people = load_entities(), load_people()
@@ -358,13 +359,18 @@ def main() -> int:
     for code, labels in further.items():
         check_further(code, labels, names, report)
     if arguments.reference:
-        check_reference(entities, written, statements, arguments.reference, report)
+        try:
+            check_reference(entities, written, statements, arguments.reference, report)
+        except OSError as error:
+            print(f"error: --reference {arguments.reference}: {error}", file=sys.stderr)
+            return 2
     for title, lines in (("error", report.errors), ("look at", report.differences)):
         for line in lines:
             if arguments.only in line:
                 print(f"{title}: {line}")
     print(summary(entities, statements, written))
     print(", ".join(f"{key} {value}" for key, value in sorted(report.counts.items())))
+    print(f"{UNATTESTED}: {report.counts[UNATTESTED] if arguments.reference else 'not checked: give --reference'}")
     print(f"{len(report.errors)} errors, {len(report.differences)} to look at")
     return 1 if report.errors else 0
 

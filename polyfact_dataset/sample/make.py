@@ -8,9 +8,11 @@ an `id`, ranks, ended statements, unknown values, redirects, properties, lexemes
 
 from __future__ import annotations
 
+import argparse
 import bz2
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +194,9 @@ def encode(entity: dict[str, Any]) -> str:
     return json.dumps(entity, ensure_ascii=True, separators=(",", ":")).replace("/", "\\/")
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Writes the dump next to this module and prints its size."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(words)
     entities = merged(load_entities())
     by_subject: dict[str, list[Statement]] = defaultdict(list)
     for statement in load_statements():

@@ -1,7 +1,7 @@
 """A table to fill with labels of the sample's entities in another language, for `polyfact build --labels`.
 
-    python -m polyfact_dataset.sample.template ta > ta.tsv
-    python -m polyfact_dataset.sample.template ta --cldr > ta.tsv
+    python -m polyfact_dataset.sample.template it > it.tsv
+    python -m polyfact_dataset.sample.template it --cldr > it.tsv
 
 One line an entity: its id, its English label and an empty cell; entities of more statements come first. Lines may be
 left empty or deleted: a fact is released where both of its entities have a label in every language. With `--cldr`, the
@@ -10,8 +10,8 @@ cells of countries, languages and currencies hold their names in CLDR, to be rea
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -50,19 +50,18 @@ def _cldr_names(code: str, names: Collection[str]) -> Callable[[str], str]:
     return name_of
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; exit code 2 where the arguments are not a language code and, or not, `--cldr`."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    cldr = "--cldr" in arguments
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints the table; exits with code 2 where the arguments are not a language code and, or not, `--cldr`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("code", metavar="CODE", help="language code, such as it")
+    parser.add_argument("--cldr", action="store_true", help="fill in names of countries, languages and currencies")
+    arguments = parser.parse_args(words)
     try:
-        (code,) = (word for word in arguments if word != "--cldr")
-        lines = list(template(code, cldr))
+        lines = list(template(arguments.code, arguments.cldr))
     except ValueError as error:
-        print(f"usage: python -m polyfact_dataset.sample.template CODE [--cldr] ({error})", file=sys.stderr)
-        return 2
+        parser.error(str(error))
     print("\n".join(lines))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

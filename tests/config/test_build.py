@@ -44,6 +44,14 @@ def test_other_languages_are_refused(tmp_path: Path, text: str, message: str) ->
         load_config(written(tmp_path / "c.toml", text))
 
 
+def test_one_table_of_written_labels_needs_no_list(tmp_path: Path) -> None:
+    for text in ('"a.tsv"', '["a.tsv"]'):
+        config = load_config(written(tmp_path / "c.toml", f"[labels]\nwritten = {text}"))
+        assert config.labels.written == (Path("a.tsv"),)
+    with pytest.raises(ConfigError, match="labels.written"):
+        load_config(written(tmp_path / "c.toml", "[labels]\nwritten = 3"))
+
+
 def test_labels_are_required_in_all_languages_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
     further = tuple(f"x{letter}" for letter in "abcdefg")
     monkeypatch.setattr("polyfact_dataset.config.build.known", lambda: (*PAPER_LANGUAGES, *further))

@@ -79,7 +79,13 @@ def test_a_table_given_on_the_command_line_names_the_sample_in_a_language(tmp_pa
     filled = [line + {"Q135465": "Rashomoni", "Q183": "Udachi"}.get(line.split("\t")[0], "") for line in lines]
     labels, config = table(tmp_path / "sw.tsv", *filled), tmp_path / "two.toml"
     config.write_text('languages = ["en", "sw"]')
-    polyfact("localise", "--labels", labels, "--config", config, "--facts", 300, "--out", tmp_path / "build")
+    with labels.open("a", encoding="utf-8") as handle:
+        handle.write("Q64\tBerlin\t柏林\nQ999999999\t\tHakuna\n")
+    options = ("--labels", labels, "--config", config, "--facts", 300, "--out", tmp_path / "build")
+    result = polyfact("localise", *options)
+    assert "sw.tsv: 3 en labels, 3 usable, 4 sw labels, 3 usable, 1 id not in the dump" in " ".join(
+        result.stderr.split()
+    )
     rows = pq.read_table(table_path(tmp_path / "build", "labels")).to_pylist()
     names = {row["entity_id"]: row["sw"] for row in rows}
     assert names["Q135465"] == {"text": "Rashomoni", "provenance": "written", "attested": False}

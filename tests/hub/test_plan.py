@@ -198,8 +198,9 @@ def test_no_progress_bars_in_a_pipe(hub: Hub, small: Path) -> None:
 def test_a_release_of_the_sample_is_refused(hub: Hub, sample_build: Path, unread: None) -> None:
     release = sample_build / "release"
     assert read_about(release)["source"] == "sample" and read_about(release)["dump_date"] is None
-    with pytest.raises(ConfigError, match="made from the bundled sample, not a Wikidata dump"):
-        push(release, REPO, options=CREATE)
+    for repo in (REPO, "sample-user/PolyFact", "u/resampled"):
+        with pytest.raises(ConfigError, match="made from the bundled sample, not a Wikidata dump"):
+            push(release, repo, options=CREATE)
     assert not hub.requests
     push(release, "jvonrad/PolyFact-sample", options=CREATE)
     push(release, REPO, options=Options(create=True, sample=True))
