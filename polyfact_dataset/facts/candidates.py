@@ -219,6 +219,19 @@ def _require_names(connection: duckdb.DuckDBPyConnection, context: Context) -> N
         )
 
 
+def _tally(connection: duckdb.DuckDBPyConnection) -> Tally:
+    """The statements of each relation that are kept, and those rejected by reason."""
+    tally = Tally()
+    query = "SELECT property, reason, count(*) FROM decided GROUP BY ALL ORDER BY ALL"
+    for relation, reason, number in connection.execute(query).fetchall():
+        tally.input[relation] += number
+        if reason is None:
+            tally.kept[relation] += number
+        else:
+            tally.rejected.setdefault(relation, Counter())[reason] += number
+    return tally
+
+
 def run(context: Context) -> Report:
     """Writes `candidates`, `true_objects` (for the candidates' subjects) and `rejects`."""
     config, extracted = context.config, context.entry(EXTRACT)["counts"]
@@ -267,15 +280,7 @@ def run(context: Context) -> Report:
             REJECTS,
             context.target("rejects"),
         )
-        tally = Tally()
-        for relation, reason, number in connection.execute(
-            "SELECT property, reason, count(*) FROM decided GROUP BY ALL ORDER BY ALL"
-        ).fetchall():
-            tally.input[relation] += number
-            if reason is None:
-                tally.kept[relation] += number
-            else:
-                tally.rejected.setdefault(relation, Counter())[reason] += number
+        tally = _tally(connection)
         if not kept and tally.input:
             _require_names(connection, context)
         review = types_for_review(connection, parquet_files(context.path("entities")))

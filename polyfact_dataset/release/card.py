@@ -227,7 +227,6 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """All values of the templates. Raises `DataError` when the release lacks a number."""
     manifest, about = release.manifest, release.about
     config, stages = manifest["build"]["config"], manifest["stages"]
-    named_in = _named_in(config)
     # The bundled sample has names of CLDR among its labels.
     attesting = "Wikidata or CLDR" if about.get("source") == "sample" else "Wikidata"
     try:
@@ -265,7 +264,7 @@ def values(release: Release, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "licences": licences(release),
         "manifest": manifest,
         "max_ambiguity": limit,
-        "named_in": named_in,
+        "named_in": _named_in(config),
         "three_others": card_tables.others(release.languages, 3),
         "two_others": card_tables.others(release.languages, 2),
         "provenances": provenances,

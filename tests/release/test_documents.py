@@ -17,7 +17,6 @@ from polyfact_dataset.common.escaping import markdown
 from polyfact_dataset.common.files import read_json
 from polyfact_dataset.release import card, documents, figures
 from polyfact_dataset.release.card_tables import floors, others
-from polyfact_dataset.release.croissant import croissant
 from polyfact_dataset.release.reader import read_audit, read_release
 from polyfact_dataset.release.schema import FLAT_ROWS, parallel_rows
 from polyfact_dataset.release.stats import statistics
@@ -330,33 +329,6 @@ def test_what_a_model_wrote_is_told_from_templates(small: Path) -> None:
         in (said["preprocessing"])
     )
     assert "were written by the model `m`" in said["limits"][1] and "few wordings" not in said["use_cases"]
-
-
-def test_documents_of_the_sample_do_not_pass_as_wikidatas(small: Path) -> None:
-    release, counted = read_release(small), statistics(small)
-    sheets = ("card.md.j2", "datasheet.md.j2", "licence.md.j2")
-    dump = {name: card.render(name, card.values(release, counted)) for name in sheets}
-    release.about["source"] = "sample"
-    counted["languages"]["sw"]["option_provenance"]["written+recased"] = 1
-    named = card.values(release, counted)
-    sample = {name: card.render(name, named) for name in sheets}
-    for name, said in (
-        ("datasheet.md.j2", "The dump is Wikidata's."),
-        ("datasheet.md.j2", "on the Hugging Face Hub"),
-        ("card.md.j2", "attested in Wikidata in all languages"),
-    ):
-        assert said in dump[name] and said not in sample[name], said
-    for name, said in (
-        ("datasheet.md.j2", "The bundled sample ships with the code."),
-        ("datasheet.md.j2", "it is not the published data set."),
-        ("card.md.j2", "attested in Wikidata or CLDR in all languages"),
-        ("card.md.j2", "or Wikipedia title, or with the name of a country, language or currency in CLDR."),
-        ("licence.md.j2", "Unicode License v3"),
-    ):
-        assert said in sample[name] and said not in dump[name], said
-    for name in ("card.md.j2", "datasheet.md.j2"):
-        assert "others were written by people (`written`);" in sample[name] and "others were written" not in dump[name]
-    assert "others were written by people (written);" in croissant(release, named)
 
 
 @pytest.mark.parametrize("path", ["candidates.counts.candidates", "tier.counts.attested", "validate.counts"])
