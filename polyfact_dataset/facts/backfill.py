@@ -172,11 +172,7 @@ def _write_resolved(connection: duckdb.DuckDBPyConnection, context: Context) -> 
     tally = Tally()
     query = "SELECT property_id, reason, count(*) FROM resolved GROUP BY ALL ORDER BY ALL"
     for relation, reason, number in connection.execute(query).fetchall():
-        tally.input[relation] += number
-        if reason is None:
-            tally.kept[relation] += number
-        else:
-            tally.rejected.setdefault(relation, Counter())[reason] += number
+        tally.count(relation, reason, number)
     return tally
 
 

@@ -9,7 +9,6 @@ only where these do not suffice.
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 import duckdb
 
@@ -224,11 +223,7 @@ def _tally(connection: duckdb.DuckDBPyConnection) -> Tally:
     tally = Tally()
     query = "SELECT property, reason, count(*) FROM decided GROUP BY ALL ORDER BY ALL"
     for relation, reason, number in connection.execute(query).fetchall():
-        tally.input[relation] += number
-        if reason is None:
-            tally.kept[relation] += number
-        else:
-            tally.rejected.setdefault(relation, Counter())[reason] += number
+        tally.count(relation, reason, number)
     return tally
 
 

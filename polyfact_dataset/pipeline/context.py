@@ -38,13 +38,13 @@ class Tally:
                     f"{stage}: {relation}: {self.kept[relation]} kept + {dropped} rejected, not {self.input[relation]}"
                 )
 
-    def count(self, relation: str, reason: str | None) -> None:
-        """Counts a fact: kept, or rejected for a reason."""
-        self.input[relation] += 1
+    def count(self, relation: str, reason: str | None, number: int = 1) -> None:
+        """Counts a fact, or so many of them: kept, or rejected for a reason."""
+        self.input[relation] += number
         if reason is None:
-            self.kept[relation] += 1
+            self.kept[relation] += number
         else:
-            self.rejected.setdefault(relation, Counter())[reason] += 1
+            self.rejected.setdefault(relation, Counter())[reason] += number
 
     def add(self, other: Tally) -> None:
         """Adds the counts of another part of the facts."""
