@@ -129,11 +129,11 @@ def test_the_facts_of_a_subject_are_never_both_learnt_from_and_scored() -> None:
         assert not set(texts.groups[learnt_from]) & set(texts.groups[scored])
 
 
-def test_facts_of_a_block_are_scored_together_with_or_without_the_tables_of_the_build(small: Path) -> None:
+def test_facts_of_a_block_are_scored_together_with_or_without_the_tables_of_the_build(sample_build: Path) -> None:
     groups = [
         texts_of(release.items["en"], release).groups.tolist()
-        for tables in (BuildTables(small.parent), BuildTables())
-        for release in [load.read(small, load_config(), tables)]
+        for tables in (BuildTables(sample_build), BuildTables())
+        for release in [load.read(sample_build / "release", load_config(), tables)]
     ]
     assert set(Counter(groups[0]).values()) == {4} and len(set(groups[1])) > len(set(groups[0])) // 2
     # Blocks with the same options may be put together, but none is divided.

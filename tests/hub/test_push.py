@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
+from huggingface_hub import constants
 
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.hub import push as pushing
@@ -28,6 +28,13 @@ from tests.support.rendered import describe
 CREATE = Options(create=True)
 
 
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with nothing in it, in place of the cache of the Hub's client."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path
+
+
 def test_the_command_creates_pushes_tags_and_reads_back(hub: Hub, small: Path) -> None:
     """A private release, which can be read back with the token alone."""
     result = polyfact("push", small, "--repo", REPO, "--tag", "v1.0.0", "--create", "--private")
@@ -42,13 +49,14 @@ def test_the_command_creates_pushes_tags_and_reads_back(hub: Hub, small: Path) -
     assert len(hub.repos[REPO].commits) == 2
 
 
-def test_users_load_and_stream_by_name_and_tag(hub: Hub, small: Path, unread: None, tmp_path: Path) -> None:
+def test_users_load_and_stream_by_name_and_tag(hub: Hub, small: Path, unread: None, empty_cache: Path) -> None:
     from datasets import load_dataset
 
     push(small, REPO, options=CREATE)
     assert not hub.repos[REPO].private
-    cache = {"revision": "v1.0.0", "cache_dir": str(tmp_path)}
-    by_name, default = load_dataset(REPO, "clean", **cache), load_dataset(REPO, cache_dir=str(tmp_path))
+    cache = str(empty_cache / "datasets")
+    by_name = load_dataset(REPO, "clean", revision="v1.0.0", cache_dir=cache)
+    default = load_dataset(REPO, cache_dir=cache)
     streamed = list(load_dataset(REPO, "clean_sw", split="test", streaming=True, revision="v1.0.0"))
     rows = parallel_rows_of(small)
     for split in ("train", "validation", "test"):
@@ -273,7 +281,7 @@ def test_what_is_no_repository_is_refused(repo: str, hub: Hub, small: Path) -> N
 
 
 def test_an_unreachable_hub_can_be_tried_again(hub: Hub, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     for command in (["push", small, "--repo", REPO], ["stats", f"{REPO}@v9.9.9"]):
         result = polyfact(*command, check=False)
         assert result.returncode == 1 and "cannot be reached" in result.stderr, result.stderr
@@ -281,7 +289,7 @@ def test_an_unreachable_hub_can_be_tried_again(hub: Hub, small: Path, monkeypatc
     assert not hub.requests
 
 
-def test_a_release_on_the_hub_is_read_like_a_folder(hub: Hub, small: Path, unread: None) -> None:
+def test_a_release_on_the_hub_is_read_like_a_folder(hub: Hub, small: Path, unread: None, empty_cache: Path) -> None:
     push(small, REPO, options=CREATE)
     folder = locate(f"{REPO}@v1.0.0")
     assert read_statistics(f"{REPO}@v1.0.0") == read_statistics(str(small))

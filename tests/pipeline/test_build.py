@@ -226,9 +226,20 @@ def test_the_closing_table_says_what_came_out(tmp_path: Path) -> None:
     assert not any(path.exists() for path in left)
 
 
-def test_folders_of_any_name(small: Path, small_options: tuple[object, ...], tmp_path: Path) -> None:
+def test_folders_of_any_name_and_a_damaged_table_that_is_made_again(
+    small: Path, small_options: tuple[object, ...], extracted: Path, few: tuple[object, ...], tmp_path: Path
+) -> None:
     """`seed=42` names no column, and `*`, `?` and `[` are no patterns, for whatever reads Parquet files."""
     out = tmp_path / "seed=42" / "split=x" / "a[1]*?" / "b"
+    polyfact("extract", "--out", out.parent / "few", *few)
+    assert contents(out.parent / "few") == contents(extracted)
+    shutil.copytree(small.parent, out)
+    table = table_path(out, "candidates")
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    table.write_bytes(data)
+    (out / "release" / "README.md").unlink()
+    # All stages but the first run again.
     polyfact("build", "--out", out, *small_options)
     assert contents(out) == contents(small.parent)
     release = out / "release"
@@ -325,20 +336,6 @@ def test_folders_that_cannot_be_written_are_named(
     monkeypatch.setattr(build_folder, "remove", refuse)
     with pytest.raises(RetryableError, match="cannot write .*Permission denied"):
         pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=CANDIDATES)
-
-
-def test_a_damaged_intermediate_table_is_made_again(
-    small: Path, small_options: tuple[object, ...], tmp_path: Path
-) -> None:
-    out = tmp_path / "build"
-    shutil.copytree(small.parent, out)
-    table = table_path(out, "questions")
-    data = bytearray(table.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    table.write_bytes(data)
-    (out / "release" / "README.md").unlink()
-    polyfact("build", "--out", out, *small_options)
-    assert contents(out) == contents(small.parent)
 
 
 def test_stage_commands_stop_where_they_say(small_options: tuple[object, ...], tmp_path: Path) -> None:
