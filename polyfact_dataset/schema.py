@@ -262,7 +262,11 @@ FEATURES = Table(
         Column("occupations", STRINGS, "P106 values"),
         Column("country", STRING, "P17, P27 or P495; else that of the territory (P131) it lies in", nullable=True),
         Column("continent", STRING, "P30, else that of the country", nullable=True),
-        Column("containers", STRINGS, "all that it lies in or is part of (P131, P361, P17, P30), directly or not"),
+        Column(
+            "containers",
+            STRINGS,
+            "all that it lies in, is part of or is a kind of (P131, P361, P279, P17, P30), directly or not",
+        ),
         Column("sitelinks", pa.int32(), "number of sitelinks"),
     ),
 )

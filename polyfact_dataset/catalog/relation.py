@@ -42,6 +42,14 @@ class Relation(BaseModel):
     answers: tuple[str, ...] = ()
     # Classes of answers that are rejected even where an answer is of an expected class as well.
     refused: tuple[str, ...] = ()
+    # Answers that are of no class at all are rejected as well.
+    answers_known: bool = False
+    # Answers may be true together though Wikidata has one of them: what is animation is an animated film.
+    overlapping: bool = False
+    # Subject and answer lie near each other: answers far apart are not asked together if that can be avoided.
+    near: bool = False
+    # What is true of the subject's country may be true of the subject.
+    of_country: bool = False
     # Whether a short description may distinguish two subjects: not where it contains the relation's answer.
     descriptions: bool = True
     # The end of a fact that is usually a person.

@@ -157,8 +157,8 @@ class DistractConfig(Section):
     # `blocks`: blocks of four facts, matched in what their questions give away. `strata`: permutations of the golds of
     # facts with the same kind of subject, and type and length of answer.
     design: Literal["blocks", "strata"] = "blocks"
-    # Of blocks: so many times as many facts are matched as are asked for, of which the best are kept.
-    oversample: float = Field(default=1.4, ge=1)
+    # Of blocks: up to so many times as many facts are matched as are asked for, of which the best are kept.
+    oversample: float = Field(default=3.0, ge=1)
     # The share of a relation's blocks that is left out in any case, those whose questions give away most.
     drop_share: float = Field(default=0.01, ge=0, lt=0.5)
     # Facts that agree in kind of subject, wording and type of answer are matched among themselves from so many on.

@@ -28,10 +28,19 @@ _MAX_AGE_YEARS = 110
 _MAX_STEPS = 6
 # The share of births and publications that is ignored for the latest year: announcements and errors.
 _LATE_SHARE = 0.001
-_PARENTS = ("located_in", "part_of", "countries", "continents")
+_PARENTS = ("located_in", "part_of", "subclass_of", "countries", "continents")
 _COLUMNS = (
     *("types", "sitelinks", "sexes", "occupations", "countries", "continents", "citizenships"),
-    *("located_in", "part_of", "birth_year", "death_year", "inception_year", "publication_year", "is_dead"),
+    *(
+        "located_in",
+        "part_of",
+        "subclass_of",
+        "birth_year",
+        "death_year",
+        "inception_year",
+        "publication_year",
+        "is_dead",
+    ),
 )
 
 

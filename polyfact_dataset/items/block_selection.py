@@ -31,6 +31,8 @@ from polyfact_dataset.schema import SPLITS
 _REPAIRS = 4
 # How many facts more than are missing are matched where blocks of an earlier release are replaced.
 _SPARE = 64
+# How many times as many facts as are requested are matched where there are hardly more.
+_SCARCE_OVERSAMPLE = 1.4
 # From so many facts on, the relations are shared out among processes.
 _MANY_FACTS = 2_000
 _Key = tuple[str, str]
@@ -51,7 +53,7 @@ def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[
     facts are still candidates, so that a build from the same candidates is the same; new ones replace the others.
     """
     pools = {relation: _servable(facts, config.distract) for relation, facts in pool.facts.items()}
-    more = config.distract.oversample
+    more = _oversample(pool, config)
     number = math.ceil(config.facts * more)
     wide = select(pools, number, config.seed, _wider(config.sample, more), {} if previous.blocks else previous.splits)
     blocks = _blocks_of(pool, wide, config)
@@ -158,6 +160,16 @@ def _replacements(
         for number in [missing.get((relation, split), 0)]
     }
     return select_by_quota(free, quotas, previous.splits, config.seed, config.sample)
+
+
+def _oversample(pool: Pool, config: Config) -> float:
+    """How many times as many facts as are requested are matched: as many as there are, within bounds.
+
+    Where facts are scarce, a wider selection would only give more of them to the held-out splits, which lose what they
+    do not need.
+    """
+    available = sum(map(len, pool.facts.values())) / config.facts
+    return min(config.distract.oversample, max(_SCARCE_OVERSAMPLE, available))
 
 
 def _wider(sample: SampleConfig, more: float) -> SampleConfig:

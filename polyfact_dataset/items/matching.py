@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.items.blocks import FORBIDDEN, Costs
 from polyfact_dataset.items.name_overlap import stems
@@ -53,7 +54,7 @@ _ALONE = {
     "long": 0.3,
     "stem": 2.0,
     "edit": 2.0,
-    "popularity": 2.0,
+    "popularity": 4.0,
 }
 # Differences of two golds: weights of a difference of type, country, ... of 1.
 _APART = {
@@ -69,6 +70,8 @@ _APART = {
     "popularity": 0.05,
     "length": 0.1,
 }
+# The same where subject and answer lie near each other: who knows where the subject is then rules out what is far away.
+_APART_NEAR = _APART | {"country": 3.0, "continent": 3.0}
 # An answer's n-grams are drawn towards those of its relation as if by so many names of so many n-grams.
 _PRIOR_GRAMS = 8 * 30.0
 # Years between two golds that count as wholly apart.
@@ -170,6 +173,8 @@ class Matcher:
 
     def __init__(self, facts: Sequence[Fact], names: Mapping[str, str], traits: Mapping[str, Traits]) -> None:
         self._row = {fact.id: row for row, fact in enumerate(facts)}
+        near = any(all_relations()[fact.relation].near for fact in facts)
+        self._apart = _APART_NEAR if near else _APART
         self._subjects = [names[fact.subject] for fact in facts]
         self._answers = [names[fact.answer] for fact in facts]
         self._traits = [traits.get(fact.answer, Traits()) for fact in facts]
@@ -217,7 +222,7 @@ class Matcher:
             if name in scores:
                 total += weight * telling(scores[name])
         for name, difference in self._differences(rows).items():
-            total += _APART[name] * difference
+            total += self._apart[name] * difference
         found: Costs = np.rint(total * _SCALE).astype(np.int64)
         np.fill_diagonal(found, 0)
         self._forbid(found, facts)

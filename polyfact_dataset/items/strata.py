@@ -15,6 +15,7 @@ from polyfact_dataset.catalog.relation import is_ended, kind_chain, kind_of
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
+from polyfact_dataset.items.also_true import also_true
 from polyfact_dataset.items.containment import Containment, short_names
 from polyfact_dataset.items.distractors import draw, feasible
 from polyfact_dataset.items.matching import Matcher, traits_of
@@ -73,12 +74,14 @@ class Pool:
         self.entities = self._load_entities(labels, valid_candidates)
         self._questions = questions.combine_chunks()
         self._row = {fact: row for row, fact in enumerate(questions.column("fact_id").to_pylist())}
-        self._true: dict[tuple[str, str], frozenset[str]] = {
+        stated = {
             (subject, relation): frozenset(objects)
             for subject, relation, objects in zip(
                 *(true_objects.column(name).to_pylist() for name in ("subject_id", "property_id", "objects"))
             )
         }
+        answers = {qid: entity.normal[self.languages.index("en")] for qid, entity in self.entities.items()}
+        self._true = also_true(stated, features, answers)
         self._same_text = self._shared_texts(answer_aliases)
         self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates, features))
         self.names = _english_names(labels, self.facts)
