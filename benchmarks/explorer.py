@@ -51,7 +51,7 @@ def synthetic_release(folder: Path, facts: int) -> Release:
     """A release of so many facts with its held-out splits alone: train is not part of the page."""
     files = {split: [f"data/parallel/{split}.parquet"] for split in page.EMBEDDED}
     if not all((folder / path).is_file() for paths in files.values() for path in paths):
-        rows, splits = release(facts, made=page.EMBEDDED)["parallel"]
+        rows, splits = release(facts, splits=page.EMBEDDED)["parallel"]
         for split, (path,) in files.items():
             write_parquet(folder / path, rows.filter(pa.array(splits == split)), 1000)
     manifest: dict[str, Any] = {"build": {"config": {"languages": list(PAPER_LANGUAGES)}}}

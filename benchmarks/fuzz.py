@@ -1,4 +1,4 @@
-"""Hostile input to everything that reads files or answers of others; see `tests/fuzz/targets.py`.
+"""Hostile input to everything that reads files or answers of others; see `tests/support/fuzz_targets.py`.
 
     python -m benchmarks.fuzz [--examples 1000] [--only "model answers" ...]
 
@@ -36,8 +36,8 @@ def peak_mb() -> float:
 def place_of(error: Exception) -> str:
     """What tells one crash from another: its kind, and the last line of ours that it came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename]
-    at = (own or frames)[-1]
+    ours = [frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename]
+    at = (ours or frames)[-1]
     return f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
 
 

@@ -1,8 +1,8 @@
-"""Loading `clean` of a large release, cold and cached, and streaming its first rows; beside it the rows as JSON Lines.
+"""Loading `clean` of a large release, cold and cached, and streaming its first rows, compared with JSON Lines.
 
     python -m benchmarks.loading --facts 100000 --folder loading
 
-makes a synthetic release in the release's own layout (made-up names in the real templates; a fact in seven is bronze,
+makes a synthetic release in the layout of a release (invented names in the real templates; a fact in seven is bronze,
 one in three of the others silver), writes the rows of `clean` as JSON Lines too, and prints a Markdown table. Each
 measurement is a fresh process; `cold` begins with an empty cache of `datasets`, not of the disk.
 """

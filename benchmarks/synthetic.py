@@ -129,15 +129,15 @@ def release(
     seed: int = 7,
     relations: Sequence[str] = tuple(all_relations()),
     varied: bool = False,
-    made: Sequence[str] = SPLITS,
+    splits: Sequence[str] = SPLITS,
 ) -> dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]:
     """`parallel`, `open` and each language -> the rows as shipped, and their splits.
 
-    `varied` words every question on its own, as a model would: a few words of the language stand before it. Only the
-    facts of the splits `made` are made.
+    `varied` gives every question a different wording, as a model would: it begins with a few words of the language.
+    Only facts of `splits` are generated.
     """
     rng = np.random.default_rng(seed + 1)
-    rows = facts(count, answers, drawing, seed, relations, made)
+    rows = facts(count, answers, drawing, seed, relations, splits)
     entities = sorted({e for r in rows for e in (r["subject_id"], r["object_id"], *r["distractor_ids"])})
     texts = {code: names(len(entities), code, rng) for code in languages}
     vocabulary = {code: np.array(_vocabulary(code)) for code in languages}

@@ -28,7 +28,7 @@ SECRETS = {
 
 
 def everywhere(folder: Path) -> str:
-    """All that stands in the files of a folder, and their names."""
+    """The names and contents of all files of a folder."""
     return "".join(str(path) + path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file())
 
 

@@ -95,6 +95,10 @@ Languages = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+BatchFolder = Annotated[
+    Optional[Path],
+    typer.Option("--to", help="New folder for the files. Default: next in `batches` of --out or --folder."),
+]
 MaxRequests = Annotated[int, typer.Option("--max-requests", min=1, max=50_000, help="Requests in one file.")]
 MaxMb = Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes of one file.")]
 IncludePending = Annotated[
@@ -152,8 +156,9 @@ class CostOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """Size and content of batch files."""
+    """Place, size and content of batch files."""
 
+    to: BatchFolder = None
     max_requests: MaxRequests = 2_000
     max_mb: MaxMb = 100
     include_pending: IncludePending = False

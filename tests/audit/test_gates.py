@@ -175,16 +175,14 @@ def _hangul_in_chinese(rows: Rows) -> Rows:
 def _italian_in_swahili(rows: Rows) -> Rows:
     # Each in words of its own, and Italian is no language of the release.
     for number in range(4):
-        subject = rows[number]["translations"]["sw"]["subject_label"]
-        reword(rows, number, "sw", f"In quale città italiana {number} è nato lo scrittore {subject}?")
+        reword(rows, number, "sw", f"In quale città italiana {number} è nato lo scrittore {{}}?")
     return rows
 
 
 @plant("language_wording", "language_id")
 def _german_template(rows: Rows) -> Rows:
     # One alone, so that the share by language holds.
-    subject = rows[0]["translations"]["pt"]["subject_label"]
-    reword(rows, 0, "pt", f"Welche Währung wird in dem Land {subject} heute benutzt?")
+    reword(rows, 0, "pt", "Welche Währung wird in dem Land {} heute benutzt?")
     return rows
 
 
@@ -235,14 +233,13 @@ def _other_relation(rows: Rows) -> Rows:
 
 @plant("negation", "writing")
 def _negated_russian(rows: Rows) -> Rows:
-    subject = rows[0]["translations"]["ru"]["subject_label"]
-    reword(rows, 0, "ru", f"Какая валюта не используется в стране {subject}?")
+    reword(rows, 0, "ru", "Какая валюта не используется в стране {}?")
     return rows
 
 
 @plant("article", "writing")
 def _article(rows: Rows) -> Rows:
-    reword(rows, 0, "en", f"The maker of {rows[0]['translations']['en']['subject_label']} was an?")
+    reword(rows, 0, "en", "The maker of {} was an?")
     return rows
 
 

@@ -90,7 +90,7 @@ def test_pool_takes_the_languages_of_a_fact_as_one_trial() -> None:
 
 
 def test_pool_aligns_options_by_entity() -> None:
-    # In the second language the options stand in reverse; the rule takes the same entity.
+    # In the second language the options are in reverse order; the rule takes the same entity.
     pool, rows = Pool(1, True), np.array([0])
     pool.add(rows, np.array([[1.0, 0, 0, 0]]), np.array([0]), np.array([[0, 1, 2, 3]]))
     pool.add(rows, np.array([[0, 0, 0, 1.0]]), np.array([3]), np.array([[3, 2, 1, 0]]))

@@ -123,7 +123,7 @@ def hub_with(release: Path) -> Iterator[Hub]:
 
 
 def results(version: str, release: Path, hub: Hub, wanted: dict[str, Any]) -> dict[str, str]:
-    """Column of the table -> what it says: beside the libraries, `same`, or what differs."""
+    """Column of the table -> its value: the libraries, and `same`, or what differs."""
     python = python_of(version)
     by_name = load(python, REPOSITORY, "name", hub)
     script = load(python, str(release), "script")

@@ -225,7 +225,7 @@ def test_a_release_that_fails_its_checks_is_refused(
     copy = copy_of(small, tmp_path / "copy")
     spoil(kind, copy)
     if kind in ("failed its audit", "not said to pass"):
-        # The card says it too, so that only the audit stands in the way.
+        # The card is rewritten too, so that only the audit refuses the push.
         render_again(copy)
     with pytest.raises(DataError, match=said):
         push(copy, REPO, options=CREATE)

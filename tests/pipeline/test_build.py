@@ -332,7 +332,7 @@ def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
     reasons = {row["fact_id"]: row["reason"] for row in candidates}
     assert reasons["Q142|P36|Q183910"] == "not_best_rank"  # a former capital of France
     assert reasons["Q142|P30|Q15"] == "not_best_rank"
-    # Rejected and released at once only where a statement stands twice.
+    # Rejected and released at once only where a statement occurs twice.
     assert {reasons[row["fact_id"]] for row in found if row["fact_id"] in reasons} <= {"repeated"}
 
 

@@ -372,7 +372,7 @@ def test_the_script_of_a_release_names_its_configs_and_tag(small: Path, sample_b
     assert 'DEFAULT = "clean_items"' in script
     assert 'REPOSITORY = "hf://datasets/jvonrad/PolyFact@v1.0.0"' in script
     compile(script, "PolyFact.py", "exec")
-    # A release of all languages carries the script as it stands in the repository, but for the tag.
+    # A release of all languages carries the script of the repository unchanged, except for the tag.
     own = (Path(__file__).parents[2] / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     shipped = (sample_build / "release" / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     assert shipped.replace("@v1.0.0", "") == own

@@ -1,4 +1,4 @@
-"""What is fuzzed: sound input, how it is spoilt, and what reads it. A `PolyFactError` is an answer, all else is not."""
+"""What is fuzzed: valid input, how it is corrupted, and what reads it. Only a `PolyFactError` is an expected error."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _result(folder: Path) -> dict[str, Any]:
 
 
 def result_files(data: bytes, folder: Path) -> None:
-    """A result with its scores, beside a sound one."""
+    """A result with its scores, next to a valid one."""
     sound = _result(folder)
     path = folder / "r.json"
     path.write_bytes(data)

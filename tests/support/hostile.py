@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# As they stand in JSON: what parsers, databases and encoders choke on.
+# As written in JSON: characters on which parsers, databases and encoders fail.
 FRAGMENTS = (
     *("null", "true", "[]", "{}", "[null]", "[[]]", "-1", "0", "1e999", "-1e999", "NaN", "1.5"),
     *(str(2**63), str(-(2**70)), "9" * 5_000, '""', '" "'),

@@ -1,4 +1,4 @@
-"""What a judge's answer is worth: read as it stands, or refused with a reason; never guessed."""
+"""A judge's answer is parsed, or refused with a reason; nothing is guessed."""
 
 from __future__ import annotations
 

@@ -290,7 +290,7 @@ def test_a_phone_shows_whole_words_the_rubric_and_dont_know(browser: Any, tmp_pa
     folder = sampled(tmp_path)
     path = folder / "sample.parquet"
     rows = pq.read_table(path)
-    # The sample with a long marked option, beside which the mark left no room for a whole word.
+    # The sample with a long marked option, next to which the mark left no room for a whole word.
     long = [{**row, "option_a": "Eastern Caribbean dollar", "answer_index": 0} for row in rows.to_pylist()]
     pq.write_table(pa.Table.from_pylist(long, rows.schema), path)
     with review(folder, "--language", "ar", "--reviewer", "dana") as (_, url):

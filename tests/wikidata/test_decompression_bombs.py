@@ -60,7 +60,7 @@ def test_a_bomb_is_refused_and_fits_into_memory(kind: str, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     said, grown_mb = done.stdout.splitlines()
     assert "dump dump" in said and "raise extract.max_expansion" in said
-    # 256 MB of text never stand in memory, let alone the several copies that parsing makes.
+    # 256 MB of text are never in memory, let alone the several copies that parsing makes.
     assert int(grown_mb) < 250
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from polyfact_dataset.audit.attackers import ATTACKERS, LIKENESS, Attack, texts_of
 from polyfact_dataset.audit.checks.shortcuts import entity_order
 from polyfact_dataset.audit.release import Bools, Ints, Items, Release, relation_order
-from polyfact_dataset.audit.result import Cell, Chart, Section, Series
-from polyfact_dataset.audit.stats import CHANCE, POWER, Figure, Pool, earned, found_from, surely
+from polyfact_dataset.audit.result import Cell, Chart, Section, Series, accuracy_chart
+from polyfact_dataset.audit.stats import POWER, Figure, Pool, earned, found_from, surely
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import EVERY, Floor
 
@@ -166,14 +166,7 @@ def _chart(floors: Sequence[Floor]) -> Chart:
                     tuple(300 * at[name].standard_error if name in at else 0.0 for name in names),
                 )
             )
-    return Chart(
-        "Accuracy of attackers that read the question",
-        "points",
-        tuple(name.replace("_", " ") for name in names),
-        tuple(series),
-        "accuracy in %, with three standard errors",
-        reference=100 * CHANCE,
-    )
+    return accuracy_chart("Accuracy of attackers that read the question", names, series)
 
 
 def audit(release: Release, config: AuditConfig) -> Section:

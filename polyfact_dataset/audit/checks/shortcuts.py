@@ -15,7 +15,7 @@ import numpy as np
 
 from polyfact_dataset.audit import classifiers as trained
 from polyfact_dataset.audit.release import Bools, Floats, Ints, Items, Release, relation_order
-from polyfact_dataset.audit.result import Chart, Section, Series
+from polyfact_dataset.audit.result import Chart, Section, Series, accuracy_chart
 from polyfact_dataset.audit.stats import (
     CHANCE,
     POWER,
@@ -285,15 +285,12 @@ def _accuracies(pooled: Sequence[RuleFigure]) -> Chart:
                 tuple(100 * CHANCE if figure is None else 100 * figure.expected for figure in figures),
             )
         )
-    return Chart(
+    return accuracy_chart(
         "Accuracy of rules that know no fact",
-        "points",
-        tuple(rule.replace("_", " ") for rule in rules),
-        tuple(series),
-        "accuracy in %, with three standard errors",
+        rules,
+        series,
         "A tick marks what exchangeable options give where that is not 25 %: inside train, where the item itself is "
         "left out of the counts.",
-        reference=100 * CHANCE,
     )
 
 
