@@ -209,15 +209,15 @@ def damage(path: Path, rng: random.Random) -> str:
     if kind == "gone":
         path.unlink()
         return kind
-    place = rng.randrange(max(len(data), 1))
+    offset = rng.randrange(max(len(data), 1))
     if kind == "bit" and data:
-        data[place] ^= 1 << rng.randrange(8)
+        data[offset] ^= 1 << rng.randrange(8)
     elif kind == "bytes":
-        data[place : place + 64] = rng.randbytes(len(data[place : place + 64]))
+        data[offset : offset + 64] = rng.randbytes(len(data[offset : offset + 64]))
     elif kind == "cut":
-        del data[place:]
+        del data[offset:]
     elif kind == "zeros":
-        data[place : place + 4096] = bytes(len(data[place : place + 4096]))
+        data[offset : offset + 4096] = bytes(len(data[offset : offset + 4096]))
     else:
         data = bytearray()
     path.write_bytes(data)

@@ -79,14 +79,14 @@ def measure(browser: Any, address: str, searches: list[str]) -> dict[str, float]
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
     tab.goto(address, wait_until="commit")
-    found = {"open": tab.evaluate(_UNTIL, FIRST)}
+    milliseconds = {"open": tab.evaluate(_UNTIL, FIRST)}
     tab.wait_for_selector("body[data-ready]")
     for text in searches:
         typed = tab.evaluate(_TYPE, text)
-        found[f"{text} first"] = tab.evaluate(_UNTIL, f"({NEW}) || {DONE}") - typed
-        found[f"{text} end"] = tab.evaluate(_UNTIL, DONE) - typed
+        milliseconds[f"{text} first"] = tab.evaluate(_UNTIL, f"({NEW}) || {DONE}") - typed
+        milliseconds[f"{text} end"] = tab.evaluate(_UNTIL, DONE) - typed
     context.close()
-    return found
+    return milliseconds
 
 
 def main() -> None:

@@ -59,11 +59,11 @@ def fuzz(target: Target, examples: int, folder: Path) -> tuple[int, Counter[str]
             with contextlib.redirect_stdout(io.StringIO()), answered():
                 target.read(value, folder)
         except Exception as error:
-            place = place_of(error)
-            crashes[place] += 1
-            if place not in shown:
-                shown.add(place)
-                print(f"{place}: {str(error)[:200]!r} of {str(value)[:200]!r}", file=sys.stderr, flush=True)
+            code_place = place_of(error)
+            crashes[code_place] += 1
+            if code_place not in shown:
+                shown.add(code_place)
+                print(f"{code_place}: {str(error)[:200]!r} of {str(value)[:200]!r}", file=sys.stderr, flush=True)
         finally:
             signal.alarm(0)
             slowest = max(slowest, time.monotonic() - started)

@@ -108,8 +108,8 @@ def main() -> None:
     for name, (what, megabytes) in ways.items():
         with tempfile.TemporaryDirectory() as home:
             for label, code in (("load, cold", LOAD), ("load, cached", LOAD), (f"stream {ROWS:,} rows", STREAM)):
-                found = timed(code.format(arguments=what), Path(home))
-                figures = f"{found.wall_s:.1f} | {found.cpu_s:.1f} | {found.peak_mb:,.0f}"
+                measured = timed(code.format(arguments=what), Path(home))
+                figures = f"{measured.wall_s:.1f} | {measured.cpu_s:.1f} | {measured.peak_mb:,.0f}"
                 print(f"| {name} | {megabytes:,.0f} | {label} | {figures} |", flush=True)
 
 

@@ -26,14 +26,14 @@ class Measured:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
+    pids = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += [int(child), *_children(int(child))]
+                pids += [int(child), *_children(int(child))]
     except OSError:
         pass  # it has ended meanwhile
-    return found
+    return pids
 
 
 def _pss_mb(pid: int) -> float:

@@ -73,8 +73,8 @@ def _best(statements: list[dict[str, Any]]) -> str:
     return "preferred" if any(statement["rank"] == "preferred" for statement in statements) else "normal"
 
 
-def _texts(found: dict[str, Any]) -> list[dict[str, str]]:
-    return [{"code": code, "text": found[code]["value"]} for code in CODES if code in found]
+def _texts(terms: dict[str, Any]) -> list[dict[str, str]]:
+    return [{"code": code, "text": terms[code]["value"]} for code in CODES if code in terms]
 
 
 LISTS = {

@@ -158,8 +158,8 @@ def software() -> dict[str, str]:
     """Versions of the packages that computed the result."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        if (found := _version(package)) is not None:
-            versions[package] = found
+        if (installed := _version(package)) is not None:
+            versions[package] = installed
     return versions
 
 

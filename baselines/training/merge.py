@@ -39,12 +39,12 @@ def merge(adapter: Path, output: Path, base: str | None = None, dtype: str = "au
         raise ConfigError(f"unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
     disable_progress_bar()
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)  # peft's concern
-    found = read_json(settings)
-    name = base or found["base_model_name_or_path"]
+    adapter_config = read_json(settings)
+    name = base or adapter_config["base_model_name_or_path"]
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
     with loading(name):
         network = AutoModelForCausalLM.from_pretrained(
-            name, revision=None if base else found.get("revision"), dtype=kind
+            name, revision=None if base else adapter_config.get("revision"), dtype=kind
         )
         tokenizer = AutoTokenizer.from_pretrained(adapter)
     merged = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload(safe_merge=True)

@@ -141,8 +141,8 @@ def label_classes() -> tuple[str, ...]:
 def label_class(types: Iterable[str]) -> str | None:
     """The first class of the file that one of an entity's P31 types belongs to; None also for proper names."""
     present = set(types)
-    found = next((name for name, listed in _file().label_classes.items() if not present.isdisjoint(listed)), PROPER)
-    return None if found == PROPER else found
+    first = next((name for name, listed in _file().label_classes.items() if not present.isdisjoint(listed)), PROPER)
+    return None if first == PROPER else first
 
 
 @cache

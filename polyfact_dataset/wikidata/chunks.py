@@ -125,9 +125,9 @@ def _behind_newline(slot: memoryview, size: int) -> int:
     end = size
     while end > 0:
         begin = max(end - _WINDOW_BYTES, 0)
-        found = bytes(slot[begin:end]).rfind(b"\n")
-        if found >= 0:
-            return begin + found + 1
+        newline = bytes(slot[begin:end]).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
         end = begin
     return 0
 

@@ -31,10 +31,10 @@ def _sound(value: Any) -> Any:
     if isinstance(value, list):
         return [kept for item in value if (kept := _sound(item)) is not _GONE]
     if isinstance(value, dict):
-        found = {key: _sound(item) for key, item in value.items() if not _SURROGATE.search(key)}
-        if found.get("value") is _GONE or found.get("title") is _GONE:
+        members = {key: _sound(item) for key, item in value.items() if not _SURROGATE.search(key)}
+        if members.get("value") is _GONE or members.get("title") is _GONE:
             return _GONE
-        return {key: item for key, item in found.items() if item is not _GONE}
+        return {key: item for key, item in members.items() if item is not _GONE}
     return value
 
 

@@ -98,7 +98,7 @@ def _floors(release: Release, scored: _Scored) -> list[Floor]:
     relations = release.array("property_id")
     names = sorted(set(relations.tolist()), key=relation_order)
     everything = np.ones(len(release), dtype=np.bool_)
-    found: list[Floor] = []
+    floors: list[Floor] = []
     for clean, facts in ((False, everything), (True, release.clean)):
         if facts is None or not facts.any():
             continue
@@ -109,8 +109,8 @@ def _floors(release: Release, scored: _Scored) -> list[Floor]:
             for name, pool in scored.pools.items()
             for relation in names
         ]
-        found += [_floor(name, code, relation, at, clean) for name, code, relation, at in cells if at.facts]
-    return found
+        floors += [_floor(name, code, relation, at, clean) for name, code, relation, at in cells if at.facts]
+    return floors
 
 
 def _said(floor: Floor) -> str:

@@ -172,7 +172,7 @@ def rules_of(items: Items, release: Release, splits: Any, config: AuditConfig) -
     # The best of four positions is above chance on the items where it was chosen, so it is scored on held-out items.
     yield "position", earned(positions), ~train
     lengths = items.options.numbers(len)
-    order = {text: place for place, text in enumerate(sorted(set(items.offered)))}
+    order = {text: rank for rank, text in enumerate(sorted(set(items.offered)))}
     alphabet = np.array([order[text] for text in items.offered], dtype=np.float64)[items.options.codes]
     scores = {
         "longest": lengths,

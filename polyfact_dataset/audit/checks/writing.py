@@ -134,7 +134,9 @@ def _beside(question: str, cue: str, code: str) -> set[str]:
         end = start + len(normalise(cue))
         return {form[max(start - 2, 0) : end], form[start : end + 2]}
     text_words, cue_words = words(form), words(normalise(cue))
-    start = next(place for place in range(len(text_words)) if text_words[place : place + len(cue_words)] == cue_words)
+    start = next(
+        position for position in range(len(text_words)) if text_words[position : position + len(cue_words)] == cue_words
+    )
     around = (text_words[max(start - 1, 0) : start + len(cue_words)], text_words[start : start + len(cue_words) + 1])
     return {" ".join(part) for part in around if len(part) > len(cue_words)}
 

@@ -183,9 +183,9 @@ def _is_inflected(text: str, name: str, rule: MentionRule) -> bool:
     stem = next((name.removeprefix(first) for first, _ in rule.initials if name.startswith(first)), name)
     if stem[:_MIN_STEM] not in text:
         return False
-    pattern, found = _cases(name, rule), None
-    while (found := pattern.search(text, 0 if found is None else found.start() + 1)) is not None:
-        start, end = found.span()
+    pattern, match = _cases(name, rule), None
+    while (match := pattern.search(text, 0 if match is None else match.start() + 1)) is not None:
+        start, end = match.span()
         if _begins_here(text, start, rule) and _ends_here(text, end, rule):
             return True
     return False
