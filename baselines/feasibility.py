@@ -78,6 +78,6 @@ def require(feasibility: Feasibility, least: float) -> None:
     if feasibility.obstacles["length"] > feasibility.obstacles["ngram"]:
         cause = "answers are longer than rollouts.max_new_tokens; raise it"
     raise ConfigError(
-        f"{feasibility}: in {', '.join(low)} fewer than {100 * least:.0f} % of the correct answers can be generated, so "
-        f"no rollout can earn the reward. {cause}, or lower rollouts.min_feasible"
+        f"{feasibility}: in {', '.join(low)} fewer than {100 * least:.0f} % of the correct answers can be generated, "
+        f"so no rollout can earn the reward. {cause}, or lower rollouts.min_feasible"
     )

@@ -45,7 +45,7 @@ def _line(rng: random.Random) -> str:
 
 @app.command("text")
 def on_growing_text(rows: Annotated[int, typer.Option(help="Lines of the smallest text.")] = ROWS) -> None:
-    """Peak memory of whole commands in processes of their own."""
+    """Peak memory of whole commands, each in a separate process."""
     from baselines.tiny import make
 
     rng = random.Random(0)

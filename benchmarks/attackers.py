@@ -123,7 +123,7 @@ def scores(table: pa.Table, strata: list[str], sitelinks: dict[str, int] | None,
     def best(names: Iterable[str], where: str) -> float:
         return max(floor.accuracy for floor in floors if floor.rule in names and floor.config == where)
 
-    # In train a rule deviates from 25 % for a reason of its own: counts leave out the item itself (docs/audit.md).
+    # In train a rule also deviates from 25 % because counts leave out the item itself (docs/audit.md).
     accuracies = {"options only": max(CHANCE + floor.accuracy - floor.expected for floor in blind)}
     accuracies |= {column: best(names, "parallel") for column, names in COLUMNS.items()}
     return accuracies | {f"{column} (clean)": best(names, "clean") for column, names in COLUMNS.items()}

@@ -4,7 +4,7 @@
     python -m benchmarks.audit drawings [--facts 22000]
     python -m benchmarks.audit chance [--releases 200] [--facts 600]
 
-Each prints a Markdown table. `time` runs `polyfact audit` in a process of its own.
+Each prints a Markdown table. `time` runs `polyfact audit` in a separate process.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def read_only(out: Path) -> Iterator[None]:
 
 
 def damage(path: Path, rng: random.Random) -> str:
-    """Harms a file in one of several ways; which."""
+    """Damages a file in one of several ways, and returns which."""
     data = bytearray(path.read_bytes())
     kind = rng.choice(("bit", "bytes", "cut", "zeros", "empty", "gone"))
     if kind == "gone":

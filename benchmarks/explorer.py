@@ -28,7 +28,7 @@ from polyfact_dataset.release.explorer import page
 from polyfact_dataset.release.reader import Release, read_release
 from polyfact_dataset.release.stats import read_statistics
 
-# Milliseconds until something is true on the page, by the page's own clock: at the first frame that shows it.
+# Milliseconds until something is true on the page, by the page's clock: at the first frame that shows it.
 _UNTIL = """(condition) => new Promise((resolve) => {
   const holds = new Function(`return (${condition})`);
   const look = () => (holds() ? resolve(performance.now()) : requestAnimationFrame(look));

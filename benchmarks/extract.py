@@ -1,12 +1,12 @@
-"""How near the extraction is to the limit of the machine, and how far from its peers; makes its own dump.
+"""Compare the extraction with the limit of the machine and with other programs, on a generated dump.
 
     python benchmarks/extract.py [--gb 1.5] [--rounds 5] [--formats bz2 gz zst] [--folder /tmp/polyfact-bench]
 
-One round runs everything once, so that noise falls on all alike; the table holds medians of the rounds. Memory is of a
-run of its own, all processes together: reading it takes time. The limit is
-the fastest decompressor to /dev/null. `lbzip2`, `gzip` (or `pigz`) and `zstd` must be installed.
-Each format is compared with the peers on the same format: scripts that read it with json, orjson, ijson or qwikidata,
-whose rows must be equal, and wikibase-dump-filter, which writes JSON. Peers that are not installed are left out.
+One round runs everything once, so that noise affects all equally; the table holds medians of the rounds. Memory is of a
+separate run, all processes together: reading it takes time. The limit is the fastest decompressor to /dev/null.
+`lbzip2`, `gzip` (or `pigz`) and `zstd` must be installed. Each format is compared with the peers on the same format:
+scripts that read it with json, orjson, ijson or qwikidata, whose rows must be equal, and wikibase-dump-filter, which
+writes JSON. Peers that are not installed are left out.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def peak_mb() -> float:
 
 
 def place_of(error: Exception) -> str:
-    """What tells one crash from another: its kind, and the last line of ours that it came through."""
+    """The identity of a crash: its kind, and the last line of this project in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename]
     at = (ours or frames)[-1]

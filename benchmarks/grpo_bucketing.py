@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/grpo_bucketing.py --dataset build/release --steps 6
 
-Runs alternate in processes of their own, so that each has a peak of its own. A step's time is split into generation
+Runs alternate in separate processes, so that peak memory is measured for each. A step's time is split into generation
 with its rewards, and the rest: forward and backward passes over the micro-batches, which bucketing is about. Padded
 tokens are those of the micro-batches over those that are no padding.
 """

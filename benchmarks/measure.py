@@ -53,7 +53,7 @@ def _cpu_s() -> float:
 def run(command: Sequence[str], *, memory: bool = True, **options: Any) -> Measured:
     """Runs a command to its end. Raises `CalledProcessError` when it fails.
 
-    Reading the `memory` of processes holds them up: where seconds matter it is left out, and 0.
+    Reading the `memory` of processes slows them down: where seconds matter it is left out, and 0.
     """
     started, before, peak = time.monotonic(), _cpu_s(), 0.0
     process = subprocess.Popen(command, **options)

@@ -39,7 +39,7 @@ train(SftConfig.model_validate(json.loads({config!r})))
 
 
 def _replayed(bench: Bench, program: str, out: Path, judge: Callable[[str], tuple[int, str]]) -> Outcomes:
-    """Traces a program that writes into `out`, and judges what comes of every cut, given what had been printed."""
+    """Traces a program that writes into `out`, and judges the result of every cut, given what had been printed."""
     outcomes, disk = Outcomes(), out.parent
     shutil.rmtree(disk, ignore_errors=True)
     disk.mkdir(parents=True)
@@ -126,7 +126,7 @@ def _steps(folder: Path) -> list[tuple[int, float]]:
 
 
 def in_fork(work: Callable[[], object]) -> int:
-    """Does work in a fork of this process, which has all imported; its exit code."""
+    """Does work in a fork of this process, which has everything imported; returns its exit code."""
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,4 +1,4 @@
-"""Synthetic releases of any size, as tables and on disk: made-up names in the real templates of every language.
+"""Synthetic releases of any size, as tables and on disk: invented names in the real templates of every language.
 
 The answers of a relation are Zipf-shaped. Distractors are drawn in one of three ways: `exchangeable`, as the factory
 draws them; `co-occurring`, as the first published release did, evenly from all objects of the relation, of which
@@ -69,11 +69,11 @@ def facts(
     relations: Sequence[str] = tuple(all_relations()),
     splits: Sequence[str] = SPLITS,
 ) -> list[dict[str, object]]:
-    """Rows of `records.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out.
+    """Rows of `schema.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out.
 
     Only the facts of `splits` are made.
     """
-    # Golds and distractors have generators of their own: every drawing is of the same facts.
+    # Golds and distractors have separate generators, so that every drawing has the same facts.
     rng, others, rows = np.random.default_rng(seed), np.random.default_rng((seed, 1)), []
     weights = 1 / (np.arange(answers) + 4)
     for number, relation in enumerate(relations):

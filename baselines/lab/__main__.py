@@ -5,8 +5,8 @@
 
 A tiny Qwen2 or OLMo2 reads text in which English states all facts and the other languages some of them. Then the
 paper's six variants are trained by `baselines.cpt`, `baselines.sft` and `baselines.grpo`, and evaluated by the
-evaluators, in held-out languages too. The tables go to standard output and to `report.md`. What is done is kept: the
-same command continues an interrupted one. What holds for a tiny model need not hold for a large one.
+evaluators, in held-out languages too. The tables go to standard output and to `report.md`. Finished steps are kept:
+the same command continues an interrupted one. What holds for a tiny model need not hold for a large one.
 
     OMP_NUM_THREADS=1 python -m baselines.lab --model smollm2 --dataset build/release --output lab-smollm2
 
@@ -89,7 +89,7 @@ def _open(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
 
 
 def _parts(size: str, overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The settings of a size by part of the laboratory; `given` replaces some of them."""
+    """The settings of a size by part of the laboratory; `overrides` replaces some of them."""
     from baselines.lab.methods import Steps
     from baselines.lab.pretrain import Size
 

@@ -24,7 +24,7 @@ REPORT = "pretraining.json"
 
 @dataclass(frozen=True)
 class Size:
-    """A tiny model, and how long it reads. `epochs` decides how surely it knows what it has read."""
+    """A tiny model, and how long it reads. `epochs` decides how well it remembers what it has read."""
 
     hidden: int = 64
     layers: int = 2

@@ -1,4 +1,4 @@
-"""Merging an adapter into the model that it was trained on: a plain model that any tool loads.
+"""Merging an adapter into the model that it was trained on: a plain model that any tool can load.
 
 python -m baselines.training.merge --adapter runs/olmo2_7b_sft/final --output merged/olmo2_7b_sft
 """
@@ -21,7 +21,7 @@ from polyfact_dataset.common.files import read_json
 
 
 def merge(adapter: Path, output: Path, base: str | None = None, dtype: str = "auto") -> Path:
-    """Writes the merged model and the tokenizer; the run's record goes along. Weights keep the base's dtype for `auto`.
+    """Writes the merged model and the tokenizer; and the run's record. Weights keep the base's dtype for `auto`.
 
     Raises `ConfigError` for a folder without an adapter, a missing base and an output that holds something.
     """

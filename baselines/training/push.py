@@ -22,7 +22,7 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import read_json, write_text
 from polyfact_dataset.hub.push import errors_of_the_hub
 
-# What a model is; neither optimiser states nor pickled arguments.
+# The files of a model: neither optimiser states nor pickled arguments.
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md")
 
 

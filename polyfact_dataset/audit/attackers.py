@@ -205,7 +205,7 @@ def likeness_scores(texts: Texts) -> dict[str, Floats]:
 
 
 def _longest_common(one: str, other: str) -> int:
-    """Length of the longest string that both hold: by bisection, as what holds a string holds its parts."""
+    """Length of the longest common substring, by bisection: a string that contains another contains its parts."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         size = (low + high + 1) // 2

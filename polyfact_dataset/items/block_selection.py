@@ -27,7 +27,7 @@ from polyfact_dataset.items.strata import Pool
 from polyfact_dataset.pipeline.context import Previous
 from polyfact_dataset.schema import SPLITS
 
-# How often blocks with an option that must not be offered are searched anew.
+# How often blocks with an option that must not be offered are searched again.
 _REPAIRS = 4
 # How many facts more than are missing are matched where blocks of an earlier release are replaced.
 _SPARE = 64
@@ -45,7 +45,7 @@ class Block:
 
 
 def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[dict[str, object]], set[str]]:
-    """Rows of `schema.SAMPLED` in no particular order, and the ids of selected facts that are in no sound block.
+    """Rows of `schema.SAMPLED` in no particular order, and the ids of selected facts that are in no valid block.
 
     Relations and splits are as large as they are without an earlier release. Its blocks come first, as far as all four
     facts are still candidates, so that a build from the same candidates is the same; new ones replace the others.
@@ -79,7 +79,7 @@ def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[
 
 
 def _blocks_of(pool: Pool, selection: Selection, config: Config) -> dict[_Key, list[Block]]:
-    """The sound blocks of the selected facts by relation and split, those that give away least first."""
+    """The valid blocks of the selected facts by relation and split, those that give away least first."""
     sizes = Counter({relation: 0 for relation, _ in selection.facts})
     for (relation, _), facts in selection.facts.items():
         sizes[relation] += len(facts)
@@ -91,7 +91,7 @@ def _blocks_of(pool: Pool, selection: Selection, config: Config) -> dict[_Key, l
 
 
 def _blocks_in(shared: tuple[Pool, Selection, Config], relation: str) -> dict[str, list[Block]]:
-    """The sound blocks of one relation by split, those that give away least first."""
+    """The valid blocks of one relation by split, those that give away least first."""
     pool, selection, config = shared
     return {
         split: sorted(
@@ -118,13 +118,13 @@ def _earlier_blocks(pool: Pool, previous: Previous) -> dict[_Key, list[Block]]:
     for names in previous.blocks:
         block = tuple(facts[name] for name in names if name in facts)
         splits = {previous.splits.get(fact.subject, "") for fact in block}
-        if len(block) == SIZE and len(splits) == 1 and _sound(pool, block):
+        if len(block) == SIZE and len(splits) == 1 and _is_valid(pool, block):
             cost = costs_of(np.arange(SIZE)[None, :], pool.matcher(block[0].relation).costs(block))[0]
             kept[block[0].relation, splits.pop()].append(Block(int(cost), block))
     return {key: sorted(members, key=_by_cost) for key, members in kept.items()}
 
 
-def _sound(pool: Pool, block: Sequence[Fact]) -> bool:
+def _is_valid(pool: Pool, block: Sequence[Fact]) -> bool:
     """Whether every fact of a block may have the golds of the others as options."""
     questions = dict(zip(block, pool.questions_of(block)))
     return all(
@@ -225,7 +225,7 @@ def _chunks(facts: Sequence[Fact], size: int, seed: str) -> list[list[Fact]]:
 
 
 def _match(pool: Pool, matcher: Matcher, cell: Sequence[Fact], config: Config, name: str) -> list[Block]:
-    """Sound blocks of the facts of one relation, split and kind."""
+    """Valid blocks of the facts of one relation, split and kind."""
     matched: list[Block] = []
     for number, facts in enumerate(_chunks(cell, config.distract.chunk_facts, f"{config.seed}/{name}")):
         if not facts:

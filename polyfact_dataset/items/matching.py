@@ -88,7 +88,7 @@ class Traits:
 
 
 def traits_of(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
-    """Entity -> what matching goes by, from the table `features` or the sitelinks of another."""
+    """Entity -> its traits for matching, from the table `features` or another table with sitelinks."""
     names = ("country", "continent", "birth_year", "inception_year", "publication_year", "occupations", "sitelinks")
     held = {name: features.column(name).to_pylist() for name in names if name in features.column_names}
     traits = {}

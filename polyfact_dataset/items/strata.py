@@ -20,7 +20,7 @@ from polyfact_dataset.items.distractors import draw, feasible
 from polyfact_dataset.items.matching import Matcher, traits_of
 from polyfact_dataset.items.splits import Fact
 
-# The class of answers that are no more.
+# The class of answers that no longer exist.
 ENDED = "ended"
 
 

@@ -159,7 +159,7 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
     about, statements = release.about, named["statements"]
     url = f"https://huggingface.co/datasets/{about['release']['repository']}"
     day = about["release"]["published"] or about["dump_date"]
-    # One context for all nodes: otherwise each works out the vocabulary for itself, which is half of the time.
+    # One context for all nodes: otherwise each resolves the vocabulary, which takes half of the time.
     context = mlc.Context()
     authors = [
         mlc.Person(ctx=context, name=" ".join(a[key] for key in ("given", "particle", "family") if key in a))

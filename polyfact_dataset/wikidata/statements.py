@@ -1,6 +1,7 @@
 """Statements in the dump: their JSON layout, and which of their values are current.
 
-The rules are those of `reference/definitions.md`, Truthy statement.
+Current values are those of truthy statements (https://www.mediawiki.org/wiki/Wikibase/Indexing/RDF_Dump_Format) that
+have not ended.
 """
 
 from __future__ import annotations

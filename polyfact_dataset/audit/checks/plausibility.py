@@ -1,7 +1,7 @@
 """Audit: are distractors possible answers, by time and by kind of person?
 
-An author who was born after the book appeared is no plausible answer. What is possible is read off the answers
-themselves: between the 1st and the 99th percentile of the years from subject to answer, by relation. A person whose
+An author who was born after the book appeared is no plausible answer. What is possible is estimated from the
+answers: between the 1st and the 99th percentile of the years from subject to answer, by relation. A person whose
 occupations (P106) are none of the answer's is counted as well. Matching keeps both rare and cannot exclude them, so
 there is no gate.
 """
