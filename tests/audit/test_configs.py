@@ -89,7 +89,7 @@ def _gone(rows: list[dict[str, Any]], _: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "said"),
+    ("change", "code", "message"),
     [
         (_question, "sw", "question"),
         (_answer, "ja", "answer '答え'"),
@@ -104,14 +104,14 @@ def _gone(rows: list[dict[str, Any]], _: list[dict[str, Any]]) -> None:
         (_gone, "", "not in config open"),
     ],
 )
-def test_a_defect_of_config_open_is_found(published: Path, change: Change, code: str, said: str) -> None:
+def test_a_defect_of_config_open_is_found(published: Path, change: Change, code: str, message: str) -> None:
     wanted = spoil(published, "open", lambda *_: None)[COMMON if change is _another_entity else 2]
     spoil(published, "open", change)
     section = measured(published)
     assert broken(section) == {"open_items"}
     found = section.examples("open_items")
     assert (wanted, code) in {(entry["fact_id"], entry["language"]) for entry in found}
-    assert all(said in entry["detail"] for entry in found)
+    assert all(message in entry["detail"] for entry in found)
 
 
 def test_an_intact_config_open_holds_and_its_names_are_known(published: Path) -> None:

@@ -87,7 +87,7 @@ def test_without_a_build_or_config_open_other_names_are_not_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "message"),
     [
         ("fact_id", "Q1-P38-Q2", "is not Q...|P...|Q..."),
         ("subject", "Nobody", "in the English item"),
@@ -108,14 +108,14 @@ def test_without_a_build_or_config_open_other_names_are_not_known() -> None:
         ("object_articles", None, "object_articles is None"),
     ],
 )
-def test_a_shared_column_that_contradicts_is_found(column: str, value: object, said: str) -> None:
+def test_a_shared_column_that_contradicts_is_found(column: str, value: object, message: str) -> None:
     rows = clean_rows()
     first = next(row for row in rows if row["property_id"] == "P38")
     first[column] = value
     section = audited(columns, rows)
     found = section.examples("shared_columns")
     assert broken(section) == {"shared_columns"} and {entry["fact_id"] for entry in found} == {first["fact_id"]}
-    assert any(said in entry["detail"] for entry in found)
+    assert any(message in entry["detail"] for entry in found)
 
 
 def test_what_is_said_of_an_answer_is_the_same_in_all_its_facts() -> None:

@@ -187,9 +187,9 @@ def main() -> int:
             good &= all(cell in GOOD for column, cell in cells.items() if column != "with")
             print(f"| {version} | {' | '.join(cells.values())} |", flush=True)
     print("\n| reader | files of `parallel` and `clean_sw` |\n|---|---|")
-    for library, said in readers(release).items():
-        good &= said == "same"
-        print(f"| {library} | {said} |")
+    for library, outcome in readers(release).items():
+        good &= outcome == "same"
+        print(f"| {library} | {outcome} |")
     return 0 if good else 1
 
 

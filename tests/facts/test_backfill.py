@@ -185,10 +185,10 @@ def test_what_happens_is_said_with_counts(dump: Path, wikidata: Wikidata, tmp_pa
     log = Lines()
     wikidata.script = deque(["ok", "429 after 0"])
     build(dump, tmp_path / "build", settings(wikidata), "backfill", log)
-    said = "\n".join(log.lines)
-    assert "HTTP 429; try 2 of 2 in 0.0 s" in said
-    assert "99 ids with labels lacking: 0 in the cache, 99 fetched with 3 requests, 1 retries" in said
-    assert "12 ids not in the dump: 0 in the cache, 12 fetched with 1 requests, 0 retries" in said
+    logged = "\n".join(log.lines)
+    assert "HTTP 429; try 2 of 2 in 0.0 s" in logged
+    assert "99 ids with labels lacking: 0 in the cache, 99 fetched with 3 requests, 1 retries" in logged
+    assert "12 ids not in the dump: 0 in the cache, 12 fetched with 1 requests, 0 retries" in logged
 
 
 def test_a_folder_that_holds_only_the_cache_can_be_built_in(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_nothing_about_the_connection_is_in_the_manifest(dump: Path, wikidata: W
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"enabled": True}, "contact is empty"),
         ({"offline": True}, "enable it"),
@@ -224,8 +224,8 @@ def test_nothing_about_the_connection_is_in_the_manifest(dump: Path, wikidata: W
         ({"enabled": True, "contact": "a@b.org", "batch_ids": 51}, "batch_ids"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(flags: dict, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_settings_that_cannot_be_are_refused(flags: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_config(**{f"backfill__{key}": value for key, value in flags.items()})
 
 

@@ -1,4 +1,4 @@
-"""A release is built again from its manifest, to the byte, or it is said what stands in the way."""
+"""A release is built again from its manifest, byte for byte, or the reason for the difference is reported."""
 
 from __future__ import annotations
 

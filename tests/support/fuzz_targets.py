@@ -280,9 +280,9 @@ def _use(answer: Answer) -> None:
 
 def model_answers() -> st.SearchStrategy[tuple[str, bytes]]:
     """An endpoint and a response: a strange one, or one with a strange text."""
-    texts = hostile_json(SAID).map(lambda said: said.decode("utf-8", "surrogateescape"))
-    said = texts.map(lambda text: {**CHAT_BODY, "choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
-    chat = hostile_json(CHAT_BODY) | said.map(lambda body: json.dumps(body).encode())
+    texts = hostile_json(SAID).map(lambda bodies: bodies.decode("utf-8", "surrogateescape"))
+    bodies = texts.map(lambda text: {**CHAT_BODY, "choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
+    chat = hostile_json(CHAT_BODY) | bodies.map(lambda body: json.dumps(body).encode())
     return st.tuples(st.just(CHAT), chat) | st.tuples(st.just(RESPONSES), hostile_json(RESPONSES_BODY))
 
 

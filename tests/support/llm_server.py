@@ -105,8 +105,8 @@ def content(body: dict[str, Any], fault: str | None) -> str:
     answer = {"wrong_answer": record["subject"], "empty_answer": ""}.get(fault or "", answer)
     if fault == "spaced":
         answer = f"  {answer.upper()} "
-    said = json.dumps({"question": text, "answer_text": answer}, ensure_ascii=False)
-    return {"fence": f"```json\n{said}\n```", "markup": f"<answer>{said}</answer>"}.get(fault or "", said)
+    content = json.dumps({"question": text, "answer_text": answer}, ensure_ascii=False)
+    return {"fence": f"```json\n{content}\n```", "markup": f"<answer>{content}</answer>"}.get(fault or "", content)
 
 
 def odd_message(text: str, fault: str | None) -> dict[str, Any]:
@@ -246,18 +246,18 @@ class _Handler(BaseHTTPRequestHandler):
         if refused is not None:
             self._error(400, f"Unsupported parameter: {refused}")
             return False
-        said = json.dumps(self.script.response(body, fault, self.path), ensure_ascii=False).encode()
+        payload = json.dumps(self.script.response(body, fault, self.path), ensure_ascii=False).encode()
         if fault in ("html", "half", "cut"):
             if fault == "html":
                 self._send(200, b"<html>busy</html>", "text/html")
             elif fault == "half":
-                self._send(200, said[: len(said) // 2])
+                self._send(200, payload[: len(payload) // 2])
             else:
-                self.wfile.write(f"HTTP/1.1 200 X\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said[:20])
+                self.wfile.write(f"HTTP/1.1 200 X\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload[:20])
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
             return False
-        self._send(200, said)
+        self._send(200, payload)
         return fault != "no_choices"
 
 

@@ -126,10 +126,10 @@ def test_names_of_the_other_direction_are_isolated() -> None:
 
 def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
-    status, said = call("verify", "review", "--folder", tmp_path)
-    assert status == 2 and "contains no sample" in said
-    status, said = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
-    assert status == 2 and "no items in 'xx'" in said
+    status, output = call("verify", "review", "--folder", tmp_path)
+    assert status == 2 and "contains no sample" in output
+    status, output = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
+    assert status == 2 and "no items in 'xx'" in output
 
 
 @pytest.mark.parametrize(
@@ -341,8 +341,8 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
         carol.page.keyboard.press("1")
         carol.page.keyboard.press("u")
         carol.at(5)
-    said = [line.get("label", "undo") for line in lines(folder, "carol")]
-    assert said == ["correct"] * 6 + ["undo"]
+    labels = [line.get("label", "undo") for line in lines(folder, "carol")]
+    assert labels == ["correct"] * 6 + ["undo"]
 
 
 @pytest.mark.browser
