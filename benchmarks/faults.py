@@ -274,7 +274,7 @@ def _serve_until(script: Scripted, port: int, at: int, soon: bool, ended: thread
 
 
 def server_dies(bench: Bench) -> Outcomes:
-    """A model's server fails amid the answers, and returns soon or only for the next run."""
+    """A model's server fails between answers, and returns soon or only for the next run."""
     outcomes = Outcomes()
     for number in range(4):
         out, script, ended = bench.new("server"), Scripted(delay_s=0.02), threading.Event()

@@ -155,6 +155,34 @@ class CostOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """The sources of labels that the dump lacks, and of the questions."""
+
+    backfill: Backfill = None
+    offline: Offline = None
+    contact: Contact = None
+    questions: Source = None
+    model: Model = None
+    base_url: BaseUrl = None
+    model_cache: ModelCache = None
+    labels: WrittenLabels = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same as settings of the configuration."""
+        return {
+            "backfill__enabled": self.backfill,
+            "backfill__offline": self.offline,
+            "backfill__contact": self.contact,
+            "questions__source": self.questions,
+            "questions__model": self.model,
+            "llm__base_url": self.base_url,
+            "llm__cache": self.model_cache,
+            "labels__written": self.labels or None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchOptions:
     """Place, size and content of batch files."""
 

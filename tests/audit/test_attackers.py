@@ -1,4 +1,4 @@
-"""Attackers that read the question: each finds the defect that it is made for, and none in a sound release."""
+"""Attackers that read the question: each finds the defect that it is made for, and none in a valid release."""
 
 from __future__ import annotations
 

@@ -14,16 +14,7 @@ from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.text.language_id import Identifier
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.schema import STATEMENTS
-from tests.support.audited import (
-    audited,
-    broken,
-    clean_rows,
-    distractor,
-    gold,
-    rename,
-    reword,
-    unchecked,
-)
+from tests.support.audited import audited, broken, clean_rows, distractor, gold, rename, reword, unchecked
 
 
 def statement(rows: list, entity: str, rank: str = "normal", truthy: bool = True, ended: bool = False) -> pa.Table:
@@ -100,7 +91,7 @@ def test_usual_takes_the_finest_group_that_is_large_enough() -> None:
     coarse = ["x"] * 5 + ["y"] * 8
     found = parallelism.usual(ratios, fine, coarse)
     assert found.tolist() == [1.0] * 5 + [2.0] * 8
-    # A relation with a few facts has no usual length; another relation's would accuse its every question.
+    # A relation with a few facts has no usual length; with another relation's, every question would be a finding.
     alone = parallelism.usual(np.array([1.0] * 5 + [9.0] * 4), ["x"] * 5 + ["y"] * 4)
     assert alone[:5].tolist() == [1.0] * 5 and np.isnan(alone[5:]).all()
 

@@ -10,17 +10,7 @@ import pytest
 from polyfact_dataset.audit.checks import columns, names
 from polyfact_dataset.audit.release import OpenItems
 from polyfact_dataset.config.audit import AuditConfig
-from tests.support.audited import (
-    OPTIONS,
-    as_release,
-    audited,
-    broken,
-    clean_rows,
-    distractor,
-    gold,
-    rename,
-    unchecked,
-)
+from tests.support.audited import OPTIONS, as_release, audited, broken, clean_rows, distractor, gold, rename, unchecked
 
 
 def test_a_text_that_was_exchanged_is_found_where_it_stands() -> None:

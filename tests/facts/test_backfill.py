@@ -1,4 +1,4 @@
-"""The stage `backfill` in a build: what it asks for, what comes of the answers, kills, failures, and no network."""
+"""The stage `backfill` in a build: its requests, the use of the answers, kills, failures, and no network."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_failed_batch_stops_the_build_with_its_ids_and_the_next_run_asks_for_i
     wikidata.script = deque(["503", "503"])
     with pytest.raises(RetryableError, match=r"no answer for 50 ids \(Q1, .*HTTP 503.*--offline"):
         build(dump, tmp_path / "build", settings(wikidata))
-    # The other batches were fetched all the same.
+    # The other batches were fetched nevertheless.
     assert [len(ids) for ids in wikidata.asked] == [50, 50, 49, 12]
     wikidata.asked.clear()
     manifest = build(dump, tmp_path / "build", settings(wikidata))
@@ -168,7 +168,7 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     asked = len(table(out, "questions"))
     assert asked and rejected and asked + sum(rejected.values()) == 58
     assert all(reason.partition(":")[0] in ("subject_unlabelled", "object_unlabelled") for reason in rejected)
-    # Still offline: what is pending is looked for again, and nothing is made anew, for nothing has come.
+    # Still offline: pending ids are looked up again, and no stage reruns, since there are no new answers.
     log = Lines()
     assert build(dump, out, offline, "questions", log)["stages"] == manifest["stages"]
     assert "backfill: already complete" not in log.lines and "localise: already complete" in log.lines

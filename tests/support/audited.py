@@ -32,7 +32,7 @@ def _made(count: int, drawing: str, relations: tuple[str, ...], answers: int) ->
 def clean_rows(
     count: int = 160, drawing: str = "exchangeable", relations: tuple[str, ...] = RELATIONS, answers: int = 12
 ) -> Rows:
-    """Parallel rows with `split`, each time a copy of its own."""
+    """Parallel rows with `split`, each time a new copy."""
     table, splits = _made(count, drawing, relations, answers)
     rows = table.to_pylist()
     return [{**copy.deepcopy(row), "split": str(split)} for row, split in zip(rows, splits)]

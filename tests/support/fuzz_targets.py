@@ -165,7 +165,7 @@ def toml(data: bytes, folder: Path) -> None:
 
 @cache
 def _result(folder: Path) -> dict[str, Any]:
-    """A sound result, with its scores in `folder`."""
+    """A valid result, with its scores in `folder`."""
     columns = {name: [] for name in results.CHOICES.schema.names}
     section = {"source": "s", "config": "c", "split": "test", "revision": None, "content": None, "facts": 1}
     data = results.Data(**section, languages=("en", "sw"), digests={"en": "a", "sw": "b"})
@@ -185,7 +185,7 @@ def result_files(data: bytes, folder: Path) -> None:
 
 
 def score_files(data: bytes, folder: Path) -> None:
-    """Scores that are not what they were, with the digest that they have."""
+    """Changed scores, with the matching digest."""
     sound = _result(folder)
     (folder / "r.scores.parquet").write_bytes(data)
     sound = {**sound, "scores": {**sound["scores"], "sha256": digest(folder / "r.scores.parquet")}}

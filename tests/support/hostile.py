@@ -1,4 +1,4 @@
-"""Hypothesis strategies for hostile text, JSON and bytes: sound input with some of its parts replaced."""
+"""Hypothesis strategies for hostile text, JSON and bytes: valid input with some of its parts replaced."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all parts of a JSON value, its own first."""
+    """The paths of all parts of a JSON value, the whole value first."""
     if isinstance(value, dict):
         inner = [place for key, part in value.items() for place in places(part, (*path, key))]
     elif isinstance(value, list):

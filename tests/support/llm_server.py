@@ -1,4 +1,4 @@
-"""A local OpenAI-compatible server that writes PolyFact's questions in 12 languages, and misbehaves on demand.
+"""A local OpenAI-compatible server that writes PolyFact's questions in 12 languages, and fails on demand.
 
 It reads the record of a prompt as any model would, and answers with the wording of the language files. What it does
 wrong, and when, is decided by `Scripted.fault`. It runs in threads of the test, or by itself:
@@ -39,12 +39,12 @@ BAD_TRANSPORT = ("429", "429-after", "500", "503", "cut", "html", "half", "no_ch
 
 
 def no_fault(body: dict[str, Any], tries: int) -> str | None:
-    """A server that does its best."""
+    """A server without faults."""
     return None
 
 
 def share(seed: str, percent: float, faults: tuple[str, ...]) -> Callable[[dict[str, Any], int], str | None]:
-    """Misbehaves for a fixed share of the requests, chosen by their content; transport faults happen once each."""
+    """Fails for a fixed share of the requests, chosen by their content; transport faults happen once each."""
 
     def fault(body: dict[str, Any], tries: int) -> str | None:
         key = hashlib.sha256(seed.encode() + json.dumps(body, sort_keys=True).encode()).digest()
@@ -72,7 +72,7 @@ def _relation(record: dict[str, str]) -> str:
 
 
 def question(record: dict[str, str], code: str | None = None) -> str:
-    """A sound question about the record, in its language or another."""
+    """A valid question about the record, in its language or another."""
     entry = language(code or _code(record["language"]))
     return entry.question(_relation(record), None, record["subject"])
 
@@ -266,7 +266,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: object, address: object) -> None:
-        """A client that goes away, killed perhaps, is no error of the server."""
+        """A client that disconnects, killed perhaps, is not an error of the server."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, address)
 

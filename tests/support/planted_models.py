@@ -43,7 +43,7 @@ def line(language: int, *words: int) -> str:
 
 
 def blank(layers: int = LAYERS, **settings: Any) -> LlamaForCausalLM:
-    """A Llama whose matrices are all zero: each block hands its input on."""
+    """A Llama whose matrices are all zero: each block passes its input on."""
     config = LlamaConfig(
         vocab_size=len(CODES) * WORDS + 1,
         hidden_size=HIDDEN,

@@ -1,6 +1,6 @@
-"""A scripted judge behind both endpoints: it knows what is planted, and misbehaves on demand.
+"""A scripted judge behind both endpoints: it knows the planted defects, and fails on demand.
 
-It runs in threads of the test, or by itself: `python -m tests.support.review_server`.
+It runs in threads of the test, or alone: `python -m tests.support.review_server`.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
         lengths = _lengths(items.wordings)[both]
         places = items.rows[both]
         ratios = np.log(lengths / by_row[places])
-        # A subject may have a form, and thereby a shorter wording, in one of the two languages alone.
+        # A subject may have a form, and so a shorter wording, in only one of the two languages.
         keys = [(key_of[fact], key) for fact, key in zip(places, np.array(items.templates, dtype=object)[both])]
         expected = usual(ratios, keys, wording_of[places].tolist(), relations[places].tolist())
         far = np.abs(ratios - expected) > np.log(factor)

@@ -162,7 +162,7 @@ def _casefolded(text: str) -> str:
     """NFKC, case folding, and both again where that changes the text: for texts that are not `_FOLDED_WITH_CARE`."""
     compatible = unicodedata.normalize("NFKC", text)
     folded = compatible.casefold()
-    # Nearly always: a folded text that is normalised does not change any more.
+    # Nearly always: normalising a folded text does not change it.
     if folded == compatible or (compatible := unicodedata.normalize("NFKC", folded)) == folded:
         return folded
     again = compatible.casefold()
