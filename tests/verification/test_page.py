@@ -40,7 +40,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 # ---------------------------------------------------------------- without a browser
-def test_the_desk_goes_on_where_a_reviewer_stopped(tmp_path: Path) -> None:
+def test_the_page_resumes_where_a_reviewer_stopped(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     session, items = ReviewSession(folder, None), load_sample(folder).of("ar")
     first = session.current("amina", "ar")

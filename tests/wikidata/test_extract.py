@@ -185,7 +185,7 @@ def test_killed_at_random_moments_it_gives_the_same_files(
         ("gz", "from the beginning of a member: 0 MB of text are decompressed again"),
     ],
 )
-def test_where_it_goes_on_is_said(
+def test_the_log_states_where_reading_resumes(
     kind: str, message: str, dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeks, log = [], Lines()
