@@ -86,7 +86,7 @@ STATEMENTS = Table(
         Column("property", STRING, "one of the configured relations"),
         Column("object", STRING, "Wikidata id of the value"),
         Column("rank", STRING, "`preferred`, `normal` or `deprecated`"),
-        Column("truthy", pa.bool_(), "best rank of its subject and property (definitions: truthy statement)"),
+        Column("truthy", pa.bool_(), "best rank of its subject and property"),
         Column("ended", pa.bool_(), "has an end time (qualifier P582)"),
     ),
 )

@@ -150,7 +150,7 @@ def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
 def _climb(connection: duckdb.DuckDBPyConnection, name: str, parents: str) -> None:
     """Temporary table `name`: (id, ancestor, step, path) of all ends, by the lists `parents` of `node`.
 
-    `path` orders the ancestors of a step by the order of the statements that lead to them; each ancestor is there once.
+    `path` orders the ancestors of a step by the statements that lead to them; each ancestor is listed once.
     """
     connection.execute(
         f"""

@@ -21,7 +21,7 @@ from polyfact_dataset.items.distractors import draw, feasible
 from polyfact_dataset.items.matching import Matcher, traits_of
 from polyfact_dataset.items.splits import Fact
 
-# The class of answers that are no more.
+# The class of answers that no longer exist.
 ENDED = "ended"
 
 
@@ -37,8 +37,9 @@ class Entity:
 def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Answer -> its P31 type that is the most common among all answers of a relation; it defines the class.
 
-    `facts` are (fact id, answer) of one relation. An answer without a type is of class "", and what is no more is of a
-    class of its own: the Soviet Union is no option beside Germany, of which it would say when the person lived.
+    `facts` are (fact id, answer) of one relation. An answer without a type is of class "". Former countries and other
+    entities that no longer exist are a separate class: the option Soviet Union next to Germany would tell when the
+    person lived.
     """
     answers = [answer for _, answer in facts]
     common = Counter(kind for answer in answers for kind in types[answer])

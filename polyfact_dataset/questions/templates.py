@@ -44,12 +44,12 @@ def reasons_of(rows: pa.RecordBatch, languages: Sequence[str]) -> list[str | Non
     reasons: list[str | None] = [None] * rows.num_rows
     for end in ("subject", "object"):
         for code in languages:
-            for place in np.flatnonzero(rows.column(f"{end}:{code}").is_null()).tolist():
-                reasons[place] = reasons[place] or f"{end}_unlabelled:{code}"
+            for row in np.flatnonzero(rows.column(f"{end}:{code}").is_null()).tolist():
+                reasons[row] = reasons[row] or f"{end}_unlabelled:{code}"
     columns = (rows.column(name).to_pylist() for name in ("fault", "property_id", "subject_kind"))
-    for place, (fault, relation, kind) in enumerate(zip(*columns)):
+    for row, (fault, relation, kind) in enumerate(zip(*columns)):
         other = "subject_of_another_kind" if _is_of_another_kind(relation, kind) else None
-        reasons[place] = reasons[place] or fault or other
+        reasons[row] = reasons[row] or fault or other
     return reasons
 
 
