@@ -286,6 +286,40 @@ def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Pa
 
 
 @pytest.mark.browser
+def test_the_form_is_in_the_language_of_the_browser_then_in_the_chosen_one(browser: Any, tmp_path: Path) -> None:
+    with review(sampled(tmp_path)) as (_, url):
+        page = browser.new_context(locale="bn-IN", viewport={"width": 390, "height": 1000}).new_page()
+        page.goto(url)
+        for code in ("bn", "ar"):
+            words, name = texts_in(code).words, page.locator("#reviewer input, #reviewer textarea")
+            for text in (words.language, words.name, words.begin):
+                page.get_by_text(text, exact=True).wait_for()
+            page.locator("#begin").click()
+            page.locator(".message").get_by_text(words.name_needed).wait_for()
+            if code == "bn":
+                page.locator("#language input").click()
+                page.get_by_role("option", name="(ar)").click()
+        assert name.get_attribute("dir") == "rtl" and page.locator("#answers").is_hidden()
+        name.fill("amina")
+        page.locator("#begin").click()
+        page.locator(".judged[lang=ar]").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    with review(folder := sampled(tmp_path / "again"), "--language", "ar") as (_, url):
+        page = browser.new_context().new_page()
+        page.goto(url)
+        page.get_by_text(texts_in("ar").words.name, exact=True).wait_for()
+        assert not (folder / "reviews").exists()
+        # What goes wrong later is shown too.
+        page.locator("#reviewer input, #reviewer textarea").fill("amina")
+        page.locator("#begin").click()
+        page.locator(".judged[lang=ar]").wait_for()
+        (folder / "reviews").write_text("not a folder")
+        page.keyboard.press("1")
+        page.locator(".message").get_by_text("reviews").wait_for()
+        assert page.locator(".judged[lang=ar]").is_visible()
+
+
+@pytest.mark.browser
 def test_a_phone_shows_whole_words_the_rubric_and_dont_know(browser: Any, tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     path = folder / "sample.parquet"
