@@ -183,7 +183,8 @@ def main() -> int:
     arguments = parser.parse_args()
     release = arguments.release.resolve()
     wanted = expected(release)
-    print("| datasets | with | folder | configs, s | Hub, name and tag | configs, s | loading script |")
+    columns = ("datasets", "with", "folder", "cold and cached, s", "Hub, name and tag", "cold and cached, s")
+    print(f"| {' | '.join(columns)} | loading script |")
     print("|---|---|---|---|---|---|---|")
     good = True
     with hub_with(release) as hub:
