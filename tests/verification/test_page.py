@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import os
 import shutil
@@ -24,14 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.text.scripts import covered, scripts_of
-from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html, rubric_html
-from polyfact_dataset.verification.reviewer_texts import FOLDER, texts_in
-from polyfact_dataset.verification.rubric import rubric
+from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html
+from polyfact_dataset.verification.reviewer_texts import texts_in
 from tests.support.command import call
 from tests.support.judged import sampled
 
@@ -71,34 +66,6 @@ def test_the_end_and_the_first_so_many(tmp_path: Path) -> None:
     assert shown.item is None and (shown.done, shown.total) == (2, 2)
     with pytest.raises(ConfigError, match="no items in 'xx'"):
         session.current("amina", "xx")
-
-
-def covered_by(code: str) -> frozenset[str]:
-    """The scripts of a language's letters."""
-    return frozenset().union(*map(covered, language(code).scripts))
-
-
-@pytest.mark.parametrize("code", PAPER_LANGUAGES)
-def test_the_page_has_its_rubric_and_words_in_every_language(code: str) -> None:
-    texts, english = texts_in(code), texts_in("en")
-    shown = rubric_html(texts)
-    assert f'lang="{code}" dir="{language(code).direction}"' in shown
-    assert list(texts.meanings()) == list(REVIEW_LABELS) and "{total}" in texts.words.finished
-    if code == "en":
-        assert texts.rubric is None and html.escape(rubric().task) in shown
-        return
-    # A translation of everything, in the script of the language.
-    assert texts.rubric is not None and len(texts.rubric.between) == len(rubric().between)
-    translated = [texts.rubric.task, *texts.meanings().values(), *texts.rubric.between]
-    for text, original in zip(translated, [rubric().task, *english.meanings().values(), *rubric().between]):
-        assert text != original and html.escape(text) in shown
-        assert covered_by(code) & scripts_of(text)
-    for name in type(texts.words).model_fields:
-        assert getattr(texts.words, name) != getattr(english.words, name), name
-
-
-def test_a_language_without_texts_is_reviewed_in_english() -> None:
-    assert texts_in("nl") == texts_in("en") and not (FOLDER / "nl.toml").exists()
 
 
 def test_an_item_that_a_reviewer_cannot_judge_is_skipped_and_can_be_undone(tmp_path: Path) -> None:
