@@ -131,7 +131,7 @@ def seconds(loaded: dict[str, Any] | str) -> str:
 
 
 def results(version: str, release: Path, hub: Hub, wanted: dict[str, Any]) -> dict[str, str]:
-    """Column of the table -> what it says: beside the libraries, `same`, or what differs."""
+    """Column of the table -> its value: the libraries, and `same`, or what differs."""
     python = python_of(version)
     by_folder, by_name = load(python, str(release), "name"), load(python, REPOSITORY, "name", hub)
     script = load(python, str(release), "script")
@@ -199,9 +199,9 @@ def main() -> int:
             good &= all(cells[column] in GOOD for column in COMPARED)
             print(f"| {version} | {' | '.join(cells.values())} |", flush=True)
     print("\n| reader | files of `parallel` and `clean_sw` |\n|---|---|")
-    for library, said in readers(release).items():
-        good &= said == "same"
-        print(f"| {library} | {said} |")
+    for library, outcome in readers(release).items():
+        good &= outcome == "same"
+        print(f"| {library} | {outcome} |")
     return 0 if good else 1
 
 
