@@ -29,7 +29,7 @@ ATTACKERS = {
     "likeness_edit": "the option nearest to the subject in edit distance",
     "medium": "the option that shares most words with the question without its subject",
     "popularity": "the option whose number of sitelinks is nearest to the subject's",
-    "all_text": "gradient boosting over all of these, lengths and scripts, trained on train",
+    "all_text": "gradient boosting over the scores of the other rules, lengths and scripts, trained on train",
 }
 LIKENESS = ("likeness_substring", "likeness_ngrams", "likeness_edit")
 _FEATURES = 1 << 18

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import os
 import shutil
@@ -24,14 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.text.scripts import covered, scripts_of
-from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html, rubric_html
-from polyfact_dataset.verification.reviewer_texts import FOLDER, texts_in
-from polyfact_dataset.verification.rubric import rubric
+from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html
+from polyfact_dataset.verification.reviewer_texts import texts_in
 from tests.support.command import call
 from tests.support.judged import sampled
 
@@ -71,34 +66,6 @@ def test_the_end_and_the_first_so_many(tmp_path: Path) -> None:
     assert shown.item is None and (shown.done, shown.total) == (2, 2)
     with pytest.raises(ConfigError, match="no items in 'xx'"):
         session.current("amina", "xx")
-
-
-def covered_by(code: str) -> frozenset[str]:
-    """The scripts of a language's letters."""
-    return frozenset().union(*map(covered, language(code).scripts))
-
-
-@pytest.mark.parametrize("code", PAPER_LANGUAGES)
-def test_the_page_has_its_rubric_and_words_in_every_language(code: str) -> None:
-    texts, english = texts_in(code), texts_in("en")
-    shown = rubric_html(texts)
-    assert f'lang="{code}" dir="{language(code).direction}"' in shown
-    assert list(texts.meanings()) == list(REVIEW_LABELS) and "{total}" in texts.words.finished
-    if code == "en":
-        assert texts.rubric is None and html.escape(rubric().task) in shown
-        return
-    # A translation of everything, in the script of the language.
-    assert texts.rubric is not None and len(texts.rubric.between) == len(rubric().between)
-    translated = [texts.rubric.task, *texts.meanings().values(), *texts.rubric.between]
-    for text, original in zip(translated, [rubric().task, *english.meanings().values(), *rubric().between]):
-        assert text != original and html.escape(text) in shown
-        assert covered_by(code) & scripts_of(text)
-    for name in type(texts.words).model_fields:
-        assert getattr(texts.words, name) != getattr(english.words, name), name
-
-
-def test_a_language_without_texts_is_reviewed_in_english() -> None:
-    assert texts_in("nl") == texts_in("en") and not (FOLDER / "nl.toml").exists()
 
 
 def test_an_item_that_a_reviewer_cannot_judge_is_skipped_and_can_be_undone(tmp_path: Path) -> None:
@@ -283,6 +250,40 @@ def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Pa
     assert [line["label"] for line in lines(folder, "amina")] == ["correct", "ambiguous", "incorrect"]
     assert [line["label"] for line in lines(folder, "bilal")] == ["ambiguous", "correct", "incorrect"]
     assert [line["item"] for line in lines(folder, "bilal")] == [item.item for item in items[:3]]
+
+
+@pytest.mark.browser
+def test_the_form_is_in_the_language_of_the_browser_then_in_the_chosen_one(browser: Any, tmp_path: Path) -> None:
+    with review(sampled(tmp_path)) as (_, url):
+        page = browser.new_context(locale="bn-IN", viewport={"width": 390, "height": 1000}).new_page()
+        page.goto(url)
+        for code in ("bn", "ar"):
+            words, name = texts_in(code).words, page.locator("#reviewer input, #reviewer textarea")
+            for text in (words.language, words.name, words.begin):
+                page.get_by_text(text, exact=True).wait_for()
+            page.locator("#begin").click()
+            page.locator(".message").get_by_text(words.name_needed).wait_for()
+            if code == "bn":
+                page.locator("#language input").click()
+                page.get_by_role("option", name="(ar)").click()
+        assert name.get_attribute("dir") == "rtl" and page.locator("#answers").is_hidden()
+        name.fill("amina")
+        page.locator("#begin").click()
+        page.locator(".judged[lang=ar]").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    with review(folder := sampled(tmp_path / "again"), "--language", "ar") as (_, url):
+        page = browser.new_context().new_page()
+        page.goto(url)
+        page.get_by_text(texts_in("ar").words.name, exact=True).wait_for()
+        assert not (folder / "reviews").exists()
+        # What goes wrong later is shown too.
+        page.locator("#reviewer input, #reviewer textarea").fill("amina")
+        page.locator("#begin").click()
+        page.locator(".judged[lang=ar]").wait_for()
+        (folder / "reviews").write_text("not a folder")
+        page.keyboard.press("1")
+        page.locator(".message").get_by_text("reviews").wait_for()
+        assert page.locator(".judged[lang=ar]").is_visible()
 
 
 @pytest.mark.browser
