@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -34,8 +33,7 @@ def clean_rows(
 ) -> Rows:
     """Parallel rows with `split`, each time a new copy."""
     table, splits = _made(count, drawing, relations, answers)
-    rows = table.to_pylist()
-    return [{**copy.deepcopy(row), "split": str(split)} for row, split in zip(rows, splits)]
+    return [{**row, "split": str(split)} for row, split in zip(table.to_pylist(), splits)]
 
 
 def as_release(rows: Rows, **known: Any) -> Release:

@@ -129,15 +129,45 @@ def test_the_page_answers_itself_alone(host: str, origin: str | None, status: in
     assert sent[0]["status"] == status
 
 
-def test_the_served_page_is_guarded_and_listens_here_alone(tmp_path: Path) -> None:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Runs the command; its process and the page's address."""
+    command = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
+    with subprocess.Popen(
+        [sys.executable, "-m", "polyfact_dataset.cli", *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Review at http://127.0.0.1:"), line
+        try:
+            yield process, line.split()[2]
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address of its page, which asks for reviewer and language."""
     pytest.importorskip("gradio", reason="the extra `review` is not installed")
-    with review(sampled(tmp_path), "--language", "en", "--reviewer", "ada") as (_, url):
-        assert requests.get(url, timeout=30).status_code == 200
-        for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
-            assert requests.get(f"{url}config", headers=headers, timeout=30).status_code == 403
-        port = int(url.rstrip("/").rpartition(":")[2])
-        listening = Path("/proc/net/tcp").read_text() if Path("/proc/net/tcp").exists() else ""
-        assert f"00000000:{port:04X}" not in listening
+    folder = sampled(tmp_path_factory.mktemp("served"))
+    with review(folder) as (_, url):
+        yield folder, url
+
+
+def test_the_served_page_is_guarded_and_listens_here_alone(served: tuple[Path, str]) -> None:
+    _, url = served
+    assert requests.get(url, timeout=30).status_code == 200
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        assert requests.get(f"{url}config", headers=headers, timeout=30).status_code == 403
+    port = int(url.rstrip("/").rpartition(":")[2])
+    listening = Path("/proc/net/tcp").read_text() if Path("/proc/net/tcp").exists() else ""
+    assert f"00000000:{port:04X}" not in listening
 
 
 # ---------------------------------------------------------------- in a browser
@@ -166,28 +196,6 @@ def browser() -> Iterator[Any]:
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Runs the command; its process and the page's address."""
-    command = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
-    with subprocess.Popen(
-        [sys.executable, "-m", "polyfact_dataset.cli", *command], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("Review at http://127.0.0.1:"), line
-        try:
-            yield process, line.split()[2]
-        finally:
-            process.kill()
 
 
 class Reviewer:
@@ -224,29 +232,28 @@ def lines(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.browser
-def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Path) -> None:
-    folder = sampled(tmp_path)
+def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, served: tuple[Path, str]) -> None:
+    folder, url = served
     items = load_sample(folder).of("ar")
-    with review(folder) as (_, url):
-        amina, bilal = Reviewer(browser, url, "amina", "ar"), Reviewer(browser, url, "bilal", "ar")
-        for done, (key, button) in enumerate((("1", "ambiguous"), ("2", "correct"), ("3", "incorrect"))):
-            amina.sees(items[done].question)
-            bilal.sees(items[done].question)
-            amina.page.keyboard.press(key)
-            bilal.page.locator(f"#{button}").click()
-            amina.at(done + 1)
-            # On disk before the next item is shown.
-            assert len(lines(folder, "amina")) == done + 1
-            bilal.at(done + 1)
-            assert len(lines(folder, "bilal")) == done + 1
-        assert amina.page.locator(".judged").get_attribute("dir") == "rtl"
-        assert amina.elsewhere == bilal.elsewhere == []
-        # It listens on 127.0.0.1 and on no other address of this machine.
-        with socket.socket() as other, pytest.raises(OSError):
-            other.connect(("127.0.0.2", int(url.rstrip("/").rpartition(":")[2])))
-        # Nor does it answer to another name that was made to lead there.
-        with pytest.raises(HTTPError, match="403"):
-            urlopen(Request(f"{url}config", headers={"Host": "elsewhere.example"}))
+    amina, bilal = Reviewer(browser, url, "amina", "ar"), Reviewer(browser, url, "bilal", "ar")
+    for done, (key, button) in enumerate((("1", "ambiguous"), ("2", "correct"), ("3", "incorrect"))):
+        amina.sees(items[done].question)
+        bilal.sees(items[done].question)
+        amina.page.keyboard.press(key)
+        bilal.page.locator(f"#{button}").click()
+        amina.at(done + 1)
+        # On disk before the next item is shown.
+        assert len(lines(folder, "amina")) == done + 1
+        bilal.at(done + 1)
+        assert len(lines(folder, "bilal")) == done + 1
+    assert amina.page.locator(".judged").get_attribute("dir") == "rtl"
+    assert amina.elsewhere == bilal.elsewhere == []
+    # It listens on 127.0.0.1 and on no other address of this machine.
+    with socket.socket() as other, pytest.raises(OSError):
+        other.connect(("127.0.0.2", int(url.rstrip("/").rpartition(":")[2])))
+    # Nor does it answer to another name that was made to lead there.
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(Request(f"{url}config", headers={"Host": "elsewhere.example"}))
     assert [line["label"] for line in lines(folder, "amina")] == ["correct", "ambiguous", "incorrect"]
     assert [line["label"] for line in lines(folder, "bilal")] == ["ambiguous", "correct", "incorrect"]
     assert [line["item"] for line in lines(folder, "bilal")] == [item.item for item in items[:3]]
