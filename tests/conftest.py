@@ -57,10 +57,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def one_process_each() -> Iterator[None]:
     """Builds of the tests work in the test's process, which has all libraries already, unless they say otherwise.
 
-    The process has threads, and so could not fork: its workers would import everything anew, for a few rows.
+    The process has threads, and so could not fork: its workers would import everything anew, for a few rows. It does
+    not wait for the disk either: power cuts are tested on programs of their own.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 1)
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
