@@ -77,8 +77,11 @@ def test_a_token_of_the_hub_that_is_not_ascii_is_refused(
 
 
 @pytest.mark.parametrize("words", [("push", "RELEASE", "--repo", "a/sample"), ("stats", "somebody/PolyFact")])
-def test_commands_refuse_such_a_token_in_one_line(words: tuple[str, ...], small: Path) -> None:
-    done = polyfact(*(small if word == "RELEASE" else word for word in words), check=False, HF_TOKEN="hf_é")
+def test_commands_refuse_such_a_token_in_one_line(
+    words: tuple[str, ...], small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_é")
+    done = polyfact(*(small if word == "RELEASE" else word for word in words), check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "the token of the Hub" in done.stderr
 
 

@@ -279,12 +279,13 @@ def test_objections_take_the_template(begun: Path, live: Path, config: Path, ser
     assert status == 2 and "another --objections" in message
 
 
-def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path) -> None:
+def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "sk-secret-0123456789"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
     with serve(Scripted(key=key)) as server:
         out = shutil.copytree(begun, tmp_path / "build")
         arguments = ("questions", "--config", config, "--out", out, *MODEL_OPTIONS)
-        result = polyfact(*arguments, "--base-url", server.url, OPENAI_API_KEY=key)
+        result = polyfact(*arguments, "--base-url", server.url)
     assert key not in result.stdout + result.stderr
     files = [path for path in out.rglob("*") if path.is_file()]
     assert any(path.name == "model-cache.sqlite" for path in files)
