@@ -30,7 +30,7 @@ SECRETS = {
 
 
 def everywhere(folder: Path) -> str:
-    """All that stands in the files of a folder, and their names."""
+    """The names and contents of all files of a folder."""
     return "".join(str(path) + path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file())
 
 
@@ -41,9 +41,8 @@ def test_no_secret_of_the_environment_is_written_or_said(tmp_path: Path, monkeyp
     config.write_text(
         'languages = ["en", "sw"]\nfacts = 60\nrelations = ["P36", "P17"]\n[candidates]\nmin_languages = 2\n'
     )
-    said = ""
-    done = polyfact("extract", "--out", out, "--config", config)
-    said += done.stdout + done.stderr
+    extracted = polyfact("extract", "--out", out, "--config", config)
+    output = extracted.stdout + extracted.stderr
     shutil.copytree(out, tmp_path / "asked")
     for command in (
         ("build", "--out", out, "--config", config),
@@ -53,8 +52,8 @@ def test_no_secret_of_the_environment_is_written_or_said(tmp_path: Path, monkeyp
         ("show", out / "release", "Q0|P0|Q0"),
     ):
         done = polyfact(*command, check=False)
-        said += done.stdout + done.stderr
-    found = said + everywhere(tmp_path)
+        output += done.stdout + done.stderr
+    found = output + everywhere(tmp_path)
     assert len(found) > 100_000 and not [name for name, secret in SECRETS.items() if secret in found]
 
 

@@ -86,8 +86,8 @@ def item_html(item: Item) -> str:
     direction, texts = language(item.language).direction, texts_in(item.language)
     note = f'<span class="mark"><bdi lang="{texts.language}">✓ {html.escape(texts.words.marked)}</bdi></span>'
     rows = []
-    for place, (letter, text) in enumerate(zip(LETTERS, item.options)):
-        marked = place == item.marked
+    for position, (letter, text) in enumerate(zip(LETTERS, item.options)):
+        marked = position == item.marked
         mark = note if marked else ""
         rows.append(
             f'<li class="option{" marked" if marked else ""}"><span class="letter">{letter}</span>'
@@ -222,8 +222,8 @@ def build_page(session: ReviewSession, reviewer: str, code: str) -> Any:
         ask_name.submit(handlers.begin, [ask_name, ask_code], [name, chosen, login, panel, *parts], **event)
         for answer, button in zip(REVIEW_LABELS, buttons):
 
-            def save(who: str, where: str, which: str, text: str, given: str = answer) -> ReviewState:
-                return session.label(who, where, which, given, text)
+            def save(who: str, where: str, which: str, text: str, label: str = answer) -> ReviewState:
+                return session.label(who, where, which, label, text)
 
             button.click(handlers.guarded(save), [name, chosen, shown, note], parts, **event)
         undo.click(handlers.guarded(session.undo), [name, chosen], parts, **event)

@@ -122,10 +122,10 @@ def test_a_tiny_laboratory_learns(release: Path, tmp_path: Path, monkeypatch: py
 
 def test_what_cannot_be_made_is_said(release: Path, tmp_path: Path) -> None:
     pytest.importorskip("trl", reason="needs polyfact[train]")
-    for arguments, said in (
+    for arguments, message in (
         (("--size", "huge"), "--size 'huge' is unknown"),
         (("--languages", "de,id"), "must have en"),
         (("--taught", 10**6), "the size needs 1000000"),
     ):
-        with pytest.raises(ConfigError, match=said):
-            run("--dataset", release, "--output", tmp_path / said[:6], *arguments)
+        with pytest.raises(ConfigError, match=message):
+            run("--dataset", release, "--output", tmp_path / message[:6], *arguments)

@@ -1,4 +1,4 @@
-"""Keys are checked before use, and stand in no text that is shown or stored."""
+"""Keys are checked before use, and appear in no text that is shown or stored."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def hub_with(release: Path) -> Iterator[Hub]:
 
 
 def results(version: str, release: Path, hub: Hub, wanted: dict[str, Any]) -> dict[str, str]:
-    """Column of the table -> what it says: beside the libraries, `same`, or what differs."""
+    """Column of the table -> its value: the libraries, and `same`, or what differs."""
     python = python_of(version)
     by_name = load(python, REPOSITORY, "name", hub)
     script = load(python, str(release), "script")
@@ -187,9 +187,9 @@ def main() -> int:
             good &= all(cell in GOOD for column, cell in cells.items() if column != "with")
             print(f"| {version} | {' | '.join(cells.values())} |", flush=True)
     print("\n| reader | files of `parallel` and `clean_sw` |\n|---|---|")
-    for library, said in readers(release).items():
-        good &= said == "same"
-        print(f"| {library} | {said} |")
+    for library, outcome in readers(release).items():
+        good &= outcome == "same"
+        print(f"| {library} | {outcome} |")
     return 0 if good else 1
 
 

@@ -40,7 +40,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 # ---------------------------------------------------------------- without a browser
-def test_the_desk_goes_on_where_a_reviewer_stopped(tmp_path: Path) -> None:
+def test_the_page_resumes_where_a_reviewer_stopped(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     session, items = ReviewSession(folder, None), load_sample(folder).of("ar")
     first = session.current("amina", "ar")
@@ -126,10 +126,10 @@ def test_names_of_the_other_direction_are_isolated() -> None:
 
 def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
-    status, said = call("verify", "review", "--folder", tmp_path)
-    assert status == 2 and "contains no sample" in said
-    status, said = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
-    assert status == 2 and "no items in 'xx'" in said
+    status, output = call("verify", "review", "--folder", tmp_path)
+    assert status == 2 and "contains no sample" in output
+    status, output = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
+    assert status == 2 and "no items in 'xx'" in output
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_phone_shows_whole_words_the_rubric_and_dont_know(browser: Any, tmp_pa
     folder = sampled(tmp_path)
     path = folder / "sample.parquet"
     rows = pq.read_table(path)
-    # The sample with a long marked option, beside which the mark left no room for a whole word.
+    # The sample with a long marked option, next to which the mark left no room for a whole word.
     long = [{**row, "option_a": "Eastern Caribbean dollar", "answer_index": 0} for row in rows.to_pylist()]
     pq.write_table(pa.Table.from_pylist(long, rows.schema), path)
     with review(folder, "--language", "ar", "--reviewer", "dana") as (_, url):
@@ -341,8 +341,8 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
         carol.page.keyboard.press("1")
         carol.page.keyboard.press("u")
         carol.at(5)
-    said = [line.get("label", "undo") for line in lines(folder, "carol")]
-    assert said == ["correct"] * 6 + ["undo"]
+    labels = [line.get("label", "undo") for line in lines(folder, "carol")]
+    assert labels == ["correct"] * 6 + ["undo"]
 
 
 @pytest.mark.browser

@@ -207,15 +207,15 @@ def test_killed_at_random_moments_it_gives_the_same_files(
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("bz2", "continues after 2 finished parts"),
         ("gz members", "from the beginning of a member: 0 MB of text are decompressed again"),
         ("gz", "from the beginning of a member: 0 MB of text are decompressed again"),
     ],
 )
-def test_where_it_goes_on_is_said(
-    kind: str, said: str, dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_log_states_where_reading_resumes(
+    kind: str, message: str, dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeks, log = [], Lines()
     with stopped_after(2, monkeypatch):
@@ -223,7 +223,7 @@ def test_where_it_goes_on_is_said(
     seek = dump_module.Raw.seek
     monkeypatch.setattr(dump_module.Raw, "seek", lambda raw, offset: (seeks.append(offset), seek(raw, offset))[1])
     extract(dumps[kind], tmp_path / "build", config(kind), log)
-    assert any(said in line for line in log.lines), log.lines
+    assert any(message in line for line in log.lines), log.lines
     assert (max(seeks) > 0) == (kind != "gz"), "entered in the middle where the format allows it"
 
 

@@ -117,20 +117,20 @@ def test_what_cannot_be_merged(whole: Callable[[str], Path], tmp_path: Path) -> 
     extract(tmp_path / "shorter", other, config(), part=(2, 2))
     shutil.copytree(build, tmp_path / "copy")
 
-    def refused(*outs: Path, said: str, file: Path | None = None) -> None:
-        with pytest.raises(ConfigError, match=said):
+    def refused(*outs: Path, message: str, file: Path | None = None) -> None:
+        with pytest.raises(ConfigError, match=message):
             merge(outs, out=tmp_path / "merged", config_file=file, overwrite=False, quiet=True)
         assert not (stage_folder(tmp_path / "merged", EXTRACT)).exists()
 
-    refused(one, said="each of the parts 1/2 to 2/2 once; the given parts are 1/2")
-    refused(one, two, two, said="given parts are 1/2, 2/2, 2/2")
-    refused(one, other, said="not of the same dump")
-    refused(one, build, said="each of the parts")
-    refused(build, tmp_path / "copy", said="same dump")
-    refused(one, tmp_path, said="has no finished extraction")
-    refused(one, two, said="other settings")
+    refused(one, message="each of the parts 1/2 to 2/2 once; the given parts are 1/2")
+    refused(one, two, two, message="given parts are 1/2, 2/2, 2/2")
+    refused(one, other, message="not of the same dump")
+    refused(one, build, message="each of the parts")
+    refused(build, tmp_path / "copy", message="same dump")
+    refused(one, tmp_path, message="has no finished extraction")
+    refused(one, two, message="other settings")
     extract(dump, tmp_path / "coarse", config(batch_bytes=1 << 20), part=(2, 2))
-    refused(one, tmp_path / "coarse", said="different languages, relations or extract settings")
+    refused(one, tmp_path / "coarse", message="different languages, relations or extract settings")
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/0"])
