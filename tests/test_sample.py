@@ -134,7 +134,7 @@ def test_planted_errors_about_people_are_found() -> None:
 @pytest.fixture(scope="module")
 def reference(real_dump: Path) -> dict[str, check.Reference]:
     """The reference data about every entity of the sample."""
-    return check.load_reference(real_dump.parent, {entity.qid for entity in load_entities()})
+    return check.load_reference(real_dump.parent, {entity.qid for entity in tables.load_entities()})
 
 
 @pytest.fixture
