@@ -54,7 +54,7 @@ _ALONE = {
     "long": 0.3,
     "stem": 2.0,
     "edit": 2.0,
-    "popularity": 4.0,
+    "popularity": 3.0,
 }
 # Differences of two golds: weights of a difference of type, country, ... of 1.
 _APART = {
