@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,7 +131,25 @@ def test_planted_errors_about_people_are_found() -> None:
         assert len(report.errors) == count, person
 
 
-def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Path) -> None:
+@pytest.fixture(scope="module")
+def reference(real_dump: Path) -> dict[str, check.Reference]:
+    """The reference data about every entity of the sample."""
+    return check.load_reference(real_dump.parent, {entity.qid for entity in tables.load_entities()})
+
+
+@pytest.fixture
+def read_once(reference: dict[str, check.Reference], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check takes its reference from what was read."""
+
+    def read(folder: Path, ids: Collection[str]) -> dict[str, check.Reference]:
+        assert folder == SHARED
+        return {qid: reference[qid] for qid in ids if qid in reference}
+
+    monkeypatch.setattr(check, "load_reference", read)
+
+
+@pytest.mark.usefixtures("read_once")
+def test_labels_and_statements_that_the_reference_lacks_are_found() -> None:
     report = Report()
     wrong = _entity(labels={**_entity().labels, "de": "Gallien"})
     false = tables.Statement("Q142", "P36", "Q64", "", "", "France | Berlin", "x:1")
@@ -143,7 +162,8 @@ def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Pat
     assert "Q142 P36 has no ['Q90'] of the reference" in lacking.differences
 
 
-def test_no_label_of_the_dump_lacks_a_source(real_dump: Path, capsys) -> None:
+@pytest.mark.usefixtures("read_once")
+def test_no_label_of_the_dump_lacks_a_source(capsys) -> None:
     assert check.main(["--reference", str(SHARED)]) == 0
     out = capsys.readouterr().out
     assert f"{check.UNATTESTED}: 0\n" in out and "values that the sample lacks" not in out

@@ -100,10 +100,10 @@ def test_a_redirect_onto_another_candidate_is_the_same_fact(wikidata: Wikidata, 
 
 
 def test_faults_cost_retries_but_no_label(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
-    build(dump, tmp_path / "calm", settings(wikidata))
+    build(dump, tmp_path / "calm", settings(wikidata), "backfill")
     wikidata.asked.clear()
     wikidata.script = deque(["429", "truncated", "ok", "503 after 0", "cut"])
-    build(dump, tmp_path / "rough", settings(wikidata, max_tries=5))
+    build(dump, tmp_path / "rough", settings(wikidata, max_tries=5), "backfill")
     assert len(wikidata.asked) == 3 + 4
     assert contents(tmp_path / "rough") == contents(tmp_path / "calm")
 
@@ -142,11 +142,11 @@ def test_a_failed_batch_stops_the_build_with_its_ids_and_the_next_run_asks_for_i
 ) -> None:
     wikidata.script = deque(["503", "503"])
     with pytest.raises(RetryableError, match=r"no answer for 50 ids \(Q1, .*HTTP 503.*--offline"):
-        build(dump, tmp_path / "build", settings(wikidata))
+        build(dump, tmp_path / "build", settings(wikidata), "backfill")
     # The other batches were fetched nevertheless.
     assert [len(ids) for ids in wikidata.asked] == [50, 50, 49, 12]
     wikidata.asked.clear()
-    manifest = build(dump, tmp_path / "build", settings(wikidata))
+    manifest = build(dump, tmp_path / "build", settings(wikidata), "backfill")
     assert [len(ids) for ids in wikidata.asked] == [50]
     assert manifest["stages"]["backfill"]["pending"] == 0
 
@@ -157,7 +157,7 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     out = tmp_path / "build"
     wikidata.script = deque(["ok", "503", "503"])
     with pytest.raises(RetryableError):
-        build(dump, out, settings(wikidata))
+        build(dump, out, settings(wikidata), "backfill")
     wikidata.asked.clear()
     offline = settings(wikidata, offline=True, contact="")
     manifest = build(dump, out, offline, "questions")

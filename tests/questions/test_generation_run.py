@@ -224,22 +224,11 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
     toml = tmp_path / "polyfact.toml"
     toml.write_text(
         f'facts = 40\nrelations = ["P36"]\n[candidates]\nmin_languages = 11\n[questions]\nmode = "{mode}"\n'
-        # Made-up names, alike but for a number.
-        + "".join(
-            f'[audit.gates.{gate}]\nlimit = 1.0\nreason = "subject and answer bear the same number"\n'
-            for gate in (
-                "overlap_pooled",
-                "overlap_relation",
-                "attacker_likeness",
-                "attacker_likeness_relation",
-                "attacker_all_text",
-            )
-        )
     )
     out = tmp_path / "build"
     with serve(Scripted()) as server:
         options = ("--dump", dump, "--config", toml, "--out", out, *MODEL_OPTIONS, "--base-url", server.url)
-        done("build", *options)
+        done("export", *options)
     assert counts(out)["used"]["label"] >= 20 and counts(out)["failed"] == {}
     rows = parallel(out)
     assert len(rows) == 40
@@ -281,7 +270,7 @@ def test_objections_take_the_template(begun: Path, live: Path, config: Path, ser
     options = ("--base-url", server.url, "--model-cache", live / "model-cache.sqlite")
     shutil.copytree(begun, tmp_path / "build")
     objected = ("--objections", tmp_path / "objections.csv", "--out", tmp_path / "build", "--overwrite")
-    done("build", "--config", config, *MODEL_OPTIONS, *options, *objected)
+    done("export", "--config", config, *MODEL_OPTIONS, *options, *objected)
     found = {other["fact_id"]: other for other in parallel(tmp_path / "build")}[row["fact_id"]]["translations"]
     sources = {code: found[code]["question_source"] for code in PAPER_LANGUAGES}
     assert sources.pop("de") == "template" and set(sources.values()) == {f"model:{MODEL}"}
@@ -290,12 +279,13 @@ def test_objections_take_the_template(begun: Path, live: Path, config: Path, ser
     assert status == 2 and "another --objections" in message
 
 
-def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path) -> None:
+def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "sk-secret-0123456789"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
     with serve(Scripted(key=key)) as server:
         out = shutil.copytree(begun, tmp_path / "build")
         arguments = ("questions", "--config", config, "--out", out, *MODEL_OPTIONS)
-        result = polyfact(*arguments, "--base-url", server.url, OPENAI_API_KEY=key)
+        result = polyfact(*arguments, "--base-url", server.url)
     assert key not in result.stdout + result.stderr
     files = [path for path in out.rglob("*") if path.is_file()]
     assert any(path.name == "model-cache.sqlite" for path in files)

@@ -71,8 +71,8 @@ def test_the_command_writes_a_page_and_a_table(result: Path, tmp_path: Path) -> 
     assert status == 2 and "no such result file" in output
 
 
-def test_card_and_explorer_show_the_results_of_a_release(release: Path, result: Path, tmp_path: Path) -> None:
-    copy = copy_of(release, tmp_path / "copy")
+def test_card_and_explorer_show_the_results_of_a_release(small: Path, result: Path, tmp_path: Path) -> None:
+    copy = copy_of(small, tmp_path / "copy")
     status, output = call("leaderboard", result, "--release", copy)
     assert status == 2 and "is of another release" in output
     table = choices(40, CODES, lambda fact, code: fact < 20)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="needs polyfact[train]")
-
 from baselines.sft import SftConfig
 from baselines.training.config import load_config
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
