@@ -107,9 +107,8 @@ def _batch(options: argparse.Namespace) -> float:
                 raise RuntimeError(f"the rounds ended by themselves with {rounds.returncode}")
             time.sleep(0.2)
         if only_vllm:
-            # Its worker ends by itself once its parent is gone.
-            for child in Path(f"/proc/{rounds.pid}/task/{rounds.pid}/children").read_text().split():
-                os.kill(int(child), signal.SIGKILL)
+            for child in _children(rounds.pid):
+                os.kill(child, signal.SIGKILL)
             if rounds.wait() == 0:
                 raise RuntimeError("the rounds did not notice that run-batch was killed")
         else:
@@ -128,6 +127,12 @@ def _batch(options: argparse.Namespace) -> float:
     print(f"{len(files)} files, {len(lines)} requests, {len(set(lines))} distinct", flush=True)
     subprocess.run(_command("questions", options), check=True)
     return took_s
+
+
+def _children(pid: int) -> list[int]:
+    """The processes below one, the nearest first."""
+    own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return own + [below for child in own for below in _children(child)]
 
 
 def _progress(log: Path, begin: int) -> tuple[int, int] | None:
