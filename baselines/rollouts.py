@@ -45,8 +45,8 @@ _OF_COMPLETIONS = (
     *("sampling_per_token_logps", "importance_sampling_ratio"),
 )
 _DRIFT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-# Of the standard deviation of each weight: large enough to change log-probabilities, small enough to keep text.
-_PERTURBATION = 0.1
+# Noise in units of the standard deviation of each weight, or of 0.2 where all are 0, as half of a fresh adapter is.
+_PERTURBATIONS = tuple(0.1 * 2**power for power in range(8))
 
 
 @dataclass(frozen=True)
@@ -209,28 +209,37 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         """
         completions, logprobs = generate()
         self.check_parity(prompts, completions, logprobs)
-        with self._perturbed():
+        with self._perturbed(self._padded(prompts, completions)):
             completions, logprobs = generate()
             self.check_parity(prompts, completions, logprobs)
 
     @contextmanager
-    def _perturbed(self) -> Iterator[None]:
-        """Adds noise to the trained weights, and has the engine load them on entry and after exit."""
-        generator = torch.Generator().manual_seed(0)
+    def _perturbed(self, batch: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Adds noise to the trained weights, and has the engine load them on entry and after exit.
+
+        The noise is doubled until it changes the log-probabilities of `batch` by twice what `parity` allows: that of a
+        small adapter would else be overlooked.
+        """
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         kept = [weight.detach().to("cpu", copy=True) for weight in weights]
-        with torch.no_grad():
-            for weight in weights:
-                scale = _PERTURBATION * float(weight.float().std(correction=0)) or 0.02
-                noise = torch.randn(weight.shape, generator=generator) * scale
-                weight.add_(noise.to(weight.device, weight.dtype))
+        before, mask = self._logprobs(batch), batch["completion_mask"]
+        for scale in _PERTURBATIONS:
+            generator = torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for weight, old in zip(weights, kept):
+                    noise = torch.randn(old.shape, generator=generator)
+                    noise *= scale * float(old.float().std(correction=0)) or scale / 5
+                    weight.copy_(old + noise.to(old.dtype))
+            change = ((self._logprobs(batch) - before).abs() * mask).sum() / mask.sum()
+            if float(self.accelerator.gather(change.reshape(1)).mean()) > 2 * self._rollouts.parity:
+                break
         self._last_loaded_step = -1
         try:
             yield
         finally:
             with torch.no_grad():
-                for weight, before in zip(weights, kept):
-                    weight.copy_(before)
+                for weight, old in zip(weights, kept):
+                    weight.copy_(old)
             self._last_loaded_step = -1
 
     def check_parity(self, prompts: list[list[int]], completions: list[list[int]], logprobs: list[list[float]]) -> None:
