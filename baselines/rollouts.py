@@ -45,8 +45,8 @@ _OF_COMPLETIONS = (
     *("sampling_per_token_logps", "importance_sampling_ratio"),
 )
 _DRIFT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-# Of the standard deviation of each weight: large enough to change log-probabilities, small enough to keep text.
-_PERTURBATION = 0.1
+# Noise in units of the standard deviation of each weight, or of 0.2 where all are 0, as half of a fresh adapter is.
+_PERTURBATIONS = tuple(0.1 * 2**power for power in range(8))
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
             generate = super()._generate_single_turn
 
             def by_vllm() -> tuple[list[list[int]], Any]:
-                found: tuple[list[list[int]], Any] = generate(prompt_ids, images, multimodal_fields, *rest, **named)
-                return found
+                generated: tuple[list[list[int]], Any] = generate(prompt_ids, images, multimodal_fields, *rest, **named)
+                return generated
 
             if not self._checked:
                 self._checked = True
@@ -168,7 +168,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
             ) as network,
             torch.no_grad(),
         ):
-            found = network.generate(
+            generated = network.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=self.generation_config,
@@ -177,7 +177,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
                 synced_gpus=False,
             )
         # Without what fills up the shorter completions of a batch.
-        return [self._line_end.cut(row, self.eos_token_ids) for row in found[:, width:].tolist()]
+        return [self._line_end.cut(row, self.eos_token_ids) for row in generated[:, width:].tolist()]
 
     def _cut(self, completions: list[list[int]], logprobs: Any) -> tuple[list[list[int]], Any]:
         """Completions of vLLM without what comes after the answer's line."""
@@ -191,7 +191,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            found: torch.Tensor = self._get_per_token_logps_and_entropies(
+            logprobs: torch.Tensor = self._get_per_token_logps_and_entropies(
                 self.model,
                 torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
                 torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
@@ -199,7 +199,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
                 self.args.per_device_train_batch_size,
             )[0]
         self.model.train(training)
-        return found
+        return logprobs
 
     def probe(self, prompts: list[list[int]], generate: Any) -> None:
         """Checks an engine before step 1: with the weights as they are, and with perturbed ones.
@@ -209,28 +209,37 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         """
         completions, logprobs = generate()
         self.check_parity(prompts, completions, logprobs)
-        with self._perturbed():
+        with self._perturbed(self._padded(prompts, completions)):
             completions, logprobs = generate()
             self.check_parity(prompts, completions, logprobs)
 
     @contextmanager
-    def _perturbed(self) -> Iterator[None]:
-        """Adds noise to the trained weights, and has the engine load them on entry and after exit."""
-        generator = torch.Generator().manual_seed(0)
+    def _perturbed(self, batch: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Adds noise to the trained weights, and has the engine load them on entry and after exit.
+
+        The noise is doubled until it changes the log-probabilities of `batch` by twice what `parity` allows: that of a
+        small adapter would else be overlooked.
+        """
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         kept = [weight.detach().to("cpu", copy=True) for weight in weights]
-        with torch.no_grad():
-            for weight in weights:
-                scale = _PERTURBATION * float(weight.float().std(correction=0)) or 0.02
-                noise = torch.randn(weight.shape, generator=generator) * scale
-                weight.add_(noise.to(weight.device, weight.dtype))
+        before, mask = self._logprobs(batch), batch["completion_mask"]
+        for scale in _PERTURBATIONS:
+            generator = torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for weight, old in zip(weights, kept):
+                    noise = torch.randn(old.shape, generator=generator)
+                    noise *= scale * float(old.float().std(correction=0)) or scale / 5
+                    weight.copy_(old + noise.to(old.dtype))
+            change = ((self._logprobs(batch) - before).abs() * mask).sum() / mask.sum()
+            if float(self.accelerator.gather(change.reshape(1)).mean()) > 2 * self._rollouts.parity:
+                break
         self._last_loaded_step = -1
         try:
             yield
         finally:
             with torch.no_grad():
-                for weight, before in zip(weights, kept):
-                    weight.copy_(before)
+                for weight, old in zip(weights, kept):
+                    weight.copy_(old)
             self._last_loaded_step = -1
 
     def check_parity(self, prompts: list[list[int]], completions: list[list[int]], logprobs: list[list[float]]) -> None:
@@ -241,9 +250,9 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         """
         recomputed = self._logprobs(self._padded(prompts, completions))
         differences = [
-            abs(float(recomputed[row, place]) - value)
+            abs(float(recomputed[row, position]) - value)
             for row, values in enumerate(logprobs)
-            for place, value in enumerate(values)
+            for position, value in enumerate(values)
             if value is not None and np.isfinite(value)
         ]
         mean = self.accelerator.gather(torch.tensor([np.mean(differences)], device=self.accelerator.device)).mean()
@@ -348,11 +357,11 @@ def trimmed(batch: dict[str, Any]) -> dict[str, Any]:
     prompt = max(int(batch["prompt_mask"].sum(dim=1).max()), 1)
     completion = max(int(batch["completion_mask"].sum(dim=1).max()), 1)
     width = batch["completion_ids"].size(1)
-    found = dict(batch)
+    cut = dict(batch)
     for name in _OF_PROMPTS:
-        found[name] = batch[name][:, -prompt:]
+        cut[name] = batch[name][:, -prompt:]
     for name in _OF_COMPLETIONS:
         value = batch.get(name)
         if value is not None and value.ndim == 2 and value.size(1) == width:
-            found[name] = value[:, :completion]
-    return found
+            cut[name] = value[:, :completion]
+    return cut

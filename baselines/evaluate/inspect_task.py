@@ -9,6 +9,7 @@ Inspect reads this file; nothing else here needs it. `accuracy` is over all item
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from inspect_ai import Task, task
@@ -41,9 +42,13 @@ def letter() -> Any:
     return choice()
 
 
-def samples(dataset: str, config: str, split: str, languages: str | None, limit: int | None) -> list[Any]:
+def samples(
+    dataset: str, config: str, split: str, languages: str | Sequence[str] | None, limit: int | None
+) -> list[Any]:
     """One sample per fact and language, facts outermost; the question is preceded by the language's instruction."""
-    facts = load(dataset, config, split, split_list(languages)).sample(limit)
+    # Inspect makes a list of `en,sw` itself.
+    codes = split_list(languages) if languages is None or isinstance(languages, str) else tuple(languages)
+    facts = load(dataset, config, split, codes).sample(limit)
     return [
         Sample(
             input=f"{language(code).prompt.instruction}\n{item.question}",
@@ -62,7 +67,7 @@ def polyfact(
     dataset: str = DATASET,
     config: str = "clean",
     split: str = "test",
-    languages: str | None = None,
+    languages: str | list[str] | None = None,
     limit: int | None = None,
 ) -> Any:
     """PolyFact's multiple choice in all its languages; `limit` counts facts."""

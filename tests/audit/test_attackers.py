@@ -1,4 +1,4 @@
-"""Attackers that read the question: each finds the defect that it is made for, and none in a sound release."""
+"""Attackers that read the question: each finds the defect that it is made for, and none in a valid release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from polyfact_dataset.audit.checks import attackers
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.release.audit_report import EVERY
-from tests.support.audited import Rows, as_release, audited, broken, clean_rows
+from tests.support.audited import Rows, as_release, audited, broken, clean_rows, unchecked
 
 CONFIG = AuditConfig(attacker_languages=1)
 Links = dict[str, int]
@@ -113,7 +113,7 @@ def test_a_planted_defect_is_found(gate: str) -> None:
 
 def test_popularity_is_not_checked_without_sitelinks() -> None:
     section = audited(attackers, _rows(), CONFIG)
-    assert {v.gate for v in section.verdicts if v.status == "not checked"} == {"attacker_popularity"}
+    assert unchecked(section) == {"attacker_popularity"}
 
 
 def test_the_facts_of_a_subject_are_never_both_learnt_from_and_scored() -> None:

@@ -1,4 +1,4 @@
-"""Reports say what was measured, and hostile text stays text."""
+"""Reports state what was measured, and escape hostile text."""
 
 from __future__ import annotations
 

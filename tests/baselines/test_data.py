@@ -8,7 +8,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from baselines.data import accepted_names, load, load_answers, load_attributes, load_labels, load_open
+from baselines.data import accepted_names, languages_of, load, load_answers, load_attributes, load_labels, load_open
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
 from polyfact_dataset.common.errors import ConfigError, DataError, RetryableError
 from polyfact_dataset.common.files import read_json
@@ -92,6 +92,14 @@ def test_labels_of_a_training_split(small: Path) -> None:
 def test_what_is_not_there_is_named(small: Path, arguments: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(small, **arguments)
+
+
+def test_the_languages_of_a_release_are_its_own(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks of harnesses are written for them; a release on the Hub, which is not fetched, has the paper's."""
+    assert languages_of(release) == PAPER_LANGUAGES == languages_of("owner/name")
+    manifest = {"build": {"config": {"languages": ["en", "it", "ko"]}}}
+    monkeypatch.setattr("baselines.data.read_manifest", lambda folder: manifest)
+    assert languages_of(tmp_path) == ("en", "it", "ko")
 
 
 def test_a_missing_dataset(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def spoil(kind: str, release: Path) -> None:
         report_file.write_text(json.dumps({**report, "content": "0" * 64}))
     elif kind == "failed its audit":
         report_file.write_text(json.dumps({**report, "passed": False, "broken": ["leak_gold (leakage): 3"]}))
-    elif kind == "not said to pass":
+    elif kind == "report does not pass":
         report_file.write_text(json.dumps({**report, "passed": False}))
     elif kind == "changed data":
         path = next((release / "data" / "sw").glob("*.parquet"))
@@ -203,12 +203,12 @@ def spoil(kind: str, release: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("no audit", "has no audit"),
         ("audit of other content", "describes content 0000"),
         ("failed its audit", "leak_gold"),
-        ("not said to pass", "failed its audit|does not match"),
+        ("report does not pass", "failed its audit|does not match"),
         ("changed data", "is changed since the build"),
         ("edited manifest", "content digest does not match its files"),
         ("edited card", "README.md does not match the release"),
@@ -216,14 +216,14 @@ def spoil(kind: str, release: Path) -> None:
     ],
 )
 def test_a_release_that_fails_its_checks_is_refused(
-    kind: str, said: str, hub: Hub, small: Path, tmp_path: Path
+    kind: str, message: str, hub: Hub, small: Path, tmp_path: Path
 ) -> None:
     copy = copy_of(small, tmp_path / "copy")
     spoil(kind, copy)
-    if kind in ("failed its audit", "not said to pass"):
-        # The card says it too, so that only the audit stands in the way.
+    if kind in ("failed its audit", "report does not pass"):
+        # The card is rewritten too, so that only the audit refuses the push.
         describe(copy)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         push(copy, REPO, options=CREATE)
     assert not hub.requests, "nothing was asked of the Hub"
 
@@ -320,5 +320,5 @@ def test_hub_errors_are_told_apart() -> None:
         return pushing.explain(error, REPO)
 
     assert isinstance(explained(500), RetryableError) and isinstance(explained(429), RetryableError)
-    for status, said in ((403, "token"), (409, "already"), (412, "has changed"), (422, "because")):
-        assert isinstance(explained(status), ConfigError) and said in str(explained(status))
+    for status, message in ((403, "token"), (409, "already"), (412, "has changed"), (422, "because")):
+        assert isinstance(explained(status), ConfigError) and message in str(explained(status))

@@ -317,9 +317,9 @@ def test_lost_durations_lose_nothing_else(content: str, continued: tuple[Path, t
     out, command = continued
     before = contents(out)
     (out / "timings.json").write_text(content)
-    said = polyfact(*command).stderr
-    assert ("durations of earlier stages are lost" in said) == (content != '{"extract": 1.5}')
-    assert "extract: already complete" in said and contents(out) == before
+    errors = polyfact(*command).stderr
+    assert ("durations of earlier stages are lost" in errors) == (content != '{"extract": 1.5}')
+    assert "extract: already complete" in errors and contents(out) == before
 
 
 def test_folders_that_cannot_be_written_are_named(
@@ -375,7 +375,7 @@ def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
     reasons = {row["fact_id"]: row["reason"] for row in candidates}
     assert reasons["Q142|P36|Q183910"] == "not_best_rank"  # a former capital of France
     assert reasons["Q142|P30|Q15"] == "not_best_rank"
-    # Rejected and released at once only where a statement stands twice.
+    # Rejected and released at once only where a statement occurs twice.
     assert {reasons[row["fact_id"]] for row in found if row["fact_id"] in reasons} <= {"repeated"}
 
 
@@ -418,7 +418,7 @@ def make_input(kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "said"),
+    ("kind", "code", "expected"),
     [
         ("missing", 2, "does not exist"),
         ("directory", 2, "is not a file"),
@@ -430,10 +430,12 @@ def make_input(kind: str, folder: Path) -> Path:
         ("not a dump", 1, "no Wikidata entity"),
     ],
 )
-def test_bad_dumps_give_one_clear_message_and_leave_nothing(kind: str, code: int, said: str, tmp_path: Path) -> None:
+def test_bad_dumps_give_one_clear_message_and_leave_nothing(
+    kind: str, code: int, expected: str, tmp_path: Path
+) -> None:
     out = tmp_path / "build"
     status, message = failing("build", "--dump", make_input(kind, tmp_path), "--out", out, "--quiet")
-    assert status == code and said in message and len(message.strip().splitlines()) == 1
+    assert status == code and expected in message and len(message.strip().splitlines()) == 1
     assert not (out / "release").exists() and not list(out.glob("stages/0*"))
 
 
@@ -462,7 +464,7 @@ def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "expected"),
     [
         ('languages = ["en", "xx"]', "xx"),
         ('relations = ["P36", "P999"]', "P999"),
@@ -472,10 +474,10 @@ def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path
         ('languages = ["de"]', "English"),
     ],
 )
-def test_bad_configurations_name_the_key(toml: str, said: str, tmp_path: Path) -> None:
+def test_bad_configurations_name_the_key(toml: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "polyfact.toml").write_text(toml)
     status, message = failing("build", "--config", tmp_path / "polyfact.toml", "--out", tmp_path / "build")
-    assert status == 2 and said in message and not (tmp_path / "build").exists()
+    assert status == 2 and expected in message and not (tmp_path / "build").exists()
 
 
 def test_folders_that_hold_something_else_are_left_alone(

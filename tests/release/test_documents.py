@@ -271,7 +271,7 @@ def damage(kind: str, release: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("number in the card", "README.md does not match"),
         ("number in the YAML", "README.md does not match"),
@@ -289,10 +289,12 @@ def damage(kind: str, release: Path) -> None:
         ("version", "first entry is not about 1.1.0"),
     ],
 )
-def test_the_check_finds_what_is_untrue(kind: str, said: str, small: Path, tmp_path: Path, rendered_once: None) -> None:
+def test_the_check_finds_what_is_untrue(
+    kind: str, message: str, small: Path, tmp_path: Path, rendered_once: None
+) -> None:
     copy = copy_of(small, tmp_path / "copy")
     damage(kind, copy)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         documents.check(copy)
 
 
@@ -328,21 +330,21 @@ def test_figures_show_whole_bars_in_the_order_of_the_release(counted: dict[str, 
 
 def test_what_a_model_wrote_is_told_from_templates(small: Path, counted: dict[str, Any]) -> None:
     release = read_release(small)
-    said = card.values(release, counted)["statements"]
-    assert "named in all 2 languages, one value where one is expected) and " in said["preprocessing"]
-    assert "were written from one template" in said["limits"][1] and "few wordings" in said["use_cases"]
+    statements = card.values(release, counted)["statements"]
+    assert "named in all 2 languages, one value where one is expected) and " in statements["preprocessing"]
+    assert "were written from one template" in statements["limits"][1] and "few wordings" in statements["use_cases"]
     for own in counted["languages"].values():
         own["question_source"] = {"model:m": counted["facts"]}
     relation = next(iter(release.manifest["stages"]["questions"]["tally"].values()))
     relation["rejected"]["not_asked"] = 7
     release.manifest["build"]["config"]["candidates"]["min_languages"] = 1
-    said = card.values(release, counted)["statements"]
+    statements = card.values(release, counted)["statements"]
     tried = release.manifest["stages"]["candidates"]["counts"]["candidates"] - 7
     assert (
         f"at least 1 of the 2 languages, one value where one is expected), {tried:,} were taken up"
-        in (said["preprocessing"])
+        in (statements["preprocessing"])
     )
-    assert "were written by the model `m`" in said["limits"][1] and "few wordings" not in said["use_cases"]
+    assert "were written by the model `m`" in statements["limits"][1] and "few wordings" not in statements["use_cases"]
 
 
 @pytest.mark.parametrize("path", ["candidates.counts.candidates", "tier.counts.attested", "validate.counts"])
@@ -386,7 +388,7 @@ def test_the_script_of_a_release_names_its_configs_and_tag(small: Path, sample_b
     assert 'DEFAULT = "clean_items"' in script
     assert 'REPOSITORY = "hf://datasets/jvonrad/PolyFact@v1.0.0"' in script
     compile(script, "PolyFact.py", "exec")
-    # A release of all languages carries the script as it stands in the repository, but for the tag.
+    # A release of all languages carries the script of the repository unchanged, except for the tag.
     own = (Path(__file__).parents[2] / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     shipped = (sample_build / "release" / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     assert shipped.replace("@v1.0.0", "") == own

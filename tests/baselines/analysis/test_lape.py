@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from baselines.analysis.hooks import anatomy, gate_activations
-from baselines.analysis.lape import compare, count_activations, draw, summarise
+from baselines.analysis.lape import compare, count_activations, draw, main, quantile_of, summarise
 from baselines.analysis.text import Sample, Sampler
+from polyfact_dataset.common.errors import ConfigError
 from tests.support.analysis_results import result
 from tests.support.planted_models import (
     CODES,
@@ -62,6 +64,17 @@ def test_exactly_the_planted_neurons_are_found():
         assert arrays[f"per_layer_{rule}"].tolist() == [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 1]]
         assert metrics[rule]["last_layers"] == [0.5, 0.0, 1.0]
     assert metrics["bar"] == 0.5
+
+
+def test_the_bar_of_the_papers_figures_is_the_default():
+    """None, as the code behind them had; that of Tang et al. by its name."""
+    import inspect
+
+    assert inspect.signature(main).parameters["bar"].default == "paper"
+    assert [quantile_of(bar) for bar in ("paper", "original", "0.5")] == [0.0, 0.95, 0.5]
+    for bar in ("1", "-0.1", "high"):
+        with pytest.raises(ConfigError, match="must be paper, original or a quantile from 0 to below 1"):
+            quantile_of(bar)
 
 
 def test_counts_are_those_of_a_plain_forward_pass():

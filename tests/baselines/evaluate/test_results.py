@@ -220,6 +220,16 @@ def test_a_fact_that_a_language_lacks_counts_nowhere_but_there() -> None:
     assert found.complete("byte").shape == (FACTS - 1, 3, 4)
 
 
+def test_languages_with_other_numbers_of_facts_are_counted(tmp_path: Path, capsys: Any) -> None:
+    """As KLAR's, of which fa and he have more; equal numbers need no row."""
+    table = choices(0)
+    keep = [not (row["fact_id"] == "Q0|P1|Q9" and row["language"] == "de") for row in table.to_pylist()]
+    run(write(tmp_path / "a.json", table))
+    assert "| facts |" not in capsys.readouterr().out
+    run(write(tmp_path / "b.json", table.filter(keep)))
+    assert f"| facts | {FACTS} | {FACTS - 1} | {FACTS} | –" in capsys.readouterr().out
+
+
 def test_recompute_finds_every_changed_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.json", choices(0))
     run(path, recompute=True)
