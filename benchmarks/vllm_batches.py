@@ -131,7 +131,7 @@ def _batch(options: argparse.Namespace) -> float:
 
 def _children(pid: int) -> list[int]:
     """The processes below one, the nearest first."""
-    own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    own = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
     return own + [below for child in own for below in _children(child)]
 
 
