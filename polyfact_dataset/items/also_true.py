@@ -5,15 +5,15 @@ Two relations of `relations.toml` need more than the statements of the subject:
 - `of_country`: an official language of India is understood in Rajasthan, and often official there, whatever is stated
   of Rajasthan.
 - `overlapping`: genres are not exclusive. What Wikidata calls a thriller may be a horror film for a reader; what is
-  animation is an animated film. Two answers overlap where other subjects have both, or their English names share a
-  stem that few answers of the relation have.
+  animation is an animated film. Two answers overlap where their English names share a stem that few answers of the
+  relation have. (That other subjects have both is no sign: in well-described films most pairs of genres occur, and
+  there the subject's own genres are stated.)
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from itertools import combinations
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 
@@ -21,10 +21,8 @@ from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.items.name_overlap import stems
 
 TrueObjects = dict[tuple[str, str], frozenset[str]]
-# Two answers overlap where so many subjects have both, and they are so large a share of those with the rarer one.
-_LEAST_TOGETHER, _SHARE_TOGETHER = 2, 0.1
 # A stem that a larger share of the answers has tells nothing: film, music.
-_COMMON_STEM, _LEAST_COMMON = 0.05, 3
+_COMMON_STEM, _LEAST_COMMON = 0.05, 2
 
 
 def also_true(
@@ -43,7 +41,7 @@ def also_true(
                 inherited = true.get((countries.get(subject, ""), relation.id), frozenset())
                 found[subject, relation.id] |= inherited
         if relation.overlapping:
-            near = _overlaps([true[key] for key in keys], names)
+            near = _overlaps({answer for key in keys for answer in true[key]}, names)
             for key in keys:
                 found[key] = found[key].union(*(near.get(answer, frozenset()) for answer in true[key]))
     return found
@@ -56,23 +54,16 @@ def _countries(features: pa.Table | None) -> dict[str, str]:
     return {entity: country for entity, country in zip(*columns) if country is not None}
 
 
-def _overlaps(answers: list[frozenset[str]], names: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """Answer -> the others that overlap with it, of the sets of answers that subjects have."""
-    number = Counter(answer for one in answers for answer in one)
-    together = Counter(pair for one in answers for pair in combinations(sorted(one), 2))
-    pairs = {
-        (one, other)
-        for (one, other), times in together.items()
-        if times >= _LEAST_TOGETHER and times >= _SHARE_TOGETHER * min(number[one], number[other])
-    }
+def _overlaps(answers: Collection[str], names: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """Answer -> the others that overlap with it."""
     holders: dict[str, set[str]] = defaultdict(set)
-    for answer in number:
+    for answer in answers:
         for stem in stems(names.get(answer, ""), "en"):
             holders[stem].add(answer)
-    most = max(_LEAST_COMMON, _COMMON_STEM * len(number))
-    pairs |= {pair for held in holders.values() if len(held) <= most for pair in combinations(sorted(held), 2)}
+    most = max(_LEAST_COMMON, _COMMON_STEM * len(answers))
     found: dict[str, set[str]] = defaultdict(set)
-    for one, other in pairs:
-        found[one].add(other)
-        found[other].add(one)
+    for held in holders.values():
+        if len(held) <= most:
+            for answer in held:
+                found[answer] |= held - {answer}
     return {answer: frozenset(others) for answer, others in found.items()}

@@ -24,27 +24,12 @@ def test_official_languages_of_the_country_are_not_offered() -> None:
     assert also_true(true, None, {}) == true
 
 
-def test_genres_that_others_have_together_are_not_offered() -> None:
-    true = {
-        ("f1", "P136"): frozenset({"thriller", "horror"}),
-        ("f2", "P136"): frozenset({"thriller", "horror"}),
-        ("f3", "P136"): frozenset({"thriller"}),
-        ("f4", "P136"): frozenset({"comedy", "horror"}),
-        ("f3", "P27"): frozenset({"thriller"}),
-    }
-    found = also_true(true, None, {})
-    assert found["f3", "P136"] == {"thriller", "horror"} and found["f3", "P27"] == {"thriller"}
-    # Once is chance; and what few of many have together are two genres.
-    assert found["f4", "P136"] == {"comedy", "horror", "thriller"}
-    many = true | {
-        (f"g{n}", "P136"): frozenset({genre}) for n in range(40) for genre in [["thriller", "horror"][n % 2]]
-    }
-    assert also_true(many, None, {})["f3", "P136"] == {"thriller"}
-
-
 def test_genres_with_a_stem_in_common_are_not_offered_unless_many_have_it() -> None:
     names = {"1": "animation", "2": "animated film", "3": "horror film", "4": "drama film", "5": "war film"}
     true = {(f"f{name}", "P136"): frozenset({name}) for name in names}
     found = also_true(true, None, names)
     assert found["f1", "P136"] == found["f2", "P136"] == {"1", "2"}
     assert found["f3", "P136"] == {"3"}
+    assert also_true({("f1", "P27"): frozenset({"1"}), ("f2", "P27"): frozenset({"2"})}, None, names)["f1", "P27"] == {
+        "1"
+    }
