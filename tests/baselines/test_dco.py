@@ -75,7 +75,8 @@ def test_it_starts_from_its_reference_and_learns(release: Path, tiny: Callable[[
     train(DcoConfig.model_validate({**config, "prompt": "plain"}))
     first, second, loss = (trace(tmp_path, name) for name in ("loss_first", "loss_second", "loss"))
     assert loss[1] == pytest.approx(first[1] + second[1], rel=1e-5)
-    assert loss[8] < 0.9 * loss[2]
+    # An epoch of two steps: single steps see other facts.
+    assert loss[7] + loss[8] < 0.95 * (loss[1] + loss[2])
     assert 0 <= trace(tmp_path, "agreement")[8] <= 1
 
 
