@@ -59,9 +59,9 @@ class LineEnd:
     def cut(self, tokens: Sequence[int], ends: Sequence[int] = ()) -> list[int]:
         """The tokens through the one that ends the line, or through the first of the tokens `ends`."""
         preceded = False
-        for place, token in enumerate(tokens):
+        for position, token in enumerate(tokens):
             if token in ends or self._closes[token] or (preceded and self._breaks[token]):
-                return list(tokens[: place + 1])
+                return list(tokens[: position + 1])
             preceded = preceded or not self._blank[token]
         return list(tokens)
 

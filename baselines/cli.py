@@ -15,7 +15,7 @@ from polyfact_dataset.common.errors import ConfigError
 
 def run(main: Callable[..., Any]) -> int:
     """Runs `main` with the options of the command line; returns the exit code."""
-    # Progress bars and notices of libraries would bury our output. Both are read when they are imported.
+    # Progress bars and notices of libraries would hide our output. Both are read when they are imported.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -84,16 +84,16 @@ def pairs_of(samples: pa.Table, encode: Encode, pivot: str = "en") -> pa.Table:
         if fold(row["text"]):
             sampled[row["fact_id"]][row["language"]].append(row["text"])
     texts = sorted({text for by_language in sampled.values() for answers in by_language.values() for text in answers})
-    place = {text: number for number, text in enumerate(texts)}
+    row_of = {text: number for number, text in enumerate(texts)}
     vectors = encode(texts) if texts else np.empty((0, 1), np.float32)
     rows = []
     for fact_id, by_language in sampled.items():
         if pivot not in by_language:
             continue
         pivots = by_language[pivot]
-        centre = pivots[pivot_of(vectors[[place[text] for text in pivots]])]
+        centre = pivots[pivot_of(vectors[[row_of[text] for text in pivots]])]
         for code, answers in by_language.items():
-            likeness = vectors[[place[text] for text in answers]] @ vectors[place[centre]]
+            likeness = vectors[[row_of[text] for text in answers]] @ vectors[row_of[centre]]
             chosen, rejected = answers[int(likeness.argmax())], answers[int(likeness.argmin())]
             if code != pivot and fold(chosen) != fold(rejected):
                 rows.append((fact_id, code, centre, chosen, rejected))

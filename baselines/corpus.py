@@ -54,7 +54,7 @@ SCHEMA = pa.schema(
 )
 SPLITS = ("train", "validation")
 _ROWS = 1000
-# Of a tokenizer, what the last call set.
+# Attributes of a tokenizer that its last call sets.
 _CALLS = ("truncation", "padding")
 
 
@@ -99,7 +99,7 @@ class Chunk:
 
 @dataclass
 class Counts:
-    """What became of the rows; `kept` and the rejected ones add up to `rows`."""
+    """The outcome of the rows; `kept` and the rejected ones add up to `rows`."""
 
     rows: int = 0
     kept: int = 0

@@ -69,15 +69,15 @@ def count(facts: Iterable[Mapping[str, tuple[list[int], list[int]]]], limits: Li
     return Feasibility(shares, whole / max(total, 1), total, obstacles)
 
 
-def require(found: Feasibility, least: float) -> None:
+def require(feasibility: Feasibility, least: float) -> None:
     """Raises `ConfigError` when fewer than a share `least` of a language's answers are feasible."""
-    low = [code for code, share in found.shares.items() if share < least]
+    low = [code for code, share in feasibility.shares.items() if share < least]
     if not low:
         return
     cause = "rollouts.no_repeat_ngram counts the prompt; set rollouts.penalise: completion"
-    if found.obstacles["length"] > found.obstacles["ngram"]:
+    if feasibility.obstacles["length"] > feasibility.obstacles["ngram"]:
         cause = "answers are longer than rollouts.max_new_tokens; raise it"
     raise ConfigError(
-        f"{found}: in {', '.join(low)} fewer than {100 * least:.0f} % of the correct answers can be generated, so no "
-        f"rollout can earn the reward. {cause}, or lower rollouts.min_feasible"
+        f"{feasibility}: in {', '.join(low)} fewer than {100 * least:.0f} % of the correct answers can be generated, "
+        f"so no rollout can earn the reward. {cause}, or lower rollouts.min_feasible"
     )

@@ -223,9 +223,9 @@ def check_feasible(run: Run, config: GrpoConfig, facts: Rows[Any]) -> None:
 
     limits = Limits(rollouts.max_new_tokens, rollouts.no_repeat_ngram, rollouts.penalise)
     sample = facts.sample(_COUNTED, config.seed)
-    found = count(({code: tokens(fact, code) for code in run.languages} for fact in sample), limits)
-    run.notes.append(str(found))
-    require(found, rollouts.min_feasible)
+    feasibility = count(({code: tokens(fact, code) for code in run.languages} for fact in sample), limits)
+    run.notes.append(str(feasibility))
+    require(feasibility, rollouts.min_feasible)
 
 
 def filtered(run: Run, config: GrpoConfig, facts: Rows[Fact]) -> Rows[Fact]:

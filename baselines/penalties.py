@@ -23,9 +23,9 @@ def banned_after(tokens: Sequence[int], size: int) -> set[int]:
         return set()
     begin = tuple(tokens[len(tokens) - size + 1 :])
     return {
-        tokens[place + size - 1]
-        for place in range(len(tokens) - size + 1)
-        if tuple(tokens[place : place + size - 1]) == begin
+        tokens[start + size - 1]
+        for start in range(len(tokens) - size + 1)
+        if tuple(tokens[start : start + size - 1]) == begin
     }
 
 

@@ -92,8 +92,8 @@ def _forms(text: str) -> tuple[str, str, str]:
 
 def unannounced(answer: str, code: str) -> str:
     """The answer without a preceding `Answer:`, in English or in the language of the prompt."""
-    found = _announced(code).fullmatch(answer.strip())
-    return found[1] if found else answer
+    announced = _announced(code).fullmatch(answer.strip())
+    return announced[1] if announced else answer
 
 
 def resolve(answer: str, options: Sequence[str], code: str = "en") -> int | None:
@@ -119,9 +119,9 @@ def _match(answer: str, options: Sequence[str]) -> int | None:
     for form, text in enumerate(_forms(answer)):
         if not text or (form == 2 and text in _BARE):
             return None
-        found = [position for position, option in enumerate(options) if _forms(option)[form] == text]
-        if found:
-            return found[0] if len(found) == 1 else None
+        positions = [position for position, option in enumerate(options) if _forms(option)[form] == text]
+        if positions:
+            return positions[0] if len(positions) == 1 else None
     return None
 
 
@@ -288,17 +288,17 @@ class FactReward:
     ) -> list[float]:
         block = len(self.languages) * self.generations
         ids = context.get("completion_ids") or [None] * len(completions)
-        found: list[Judged] = []
+        batch: list[Judged] = []
         for start in range(0, len(completions), block):
             part = slice(start, start + block)
             self._check(row[part], language[part])
-            found += self._block(row[start], completions[part], ids[part])
+            batch += self._block(row[start], completions[part], ids[part])
         if "log_metric" in context:
-            for name, value in shares(found).items():
+            for name, value in shares(batch).items():
                 context["log_metric"](name, value)
         if self._observer is not None:
-            self._observer(found, getattr(context.get("trainer_state"), "global_step", 0))
-        return [judged.reward for judged in found]
+            self._observer(batch, getattr(context.get("trainer_state"), "global_step", 0))
+        return [judged.reward for judged in batch]
 
     def _check(self, rows: Sequence[int], languages: Sequence[str]) -> None:
         wanted = [code for code in self.languages for _ in range(self.generations)]
@@ -319,25 +319,25 @@ class FactReward:
             speaks = self._speaks
             same = [speaks(answers[p], code) for code, p in zip(self.languages, places)] if speaks else None
             by_language, rewards = rollout_rewards(verdicts, self.config, same)
-            for place, code, verdict, r, reward in zip(places, self.languages, verdicts, by_language, rewards):
-                tokens = ids[place]
-                result[place] = Judged(
-                    *(row, code, rollout, completions[place], answers[place], verdict, r, reward),
+            for position, code, verdict, r, reward in zip(places, self.languages, verdicts, by_language, rewards):
+                tokens = ids[position]
+                result[position] = Judged(
+                    *(row, code, rollout, completions[position], answers[position], verdict, r, reward),
                     tokens=None if tokens is None else len(tokens),
                 )
-        return [result[place] for place in range(len(answers))]
+        return [result[position] for position in range(len(answers))]
 
 
-def shares(found: Sequence[Judged]) -> dict[str, float]:
+def shares(batch: Sequence[Judged]) -> dict[str, float]:
     """Logged metrics of a batch: mean r_l by language, shares of outcomes, of rollouts correct in all languages."""
     by_language: dict[str, list[float]] = defaultdict(list)
     rollouts: dict[tuple[int, int], bool] = {}
-    for judged in found:
+    for judged in batch:
         by_language[judged.language].append(judged.language_reward)
         key = (judged.row, judged.rollout)
         rollouts[key] = rollouts.get(key, True) and judged.verdict.outcome == "correct"
     metrics = {f"reward_by_language/{code}": sum(values) / len(values) for code, values in by_language.items()}
-    outcomes = [judged.verdict.outcome for judged in found]
+    outcomes = [judged.verdict.outcome for judged in batch]
     metrics |= {f"share/{name}": outcomes.count(name) / len(outcomes) for name in OUTCOMES}
     hallucinated = sum(name not in ("correct", "incorrect") for name in outcomes)
     metrics["share/hallucination"] = hallucinated / len(outcomes)

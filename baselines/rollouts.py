@@ -129,8 +129,8 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
             generate = super()._generate_single_turn
 
             def by_vllm() -> tuple[list[list[int]], Any]:
-                found: tuple[list[list[int]], Any] = generate(prompt_ids, images, multimodal_fields, *rest, **named)
-                return found
+                generated: tuple[list[list[int]], Any] = generate(prompt_ids, images, multimodal_fields, *rest, **named)
+                return generated
 
             if not self._checked:
                 self._checked = True
@@ -168,7 +168,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
             ) as network,
             torch.no_grad(),
         ):
-            found = network.generate(
+            generated = network.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=self.generation_config,
@@ -177,7 +177,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
                 synced_gpus=False,
             )
         # Without what fills up the shorter completions of a batch.
-        return [self._line_end.cut(row, self.eos_token_ids) for row in found[:, width:].tolist()]
+        return [self._line_end.cut(row, self.eos_token_ids) for row in generated[:, width:].tolist()]
 
     def _cut(self, completions: list[list[int]], logprobs: Any) -> tuple[list[list[int]], Any]:
         """Completions of vLLM without what comes after the answer's line."""
@@ -191,7 +191,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            found: torch.Tensor = self._get_per_token_logps_and_entropies(
+            logprobs: torch.Tensor = self._get_per_token_logps_and_entropies(
                 self.model,
                 torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
                 torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
@@ -199,7 +199,7 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
                 self.args.per_device_train_batch_size,
             )[0]
         self.model.train(training)
-        return found
+        return logprobs
 
     def probe(self, prompts: list[list[int]], generate: Any) -> None:
         """Checks an engine before step 1: with the weights as they are, and with perturbed ones.
@@ -250,9 +250,9 @@ class FactTrainer(GRPOTrainer):  # type: ignore[misc]
         """
         recomputed = self._logprobs(self._padded(prompts, completions))
         differences = [
-            abs(float(recomputed[row, place]) - value)
+            abs(float(recomputed[row, position]) - value)
             for row, values in enumerate(logprobs)
-            for place, value in enumerate(values)
+            for position, value in enumerate(values)
             if value is not None and np.isfinite(value)
         ]
         mean = self.accelerator.gather(torch.tensor([np.mean(differences)], device=self.accelerator.device)).mean()
@@ -357,11 +357,11 @@ def trimmed(batch: dict[str, Any]) -> dict[str, Any]:
     prompt = max(int(batch["prompt_mask"].sum(dim=1).max()), 1)
     completion = max(int(batch["completion_mask"].sum(dim=1).max()), 1)
     width = batch["completion_ids"].size(1)
-    found = dict(batch)
+    cut = dict(batch)
     for name in _OF_PROMPTS:
-        found[name] = batch[name][:, -prompt:]
+        cut[name] = batch[name][:, -prompt:]
     for name in _OF_COMPLETIONS:
         value = batch.get(name)
         if value is not None and value.ndim == 2 and value.size(1) == width:
-            found[name] = value[:, :completion]
-    return found
+            cut[name] = value[:, :completion]
+    return cut

@@ -174,8 +174,8 @@ def make_trainer(run: Run, config: SftConfig, facts: Rows[Fact]) -> Any:
             self.means.add("loss_answer", answer)
             self.means.add("loss_consistency", divergence)
             right = (scores.argmax(-1) == inputs["gold"]).float()
-            for place, code in enumerate(run.languages):
-                self.means.add(f"accuracy_{code}", right[:, place])
+            for position, code in enumerate(run.languages):
+                self.means.add(f"accuracy_{code}", right[:, position])
             return loss
 
     return SftTrainer(

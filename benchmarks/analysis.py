@@ -45,7 +45,7 @@ def _line(rng: random.Random) -> str:
 
 @app.command("text")
 def on_growing_text(rows: Annotated[int, typer.Option(help="Lines of the smallest text.")] = ROWS) -> None:
-    """Peak memory of whole commands in processes of their own."""
+    """Peak memory of whole commands, each in a separate process."""
     from baselines.tiny import make
 
     rng = random.Random(0)
@@ -120,8 +120,8 @@ def on_a_large_model(
         if cuda:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        peak = (torch.cuda.max_memory_allocated() if cuda else own) / 1e9
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = (torch.cuda.max_memory_allocated() if cuda else resident) / 1e9
         print(f"| {name} | {str(dtype).removeprefix('torch.')} | {shape} | {seconds:.2f} | {peak:.1f} |")
         del network
         if cuda:

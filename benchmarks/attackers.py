@@ -58,11 +58,11 @@ def published(pool: Pool, facts: Iterable[Fact], seed: int) -> Distractors:
     """Distractors as the paper describes them."""
     rng = np.random.default_rng(seed)
     answers: dict[str, dict[str, str]] = defaultdict(dict)
-    for own in pool.facts.values():
-        for fact in own:
+    for facts_of_relation in pool.facts.values():
+        for fact in facts_of_relation:
             answers[fact.relation].setdefault(fact.answer, fact.answer_class)
     lengths = {entity: len(pool.names[entity]) for known in answers.values() for entity in known}
-    found: Distractors = {}
+    drawn: Distractors = {}
     for fact in facts:
         others = [entity for entity in answers[fact.relation] if entity not in fact.true and entity != fact.answer]
 
@@ -73,15 +73,17 @@ def published(pool: Pool, facts: Iterable[Fact], seed: int) -> Distractors:
 
         near = [entity for entity in others if alike(entity)]
         chosen = rng.choice(near if len(near) >= 3 else others, 3, replace=False)
-        found[fact.id] = (chosen.tolist(), f"{fact.relation}/published")
-    return found
+        drawn[fact.id] = (chosen.tolist(), f"{fact.relation}/published")
+    return drawn
 
 
 def in_strata(pool: Pool, chosen: Selection, config: Config) -> Distractors:
     """Distractors as permutations of the golds of a stratum; facts without a drawing are left out."""
     while (drawn := draw_all(pool, chosen, config)).unserved:
         gone = set(drawn.unserved)
-        chosen = Selection({key: [fact for fact in own if fact.id not in gone] for key, own in chosen.facts.items()})
+        chosen = Selection(
+            {key: [fact for fact in selected if fact.id not in gone] for key, selected in chosen.facts.items()}
+        )
     return {str(row["fact_id"]): (list(row["distractor_ids"]), str(row["stratum"])) for row in drawn.rows}
 
 
@@ -94,7 +96,7 @@ def redrawn(table: pa.Table, drawn: Distractors, texts: dict[str, dict[str, str]
         entities = [row["object_id"], *drawn[row["fact_id"]][0]]
         row["translations"] = {code: row["translations"][code] for code in texts}
         for code, item in row["translations"].items():
-            ids = [entities[place] for place in order_of(seed, row["fact_id"], code)]
+            ids = [entities[slot] for slot in order_of(seed, row["fact_id"], code)]
             item |= {"option_ids": ids, "answer_index": ids.index(row["object_id"])}
             item |= {name: texts[code][entity] for name, entity in zip(OPTIONS, ids)}
         rows.append(row)
@@ -121,10 +123,10 @@ def scores(table: pa.Table, strata: list[str], sitelinks: dict[str, int] | None,
     def best(names: Iterable[str], where: str) -> float:
         return max(floor.accuracy for floor in floors if floor.rule in names and floor.config == where)
 
-    # In train a rule deviates from 25 % for a reason of its own: counts leave out the item itself (docs/audit.md).
-    found = {"options only": max(CHANCE + floor.accuracy - floor.expected for floor in blind)}
-    found |= {column: best(names, "parallel") for column, names in COLUMNS.items()}
-    return found | {f"{column} (clean)": best(names, "clean") for column, names in COLUMNS.items()}
+    # In train a rule also deviates from 25 % because counts leave out the item itself (docs/audit.md).
+    accuracies = {"options only": max(CHANCE + floor.accuracy - floor.expected for floor in blind)}
+    accuracies |= {column: best(names, "parallel") for column, names in COLUMNS.items()}
+    return accuracies | {f"{column} (clean)": best(names, "clean") for column, names in COLUMNS.items()}
 
 
 def main() -> None:
@@ -148,9 +150,9 @@ def main() -> None:
     table = read_splits(files_of_config(build / "release", "parallel"))
     splits = dict(zip(*(table.column(name).to_pylist() for name in ("fact_id", "split"))))
     chosen = Selection()
-    for fact in (fact for own in pool.facts.values() for fact in own if fact.id in splits):
+    for fact in (fact for selected in pool.facts.values() for fact in selected if fact.id in splits):
         chosen.facts.setdefault((fact.relation, splits[fact.id]), []).append(fact)
-    facts = [fact for own in chosen.facts.values() for fact in own]
+    facts = [fact for selected in chosen.facts.values() for fact in selected]
     entities = labels.column("entity_id").to_pylist()
     texts = {code: dict(zip(entities, pc.struct_field(labels.column(code), "text").to_pylist())) for code in codes}
     sampled = read("sampled").to_pylist()
@@ -164,15 +166,15 @@ def main() -> None:
     for name, drawn in designs.items():
         rows = redrawn(table, drawn, texts, config.seed)
         strata = [drawn[fact][1] for fact in rows.column("fact_id").to_pylist()]
-        found = scores(rows, strata, sitelinks, config)
-        shown = [column for column in found if not column.endswith("(clean)")]
+        floors = scores(rows, strata, sitelinks, config)
+        shown = [column for column in floors if not column.endswith("(clean)")]
         if not header:
             header = ["distractors", "facts", *shown]
             print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
-        print(f"| {name} | {len(rows):,} | {' | '.join(f'{100 * found[column]:.1f}' for column in shown)} |")
+        print(f"| {name} | {len(rows):,} | {' | '.join(f'{100 * floors[column]:.1f}' for column in shown)} |")
         if name == "blocks":
             clean = sum(tier != "bronze" for tier in rows.column("quality_tier").to_pylist())
-            values = [found.get(f"{column} (clean)") for column in shown]
+            values = [floors.get(f"{column} (clean)") for column in shown]
             cells = " | ".join("" if value is None else f"{100 * value:.1f}" for value in values)
             print(f"| blocks, PolyFact-Clean | {clean:,} | {cells} |")
 

@@ -4,7 +4,7 @@
     python -m benchmarks.audit drawings [--facts 22000]
     python -m benchmarks.audit chance [--releases 200] [--facts 600]
 
-Each prints a Markdown table. `time` runs `polyfact audit` in a process of its own.
+Each prints a Markdown table. `time` runs `polyfact audit` in a separate process.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def measure(facts: int, varied: bool) -> None:
 
 def audited(facts: int, drawing: str, seed: int, answers: int, **more: object) -> Section:
     """The shortcut audit of a synthetic release in four languages."""
-    made = release(facts, languages=("en", "ru", "zh", "sw"), drawing=drawing, seed=seed, answers=answers, **more)
-    table, splits = made["parallel"]
+    tables = release(facts, languages=("en", "ru", "zh", "sw"), drawing=drawing, seed=seed, answers=answers, **more)
+    table, splits = tables["parallel"]
     table = table.append_column("split", pa.array([str(split) for split in splits]))
     items, _ = load.items_of_parallel(table, table.column("fact_id").to_pylist())
     rows = table.drop_columns(["translations"])
@@ -76,9 +76,9 @@ def drawings(facts: int) -> None:
 def chance(releases: int, facts: int) -> None:
     """How often releases with exchangeable distractors are refused by chance."""
     relations = ("P38", "P17", "P50", "P170")
-    found = [audited(facts, "exchangeable", seed, 40, relations=relations) for seed in range(releases)]
-    pooled = sorted(_value(section, "shortcut_pooled") for section in found)
-    cells = sum(_value(section, "shortcut_cells") < 0.01 for section in found)
+    runs = [audited(facts, "exchangeable", seed, 40, relations=relations) for seed in range(releases)]
+    pooled = sorted(_value(section, "shortcut_pooled") for section in runs)
+    cells = sum(_value(section, "shortcut_cells") < 0.01 for section in runs)
     beyond = sum(value > 3 for value in pooled)
     columns = ("releases", "beyond three errors, pooled", "beyond the corrected bound", "median", "largest")
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")

@@ -61,19 +61,19 @@ def main() -> None:
     parser.add_argument("--facts-share", type=int, default=30, help="entities per fact")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/polyfact-bench"))
     arguments = parser.parse_args()
-    found = []
+    times = []
     for entities in arguments.entities:
         facts = entities // arguments.facts_share
         out = prepare(entities, facts, arguments.folder)
-        found.append((entities, *build(out, facts)))
-        print(f"{entities:,} entities: {found[-1][1]}", file=sys.stderr)
-    print(f"| | {' | '.join(f'{entities:,} entities' for entities, *_ in found)} |\n|---|{'---:|' * len(found)}")
-    print(f"| facts released | {' | '.join(f'{facts:,}' for *_, facts in found)} |")
-    for stage in found[0][2]:
-        print(f"| {stage}, s | {' | '.join(f'{timings[stage]:.1f}' for _, _, timings, _ in found)} |")
-    print(f"| **all, s** | {' | '.join(f'**{measured.wall_s:.1f}**' for _, measured, *_ in found)} |")
-    print(f"| CPU s | {' | '.join(f'{measured.cpu_s:.0f}' for _, measured, *_ in found)} |")
-    print(f"| peak MB | {' | '.join(f'{measured.peak_mb:,.0f}' for _, measured, *_ in found)} |")
+        times.append((entities, *build(out, facts)))
+        print(f"{entities:,} entities: {times[-1][1]}", file=sys.stderr)
+    print(f"| | {' | '.join(f'{entities:,} entities' for entities, *_ in times)} |\n|---|{'---:|' * len(times)}")
+    print(f"| facts released | {' | '.join(f'{facts:,}' for *_, facts in times)} |")
+    for stage in times[0][2]:
+        print(f"| {stage}, s | {' | '.join(f'{timings[stage]:.1f}' for _, _, timings, _ in times)} |")
+    print(f"| **all, s** | {' | '.join(f'**{measured.wall_s:.1f}**' for _, measured, *_ in times)} |")
+    print(f"| CPU s | {' | '.join(f'{measured.cpu_s:.0f}' for _, measured, *_ in times)} |")
+    print(f"| peak MB | {' | '.join(f'{measured.peak_mb:,.0f}' for _, measured, *_ in times)} |")
     print(f"\n{machine(['duckdb', 'numpy', 'pyarrow'])}.")
 
 

@@ -25,22 +25,22 @@ from tests.support.llm_server import MODEL, Scripted
 
 def contents(out: Path) -> dict[str, str]:
     """Digest of every file of a build but the durations, the lock and the caches."""
-    own = ("timings.json", ".lock", "wikidata-cache.sqlite")
+    ignored = ("timings.json", ".lock", "wikidata-cache.sqlite")
     return {
         path.relative_to(out).as_posix(): digest(path)
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in own and not path.name.startswith("model-cache.sqlite")
+        if path.is_file() and path.name not in ignored and not path.name.startswith("model-cache.sqlite")
     }
 
 
-def differing(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+def differing(actual: dict[str, str], expected: dict[str, str]) -> list[str]:
     """The files that are missing, left over or different."""
-    return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    return sorted(name for name in actual.keys() | expected.keys() if actual.get(name) != expected.get(name))
 
 
 @dataclass
-class Found:
-    """What came of one kind of fault."""
+class Outcomes:
+    """Counts of one kind of fault: tried, survived, and files or answers lost."""
 
     tried: int = 0
     survived: int = 0
@@ -113,9 +113,9 @@ def die_at_change(left: int) -> None:
 
 
 def begin(bench: Bench, out: Path, verb: str, changes: int = 0) -> tuple[int, TextIO]:
-    """Starts a build in a fork of this process, which has all imported; its id, and what it says.
+    """Starts a build in a fork of this process, which has everything imported; returns its id and its standard error.
 
-    With `changes` it kills itself just before so many changes of the file system.
+    With `changes` it kills itself just before that many changes of the file system.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -153,19 +153,19 @@ def is_clear(result: subprocess.CompletedProcess[str]) -> bool:
 
 
 def reason_of(result: subprocess.CompletedProcess[str]) -> str:
-    """What became of a run, in a few words for the log."""
+    """The outcome of a run, in a few words for the log."""
     if result.returncode == 0:
         return "went through"
     say("  " + result.stderr.strip()[-230:].replace("\n", " "))
     return "clear error" if is_clear(result) else "CRASH"
 
 
-def settle(
-    bench: Bench, found: Found, out: Path, result: subprocess.CompletedProcess[str], verb: str = "export"
+def judge(
+    bench: Bench, outcomes: Outcomes, out: Path, result: subprocess.CompletedProcess[str], verb: str = "export"
 ) -> None:
     """Judges a disturbed run and the next one."""
-    said = reason_of(result)
-    found.note(said != "CRASH", bench.ends_right(out, verb), said)
+    outcome = reason_of(result)
+    outcomes.note(outcome != "CRASH", bench.ends_right(out, verb), outcome)
 
 
 def can_mount() -> bool:
@@ -174,7 +174,7 @@ def can_mount() -> bool:
 
 @contextmanager
 def tmpfs(path: Path, size_kb: int) -> Iterator[Callable[..., None]]:
-    """A disk of its own; what is yielded mounts it again with other options."""
+    """A separate disk; yields a function that mounts it again with other options."""
     path.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(path)], check=True)
     try:
@@ -203,21 +203,21 @@ def read_only(out: Path) -> Iterator[None]:
 
 
 def damage(path: Path, rng: random.Random) -> str:
-    """Harms a file in one of several ways; which."""
+    """Damages a file in one of several ways, and returns which."""
     data = bytearray(path.read_bytes())
     kind = rng.choice(("bit", "bytes", "cut", "zeros", "empty", "gone"))
     if kind == "gone":
         path.unlink()
         return kind
-    place = rng.randrange(max(len(data), 1))
+    offset = rng.randrange(max(len(data), 1))
     if kind == "bit" and data:
-        data[place] ^= 1 << rng.randrange(8)
+        data[offset] ^= 1 << rng.randrange(8)
     elif kind == "bytes":
-        data[place : place + 64] = rng.randbytes(len(data[place : place + 64]))
+        data[offset : offset + 64] = rng.randbytes(len(data[offset : offset + 64]))
     elif kind == "cut":
-        del data[place:]
+        del data[offset:]
     elif kind == "zeros":
-        data[place : place + 4096] = bytes(len(data[place : place + 4096]))
+        data[offset : offset + 4096] = bytes(len(data[offset : offset + 4096]))
     else:
         data = bytearray()
     path.write_bytes(data)

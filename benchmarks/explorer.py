@@ -28,7 +28,7 @@ from polyfact_dataset.release.explorer import page
 from polyfact_dataset.release.reader import Release, read_release
 from polyfact_dataset.release.stats import read_statistics
 
-# Milliseconds until something is true on the page, by the page's own clock: at the first frame that shows it.
+# Milliseconds until something is true on the page, by the page's clock: at the first frame that shows it.
 _UNTIL = """(condition) => new Promise((resolve) => {
   const holds = new Function(`return (${condition})`);
   const look = () => (holds() ? resolve(performance.now()) : requestAnimationFrame(look));
@@ -51,7 +51,7 @@ def synthetic_release(folder: Path, facts: int) -> Release:
     """A release of so many facts with its held-out splits alone: train is not part of the page."""
     files = {split: [f"data/parallel/{split}.parquet"] for split in page.EMBEDDED}
     if not all((folder / path).is_file() for paths in files.values() for path in paths):
-        rows, splits = release(facts, made=page.EMBEDDED)["parallel"]
+        rows, splits = release(facts, splits=page.EMBEDDED)["parallel"]
         for split, (path,) in files.items():
             write_parquet(folder / path, rows.filter(pa.array(splits == split)), 1000)
     manifest: dict[str, Any] = {"build": {"config": {"languages": list(PAPER_LANGUAGES)}}}
@@ -79,14 +79,14 @@ def measure(browser: Any, address: str, searches: list[str]) -> dict[str, float]
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
     tab.goto(address, wait_until="commit")
-    found = {"open": tab.evaluate(_UNTIL, FIRST)}
+    milliseconds = {"open": tab.evaluate(_UNTIL, FIRST)}
     tab.wait_for_selector("body[data-ready]")
     for text in searches:
         typed = tab.evaluate(_TYPE, text)
-        found[f"{text} first"] = tab.evaluate(_UNTIL, f"({NEW}) || {DONE}") - typed
-        found[f"{text} end"] = tab.evaluate(_UNTIL, DONE) - typed
+        milliseconds[f"{text} first"] = tab.evaluate(_UNTIL, f"({NEW}) || {DONE}") - typed
+        milliseconds[f"{text} end"] = tab.evaluate(_UNTIL, DONE) - typed
     context.close()
-    return found
+    return milliseconds
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
-"""How near the extraction is to the limit of the machine, and how far from its peers; makes its own dump.
+"""Compare the extraction with the limit of the machine and with other programs, on a generated dump.
 
     python benchmarks/extract.py [--gb 1.5] [--rounds 5] [--formats bz2 gz zst] [--folder /tmp/polyfact-bench]
 
-One round runs everything once, so that noise falls on all alike; the table holds medians of the rounds. Memory is of a
-run of its own, all processes together: reading it takes time. The limit is
-the fastest decompressor to /dev/null. `lbzip2`, `gzip` (or `pigz`) and `zstd` must be installed.
-Each format is compared with the peers on the same format: scripts that read it with json, orjson, ijson or qwikidata,
-whose rows must be equal, and wikibase-dump-filter, which writes JSON. Peers that are not installed are left out.
+One round runs everything once, so that noise affects all equally; the table holds medians of the rounds. Memory is of a
+separate run, all processes together: reading it takes time. The limit is the fastest decompressor to /dev/null.
+`lbzip2`, `gzip` (or `pigz`) and `zstd` must be installed. Each format is compared with the peers on the same format:
+scripts that read it with json, orjson, ijson or qwikidata, whose rows must be equal, and wikibase-dump-filter, which
+writes JSON. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -117,14 +117,14 @@ def main() -> None:
     arguments = parser.parse_args()
     size = int(arguments.gb * 1e9)
     files = {suffix: path for suffix, path in prepare(arguments.folder, size).items() if suffix in arguments.formats}
-    found: dict[tuple[str, str], list[Measured]] = {}
+    runs_by_way: dict[tuple[str, str], list[Measured]] = {}
     for _ in range(arguments.rounds):
         for suffix, dump in files.items():
-            found.setdefault((suffix, "limit"), []).append(limit(suffix, dump))
-            found.setdefault((suffix, "ours"), []).append(ours(dump, arguments.folder / f"ours-{suffix}"))
+            runs_by_way.setdefault((suffix, "limit"), []).append(limit(suffix, dump))
+            runs_by_way.setdefault((suffix, "ours"), []).append(ours(dump, arguments.folder / f"ours-{suffix}"))
             for name in peers(suffix):
                 measured = peer(name, dump, arguments.folder / f"{name}-{suffix}")
-                found.setdefault((suffix, name), []).append(measured)
+                runs_by_way.setdefault((suffix, name), []).append(measured)
     rows = {
         same_rows(arguments.folder / f"ours-{suffix}", arguments.folder / f"{name}-{suffix}")
         for suffix in files
@@ -132,11 +132,11 @@ def main() -> None:
         if name in _SCRIPTS
     }
     peaks = {suffix: ours(dump, arguments.folder / "ours", memory=True).peak_mb for suffix, dump in files.items()}
-    report(found, files, size, rows.pop(), arguments.rounds, peaks)
+    report(runs_by_way, files, size, rows.pop(), arguments.rounds, peaks)
 
 
 def report(
-    found: dict[tuple[str, str], list[Measured]],
+    runs_by_way: dict[tuple[str, str], list[Measured]],
     files: dict[str, Path],
     size: int,
     rows: int,
@@ -144,13 +144,15 @@ def report(
     peaks: dict[str, float],
 ) -> None:
     """Medians, their ratios within each format, and where they were taken."""
-    median = {key: statistics.median(m.wall_s for m in runs) for key, runs in found.items()}
+    median = {key: statistics.median(m.wall_s for m in runs) for key, runs in runs_by_way.items()}
     packed = {suffix: path.stat().st_size for suffix, path in files.items()}
-    sizes = ", ".join(f"{suffix} {own / 1e6:,.0f} MB ({size / own:.1f}:1)" for suffix, own in packed.items())
+    sizes = ", ".join(
+        f"{suffix} {compressed / 1e6:,.0f} MB ({size / compressed:.1f}:1)" for suffix, compressed in packed.items()
+    )
     print(f"{size / 1e9:.2f} GB of JSON; {sizes}. Medians of {rounds} rounds.\n")
     print("| from | what | wall s | CPU s | peak MB | to the limit | time of ours |")
     print("|---|---|---:|---:|---:|---:|---:|")
-    for (suffix, name), runs in found.items():
+    for (suffix, name), runs in runs_by_way.items():
         cpu = statistics.median(m.cpu_s for m in runs)
         peak = f"{peaks[suffix]:,.0f}" if name == "ours" else ""
         to_limit = f"{median[suffix, name] / median[suffix, 'limit']:.2f}" if name != "limit" else ""

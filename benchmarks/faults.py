@@ -1,12 +1,12 @@
-"""Builds that are killed, starved, locked out, lied to and corrupted: does the next run give the right release?
+"""Whether builds recover from faults: kills, full disks, damaged files, a failing server, jumps of the clock.
 
     python -m benchmarks.faults [--kills 200] [--seed 1] [--only kill disk ...] [--folder /tmp/polyfact-faults]
 
-Prints a Markdown table. A fault is survived when the build ends in the release of an undisturbed one, to the byte, or
-stops with one clear message (`polyfact: ...`, no traceback) after which the next run gives that release. Data lost
-counts files that differ at the end, and answers of a model that were paid twice. The builds are of the bundled sample
-with one worker; what is asked of a model is asked of `tests/llm/server.py`. As root on Linux, full and read-only
-disks are tmpfs mounts; else a limit on the size of files and read-only folders stand for them.
+Prints a Markdown table. A fault is survived when the release equals that of an undisturbed build byte for byte, or when
+the build stops with one clear message (`polyfact: ...`, no traceback) and the next run makes that release. Data lost
+counts the files that differ at the end, and the answers of a model that were paid twice. The builds are of the bundled
+sample, with one worker; the model is simulated by `tests/support/llm_server.py`. As root on Linux, full and read-only
+disks are tmpfs mounts; otherwise they are simulated by a limit on the size of files and by read-only folders.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmarks import power_cuts
 from benchmarks.disturbed import (
     Bench,
-    Found,
+    Outcomes,
     ask,
     begin,
     can_mount,
@@ -35,10 +35,10 @@ from benchmarks.disturbed import (
     damage,
     differing,
     is_clear,
+    judge,
     read_only,
     reason_of,
     say,
-    settle,
     tmpfs,
     twice,
     unlike,
@@ -50,7 +50,7 @@ from polyfact_dataset.wikidata.cache import Cache as WikidataCache
 from tests.support.llm_server import Scripted, no_fault, serve
 
 CONFIG = 'facts = {facts}\nrelations = ["P19", "P36", "P50", "P178"]\n[llm]\nfirst_wait_s = 0.05\nmax_unanswered = 3\n'
-# Runs the command with a clock that jumps by years, back and forth, at each look.
+# Runs the command with a clock that jumps by years, back and forth, at each reading.
 JUMPING = """
 import random, sys, time
 true, rng = time.time, random.Random({seed})
@@ -61,20 +61,20 @@ main()
 
 
 def kill(bench: Bench, out: Path, verb: str, stage: str | None) -> str | None:
-    """Kills a build, and says in which stage that was; None when it was over before.
+    """Kills a build and returns the stage in which it was killed; None if the build ended before.
 
-    With a `stage`, at a random moment of it or of the next one that is to be done; else at a change of the files.
+    With a `stage`, at a random moment of it or of the next unfinished one; otherwise at a change of the files.
     """
     names = [s.name for s in STAGES]
     starts = {f"{s.name}: {s.doc}\n": s.name for s in STAGES[names.index(stage) if stage else 0 :]}
-    pid, said = begin(bench, out, verb, 0 if stage else int(10 ** bench.rng.uniform(0.0, 3.3)))
-    with said:
+    pid, output = begin(bench, out, verb, 0 if stage else int(10 ** bench.rng.uniform(0.0, 3.3)))
+    with output:
         begun = None
         if stage:
-            begun = next((starts[line] for line in said if line in starts), None)
+            begun = next((starts[line] for line in output if line in starts), None)
             time.sleep(bench.rng.uniform(0.0, 0.8 * bench.timings[begun]) if begun else 0)
             os.kill(pid, signal.SIGKILL)
-        rest = said.readlines()
+        rest = output.readlines()
     begun = next((starts[line] for line in reversed(rest) if line in starts), begun)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code not in (0, -signal.SIGKILL):
@@ -82,16 +82,16 @@ def kill(bench: Bench, out: Path, verb: str, stage: str | None) -> str | None:
     return (begun or "start") if code == -signal.SIGKILL else None
 
 
-def kills(bench: Bench) -> Found:
+def kills(bench: Bench) -> Outcomes:
     """SIGKILL over all stages, in turns at a random moment and just before a change of the file system.
 
     Two builds are whole ones; the others end before the audit, which takes longer than all before it.
     """
-    found, pending, turn = Found(), 0, 0
+    outcomes, pending, turn = Outcomes(), 0, 0
     out = bench.new("kill")
     for stage in STAGES:
         stage.load()
-    while found.tried + pending < bench.kills:
+    while outcomes.tried + pending < bench.kills:
         verb = "build" if turn < 2 else "export"
         # Two kills in every stage, in the order of the stages; or kills at changes until it is done.
         plan = [stage.name for stage in STAGES for _ in range(2)] if turn % 2 == 0 else repeat(None)
@@ -100,35 +100,35 @@ def kills(bench: Bench) -> Found:
             if hit is None:
                 break
             pending += 1
-            found.notes[hit] += 1
+            outcomes.notes[hit] += 1
         lost = bench.ends_right(out, verb)
-        found.tried, found.lost = found.tried + pending, found.lost + lost
-        found.survived += 0 if lost else pending
-        say(f"kill: {found.tried} kills, {found.lost} files lost, {dict(found.notes)}")
+        outcomes.tried, outcomes.lost = outcomes.tried + pending, outcomes.lost + lost
+        outcomes.survived += 0 if lost else pending
+        say(f"kill: {outcomes.tried} kills, {outcomes.lost} files lost, {dict(outcomes.notes)}")
         pending, turn = 0, turn + 1
         out = bench.new("kill")
-    return found
+    return outcomes
 
 
-def disk_full(bench: Bench) -> Found:
+def disk_full(bench: Bench) -> Outcomes:
     """A disk that is too small, then large enough; and a limit on the size of a file, then none."""
-    found = Found()
+    outcomes = Outcomes()
     for size_kb in (8, 128, 512, 900, 1400, 2000, 3200, 4000) if can_mount() else ():
         with tmpfs(bench.folder / "disk", size_kb) as remount:
             out, verb = bench.folder / "disk" / "build", "build" if size_kb >= 2600 else "export"
             result = bench.run(out, verb=verb)
             remount("size=100m")
             say(f"tmpfs of {size_kb} kB: {result.returncode}")
-            settle(bench, found, out, result, verb)
+            judge(bench, outcomes, out, result, verb)
     for limit_bytes in (1, 1_000, 20_000, 100_000):
         out = bench.new("limited")
-        settle(bench, found, out, bench.run(out, limit_bytes=limit_bytes))
-    return found
+        judge(bench, outcomes, out, bench.run(out, limit_bytes=limit_bytes))
+    return outcomes
 
 
-def read_only_folders(bench: Bench) -> Found:
+def read_only_folders(bench: Bench) -> Outcomes:
     """A build folder, one of its folders, or that above it is read-only; later it is not."""
-    found = Found()
+    outcomes = Outcomes()
     for stage, part in (
         *(("", ""), ("extract", ""), ("extract", "stages"), ("sample", "stages"), ("export", "release")),
         *(("build", "release"), ("build", ""), ("", "..")),
@@ -143,43 +143,43 @@ def read_only_folders(bench: Bench) -> Found:
         verb = "build" if stage == "build" else "export"
         with read_only((out / part).resolve()):
             result = bench.run(out, verb=verb)
-        settle(bench, found, out, result, verb)
-    return found
+        judge(bench, outcomes, out, result, verb)
+    return outcomes
 
 
-def two_at_once(bench: Bench) -> Found:
-    """Three builds into one folder at once: one is made, the others are told."""
-    found = Found()
+def two_at_once(bench: Bench) -> Outcomes:
+    """Three builds into one folder at once: one runs, the others end with a message."""
+    outcomes = Outcomes()
     for _ in range(4):
         out = bench.new("shared")
         running = []
         for _ in range(3):
             running.append(subprocess.Popen(bench.command(out, "--quiet"), stderr=subprocess.PIPE, text=True))
             time.sleep(bench.rng.choice((0.0, 0.2, 1.5)))
-        said = [process.communicate()[1] for process in running]
+        errors = [process.communicate()[1] for process in running]
         through = sum(process.returncode == 0 for process in running)
-        told = sum("another build is running" in text for text in said)
-        found.note(through >= 1 and through + told == 3, bench.ends_right(out), f"{told} told to wait")
-    return found
+        refused = sum("another build is running" in text for text in errors)
+        outcomes.note(through >= 1 and through + refused == 3, bench.ends_right(out), f"{refused} told to wait")
+    return outcomes
 
 
-def clock_jumps(bench: Bench) -> Found:
-    """A clock that jumps by up to 20 years at each look, in builds of templates and of a model."""
-    found = Found()
+def clock_jumps(bench: Bench) -> Outcomes:
+    """A clock that jumps by up to 20 years at each reading, in builds of templates and of a model."""
+    outcomes = Outcomes()
     for seed in range(3):
         out = bench.new("clock")
-        settle(bench, found, out, bench.run(out, code=JUMPING.format(seed=seed)))
+        judge(bench, outcomes, out, bench.run(out, code=JUMPING.format(seed=seed)))
     for seed in range(2):
         out = bench.new("clock")
         with serve(Scripted()) as server:
             result = ask(bench, out, server, code=JUMPING.format(seed=seed))
-        found.note(reason_of(result) == "went through", unlike(bench, out) + twice(server), "went through")
-    return found
+        outcomes.note(reason_of(result) == "went through", unlike(bench, out) + twice(server), "went through")
+    return outcomes
 
 
-def tables(bench: Bench) -> Found:
+def tables(bench: Bench) -> Outcomes:
     """Files of a finished build are damaged, one or three at a time: tables, reports, manifest and durations."""
-    found, out = Found(), bench.new("damaged")
+    outcomes, out = Outcomes(), bench.new("damaged")
     bench.run(out)
     files = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file() and path.name != ".lock")
     for number in range(10):
@@ -192,15 +192,15 @@ def tables(bench: Bench) -> Found:
         if result.returncode and "--overwrite" in result.stderr:
             is_clear(result)
             result = bench.run(out, "--overwrite")
-        settle(bench, found, out, result)
+        judge(bench, outcomes, out, result)
         if differing(contents(out), bench.expected["export"]):
             bench.run(bench.new("damaged"))
-    return found
+    return outcomes
 
 
-def model_cache(bench: Bench) -> Found:
-    """The cache of a model's answers is damaged before they are used; then it is removed, as the message says."""
-    found, store = Found(), "model-cache.sqlite"
+def model_cache(bench: Bench) -> Outcomes:
+    """The cache of a model's answers is damaged before they are used; then it is removed, as the message advises."""
+    outcomes, store = Outcomes(), "model-cache.sqlite"
     with serve(Scripted()) as server:
         for _ in range(8):
             out = bench.new("cache")
@@ -208,38 +208,38 @@ def model_cache(bench: Bench) -> Found:
             shutil.rmtree(stage_folder(out, QUESTIONS))
             kind = damage(out / store, bench.rng)
             result = ask(bench, out, server)
-            said = f"{reason_of(result)}"
+            outcome = reason_of(result)
             if result.returncode:
                 for path in out.glob(f"{store}*"):
                     path.unlink()
                 result = ask(bench, out, server)
-            say(f"model cache: {kind}: {said}, then {result.returncode}")
-            found.note(said != "CRASH", unlike(bench, out) + (result.returncode != 0), said)
-    return found
+            say(f"model cache: {kind}: {outcome}, then {result.returncode}")
+            outcomes.note(outcome != "CRASH", unlike(bench, out) + (result.returncode != 0), outcome)
+    return outcomes
 
 
-def wikidata_cache(bench: Bench) -> Found:
+def wikidata_cache(bench: Bench) -> Outcomes:
     """The cache of Wikidata's answers is damaged: an answer is what it was, or unknown, or the file is named."""
-    found, path = Found(), bench.folder / "wikidata-cache.sqlite"
+    outcomes, path = Outcomes(), bench.folder / "wikidata-cache.sqlite"
     answers: dict[str, bytes | None] = {f"Q{n}": f"entity {n} ".encode() * 30 if n % 9 else None for n in range(1, 301)}
     for _ in range(100):
         path.unlink(missing_ok=True)
         with WikidataCache(path) as cache:
             cache.write(answers.items(), "scope")
         damage(path, bench.rng)
-        wrong, said = 0, "went through"
+        wrong, outcome = 0, "went through"
         try:
             with WikidataCache(path) as cache:
                 wrong = sum(answers[qid] != entity for qid, entity in cache.read(list(answers), "scope"))
         except DataError:
-            said = "clear error"
-        found.note(True, wrong, said)
-    return found
+            outcome = "clear error"
+        outcomes.note(True, wrong, outcome)
+    return outcomes
 
 
-def flipped_answers(bench: Bench) -> Found:
+def flipped_answers(bench: Bench) -> Outcomes:
     """One bit of a stored answer flips, where SQLite has no checksum: the answer must not be taken for another."""
-    found = Found()
+    outcomes = Outcomes()
     with serve(Scripted()) as server:
         for _ in range(4):
             out = bench.new("cache")
@@ -248,21 +248,21 @@ def flipped_answers(bench: Bench) -> Found:
             with sqlite3.connect(out / "model-cache.sqlite") as connection:
                 rows = connection.execute("SELECT key, body FROM answers ORDER BY key").fetchall()
                 for key, body in bench.rng.sample(rows, len(rows) // 4):
-                    place = body.index("question") + 30
-                    changed = body[:place] + chr(ord(body[place]) ^ 1) + body[place + 1 :]
+                    at = body.index("question") + 30
+                    changed = body[:at] + chr(ord(body[at]) ^ 1) + body[at + 1 :]
                     connection.execute("UPDATE answers SET body = ? WHERE key = ?", (changed, key))
             connection.close()
             result = ask(bench, out, server)
-            said = reason_of(result)
+            outcome = reason_of(result)
             if result.returncode:
                 (out / "model-cache.sqlite").unlink()
                 result = ask(bench, out, server)
-            found.note(said != "CRASH", unlike(bench, out) + (result.returncode != 0), said)
-    return found
+            outcomes.note(outcome != "CRASH", unlike(bench, out) + (result.returncode != 0), outcome)
+    return outcomes
 
 
-def _die_amid(script: Scripted, port: int, at: int, soon: bool, ended: threading.Event) -> None:
-    """Serves until `at` answers are given, then drops all connections; serves again a second later, if `soon`."""
+def _serve_until(script: Scripted, port: int, at: int, soon: bool, ended: threading.Event) -> None:
+    """Serves `at` answers, then drops all connections; serves again a second later if `soon`."""
     with serve(script, port):
         while script.answered.total() < at and not ended.wait(0.01):
             pass
@@ -273,29 +273,29 @@ def _die_amid(script: Scripted, port: int, at: int, soon: bool, ended: threading
             ended.wait()
 
 
-def server_dies(bench: Bench) -> Found:
-    """A model's server goes away amid the answers, and comes back: soon, or only for the next run."""
-    found = Found()
+def server_dies(bench: Bench) -> Outcomes:
+    """A model's server fails between answers, and returns soon or only for the next run."""
+    outcomes = Outcomes()
     for number in range(4):
         out, script, ended = bench.new("server"), Scripted(delay_s=0.02), threading.Event()
         with serve(script):
             port = int(script.url.rpartition(":")[2].partition("/")[0])
-        thread = threading.Thread(target=_die_amid, args=(script, port, 10 + 25 * number, number % 2 == 0, ended))
+        thread = threading.Thread(target=_serve_until, args=(script, port, 10 + 25 * number, number % 2 == 0, ended))
         thread.start()
         time.sleep(0.2)
         result = ask(bench, out, script)
         ended.set()
         thread.join()
-        said = reason_of(result)
+        outcome = reason_of(result)
         if result.returncode:
             script.fault = no_fault
             with serve(script, port):
                 result = ask(bench, out, script)
-        found.note(said != "CRASH", unlike(bench, out) + twice(script) + (result.returncode != 0), said)
-    return found
+        outcomes.note(outcome != "CRASH", unlike(bench, out) + twice(script) + (result.returncode != 0), outcome)
+    return outcomes
 
 
-FAULTS: dict[str, tuple[str, Callable[[Bench], Found]]] = {
+FAULTS: dict[str, tuple[str, Callable[[Bench], Outcomes]]] = {
     "kill": ("SIGKILL in any stage", kills),
     "disk": ("full disk", disk_full),
     "locked": ("read-only folders", read_only_folders),
@@ -328,7 +328,7 @@ def prepare(folder: Path, rng: random.Random, kills: int, audited: bool) -> Benc
     assert result.returncode == 0, result.stderr
     expected["build"] = contents(whole)
     with serve(Scripted()) as server:
-        # On a busy machine the short deadline may pass: then the next run goes on.
+        # On a busy machine the short deadline may pass; the next run then continues.
         result = next((r for r in (ask(bench, bench.asked, server) for _ in range(5)) if not r.returncode), result)
     assert (stage_folder(bench.asked, QUESTIONS)).is_dir()
     assert result.returncode == 0, result.stderr
@@ -349,9 +349,9 @@ def main() -> None:
     for name in arguments.only:
         title, work = FAULTS[name]
         started = time.monotonic()
-        found = work(bench)
-        how = ", ".join(f"{text} {number}" for text, number in found.notes.most_common())
-        print(f"| {title} | {found.tried} | {found.survived} | {found.lost} | {how} |", flush=True)
+        outcomes = work(bench)
+        how = ", ".join(f"{text} {number}" for text, number in outcomes.notes.most_common())
+        print(f"| {title} | {outcomes.tried} | {outcomes.survived} | {outcomes.lost} | {how} |", flush=True)
         say(f"{name}: {time.monotonic() - started:.0f} s")
 
 

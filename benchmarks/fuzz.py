@@ -1,4 +1,4 @@
-"""Hostile input to everything that reads files or answers of others; see `tests/fuzz/targets.py`.
+"""Hostile input to everything that reads files or answers of others; see `tests/support/fuzz_targets.py`.
 
     python -m benchmarks.fuzz [--examples 1000] [--only "model answers" ...]
 
@@ -34,10 +34,10 @@ def peak_mb() -> float:
 
 
 def place_of(error: Exception) -> str:
-    """What tells one crash from another: its kind, and the last line of ours that it came through."""
+    """The identity of a crash: its kind, and the last line of this project in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename]
-    at = (own or frames)[-1]
+    ours = [frame for frame in frames if "/polyfact_dataset/" in frame.filename or "/baselines/" in frame.filename]
+    at = (ours or frames)[-1]
     return f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
 
 
@@ -59,11 +59,11 @@ def fuzz(target: Target, examples: int, folder: Path) -> tuple[int, Counter[str]
             with contextlib.redirect_stdout(io.StringIO()), answered():
                 target.read(value, folder)
         except Exception as error:
-            place = place_of(error)
-            crashes[place] += 1
-            if place not in shown:
-                shown.add(place)
-                print(f"{place}: {str(error)[:200]!r} of {str(value)[:200]!r}", file=sys.stderr, flush=True)
+            code_place = place_of(error)
+            crashes[code_place] += 1
+            if code_place not in shown:
+                shown.add(code_place)
+                print(f"{code_place}: {str(error)[:200]!r} of {str(value)[:200]!r}", file=sys.stderr, flush=True)
         finally:
             signal.alarm(0)
             slowest = max(slowest, time.monotonic() - started)

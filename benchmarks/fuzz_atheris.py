@@ -1,12 +1,12 @@
-"""Fuzzing led by coverage: atheris tries what reaches new lines of ours in the entry points of `tests/fuzz/targets.py`.
+"""Fuzzing guided by coverage: atheris searches the targets of `tests/support/fuzz_targets.py` for input that crashes.
 
     pip install "polyfact[fuzz]"        # Python 3.11 to 3.13, Linux
     python -m benchmarks.fuzz_atheris "entity lines" ... [--seconds 180] [--corpus build/fuzz]
 
-An input's first bit says what the rest is: a document as it stands (begun with sound ones), or the choices from which
-Hypothesis makes a spoilt one. Prints a Markdown table: inputs run, edges and features of our code reached, distinct
-crashes, and the most memory. A minute of computing for one input is a hang and counts as a crash, as does a process
-above 2 GB, which ends the run. Inputs that crash are kept beside the corpus.
+The first bit of an input tells what the rest is: a document (the corpus starts with valid ones), or the choices from
+which Hypothesis makes a malformed one. Prints a Markdown table: inputs run, edges and features of this project's code
+reached, distinct crashes, and peak memory. One input that takes a minute of processor time counts as a crash, as does a
+process above 2 GB, which ends the run. Inputs that crash are written next to the corpus's folder.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 _CRASH = "CRASH "
-# Of this process's own time: it may have to wait for others. libFuzzer knows the clock on the wall alone.
+# Processor time, since the process may have to wait for others; libFuzzer measures wall-clock time only.
 _HANG_S = 60
 _LIMITS = ("-timeout=900", "-rss_limit_mb=2048", "-max_len=100000", "-print_final_stats=1", "-seed=1")
 Wrap = Callable[[bytes], Any]
 
 
 def sound(name: str, folder: Path) -> tuple[list[bytes], Wrap]:
-    """Sound documents of a kind as bytes, and what makes the target's input of such bytes."""
-    from tests.fuzz import targets as t
+    """Valid documents of a kind as bytes, and the function that makes the target's input of such bytes."""
+    from tests.support import fuzz_releases
+    from tests.support import fuzz_targets as t
 
     def packed(*values: Any) -> list[bytes]:
         return [json.dumps(value).encode() for value in values]
@@ -42,12 +43,12 @@ def sound(name: str, folder: Path) -> tuple[list[bytes], Wrap]:
         return data
 
     if name == "release folders":
-        release = t._release(folder)
+        release = fuzz_releases._release(folder)
         files = sorted(path for path in release.rglob("*") if path.is_file())
         names = [path.relative_to(release).as_posix() for path in files]
         # The first byte is the file's number.
-        seeds = [bytes([place]) + path.read_bytes() for place, path in enumerate(files)]
-        return seeds, lambda data: t.Spoilt(names[(data or b"\0")[0] % len(names)], data[1:])
+        seeds = [bytes([number]) + path.read_bytes() for number, path in enumerate(files)]
+        return seeds, lambda data: fuzz_releases.Spoilt(names[(data or b"\0")[0] % len(names)], data[1:])
     if name == "API answers":
         return packed(t.API_BODY, t.API_ERROR), lambda data: (200, data, "")
     if name == "model answers":
@@ -67,14 +68,14 @@ def sound(name: str, folder: Path) -> tuple[list[bytes], Wrap]:
 
 
 def fuzz(name: str, corpus: Path, seconds: int, folder: Path) -> None:
-    """Runs in a process of its own, which libFuzzer ends; crashes go to standard error as they are found."""
+    """Runs in a separate process, which libFuzzer ends; writes each crash to standard error at once."""
     import atheris
     from hypothesis import HealthCheck, given, settings
 
     with atheris.instrument_imports(include=["polyfact_dataset", "baselines"]):
         from benchmarks.fuzz import place_of
         from tests.support.fuzz_targets import TARGETS, answered
-    target, found = TARGETS[name], set[str]()
+    target, crashed_at = TARGETS[name], set[str]()
     seeds, wrap = sound(name, folder)
 
     def hang(*_: object) -> None:
@@ -86,9 +87,9 @@ def fuzz(name: str, corpus: Path, seconds: int, folder: Path) -> None:
             with contextlib.redirect_stdout(io.StringIO()), answered():
                 target.read(value, folder)
         except Exception as error:
-            if (place := place_of(error)) not in found:
-                found.add(place)
-                (corpus.parent / f"crash-{len(found)}-{corpus.name}").write_bytes(repr(value).encode())
+            if (place := place_of(error)) not in crashed_at:
+                crashed_at.add(place)
+                (corpus.parent / f"crash-{len(crashed_at)}-{corpus.name}").write_bytes(repr(value).encode())
                 print(f"{_CRASH}{place}: {str(error)[:200]!r} of {str(value)[:300]!r}", file=sys.stderr, flush=True)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -104,11 +105,11 @@ def fuzz(name: str, corpus: Path, seconds: int, folder: Path) -> None:
         else:
             spoilt.hypothesis.fuzz_one_input(data[1:])
 
-    for place, seed in enumerate(seeds):
-        (corpus / f"sound-{place}").write_bytes(b"\1" + seed)
-        (corpus / f"choices-{place}").write_bytes(b"\0" + bytes(range(256)) * 4)
-    own = (f"-max_total_time={seconds}", f"-artifact_prefix={corpus.parent}/{corpus.name}-")
-    atheris.Setup([sys.argv[0], str(corpus), *_LIMITS, *own], one)
+    for number, seed in enumerate(seeds):
+        (corpus / f"sound-{number}").write_bytes(b"\1" + seed)
+        (corpus / f"choices-{number}").write_bytes(b"\0" + bytes(range(256)) * 4)
+    limits = (f"-max_total_time={seconds}", f"-artifact_prefix={corpus.parent}/{corpus.name}-")
+    atheris.Setup([sys.argv[0], str(corpus), *_LIMITS, *limits], one)
     atheris.Fuzz()
 
 
@@ -126,15 +127,15 @@ def row(name: str, corpus: Path, seconds: int) -> str:
         str(seconds),
     ]
     with TemporaryDirectory() as folder:
-        said = subprocess.run([*command, "--inside", folder], stderr=subprocess.PIPE, text=True, errors="replace")
-    (corpus.parent / f"{corpus.name}.log").write_text(said.stderr, encoding="utf-8")
-    crashes = [line for line in said.stderr.splitlines() if line.startswith(_CRASH)]
-    if said.returncode:
-        crashes.append(f"{_CRASH}the process ended with {said.returncode}: see {corpus.parent / corpus.name}.log")
+        process = subprocess.run([*command, "--inside", folder], stderr=subprocess.PIPE, text=True, errors="replace")
+    (corpus.parent / f"{corpus.name}.log").write_text(process.stderr, encoding="utf-8")
+    crashes = [line for line in process.stderr.splitlines() if line.startswith(_CRASH)]
+    if process.returncode:
+        crashes.append(f"{_CRASH}the process ended with {process.returncode}: see {corpus.parent / corpus.name}.log")
     print(*crashes, sep="\n", end="\n" if crashes else "", file=sys.stderr, flush=True)
-    reached = re.findall(r"cov: (\d+) ft: (\d+)", said.stderr) or [("0", "0")]
+    reached = re.findall(r"cov: (\d+) ft: (\d+)", process.stderr) or [("0", "0")]
     run, memory = (
-        int((re.findall(rf"stat::{stat}:\s*(\d+)", said.stderr) or ["0"])[-1])
+        int((re.findall(rf"stat::{stat}:\s*(\d+)", process.stderr) or ["0"])[-1])
         for stat in ("number_of_executed_units", "peak_rss_mb")
     )
     edges, features = map(int, reached[-1])

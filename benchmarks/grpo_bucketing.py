@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/grpo_bucketing.py --dataset build/release --steps 6
 
-Runs alternate in processes of their own, so that each has a peak of its own. A step's time is split into generation
+Runs alternate in separate processes, so that peak memory is measured for each. A step's time is split into generation
 with its rewards, and the rest: forward and backward passes over the micro-batches, which bucketing is about. Padded
 tokens are those of the micro-batches over those that are no padding.
 """
@@ -56,11 +56,11 @@ def measure(config: dict[str, Any]) -> dict[str, float]:
 
     def timed(inputs: Any) -> Any:
         start = time.perf_counter()
-        found = generate(inputs)
+        output = generate(inputs)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         generating.append(time.perf_counter() - start)
-        return found
+        return output
 
     def counted(model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
         sizes["padded"] += inputs["prompt_ids"].numel() + inputs["completion_ids"].numel()
@@ -97,7 +97,7 @@ def main(
 
     codes = languages.split(",")
     rows = 8 * len(codes)
-    found: dict[bool, list[dict[str, float]]] = {False: [], True: []}
+    measured: dict[bool, list[dict[str, float]]] = {False: [], True: []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if not model:
@@ -120,10 +120,10 @@ def main(
                 path.write_text(json.dumps(settings))
                 command = [sys.executable, __file__, "--config", str(path)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
-                found[bucketing].append(json.loads(done.stdout.splitlines()[-1]))
+                measured[bucketing].append(json.loads(done.stdout.splitlines()[-1]))
     print("| bucketing | step s | generation s | forward and backward s | peak MiB | tokens with padding / without |")
     print("|---|--:|--:|--:|--:|--:|")
-    for bucketing, values in found.items():
+    for bucketing, values in measured.items():
         step, generation, peak, padding = (
             statistics.median(value[key] for value in values) for key in ("step", "generation", "peak", "padding")
         )

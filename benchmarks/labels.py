@@ -38,14 +38,14 @@ def count(build: Path) -> tuple[int, dict[str, Counter[str]]]:
             items += 1
             texts = Texts.of(row)
             for entry in entries:
-                found = resolve(entry, texts)
-                own, bare = counts[entry.code], entry.code in texts.labels
-                own[found["provenance"].partition("+")[0] if found else "missing"] += 1
-                own["bare"] += bare
-                own["gained"] += found is not None and not bare
-                own["converted"] += found is not None and CONVERTED in found["provenance"]
-                own["reordered"] += found is not None and REORDERED in found["provenance"]
-                own["rejected"] += found is None and any(texts.offers(entry))
+                label = resolve(entry, texts)
+                counts_of_code, bare = counts[entry.code], entry.code in texts.labels
+                counts_of_code[label["provenance"].partition("+")[0] if label else "missing"] += 1
+                counts_of_code["bare"] += bare
+                counts_of_code["gained"] += label is not None and not bare
+                counts_of_code["converted"] += label is not None and CONVERTED in label["provenance"]
+                counts_of_code["reordered"] += label is not None and REORDERED in label["provenance"]
+                counts_of_code["rejected"] += label is None and any(texts.offers(entry))
     return items, counts
 
 
@@ -55,9 +55,9 @@ def main() -> None:
     parser.add_argument("--build", type=Path, required=True, help="build folder with the extracted dump")
     items, counts = count(parser.parse_args().build)
     print(f"{items:,} items\n\n| language | {' | '.join(_COLUMNS)} |\n|---|{'---:|' * len(_COLUMNS)}")
-    for code, own in counts.items():
-        print(f"| {code} | {' | '.join(f'{own[name]:,}' for name in _COLUMNS)} |")
-    total = {name: sum(own[name] for own in counts.values()) for name in _COLUMNS}
+    for code, by_column in counts.items():
+        print(f"| {code} | {' | '.join(f'{by_column[name]:,}' for name in _COLUMNS)} |")
+    total = {name: sum(by_column[name] for by_column in counts.values()) for name in _COLUMNS}
     print(f"| all | {' | '.join(f'{total[name]:,}' for name in _COLUMNS)} |")
 
 

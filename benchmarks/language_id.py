@@ -28,8 +28,8 @@ def main() -> None:
     for code, items in release.items.items():
         shares = []
         for texts in (items.questions.texts(), items.wordings.texts()):
-            found = identifier.identify(texts[::step])
-            shares.append(f"{100 * sum(other == code for other in found) / len(found):.1f} %")
+            identified = identifier.identify(texts[::step])
+            shares.append(f"{100 * sum(other == code for other in identified) / len(identified):.1f} %")
         print(f"| {code} | {' | '.join(shares)} |")
 
 

@@ -37,8 +37,8 @@ REQUESTS = 4000
 
 
 async def _serve(delay_s: float) -> None:
-    said = json.dumps({"question": "Which is the capital of the country called X?", "answer_text": "Y" * 30})
-    message = {"role": "assistant", "content": said}
+    content = json.dumps({"question": "Which is the capital of the country called X?", "answer_text": "Y" * 30})
+    message = {"role": "assistant", "content": content}
     usage = {"prompt_tokens": 420, "completion_tokens": 45}
     answer = {"model": MODEL, "choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
     bodies = {b"POST": json.dumps(answer).encode(), b"GET ": json.dumps({"data": [{"id": MODEL}]}).encode()}
@@ -129,7 +129,7 @@ def measure(how: str, delay_s: float, in_flight: int) -> None:
 
 
 def main() -> None:
-    """Prints the table; `serve` and `measure` are its own subprocesses."""
+    """Prints the table; `serve` and `measure` are run as subprocesses."""
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", nargs="?", default="table", choices=("table", "serve", "client", "bare"))
     parser.add_argument("--delay", type=float, default=0.0)

@@ -1,8 +1,8 @@
-"""Loading `clean` of a large release, cold and cached, and streaming its first rows; beside it the rows as JSON Lines.
+"""Loading `clean` of a large release, cold and cached, and streaming its first rows, compared with JSON Lines.
 
     python -m benchmarks.loading --facts 100000 --folder loading
 
-makes a synthetic release in the release's own layout (made-up names in the real templates; a fact in seven is bronze,
+makes a synthetic release in the layout of a release (invented names in the real templates; a fact in seven is bronze,
 one in three of the others silver), writes the rows of `clean` as JSON Lines too, and prints a Markdown table. Each
 measurement is a fresh process; `cold` begins with an empty cache of `datasets`, not of the disk.
 """
@@ -108,8 +108,8 @@ def main() -> None:
     for name, (what, megabytes) in ways.items():
         with tempfile.TemporaryDirectory() as home:
             for label, code in (("load, cold", LOAD), ("load, cached", LOAD), (f"stream {ROWS:,} rows", STREAM)):
-                found = timed(code.format(arguments=what), Path(home))
-                figures = f"{found.wall_s:.1f} | {found.cpu_s:.1f} | {found.peak_mb:,.0f}"
+                measured = timed(code.format(arguments=what), Path(home))
+                figures = f"{measured.wall_s:.1f} | {measured.cpu_s:.1f} | {measured.peak_mb:,.0f}"
                 print(f"| {name} | {megabytes:,.0f} | {label} | {figures} |", flush=True)
 
 

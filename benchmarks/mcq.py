@@ -33,8 +33,8 @@ def ours(model: Model, requests: list[Any]) -> list[float]:
 
     encoding = encode(model.tokenizer, requests, model.max_tokens)
     scorer = Scorer(model)
-    found = scorer.score(scorer.rows(encoding.paths), [request.name for request in requests])
-    return [one.logprob for one in sorted(found, key=lambda one: (one.path.index, one.path.number))]
+    scores = scorer.score(scorer.rows(encoding.paths), [request.name for request in requests])
+    return [one.logprob for one in sorted(scores, key=lambda one: (one.path.index, one.path.number))]
 
 
 def theirs(model: Model, requests: list[Any], batch_size: int) -> list[float]:
@@ -64,9 +64,9 @@ def compare(model: Model, requests: list[Any], rounds: int) -> tuple[int, float,
         calls = [(slow, theirs, (model, requests, best)), (fast, ours, (model, requests))]
         values = []
         for seconds, call, arguments in calls if number % 2 == 0 else calls[::-1]:
-            taken, found = timed(call, *arguments)
+            taken, logprobs = timed(call, *arguments)
             seconds.append(taken)
-            values.append(found)
+            values.append(logprobs)
         gap = max(gap, float(np.abs(np.subtract(*values)).max()))
     ratio = statistics.median(a / b for a, b in zip(slow, fast))
     rates = [len(requests) / statistics.median(seconds) for seconds in (slow, fast)]

@@ -26,14 +26,14 @@ class Measured:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
+    pids = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += [int(child), *_children(int(child))]
+                pids += [int(child), *_children(int(child))]
     except OSError:
         pass  # it has ended meanwhile
-    return found
+    return pids
 
 
 def _pss_mb(pid: int) -> float:
@@ -53,7 +53,7 @@ def _cpu_s() -> float:
 def run(command: Sequence[str], *, memory: bool = True, **options: Any) -> Measured:
     """Runs a command to its end. Raises `CalledProcessError` when it fails.
 
-    Reading the `memory` of processes holds them up: where seconds matter it is left out, and 0.
+    Reading the `memory` of processes slows them down: where seconds matter it is left out, and 0.
     """
     started, before, peak = time.monotonic(), _cpu_s(), 0.0
     process = subprocess.Popen(command, **options)

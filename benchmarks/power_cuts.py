@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.disturbed import Bench, Found, begin, contents, differing, say
+from benchmarks.disturbed import Bench, Outcomes, begin, contents, differing, say
 from polyfact_dataset.pipeline.stages import STAGES
 from tests.support.power_cut import cuts, trace
 from tests.support.training_runs import difference, log_of, settings
@@ -38,9 +38,9 @@ train(SftConfig.model_validate(json.loads({config!r})))
 """
 
 
-def _replayed(bench: Bench, program: str, out: Path, judge: Callable[[str], tuple[int, str]]) -> Found:
-    """Traces a program that writes into `out`, and judges what comes of every cut, given what had been printed."""
-    found, disk = Found(), out.parent
+def _replayed(bench: Bench, program: str, out: Path, judge: Callable[[str], tuple[int, str]]) -> Outcomes:
+    """Traces a program that writes into `out`, and judges the result of every cut, given what had been printed."""
+    outcomes, disk = Outcomes(), out.parent
     shutil.rmtree(disk, ignore_errors=True)
     disk.mkdir(parents=True)
     operations = trace(program, disk, bench.new("traces"))
@@ -49,13 +49,13 @@ def _replayed(bench: Bench, program: str, out: Path, judge: Callable[[str], tupl
         shutil.rmtree(disk)
         shutil.move(folder, disk)
         lost, how = judge(printed)
-        found.note(how != "CRASH", lost, how)
+        outcomes.note(how != "CRASH", lost, how)
         if lost or how == "CRASH":
             say(f"  cut {folder.name}: {lost} lost, {how}")
-    return found
+    return outcomes
 
 
-def build(bench: Bench) -> Found:
+def build(bench: Bench) -> Outcomes:
     """A build of templates up to its export."""
     out = bench.new("power") / "build"
     for stage in STAGES:
@@ -63,9 +63,9 @@ def build(bench: Bench) -> Found:
 
     def judge(printed: str) -> tuple[int, str]:
         done = _FINISHED.findall(printed)
-        pid, said = begin(bench, out, _VERB)
-        with said:
-            text = said.read()
+        pid, output = begin(bench, out, _VERB)
+        with output:
+            text = output.read()
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
             say(text[-1500:])
             return 0, "CRASH"
@@ -88,7 +88,7 @@ def _model(bench: Bench) -> Path:
     return tiny.make("qwen2", bench.new("tiny"), tiny.texts(facts), vocabulary=1024, hidden=32)
 
 
-def training(bench: Bench) -> Found:
+def training(bench: Bench) -> Outcomes:
     """A training run with checkpoints, whose resumed weights and log are those of a run that was never stopped."""
     import torch
 
@@ -126,7 +126,7 @@ def _steps(folder: Path) -> list[tuple[int, float]]:
 
 
 def in_fork(work: Callable[[], object]) -> int:
-    """Does work in a fork of this process, which has all imported; its exit code."""
+    """Does work in a fork of this process, which has everything imported; returns its exit code."""
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -47,15 +47,15 @@ class Kept(Workers):
 
 def seconds(kept: Kept) -> float:
     """CPU seconds for 1,000 rows."""
-    found = []
+    times = []
     for _ in range(_ROUNDS):
         for cached in (normalise, labels._usable, labels.as_entered):
             cached.cache_clear()
         started = time.process_time()
         for function, rows, arguments in kept.tasks:
             function(rows, *arguments)
-        found.append(time.process_time() - started)
-    return min(found) / sum(rows.num_rows for _, rows, _ in kept.tasks) * 1_000
+        times.append(time.process_time() - started)
+    return min(times) / sum(rows.num_rows for _, rows, _ in kept.tasks) * 1_000
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Synthetic releases of any size, as tables and on disk: made-up names in the real templates of every language.
+"""Synthetic releases of any size, as tables and on disk: invented names in the real templates of every language.
 
 The answers of a relation are Zipf-shaped. Distractors are drawn in one of three ways: `exchangeable`, as the factory
 draws them; `co-occurring`, as the first published release did, evenly from all objects of the relation, of which
@@ -39,12 +39,12 @@ LETTERS = {
 def names(count: int, code: str, rng: np.random.Generator) -> list[str]:
     """Distinct names of 6 to 20 letters in the script of the language."""
     letters = np.array(list(LETTERS.get(code, "abcdefghijklmnopqrstuvwxyz")))
-    found: dict[str, None] = {}
-    while len(found) < count:
+    distinct: dict[str, None] = {}
+    while len(distinct) < count:
         drawn = letters[rng.integers(0, len(letters), (count, 20))]
         lengths = rng.integers(6, 21, count)
-        found.update(dict.fromkeys("".join(row[:size]).capitalize() for row, size in zip(drawn, lengths)))
-    return list(found)[:count]
+        distinct.update(dict.fromkeys("".join(row[:size]).capitalize() for row, size in zip(drawn, lengths)))
+    return list(distinct)[:count]
 
 
 def _distractors(
@@ -69,17 +69,17 @@ def facts(
     relations: Sequence[str] = tuple(all_relations()),
     splits: Sequence[str] = SPLITS,
 ) -> list[dict[str, object]]:
-    """Rows of `records.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out.
+    """Rows of `schema.SAMPLED`: `count` facts shared over the relations, 90 % train, the rest held out.
 
     Only the facts of `splits` are made.
     """
-    # Golds and distractors have generators of their own: every drawing is of the same facts.
+    # Golds and distractors have separate generators, so that every drawing has the same facts.
     rng, others, rows = np.random.default_rng(seed), np.random.default_rng((seed, 1)), []
     weights = 1 / (np.arange(answers) + 4)
     for number, relation in enumerate(relations):
-        own = len(range(number, count, len(relations)))
-        held = max(round(own * 0.05), 8)
-        for split, size in zip(SPLITS, (own - 2 * held, held, held)):
+        size_of_relation = len(range(number, count, len(relations)))
+        held = max(round(size_of_relation * 0.05), 8)
+        for split, size in zip(SPLITS, (size_of_relation - 2 * held, held, held)):
             if split not in splits:
                 continue
             golds = _golds(size, weights / weights.sum(), rng)
@@ -129,24 +129,24 @@ def release(
     seed: int = 7,
     relations: Sequence[str] = tuple(all_relations()),
     varied: bool = False,
-    made: Sequence[str] = SPLITS,
+    splits: Sequence[str] = SPLITS,
 ) -> dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]:
     """`parallel`, `open` and each language -> the rows as shipped, and their splits.
 
-    `varied` words every question on its own, as a model would: a few words of the language stand before it. Only the
-    facts of the splits `made` are made.
+    `varied` gives every question a different wording, as a model would: it begins with a few words of the language.
+    Only facts of `splits` are generated.
     """
     rng = np.random.default_rng(seed + 1)
-    rows = facts(count, answers, drawing, seed, relations, made)
+    rows = facts(count, answers, drawing, seed, relations, splits)
     entities = sorted({e for r in rows for e in (r["subject_id"], r["object_id"], *r["distractor_ids"])})
     texts = {code: names(len(entities), code, rng) for code in languages}
     vocabulary = {code: np.array(_vocabulary(code)) for code in languages}
-    place = {entity: number for number, entity in enumerate(entities)}
+    row_of = {entity: number for number, entity in enumerate(entities)}
     for row in rows:
         for code in languages:
             shown = [row["object_id"], *row["distractor_ids"]]
             order = order_of(seed, row["fact_id"], code)
-            asked = language(code).ask(row["property_id"], Subject(texts[code][place[row["subject_id"]]]))
+            asked = language(code).ask(row["property_id"], Subject(texts[code][row_of[row["subject_id"]]]))
             question = asked.text
             if varied:
                 question = f"{' '.join(rng.choice(vocabulary[code], 5))}: {question}"
@@ -182,9 +182,9 @@ def release(
     return {name: (table, splits) for name, table in tables(laid, tiers, known, answers, languages)}
 
 
-def write(folder: Path, made: dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]) -> None:
+def write(folder: Path, tables: dict[str, tuple[pa.Table, npt.NDArray[np.str_]]]) -> None:
     """The release on disk in the published layout: one folder per config, one file per split."""
-    for name, (table, splits) in made.items():
+    for name, (table, splits) in tables.items():
         for split in SPLITS:
             rows = table.filter(pa.array(splits == split))
             write_parquet(folder / name / f"{split}-00000-of-00001.parquet", rows, 1000)

@@ -147,11 +147,11 @@ class Maker:
                 add("P528", self._string(f"{rng.choice(('SDSS', '2MASS', 'TIC'))} {self._hex(10)}", "string"), 0.9,
                     qualifiers={"P972": self._item(rng.randrange(10**6, 10**7))})  # fmt: skip
         for _ in range(int(rng.expovariate(1 / {"known": 60, "page": 0.2}.get(kind, 6)))):
-            own = self._reference({"P248": self._item(rng.randrange(10**7)), "P813": self._time(2019)})
+            recent_reference = self._reference({"P248": self._item(rng.randrange(10**7)), "P813": self._time(2019)})
             prop = f"P{rng.randrange(300, 9000)}"
             value = self._string(self._hex(9)) if rng.random() < 0.7 else self._item(rng.randrange(10**8))
             claims.setdefault(prop, []).append(
-                self._statement(subject, prop, value, own if rng.random() < 0.12 else source)
+                self._statement(subject, prop, value, recent_reference if rng.random() < 0.12 else source)
             )
         return claims
 
@@ -206,7 +206,9 @@ class Maker:
         sitelinks = ",".join(
             f'"{wiki}":{{"site":"{wiki}","title":"{self._name(code, 2)}","badges":[]}}' for code, wiki in wikis.items()
         )
-        claims = ",".join(f'"{prop}":[{",".join(found)}]' for prop, found in self._claims(subject, kind).items())
+        claims = ",".join(
+            f'"{prop}":[{",".join(statements)}]' for prop, statements in self._claims(subject, kind).items()
+        )
         return (
             f'{{"type":"item","id":"Q{subject}","labels":{labels},"descriptions":{descriptions},'
             f'"aliases":{f"{{{aliases}}}" if aliases else "[]"},"claims":{{{claims}}},'

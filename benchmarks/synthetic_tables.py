@@ -66,9 +66,9 @@ class Shape:
         size = len(numbers)
         names = self._names(numbers, rng)
         codes, wikis = self.need.codes, self.need.wikis
-        own = np.array([code in self.config.languages for code in codes])
-        labelled = np.where(complete[:, None], own, rng.random((size, len(codes))) < 0.12)
-        described = rng.random((size, len(codes))) < np.where(own, 0.6, 0.1)
+        configured = np.array([code in self.config.languages for code in codes])
+        labelled = np.where(complete[:, None], configured, rng.random((size, len(codes))) < 0.12)
+        described = rng.random((size, len(codes))) < np.where(configured, 0.6, 0.1)
         described[:, list(codes).index("mul")] = False
         titled = rng.random((size, len(wikis))) < np.where(complete, 0.4, 0.03)[:, None]
         kinds = np.array(_SUBJECT_TYPES)[rng.integers(0, len(_SUBJECT_TYPES), size)].astype(object)
@@ -95,12 +95,12 @@ class Shape:
         mixed = (shared.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         ranks = [((mixed >> np.uint64(shift)) % np.uint64(_WORDS)).astype(np.int64) for shift in (8, 26, 44)]
         third = shared % 3 == 0
-        found = {}
+        names = {}
         for script, words in self.words.items():
             name = pa.compute.binary_join_element_wise(words.take(ranks[0]), words.take(ranks[1]), " ")
             longer = pa.compute.binary_join_element_wise(name, words.take(ranks[2]), " ")
-            found[script] = pa.compute.if_else(pa.array(third), longer, name)
-        return found
+            names[script] = pa.compute.if_else(pa.array(third), longer, name)
+        return names
 
     def _statements(self, numbers: np.ndarray, rng: np.random.Generator) -> pa.Table:
         """A statement per entity on average, in relations of very different sizes."""
@@ -171,8 +171,8 @@ def _texts(codes: tuple[str, ...], columns: list[pa.Array], held: np.ndarray) ->
 def supply(entities: int, context: Context) -> Report:
     """The work of stage `extract`: writes the tables of a world into the stage's folder."""
     statements, folder = 0, Path(context.folder)
-    for number, (own, triples) in enumerate(Shape(entities, context.config).parts()):
-        for name, table in (("entities", own), ("statements", triples)):
+    for number, (entity_table, triples) in enumerate(Shape(entities, context.config).parts()):
+        for name, table in (("entities", entity_table), ("statements", triples)):
             write_parquet(folder / f"{name}.parquet" / f"{number:05}.parquet", table)
         statements += len(triples)
     pq.write_table(QUARANTINE.schema.empty_table(), folder / "quarantine.parquet")

@@ -1,11 +1,9 @@
-"""The usual script, as the measure of the extraction: open the dump, `json.loads` every line, keep what is wanted.
+"""The usual script for the work of the extraction, as its baseline: parse every line as JSON, keep some values.
 
     python benchmarks/usual.py DUMP FOLDER [json | orjson | ijson | qwikidata]
 
-The last argument names the library that reads the entities.
-
-Written from the definitions alone and sharing no code with the extraction, so that equal rows mean something. It
-writes the tables `entities` and `statements` as JSON Lines.
+The last argument names the library that reads the entities. The script shares no code with the extraction, so that
+equal rows are evidence. It writes the tables `entities` and `statements` as JSON Lines.
 """
 
 from __future__ import annotations
@@ -73,8 +71,8 @@ def _best(statements: list[dict[str, Any]]) -> str:
     return "preferred" if any(statement["rank"] == "preferred" for statement in statements) else "normal"
 
 
-def _texts(found: dict[str, Any]) -> list[dict[str, str]]:
-    return [{"code": code, "text": found[code]["value"]} for code in CODES if code in found]
+def _texts(terms: dict[str, Any]) -> list[dict[str, str]]:
+    return [{"code": code, "text": terms[code]["value"]} for code in CODES if code in terms]
 
 
 LISTS = {
@@ -124,7 +122,7 @@ def entity_row(entity: dict[str, Any]) -> dict[str, Any]:
 
 
 def statement_rows(entity: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of the table `statements` (definitions: truthy statement)."""
+    """Rows of the table `statements`."""
     claims = entity.get("claims") or {}
     for relation in RELATIONS:
         statements = claims.get(relation, [])

@@ -1,4 +1,4 @@
-"""Questions and judgements through real vLLM, killed on the way: `python -m benchmarks.vllm_batches serve|batch`.
+"""Questions and judgements through real vLLM, killed midway: `python -m benchmarks.vllm_batches serve|batch`.
 
 `serve` builds with a model's questions from `vllm serve` with guided JSON, kills the build with SIGKILL at a third and
 at two thirds, and finishes it. `batch` goes through `vllm run-batch` and batch files: first `run-batch` alone is killed

@@ -72,12 +72,12 @@ class PolyFact(datasets.ArrowBasedBuilder):
         raise AssertionError("unreachable")
 
     def _split_generators(self, dl_manager):
-        place, manifest = self._release(dl_manager)
+        folder, manifest = self._release(dl_manager)
         splits = manifest["configs"][self.config.name]
         for path in (path for paths in splits.values() for path in paths):
             if not re.fullmatch(r"data/\w[\w\-]*/\w[\w\-]*\.parquet", path, re.ASCII):
-                raise ValueError(f"{place}/manifest.json names {path!r}, which is no data file of a release")
-        files = dl_manager.download({name: [f"{place}/{path}" for path in splits[name]] for name in splits})
+                raise ValueError(f"{folder}/manifest.json names {path!r}, which is no data file of a release")
+        files = dl_manager.download({name: [f"{folder}/{path}" for path in splits[name]] for name in splits})
         with open(next(iter(files.values()))[0], "rb") as handle:
             self.info.features = datasets.Features.from_arrow_schema(pq.read_schema(handle))
         order = [name for name in ("train", "validation", "test") if name in files]

@@ -86,7 +86,7 @@ STATEMENTS = Table(
         Column("property", STRING, "one of the configured relations"),
         Column("object", STRING, "Wikidata id of the value"),
         Column("rank", STRING, "`preferred`, `normal` or `deprecated`"),
-        Column("truthy", pa.bool_(), "best rank of its subject and property (definitions: truthy statement)"),
+        Column("truthy", pa.bool_(), "best rank of its subject and property"),
         Column("ended", pa.bool_(), "has an end time (qualifier P582)"),
     ),
 )
@@ -262,7 +262,11 @@ FEATURES = Table(
         Column("occupations", STRINGS, "P106 values"),
         Column("country", STRING, "P17, P27 or P495; else that of the territory (P131) it lies in", nullable=True),
         Column("continent", STRING, "P30, else that of the country", nullable=True),
-        Column("containers", STRINGS, "all that it lies in or is part of (P131, P361, P17, P30), directly or not"),
+        Column(
+            "containers",
+            STRINGS,
+            "all that it lies in, is part of or is a kind of (P131, P361, P279, P17, P30), directly or not",
+        ),
         Column("sitelinks", pa.int32(), "number of sitelinks"),
     ),
 )

@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.support.command import process
 from tests.support.hub import TOKEN, Hub, running
+from tests.support.quick import Quick, is_slow
 from tests.support.sharing import made_once
 
 pytest_plugins = ("tests.support.fixtures_release", "tests.support.fixtures_wikidata")
@@ -51,16 +52,20 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
         os.environ.pop(name, None)
     config.stash[_HUB] = (hub, stack)
+    if config.getoption("--quick"):
+        config.pluginmanager.register(Quick(), "quick")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_process_each() -> Iterator[None]:
     """Builds of the tests work in the test's process, which has all libraries already, unless they say otherwise.
 
-    The process has threads, and so could not fork: its workers would import everything anew, for a few rows.
+    The process has threads, and so could not fork: its workers would import everything anew, for a few rows. It does
+    not wait for the disk either: power cuts are tested on programs of their own.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 1)
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
@@ -82,27 +87,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--update-golden", action="store_true", help="write the golden files anew; read them before committing"
     )
     parser.addoption("--slow", action="store_true", help="with the tests marked slow: whole builds, kills, power cuts")
-    parser.addoption("--quick", action="store_true", help="leave out tests that need a whole build or a model")
+    parser.addoption("--quick", action="store_true", help="the tests that take little time, of every room")
 
 
-# Fixtures that run a whole build, train a model, start a browser, or draw very many facts.
-_SLOW_FIXTURES = {
-    *("sample_build", "small", "following", "next_dump", "begun", "fourteen", "calm"),
-    *("release", "tiny", "real_dump", "usual_rows", "drawn"),
-}
 # Those that make the builds which the others share come first, one for each worker on two cores.
 _FIRST = ("tests/pipeline/test_build.py", "tests/hub/test_push.py")
-
-
-def _slow(item: pytest.Item) -> bool:
-    return not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _order(items: list[pytest.Item]) -> list[pytest.Item]:
     """The files with the most slow tests first, so that no worker begins a long one when the others are at the end."""
     cost = Counter[str]()
     for item in items:
-        cost[_file(item)] += 10 if _slow(item) else 1
+        cost[_file(item)] += 10 if is_slow(item) else 1
     return sorted(items, key=lambda item: (_file(item) not in _FIRST, -cost[_file(item)], _file(item)))
 
 
@@ -111,12 +107,9 @@ def _file(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--quick`, leaves out the tests that use slow fixtures; without `--slow`, skips those that are marked so."""
+    """Without `--slow`, skips the tests that are marked so; orders the rest."""
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="takes 20 s or more; run it with: make test-slow"))
-    if config.getoption("--quick"):
-        config.hook.pytest_deselected(items=[item for item in items if _slow(item)])
-        items[:] = [item for item in items if not _slow(item)]
     items[:] = _order(items)

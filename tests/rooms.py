@@ -12,6 +12,7 @@ import ast
 import graphlib
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -85,21 +86,29 @@ def imports(module: str, known: Mapping[str, Path]) -> set[str]:
     """The modules of `known` that `module` imports: at its top, in functions, relatively or by `import_module`."""
     path = known[module]
     names: set[str] = set()
-    for node in _executed(ast.parse(path.read_text(encoding="utf-8"))):
+    for level, base, name in _imports_of(path.read_text(encoding="utf-8")):
+        if level:
+            package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+            base = ".".join([*package[: len(package) - level + 1], *([base] if base else [])])
+        names.add(f"{base}.{name}" if f"{base}.{name}" in known else base)
+    return (names & known.keys()) - {module}
+
+
+@cache
+def _imports_of(source: str) -> list[tuple[int, str, str]]:
+    """What a source file imports: the level (0: absolute), the module, and the name from it (or nothing)."""
+    found = []
+    for node in _executed(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            found += [(0, alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-                base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
-            names.update(f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names)
+            found += [(node.level, node.module or "", alias.name) for alias in node.names]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
             "import_module",
             "__import__",
         ):
-            names.update(str(word.value) for word in node.args if isinstance(word, ast.Constant))
-    return (names & known.keys()) - {module}
+            found += [(0, str(word.value), "") for word in node.args if isinstance(word, ast.Constant)]
+    return found
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:

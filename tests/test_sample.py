@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from polyfact_dataset.catalog.language import known
 from polyfact_dataset.common.errors import DataError
 from polyfact_dataset.facts.written_labels import read_written_labels
-from polyfact_dataset.sample import check, make, template
+from polyfact_dataset.sample import check, make, tables, template
 from polyfact_dataset.sample.check import (
     Report,
     check_form,
@@ -21,33 +22,22 @@ from polyfact_dataset.sample.check import (
     check_reference,
     english_names,
 )
-from polyfact_dataset.sample.tables import (
-    Entity,
-    Person,
-    Statement,
-    WrittenLabel,
-    further_languages,
-    load_entities,
-    load_further_labels,
-    load_labels,
-    load_statements,
-)
 from tests.conftest import SHARED
 
 
 def test_the_tables_have_no_error() -> None:
     report = Report()
-    check_form(load_entities(), load_statements(), report, load_labels())
+    check_form(tables.load_entities(), tables.load_statements(), report, tables.load_labels())
     assert report.errors == []
     assert not [line for line in report.differences if "already" in line or "repeated" in line]
 
 
-@pytest.mark.parametrize("code", [code for code in further_languages() if code in known()])
+@pytest.mark.parametrize("code", [code for code in tables.further_languages() if code in known()])
 def test_the_tables_of_further_languages_have_no_error(code: str) -> None:
-    report, labels = Report(), load_further_labels(code)
-    check_further(code, labels, english_names(load_entities(), load_labels()), report)
+    report, labels = Report(), tables.load_further_labels(code)
+    check_further(code, labels, english_names(tables.load_entities(), tables.load_labels()), report)
     assert report.errors == [] and report.counts[f"{code} written"] >= 400
-    stated = {end for row in load_statements() for end in (row.subject, row.object)}
+    stated = {end for row in tables.load_statements() for end in (row.subject, row.object)}
     assert labels.keys() == stated, "every entity of a statement has a line, which may be empty"
 
 
@@ -63,15 +53,15 @@ def test_planted_errors_in_the_table_of_a_further_language_are_found(tmp_path: P
     ]
     for qid, english, text, count in planted:
         report = Report()
-        check_further("sw", {qid: WrittenLabel(text, english, "sw.tsv:2")}, names, report)
+        check_further("sw", {qid: tables.WrittenLabel(text, english, "sw.tsv:2")}, names, report)
         assert len(report.errors) == count, text
     report = Report()
-    check_further("xx", {"Q142": WrittenLabel("x", "France", "xx.tsv:2")}, names, report)
+    check_further("xx", {"Q142": tables.WrittenLabel("x", "France", "xx.tsv:2")}, names, report)
     assert report.errors == ["labels/xx.tsv: there is no languages/xx.toml"]
     (tmp_path / "sw.tsv").write_text("qid\ten\tsw\nQ142\tFrance\tUfaransa\nQ142\tFrance\tFaransa\n")
-    assert further_languages(tmp_path) == ("sw",)
+    assert tables.further_languages(tmp_path) == ("sw",)
     with pytest.raises(DataError, match="sw.tsv:3: Q142 is already in sw.tsv:2"):
-        load_further_labels("sw", tmp_path)
+        tables.load_further_labels("sw", tmp_path)
 
 
 def test_the_dump_is_made_from_the_tables(tmp_path: Path, monkeypatch) -> None:
@@ -92,9 +82,9 @@ def test_the_dump_has_the_official_layout() -> None:
     assert any(e["aliases"] == [] for e in entities)
 
 
-def _entity(**changes: object) -> Entity:
-    good = next(entity for entity in load_entities() if entity.qid == "Q142")
-    return Entity(**{**good.__dict__, **changes})
+def _entity(**changes: object) -> tables.Entity:
+    good = next(entity for entity in tables.load_entities() if entity.qid == "Q142")
+    return tables.Entity(**{**good.__dict__, **changes})
 
 
 def test_planted_errors_are_found() -> None:
@@ -113,12 +103,12 @@ def test_planted_errors_are_found() -> None:
         assert len(report.errors) == 1, entity
     known = [_entity(), _entity(qid="Q90", labels={**labels, "en": "Paris"})]
     for statement, count in [
-        (Statement("Q142", "P36", "Q90", "", "", "France | Paris", "x:1"), 0),
-        (Statement("Q142", "P36", "Q90", "", "", "France | Lyon", "x:1"), 1),
-        (Statement("Q142", "P36", "Q91", "", "", "France | Paris", "x:1"), 1),
-        (Statement("Q142", "P1", "Q90", "", "", "France | Paris", "x:1"), 1),
-        (Statement("Q142", "P36", "Q90", "best", "", "France | Paris", "x:1"), 1),
-        (Statement("Q142", "P36", "Q90", "", "long ago", "France | Paris", "x:1"), 1),
+        (tables.Statement("Q142", "P36", "Q90", "", "", "France | Paris", "x:1"), 0),
+        (tables.Statement("Q142", "P36", "Q90", "", "", "France | Lyon", "x:1"), 1),
+        (tables.Statement("Q142", "P36", "Q91", "", "", "France | Paris", "x:1"), 1),
+        (tables.Statement("Q142", "P1", "Q90", "", "", "France | Paris", "x:1"), 1),
+        (tables.Statement("Q142", "P36", "Q90", "best", "", "France | Paris", "x:1"), 1),
+        (tables.Statement("Q142", "P36", "Q90", "", "long ago", "France | Paris", "x:1"), 1),
     ]:
         report = Report()
         check_form(known, [statement], report)
@@ -126,7 +116,7 @@ def test_planted_errors_are_found() -> None:
 
 
 def test_planted_errors_about_people_are_found() -> None:
-    good = Person("Q937", "male", "1879", "1955", "Albert Einstein", "people.tsv:2")
+    good = tables.Person("Q937", "male", "1879", "1955", "Albert Einstein", "people.tsv:2")
     planted = [
         (good, 0),
         (replace(good, note="Niels Bohr"), 1),
@@ -141,10 +131,28 @@ def test_planted_errors_about_people_are_found() -> None:
         assert len(report.errors) == count, person
 
 
-def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Path) -> None:
+@pytest.fixture(scope="module")
+def reference(real_dump: Path) -> dict[str, check.Reference]:
+    """The reference data about every entity of the sample."""
+    return check.load_reference(real_dump.parent, {entity.qid for entity in tables.load_entities()})
+
+
+@pytest.fixture
+def read_once(reference: dict[str, check.Reference], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check takes its reference from what was read."""
+
+    def read(folder: Path, ids: Collection[str]) -> dict[str, check.Reference]:
+        assert folder == SHARED
+        return {qid: reference[qid] for qid in ids if qid in reference}
+
+    monkeypatch.setattr(check, "load_reference", read)
+
+
+@pytest.mark.usefixtures("read_once")
+def test_labels_and_statements_that_the_reference_lacks_are_found() -> None:
     report = Report()
     wrong = _entity(labels={**_entity().labels, "de": "Gallien"})
-    false = Statement("Q142", "P36", "Q64", "", "", "France | Berlin", "x:1")
+    false = tables.Statement("Q142", "P36", "Q64", "", "", "France | Berlin", "x:1")
     check_reference([wrong, _entity()], {}, [false], SHARED, report)
     assert report.errors == [f"{wrong.where}: Q142 de 'Gallien' is in no reference"]
     assert report.counts["statements with another value"] == 1 and report.counts["ids in the reference"] == 2
@@ -154,7 +162,8 @@ def test_labels_and_statements_that_the_reference_lacks_are_found(real_dump: Pat
     assert "Q142 P36 has no ['Q90'] of the reference" in lacking.differences
 
 
-def test_no_label_of_the_dump_lacks_a_source(real_dump: Path, capsys) -> None:
+@pytest.mark.usefixtures("read_once")
+def test_no_label_of_the_dump_lacks_a_source(capsys) -> None:
     assert check.main(["--reference", str(SHARED)]) == 0
     out = capsys.readouterr().out
     assert f"{check.UNATTESTED}: 0\n" in out and "values that the sample lacks" not in out
@@ -165,7 +174,7 @@ def test_the_template_lists_each_entity_of_a_statement_once(capsys, tmp_path: Pa
     header, *rows = capsys.readouterr().out.splitlines()
     ids = [row.split("\t")[0] for row in rows]
     assert header == "qid\ten\tko" and rows[0] == "Q30\tUnited States of America\t"
-    assert sorted(ids) == sorted({end for row in load_statements() for end in (row.subject, row.object)})
+    assert sorted(ids) == sorted({end for row in tables.load_statements() for end in (row.subject, row.object)})
     (tmp_path / "ko.tsv").write_text("\n".join([header, rows[0] + "미국", *rows[1:]]), encoding="utf-8")
     table = read_written_labels([tmp_path / "ko.tsv"])
     assert table is not None

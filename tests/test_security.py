@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ SECRETS = {
 
 
 def everywhere(folder: Path) -> str:
-    """All that stands in the files of a folder, and their names."""
+    """The names and contents of all files of a folder."""
     return "".join(str(path) + path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file())
 
 
@@ -39,7 +41,9 @@ def test_no_secret_of_the_environment_is_written_or_said(tmp_path: Path, monkeyp
     config.write_text(
         'languages = ["en", "sw"]\nfacts = 60\nrelations = ["P36", "P17"]\n[candidates]\nmin_languages = 2\n'
     )
-    said = ""
+    extracted = polyfact("extract", "--out", out, "--config", config)
+    output = extracted.stdout + extracted.stderr
+    shutil.copytree(out, tmp_path / "asked")
     for command in (
         ("build", "--out", out, "--config", config),
         ("questions", "--out", tmp_path / "asked", "--config", config, "--questions", "model", "--model", "m")
@@ -48,8 +52,8 @@ def test_no_secret_of_the_environment_is_written_or_said(tmp_path: Path, monkeyp
         ("show", out / "release", "Q0|P0|Q0"),
     ):
         done = polyfact(*command, check=False)
-        said += done.stdout + done.stderr
-    found = said + everywhere(tmp_path)
+        output += done.stdout + done.stderr
+    found = output + everywhere(tmp_path)
     assert len(found) > 100_000 and not [name for name, secret in SECRETS.items() if secret in found]
 
 
@@ -68,16 +72,21 @@ def test_an_address_holds_no_secret(setting: str, url: str, monkeypatch: pytest.
     assert "hunter2" not in str(caught.value)
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The parsed source of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def calls(path: Path) -> list[tuple[int, str, dict[str, Any]]]:
     """Line, name and literal keywords of every call of a source file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     return [
         (
             node.lineno,
             ast.unparse(node.func),
             {word.arg: word.value.value for word in node.keywords if word.arg and isinstance(word.value, ast.Constant)},
         )
-        for node in ast.walk(tree)
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
     ]
 
@@ -98,9 +107,7 @@ def test_no_source_runs_what_it_reads() -> None:
 
 def test_strangers_code_runs_by_the_users_choice_alone() -> None:
     for path in SOURCES:
-        text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
-        for node in ast.walk(tree):
+        for node in ast.walk(tree_of(path)):
             arguments = node.args if isinstance(node, ast.FunctionDef | ast.Lambda) else None
             names = [a.arg for a in (*arguments.args, *arguments.kwonlyargs)] if arguments else []
             assert "trust_remote_code" not in names, path

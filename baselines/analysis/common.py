@@ -1,4 +1,4 @@
-"""Options shared by all analyses, and what writes their results."""
+"""Options shared by all analyses, and the writing of their results."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python -m baselines.analysis.failure_modes --result base.open.json --output base.failures.json
 
 `--result` is a result of `baselines.evaluate.open` or `.klar`: each answer is correct, the right fact in another
-language, a wrong entity in the right language, or incoherent. Here the other language is named, answers are parted by
-proper and common nouns, and (in the report) two models are compared answer by answer.
+language, a wrong entity in the right language, or incoherent. Here the other language is named, answers are separated
+by proper and common nouns, and (in the report) two models are compared answer by answer.
 """
 
 from __future__ import annotations

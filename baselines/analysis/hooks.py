@@ -1,6 +1,6 @@
 """Hooks into causal language models with gated MLPs and standard attention: Qwen2, OLMo2, Llama, Gemma.
 
-No mathematics here: a hook hands tensors on, or scales them. Shapes: B sequences, T positions, H heads, D per head.
+The hooks only pass tensors on, or scale them. Shapes: B sequences, T positions, H heads, D per head.
 """
 
 from __future__ import annotations

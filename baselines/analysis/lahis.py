@@ -55,7 +55,7 @@ class HeadMask:
 def importances(
     network: Any, samples: Iterable[Sample], languages: Sequence[str], learning_rate: float = LEARNING_RATE
 ) -> NDArray[np.float64]:
-    """Importance of each head (K, layers, heads). Samples too short for a loss (one token) are passed over."""
+    """Importance of each head (K, layers, heads). Samples too short for a loss (one token) are skipped."""
     parts = anatomy(network)
     network.requires_grad_(False)
     masks = [HeadMask(parts.layers, parts.heads, parts.backbone.device, learning_rate) for _ in languages]

@@ -98,7 +98,7 @@ class Sample:
 
 @dataclass
 class Sampler:
-    """Cuts rows into samples, and counts what it gave: `tokens` of text, `truncated` samples, `digests` of the text."""
+    """Cuts rows into samples, and counts them: `tokens` of text, `truncated` samples, `digests` of the text."""
 
     tokenizer: Any
     languages: Sequence[str]

@@ -16,7 +16,7 @@ Outcome = TypeVar("Outcome")
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that a device has no memory left."""
+    """Whether an error reports that a device is out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
 
 

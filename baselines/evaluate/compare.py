@@ -103,7 +103,7 @@ def strata_tables(benchmarks: tables.Benchmarks, unsure: tables.Uncertainty) -> 
 
 
 def stratify(benchmarks: tables.Benchmarks, by: str) -> dict[str, tables.Benchmarks]:
-    """Stratum -> benchmark -> label -> scores. A stratum is there where all results of a benchmark have items in it."""
+    """Stratum -> benchmark -> label -> scores. Only strata in which all results of a benchmark have items."""
     parts: dict[str, tables.Benchmarks] = {}
     for name, runs in benchmarks.items():
         split = {label: strata.strata_of(scores, by) for label, scores in runs.items()}

@@ -39,7 +39,7 @@ def task_name(code: str, lite: bool) -> str:
 
 
 def task_manager(languages: Sequence[str], lite: bool, include_path: Path | None = None) -> Any:
-    """lm_eval's Global-MMLU tasks in the languages, and those of a folder, which win.
+    """lm_eval's Global-MMLU tasks in the languages, and those of a folder, which take precedence.
 
     To read all of lm_eval's tasks takes long; those of Global-MMLU alone are thousands of files.
     """
@@ -60,7 +60,7 @@ def check_tasks(manager: Any, languages: Sequence[str], lite: bool) -> None:
 
 
 def vllm_arguments(model: str, revision: str | None, dtype: str, extra: str | None) -> dict[str, Any]:
-    """What lm_eval's vLLM backend is started with; `extra` is `key=value,...` and wins."""
+    """What lm_eval's vLLM backend is started with; `extra` is `key=value,...` and takes precedence."""
     from lm_eval.utils import simple_parse_args_string
 
     arguments = {"pretrained": model, "revision": revision, "dtype": dtype, "gpu_memory_utilization": GPU_MEMORY}

@@ -195,7 +195,7 @@ def fill(template: str, subject: str) -> str:
 def prompt_of(file: RelationFile, sample: Sample, relation: str, template: int, seed: int) -> str:
     """Three lines `input object` and a last `input `. The shots depend on seed, relation and fact, not on the language.
 
-    The template is that of number `template` modulo their number: some files have one instead of five (definitions).
+    The template is that of number `template` modulo their number: some files have one instead of five.
     Raises `DataError` when the file has too few samples or no template.
     """
     if not file.prompt_templates:

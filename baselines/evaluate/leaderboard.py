@@ -69,8 +69,10 @@ def rows_of(path: Path, label: str | None = None) -> list[dict[str, Any]]:
             ends = interval(measure.value(bootstrap(measure.rows(scores), RESAMPLES)))
             values.append((LISTED[measure.name], EVERY, value, ends))
     samples = bootstrap(scores.correct, RESAMPLES)
-    for place, code in enumerate(scores.languages):
-        values.append(("accuracy", code, float(np.nanmean(scores.correct[:, place])), interval(samples[:, place])))
+    for position, code in enumerate(scores.languages):
+        values.append(
+            ("accuracy", code, float(np.nanmean(scores.correct[:, position])), interval(samples[:, position]))
+        )
     return [
         {**shared, "measure": name, "language": code, "value": value, "low": low, "high": high}
         for name, code, value, (low, high) in values

@@ -4,7 +4,7 @@
     python -m baselines.evaluate.lm_eval_samples --samples runs/M --output m.json --label M
     python -m baselines.evaluate.compare m.json other.json
 
-Harness users so get consistency, RankC and all other measures. `--samples` is the folder with
+Users of the harness thus get consistency, RankC and all other measures. `--samples` is the folder with
 `samples_polyfact[_clean]_<language>_<date>.jsonl`; of several files of a language the latest counts.
 """
 

@@ -1,4 +1,4 @@
-"""Judge a generated answer: whether it is correct, and if not, how it fails (definitions: KLAR, failure modes)."""
+"""Judge a generated answer: whether it is correct, and if not, how it fails."""
 
 from __future__ import annotations
 

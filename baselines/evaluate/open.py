@@ -3,7 +3,7 @@
     python -m baselines.evaluate.open --model M --dataset jvonrad/PolyFact --config clean_open --output o.json
 
 Each answer is correct, declines, is the right fact in the wrong language, a wrong fact in the right language, or
-incoherent (definitions: failure modes); the names that the release holds for all its answers distinguish these. An
+incoherent; the names that the release holds for all its answers distinguish these. An
 answer is correct by the paper's rule after folding (`baselines.evaluate.matching`).
 """
 

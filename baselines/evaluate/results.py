@@ -30,6 +30,12 @@ _PACKAGES = (
     *("polyfact", "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "lm_eval", "peft", "trl"),
 )
 
+# The item that is scored.
+KEY = (
+    Column("fact_id", STRING, "fact, question of another benchmark, or `relation|index` of KLAR"),
+    Column("group", STRING, "relation: Wikidata id, or KLAR's name; subject of another benchmark"),
+    Column("language", STRING, "language code"),
+)
 # What the results of an item are split by; null where the data do not say.
 ITEM = (
     Column("domain", STRING, "domain of the relation", nullable=True),
@@ -43,9 +49,7 @@ ITEM = (
 CHOICES = Table(
     "choices",
     (
-        Column("fact_id", STRING, "fact, or question of another benchmark"),
-        Column("group", STRING, "relation (Wikidata id), or subject of another benchmark"),
-        Column("language", STRING, "language code"),
+        *KEY,
         Column("option", pa.int16(), "position of the option as shown, from 0"),
         Column("option_id", STRING, "Wikidata id of the option, its letter, or its name in English"),
         Column("name", STRING, "text scored for the option; several rows where accepted names were scored"),
@@ -62,9 +66,7 @@ MODES = ("correct", "wrong_language", "wrong_fact", "incoherent", "declined")
 GENERATIONS = Table(
     "generations",
     (
-        Column("fact_id", STRING, "fact, or `relation|index` of KLAR"),
-        Column("group", STRING, "relation: Wikidata id, or KLAR's name"),
-        Column("language", STRING, "language code"),
+        *KEY,
         Column("sample", pa.int16(), "number of the sample of this item, from 0"),
         Column("prediction", STRING, "first line generated, without reasoning"),
         Column("accepted", STRINGS, "answers that count as correct, the gold label first"),
@@ -156,8 +158,8 @@ def software() -> dict[str, str]:
     """Versions of the packages that computed the result."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        if (found := _version(package)) is not None:
-            versions[package] = found
+        if (installed := _version(package)) is not None:
+            versions[package] = installed
     return versions
 
 

@@ -226,7 +226,7 @@ class Scorer:
         self._pad = model.tokenizer.pad_token_id or 0
 
     def rows(self, paths: Sequence[Path]) -> list[Row]:
-        """The rows to score, longest first. Settles `auto`: packed, unless plain sequences give something else.
+        """The rows to score, longest first. Decides `auto`: packed, unless plain sequences give other results.
 
         The longest row and that of the longest path are compared; the reason for not packing is printed on stderr.
         """
@@ -322,7 +322,7 @@ def ancestors(ends: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 @contextmanager
 def _only(network: Any, places: torch.Tensor) -> Iterator[None]:
-    """Has the output layer see only the hidden states at `places` of (B * T): logits become (1, len(places), V).
+    """Restricts the output layer to the hidden states at `places` of (B * T): logits become (1, len(places), V).
 
     Most positions predict nothing that is asked for, and over a large vocabulary they would cost the most.
     """

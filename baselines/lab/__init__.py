@@ -1,1 +1,1 @@
-"""A laboratory that fits on a desk: a tiny model, made and trained by every method, and their comparison."""
+"""The laboratory: all training methods on one small model, compared."""

@@ -5,8 +5,8 @@
 
 A tiny Qwen2 or OLMo2 reads text in which English states all facts and the other languages some of them. Then the
 paper's six variants are trained by `baselines.cpt`, `baselines.sft` and `baselines.grpo`, and evaluated by the
-evaluators, in held-out languages too. The tables go to standard output and to `report.md`. What is done is kept: the
-same command continues an interrupted one. What holds for a tiny model need not hold for a large one.
+evaluators, in held-out languages too. The tables go to standard output and to `report.md`. Finished steps are kept:
+the same command continues an interrupted one. What holds for a tiny model need not hold for a large one.
 
     OMP_NUM_THREADS=1 python -m baselines.lab --model smollm2 --dataset build/release --output lab-smollm2
 
@@ -60,8 +60,8 @@ def one_seed(world: Any, folder: Path, family: Any, model_size: Any, steps: Any,
     from baselines.lab.report import Reading, evaluate, readings_of
 
     tell(f"seed {world.seed}: pretraining")
-    made = pretrain(world, family, model_size, folder / "base")
-    tell(f"seed {world.seed}: {made['parameters']:,} parameters, {made['tokens']:,} tokens, {made['seconds']:.0f} s")
+    base = pretrain(world, family, model_size, folder / "base")
+    tell(f"seed {world.seed}: {base['parameters']:,} parameters, {base['tokens']:,} tokens, {base['seconds']:.0f} s")
     models, readings, correct = {"Base": folder / "base"}, [], {}
     for name, variant in VARIANTS.items():
         if variant:
@@ -88,15 +88,15 @@ def _open(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
         write_json(path, settings)
 
 
-def _parts(size: str, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The settings of a size by part of the laboratory; `given` replaces some of them."""
+def _parts(size: str, overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The settings of a size by part of the laboratory; `overrides` replaces some of them."""
     from baselines.lab.methods import Steps
     from baselines.lab.pretrain import Size
 
     if size not in SIZES:
         raise ConfigError(f"--size {size!r} is unknown; known are {', '.join(SIZES)}")
     parts = {
-        name: values | {key: value for key, value in given[name].items() if value is not None}
+        name: values | {key: value for key, value in overrides[name].items() if value is not None}
         for name, values in SIZES[size].items()
     }
     parts["model"] = dataclasses.asdict(Size(**parts["model"]))
@@ -152,9 +152,9 @@ def _compare(output: Path, settings: dict[str, Any], seeds: range, tell: Callabl
     readings: list[Any] = []
     for seed in seeds:
         world = make_world(settings["dataset"], *languages, **shape, seed=seed)
-        found, more = one_seed(world, output / f"seed-{seed}", settings["family"], size, steps, tell)
+        by_model, more = one_seed(world, output / f"seed-{seed}", settings["family"], size, steps, tell)
         readings += more
-        for model, measures in found.items():
+        for model, measures in by_model.items():
             for measure, values in measures.items():
                 correct.setdefault(model, {}).setdefault(measure, []).append(values)
     return Report(*languages, correct, sorted(readings, key=lambda r: (r.figure, r.model, r.seed)))
@@ -220,13 +220,13 @@ def main(
         _open(output, {"dataset": dataset, "model": model, **shape, **plan}, overwrite)
         print(_compare_methods(output, chosen, tell))
         return
-    given = {
+    overrides = {
         "world": {"taught": taught, "fresh": fresh},
         "model": {"hidden": hidden, "layers": layers, "epochs": epochs},
         "steps": {"sft": sft_steps, "grpo": grpo_steps},
     }
     settings = {"dataset": dataset, "family": family, "languages": list(codes), "held_out": list(apart)}
-    _open(output, {**settings, "stated_share": stated_share, **_parts(size, given)}, overwrite)
+    _open(output, {**settings, "stated_share": stated_share, **_parts(size, overrides)}, overwrite)
     print(_six_variants(output, chosen, tell))
 
 

@@ -1,4 +1,4 @@
-"""What the laboratory's model is told: English states all facts, the other languages only some of them.
+"""The facts that the laboratory's model reads: all in English, only some of them in the other languages.
 
 `taught` are facts of the training split, on which the methods then train; `fresh` are facts of the test split, which
 the model has read about and no method trains on. Which facts a language states depends on the seed alone.

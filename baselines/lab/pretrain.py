@@ -24,7 +24,7 @@ REPORT = "pretraining.json"
 
 @dataclass(frozen=True)
 class Size:
-    """A tiny model, and how long it reads. `epochs` decides how surely it knows what it has read."""
+    """A tiny model, and how long it reads. `epochs` decides how well it remembers what it has read."""
 
     hidden: int = 64
     layers: int = 2
@@ -41,8 +41,8 @@ def pretrain(world: World, family: tiny.Family, size: Size, output: Path) -> dic
     from baselines.models import processes
 
     if (output / REPORT).is_file():
-        found: dict[str, Any] = read_json(output / REPORT)
-        return found
+        earlier: dict[str, Any] = read_json(output / REPORT)
+        return earlier
     facts = (*world.taught, *world.fresh)
     # Few facts may have no word that begins with one of the letters, which SFT needs as tokens.
     lines = chain(tiny.texts(facts), (f" {letter}" for _ in facts for letter in LETTERS))
@@ -90,11 +90,11 @@ def pretrain(world: World, family: tiny.Family, size: Size, output: Path) -> dic
 def batches_of(lengths: Sequence[int], epochs: int, seed: int) -> list[list[int]]:
     """Batches of documents of like length in random order; every document once in each epoch."""
     rng = np.random.default_rng([seed, len(lengths)])
-    found: list[list[int]] = []
+    shuffled: list[list[int]] = []
     for _ in range(epochs):
         order = rng.permutation(len(lengths))
         pools = np.split(order, range(_BATCH * _POOL, len(order), _BATCH * _POOL))
         ranked = np.concatenate([pool[np.argsort(np.asarray(lengths)[pool], kind="stable")] for pool in pools])
         batches = [ranked[start : start + _BATCH].tolist() for start in range(0, len(ranked), _BATCH)]
-        found += [batches[number] for number in rng.permutation(len(batches))]
-    return found
+        shuffled += [batches[number] for number in rng.permutation(len(batches))]
+    return shuffled

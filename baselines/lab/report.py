@@ -45,7 +45,7 @@ class Reading:
 
 def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: int) -> dict[tuple[str, str], Floats]:
     """Measure -> whether each fact is right in each language, (N, L); results that are there are not made again."""
-    found: dict[tuple[str, str], Floats] = {}
+    correct: dict[tuple[str, str], Floats] = {}
     for facts, prompt in MEASURES:
         path = folder / f"{facts}-{prompt}.json"
         if not path.is_file():
@@ -56,8 +56,8 @@ def evaluate(world: World, model: Path, folder: Path, label: str, new_tokens: in
             else:
                 mcq.evaluate(run, asked, prompt)  # type: ignore[arg-type]
         codes = (*world.languages, *world.held_out)
-        found[facts, prompt] = aligned.read(path, label, "byte", codes).correct
-    return found
+        correct[facts, prompt] = aligned.read(path, label, "byte", codes).correct
+    return correct
 
 
 def generate(
@@ -169,7 +169,7 @@ class Report:
 def readings_of(seed: int, correct: Mapping[str, Mapping[tuple[str, str], Floats]], languages: int) -> list[Reading]:
     """Total consistency of each trained model against the base on taught facts, asked as its method trains."""
     prompts = {"SFT": "letters", "GRPO": "answer"}
-    found = []
+    readings = []
     for model, measures in correct.items():
         prompt = prompts.get(model.rpartition(" ")[2])
         if prompt:
@@ -177,5 +177,5 @@ def readings_of(seed: int, correct: Mapping[str, Mapping[tuple[str, str], Floats
                 float(array["taught", prompt][:, :languages].all(axis=1).mean())
                 for array in (correct["Base"], measures)
             )
-            found.append(Reading(seed, model, f"total consistency ({prompt})", before, after))
-    return found
+            readings.append(Reading(seed, model, f"total consistency ({prompt})", before, after))
+    return readings

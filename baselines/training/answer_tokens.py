@@ -14,7 +14,7 @@ def answer_tokens(tokenizer: Any, prompt: Prompt, answer: str) -> tuple[list[int
     """
     start: list[int] = tokenizer(prompt.text)["input_ids"]
     whole: list[int] = tokenizer(prompt.text + prompt.separator + answer)["input_ids"]
-    same = next((place for place, (a, b) in enumerate(zip(start, whole)) if a != b), min(len(start), len(whole)))
+    same = next((position for position, (a, b) in enumerate(zip(start, whole)) if a != b), min(len(start), len(whole)))
     return whole, same
 
 

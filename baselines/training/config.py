@@ -32,7 +32,7 @@ class ModelConfig(Section):
 
     name: str
     revision: str | None = None
-    # Of the weights as they lie in memory. bfloat16 weights are too coarse for small updates: with `lora` the adapter
+    # Of the weights in memory. bfloat16 weights are too coarse for small updates: with `lora` the adapter
     # is float32 all the same, without it use float32.
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     # Transformers' attn_implementation; Transformers chooses for None.
@@ -136,7 +136,7 @@ class OptimisationConfig(Section):
 class EvaluationConfig(Section):
     """The evaluators' metrics on the split `validation`, right after a checkpoint. May change when a run continues."""
 
-    # A multiple of output.checkpoint_steps; the last step is evaluated too. None evaluates never.
+    # A multiple of output.checkpoint_steps; the last step is evaluated too. None never evaluates.
     steps: int | None = Field(default=None, ge=1)
     # Also before the first step, for the figures of the model that the run starts from.
     at_start: bool = True

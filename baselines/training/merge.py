@@ -1,4 +1,4 @@
-"""Merging an adapter into the model that it was trained on: a plain model that any tool loads.
+"""Merging an adapter into the model that it was trained on: a plain model that any tool can load.
 
 python -m baselines.training.merge --adapter runs/olmo2_7b_sft/final --output merged/olmo2_7b_sft
 """
@@ -21,7 +21,7 @@ from polyfact_dataset.common.files import read_json
 
 
 def merge(adapter: Path, output: Path, base: str | None = None, dtype: str = "auto") -> Path:
-    """Writes the merged model and the tokenizer; the run's record goes along. Weights keep the base's dtype for `auto`.
+    """Writes the merged model and the tokenizer; and the run's record. Weights keep the base's dtype for `auto`.
 
     Raises `ConfigError` for a folder without an adapter, a missing base and an output that holds something.
     """
@@ -39,12 +39,12 @@ def merge(adapter: Path, output: Path, base: str | None = None, dtype: str = "au
         raise ConfigError(f"unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
     disable_progress_bar()
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)  # peft's concern
-    found = read_json(settings)
-    name = base or found["base_model_name_or_path"]
+    adapter_config = read_json(settings)
+    name = base or adapter_config["base_model_name_or_path"]
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
     with loading(name):
         network = AutoModelForCausalLM.from_pretrained(
-            name, revision=None if base else found.get("revision"), dtype=kind
+            name, revision=None if base else adapter_config.get("revision"), dtype=kind
         )
         tokenizer = AutoTokenizer.from_pretrained(adapter)
     merged = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload(safe_merge=True)

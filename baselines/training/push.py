@@ -22,16 +22,16 @@ from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.common.files import read_json, write_text
 from polyfact_dataset.hub.push import errors_of_the_hub
 
-# What a model is; neither optimiser states nor pickled arguments.
+# The files of a model: neither optimiser states nor pickled arguments.
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """(dotted name, value) of all settings."""
-    found: list[tuple[str, Any]] = []
+    settings: list[tuple[str, Any]] = []
     for name, value in values.items():
-        found += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return found
+        settings += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return settings
 
 
 def _public(value: Any) -> Any:
@@ -55,10 +55,10 @@ def published(folder: Path, base: str | None = None) -> dict[str, bytes | Path]:
     }
     for name in (TRAINING, "adapter_config.json", "config.json"):
         if name in content:
-            found = _public(read_json(folder / name))
+            record = _public(read_json(folder / name))
             if base and name == "adapter_config.json":
-                found["base_model_name_or_path"] = base
-            content[name] = (json.dumps(found, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+                record["base_model_name_or_path"] = base
+            content[name] = (json.dumps(record, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
     content["README.md"] = render(folder, base).encode()
     return content
 

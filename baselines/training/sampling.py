@@ -141,13 +141,13 @@ def _sample(run: Run, facts: Rows[Fact], settings: SamplingConfig, identity: dic
     return table
 
 
-def _rows(asked: Sequence[tuple[str, str, Prompt]], found: Sequence[tuple[int, str]], samples: int) -> pa.Table:
+def _rows(asked: Sequence[tuple[str, str, Prompt]], generated: Sequence[tuple[int, str]], samples: int) -> pa.Table:
     """The samples of a part, those of a question together."""
     return pa.table(
         {
-            "fact_id": pa.array([asked[number][0] for number, _ in found], pa.string()),
-            "language": pa.array([asked[number][1] for number, _ in found], pa.string()),
-            "number": pa.array([place % samples for place in range(len(found))], pa.int32()),
-            "text": pa.array([text for _, text in found], pa.string()),
+            "fact_id": pa.array([asked[number][0] for number, _ in generated], pa.string()),
+            "language": pa.array([asked[number][1] for number, _ in generated], pa.string()),
+            "number": pa.array([position % samples for position in range(len(generated))], pa.int32()),
+            "text": pa.array([text for _, text in generated], pa.string()),
         }
     )

@@ -29,7 +29,7 @@ ATTACKERS = {
     "likeness_edit": "the option nearest to the subject in edit distance",
     "medium": "the option that shares most words with the question without its subject",
     "popularity": "the option whose number of sitelinks is nearest to the subject's",
-    "all_text": "gradient boosting over all of these, lengths and scripts, trained on train",
+    "all_text": "gradient boosting over the scores of the other rules, lengths and scripts, trained on train",
 }
 LIKENESS = ("likeness_substring", "likeness_ngrams", "likeness_edit")
 _FEATURES = 1 << 18
@@ -102,8 +102,8 @@ class _Origins:
         choices = texts.items.choices
         # An answer counts within its relation.
         keys = choices.codes + texts.relations[:, None] * len(choices.values)
-        self._distinct, place = np.unique(keys, return_inverse=True)
-        self._answers = place.reshape(choices.codes.shape)
+        self._distinct, inverse = np.unique(keys, return_inverse=True)
+        self._answers = inverse.reshape(choices.codes.shape)
         self._golds = self._answers[np.arange(len(texts)), texts.items.gold]
         self._relation_of = (self._distinct // len(choices.values)).astype(np.int64)
 
@@ -156,11 +156,11 @@ def wording_scores(texts: Texts, train: Bools, scored: Ints) -> Floats:
     def counted(groups: Ints) -> Floats:
         keys, times = np.unique(groups[train] * size + golds[train], return_counts=True)
         wanted = groups[scored, None] * size + choices.codes[scored]
-        place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+        positions = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
         if not len(keys):
             return np.zeros(wanted.shape)
-        found: Floats = np.where(keys[place] == wanted, times[place], 0).astype(np.float64)
-        return found
+        counts: Floats = np.where(keys[positions] == wanted, times[positions], 0).astype(np.float64)
+        return counts
 
     base = (counted(texts.relations) + 0.1) / (relation_counts[texts.relations[scored], None] + 1.0)
     share = (counted(wordings) + base) / (wording_counts[wordings[scored], None] + 1.0)
@@ -171,9 +171,9 @@ def wording_scores(texts: Texts, train: Bools, scored: Ints) -> Floats:
 def _of_pairs(left: Ints, right: Ints, function: Callable[[int, int], float]) -> Floats:
     """A function of the codes (items,) and (items, 4), called once for each distinct pair; (items, 4)."""
     pairs = np.stack([np.repeat(left, 4), right.ravel()], axis=1)
-    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
+    distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
     values = np.array([function(one, other) for one, other in distinct.tolist()], dtype=np.float64)
-    return values[place.ravel()].reshape(-1, 4)
+    return values[inverse.ravel()].reshape(-1, 4)
 
 
 def _pairwise(texts: Texts, function: Callable[[str, str], float]) -> Floats:
@@ -205,7 +205,7 @@ def likeness_scores(texts: Texts) -> dict[str, Floats]:
 
 
 def _longest_common(one: str, other: str) -> int:
-    """Length of the longest string that both hold: by bisection, as what holds a string holds its parts."""
+    """Length of the longest common substring, by bisection: a string that contains another contains its parts."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         size = (low + high + 1) // 2
@@ -264,15 +264,15 @@ class Attack:
         subject_len = np.array([len(value) for value in texts.subjects.values], dtype=np.float64)[texts.subjects.codes]
         latin = texts.items.options.numbers(lambda text: float(text.isascii()))
         subject_latin = np.array([float(value.isascii()) for value in texts.subjects.values])[texts.subjects.codes]
-        found = [
+        untrained = [
             *self.fixed.values(),
             lengths,
             -np.abs(lengths - subject_len[:, None]),
             -np.abs(latin - subject_latin[:, None]),
         ]
         if texts.fames is not None and texts.fame is not None:
-            found += [np.log1p(texts.fames), np.repeat(np.log1p(texts.fame)[:, None], 4, axis=1)]
-        return found
+            untrained += [np.log1p(texts.fames), np.repeat(np.log1p(texts.fame)[:, None], 4, axis=1)]
+        return untrained
 
     def _learnt(self, train: Bools, scored: Ints) -> dict[str, Floats]:
         return {

@@ -68,8 +68,8 @@ def choices_scores(items: Items, train: Bools, limit: int) -> Floats:
     from scipy.sparse import csr_matrix, hstack
 
     pairs = np.stack([items.options.codes.ravel(), items.choices.codes.ravel()], axis=1)
-    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
-    place = place.reshape(items.options.codes.shape)
+    distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    inverse = inverse.reshape(items.options.codes.shape)
     texts, names = items.options.values, items.choices.values
     hashed = _hashed([_choice_tokens(texts[text], names[name]) for text, name in distinct.tolist()])
     lengths = items.options.numbers(len)
@@ -81,7 +81,7 @@ def choices_scores(items: Items, train: Bools, limit: int) -> Floats:
         ones = np.ones(columns.size, dtype=np.float32)
         start = np.arange(len(columns) + 1) * 2
         ranked = csr_matrix((ones, columns.ravel(), start), shape=(len(columns), 8))
-        return hstack([hashed[place[rows].ravel()], ranked], format="csr")
+        return hstack([hashed[inverse[rows].ravel()], ranked], format="csr")
 
     chosen, held_out = _some(train, limit), np.flatnonzero(~train)
     scores = np.zeros((len(items), 4))

@@ -50,9 +50,9 @@ def differing(keys: Sequence[str], here: pa.Table, there: pa.Table, what: str) -
 
 def _aligned(keys: Sequence[str], other: Sequence[str]) -> tuple[list[int], list[int]]:
     """The rows of the keys that both have, in each."""
-    place = {key: row for row, key in enumerate(other)}
-    rows = [row for row, key in enumerate(keys) if key in place]
-    return rows, [place[keys[row]] for row in rows]
+    row_of = {key: row for row, key in enumerate(other)}
+    rows = [row for row, key in enumerate(keys) if key in row_of]
+    return rows, [row_of[keys[row]] for row in rows]
 
 
 def contradictions(items: Items, facts: pa.Table, keys: Sequence[str], flat: pa.Table) -> list[Fault]:
@@ -104,28 +104,28 @@ def _of_language(
     judged: dict[tuple[str | None, ...], tuple[frozenset[str], str | None]] = {}
     wrong: dict[int, str] = {}
     names: dict[str, frozenset[str]] = {}
-    for place, row in enumerate(rows):
-        accepted = tuple(lists[place] or ())
+    for position, row in enumerate(rows):
+        accepted = tuple(lists[position] or ())
         if accepted not in judged:
             forms = [normalise(name or "") for name in accepted]
             judged[accepted] = frozenset(forms), _name_fault(accepted, forms)
         forms_of, fault = judged[accepted]
-        names.setdefault(objects[place], forms_of)
+        names.setdefault(objects[position], forms_of)
         slots = [(slot, code) for slot, code in enumerate(options.codes[row].tolist())]
         answer = options.values[slots[gold[row]][1]]
         other = next((code for slot, code in slots if slot != gold[row] and items.offered[code] in forms_of), None)
-        if asked[place] != questions.values[questions.codes[row]]:
-            fault = f"question {shown(str(asked[place]))!r} is not that of the items"
-        elif answers[place] != answer:
-            fault = f"answer {shown(str(answers[place]))!r} is not {shown(answer)!r}, that of the items"
+        if asked[position] != questions.values[questions.codes[row]]:
+            fault = f"question {shown(str(asked[position]))!r} is not that of the items"
+        elif answers[position] != answer:
+            fault = f"answer {shown(str(answers[position]))!r} is not {shown(answer)!r}, that of the items"
         elif fault is None and normalise(answer) not in forms_of:
             fault = f"accepted_answers lacks the answer {shown(answer)!r}"
         elif fault is None and other is not None:
             fault = f"accepted_answers holds {shown(options.values[other])!r}, another option"
         if fault is not None:
             wrong[row] = fault
-    for place in _odd_names(objects, lists):
-        wrong.setdefault(rows[place], "accepted_answers differs from that of most facts with this answer")
+    for position in _odd_names(objects, lists):
+        wrong.setdefault(rows[position], "accepted_answers differs from that of most facts with this answer")
     return dict(sorted(wrong.items())), names
 
 
@@ -148,8 +148,8 @@ def read_open(
     pair = facts.take(pa.array(rows_here, pa.int64())), shared.take(pa.array(rows_there, pa.int64()))
     fault = "differs between config open and the parallel one"
     faults += [(key, "", what) for key, what in differing([keys[row] for row in rows_here], *pair, fault)]
-    place = np.full(len(facts), -1, dtype=np.int64)
-    place[rows_here] = rows_there
+    row_of = np.full(len(facts), -1, dtype=np.int64)
+    row_of[rows_here] = rows_there
     names: dict[str, dict[str, frozenset[str]]] = {}
     for code, language_items in items.items():
         column = table([f"translations.{code}"])
@@ -157,10 +157,10 @@ def read_open(
         if struct is None or struct.get_field_index(code) < 0:
             faults += [(keys[row], code, "not in config open") for row in language_items.rows.tolist()]
             continue
-        rows = np.flatnonzero(place[language_items.rows] >= 0)
+        rows = np.flatnonzero(row_of[language_items.rows] >= 0)
         structs = pc.struct_field(column.column("translations").combine_chunks(), code)
         objects = facts.column("object_id").take(pa.array(language_items.rows[rows], pa.int64())).to_pylist()
-        opened = structs.take(pa.array(place[language_items.rows[rows]], pa.int64()))
+        opened = structs.take(pa.array(row_of[language_items.rows[rows]], pa.int64()))
         wrong, names[code] = _of_language(language_items, objects, rows.tolist(), opened)
         faults += [(keys[language_items.rows[row]], code, what) for row, what in wrong.items()]
     return OpenItems(tuple((fact_of(key), code, what) for key, code, what in faults), names)

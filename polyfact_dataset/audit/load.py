@@ -113,16 +113,16 @@ def _language_tables(files: Files) -> dict[str, pa.Table]:
 
 def _from_languages(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, dict[str, Items], list[Any]]:
     """Facts and items where each language has separate rows: all facts in the order of their first row."""
-    place: dict[str, int] = {}
+    code_of: dict[str, int] = {}
     fresh = []
     fact_rows: dict[str, list[int]] = {}
     for code, table in tables.items():
         shared = _facts(table, code)
         keys = keys_of(shared)
-        new = [row for row, key in enumerate(keys) if key not in place]
+        new = [row for row, key in enumerate(keys) if key not in code_of]
         for row in new:
-            place[keys[row]] = len(place)
-        fact_rows[code] = [place[key] for key in keys]
+            code_of[keys[row]] = len(code_of)
+        fact_rows[code] = [code_of[key] for key in keys]
         fresh.append(shared.take(pa.array(new, pa.int64())))
     facts = pa.concat_tables(fresh, promote_options="permissive")
     ids = facts.column("fact_id").to_pylist()

@@ -120,10 +120,10 @@ class Items:
         """
         if self.subjects is None:
             return self.questions
-        place: dict[str, int] = {}
+        code_of: dict[str, int] = {}
         pairs = zip(self.questions.texts(), self.subjects.texts())
-        codes = [place.setdefault(wording(question, subject), len(place)) for question, subject in pairs]
-        return Coded(list(place), np.array(codes, dtype=np.int64))
+        codes = [code_of.setdefault(wording(question, subject), len(code_of)) for question, subject in pairs]
+        return Coded(list(code_of), np.array(codes, dtype=np.int64))
 
     @cached_property
     def option_sets(self) -> list[tuple[int, ...]]:
@@ -224,8 +224,8 @@ class Release:
         """Which facts are in PolyFact-Clean; None where the release does not ship tiers."""
         if "quality_tier" not in self.facts.column_names:
             return None
-        found: Bools = np.isin(self.array("quality_tier"), ["gold", "silver"])
-        return found
+        clean: Bools = np.isin(self.array("quality_tier"), ["gold", "silver"])
+        return clean
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from polyfact_dataset.audit.stats import CHANCE
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import Floor, GateResult
 from polyfact_dataset.release.schema import FINDINGS
@@ -59,6 +60,19 @@ class Chart:
     reference: float | None = None
     # Bounds of the axis; None leaves one open.
     span: tuple[float | None, float | None] = (None, None)
+
+
+def accuracy_chart(title: str, rules: Iterable[str], series: Iterable[Series], note: str = "") -> Chart:
+    """Points in percent with error bars of three standard errors, a row per rule, and a line at chance."""
+    return Chart(
+        title,
+        "points",
+        tuple(rule.replace("_", " ") for rule in rules),
+        tuple(series),
+        "accuracy in %, with three standard errors",
+        note,
+        reference=100 * CHANCE,
+    )
 
 
 @dataclass(frozen=True)

@@ -83,19 +83,19 @@ def _tasks() -> list[tuple[int, ...]]:
 
 def _sections(shared: tuple[Release, Config], numbers: tuple[int, ...]) -> dict[int, Section]:
     release, config = shared
-    made: dict[int, Section] = {number: AUDITS[number].audit(release, config.audit) for number in numbers}
-    for section in made.values():
+    results: dict[int, Section] = {number: AUDITS[number].audit(release, config.audit) for number in numbers}
+    for section in results.values():
         section.plots += plots.draw(section)
-    return made
+    return results
 
 
 def sections(release: Release, config: Config, log: Log) -> list[Section]:
     """The results of all audits with their plots, in order."""
     processes = config.extract.workers if len(release) >= load.MANY_FACTS else 1
-    made: dict[int, Section] = {}
+    by_number: dict[int, Section] = {}
     for part in map_inheriting(_sections, (release, config), _tasks(), processes):
-        made.update(part)
-    results = [made[number] for number in range(len(AUDITS))]
+        by_number.update(part)
+    results = [by_number[number] for number in range(len(AUDITS))]
     for section in results:
         broken = [verdict.gate for verdict in section.verdicts if verdict.status == "broken"]
         log.line(f"audit: {section.title.lower()}: {'broken: ' + ', '.join(broken) if broken else 'passed'}")

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from polyfact_dataset.audit.release import Bools, Floats, Ints
 
 CHANCE = 0.25
-# With this probability a bias is found that a gate is meant to find.
+# The probability with which a gate finds a bias of the size that is reported as found.
 POWER = 0.8
 # Two-sided 95 % of a normal distribution, in standard errors.
 Z95 = 1.959963984540054
@@ -140,7 +140,7 @@ class Pool:
         return figure(gained, expected, variance)
 
 
-def surely(share: float, facts: int, level: float) -> float:
+def lower_bound(share: float, facts: int, level: float) -> float:
     """The least accuracy that an exact binomial test at `level` (one-sided) does not rule out (Clopper-Pearson).
 
     A share that is a mean over languages varies less than that of as many trials, so the test is conservative.
@@ -163,7 +163,7 @@ def bound(tests: int, level: float) -> float:
     return float(-ndtri(level / (2 * max(tests, 1))))
 
 
-def found_from(standard_error: float, errors: float) -> float:
+def least_detectable(standard_error: float, errors: float) -> float:
     """The smallest accuracy above chance that a gate at so many standard errors finds with probability `POWER`."""
     from scipy.special import ndtri
 

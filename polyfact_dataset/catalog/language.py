@@ -147,13 +147,13 @@ class Language(BaseModel):
     @model_validator(mode="after")
     def _in_its_script(self) -> Language:
         """Words left over from the language whose file was copied would never be found."""
-        own = frozenset().union(*map(covered, self.scripts))
+        characters = frozenset().union(*map(covered, self.scripts))
         for section in ("cues", "glue", "declines"):
             for entry, texts in getattr(self, section).model_dump().items():
                 for text in texts:
                     if not text or text != text.strip():
                         raise ValueError(f"[{section}] {entry}: {text!r} is empty or has spaces around it")
-                    if not scripts_of(text) <= own:
+                    if not scripts_of(text) <= characters:
                         raise ValueError(f"[{section}] {entry}: {text!r} is not in {', '.join(self.scripts)}")
         return self
 

@@ -36,12 +36,20 @@ class Relation(BaseModel):
     symmetric: bool = False
     # The question covers the past ("has employed"): a statement that has ended is still an answer.
     past: bool = False
-    # The question asks what is the case today: not about a subject that is no more (`is_ended`).
+    # The question is about the present: not asked about a subject that no longer exists (`is_ended`).
     present: bool = False
     # The classes of its answers (`answer_classes`).
     answers: tuple[str, ...] = ()
     # Classes of answers that are rejected even where an answer is of an expected class as well.
     refused: tuple[str, ...] = ()
+    # Answers that are of no class at all are rejected as well.
+    answers_known: bool = False
+    # Answers may be true together though Wikidata has one of them: what is animation is an animated film.
+    overlapping: bool = False
+    # Subject and answer lie near each other: answers far apart are not asked together if that can be avoided.
+    near: bool = False
+    # What is true of the subject's country may be true of the subject.
+    of_country: bool = False
     # Whether a short description may distinguish two subjects: not where it contains the relation's answer.
     descriptions: bool = True
     # The end of a fact that is usually a person.
@@ -67,7 +75,7 @@ class Kind(BaseModel):
 
 
 class Ended(BaseModel):
-    """The P31 types of what is no more; an entity that is of a type of `unless` too still exists."""
+    """The P31 types of entities that no longer exist; one that also has a type of `unless` still exists."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -123,12 +131,12 @@ def answer_classes() -> dict[str, tuple[str, ...]]:
 
 
 def ended() -> Ended:
-    """The types of what is no more."""
+    """The types of entities that no longer exist."""
     return _file().ended
 
 
 def is_ended(types: Iterable[str]) -> bool:
-    """Whether what has these P31 types is no more."""
+    """Whether an entity with these P31 types no longer exists."""
     listed = set(types)
     return not listed.isdisjoint(ended().types) and listed.isdisjoint(ended().unless)
 
@@ -141,8 +149,8 @@ def label_classes() -> tuple[str, ...]:
 def label_class(types: Iterable[str]) -> str | None:
     """The first class of the file that one of an entity's P31 types belongs to; None also for proper names."""
     present = set(types)
-    found = next((name for name, listed in _file().label_classes.items() if not present.isdisjoint(listed)), PROPER)
-    return None if found == PROPER else found
+    first = next((name for name, listed in _file().label_classes.items() if not present.isdisjoint(listed)), PROPER)
+    return None if first == PROPER else first
 
 
 @cache

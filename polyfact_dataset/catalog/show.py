@@ -77,12 +77,19 @@ def _of_many_kinds(subjects: list[Subject]) -> list[Subject]:
     return [*first, *(subject for subject in subjects if subject not in first)][:PER_WORDING]
 
 
+@cache
+def shown_examples(code: str) -> dict[str, dict[str, list[Subject]]]:
+    """Relation -> key -> the examples that the wording asks about, in a language."""
+    wordings, subjects = language(code).wordings, examples(code)
+    return {relation: examples_by_wording(wordings[relation], subjects) for relation in all_relations()}
+
+
 def lines(code: str) -> Iterator[str]:
     """The lines of the listing: a relation, its wordings with their conditions, and below each its examples."""
     entry, subjects = language(code), examples(code)
     for relation in all_relations():
         wordings = entry.wordings[relation]
-        shown = examples_by_wording(wordings, subjects)
+        shown = shown_examples(code)[relation]
         assumed = all_relations()[relation].subjects
         usual = [subject for subject in subjects if assumed is None or assumed in kind_chain(subject.kind)]
         yield f"{relation} {all_relations()[relation].label}"

@@ -200,10 +200,10 @@ class Wordings:
 @cache
 def _parts(text: str) -> tuple[str, str, str | None, str, str]:
     """A wording's text before the subject, the opening quotation mark, the slot, the closing mark, the text after."""
-    place = _PLACE.search(text)
-    assert place is not None  # ensured by `check`
-    opening, closing = re.split(r"\{subject(?::\w+)?\}", place[0])
-    return text[: place.start()], opening, place[2], closing, text[place.end() :]
+    placeholder = _PLACE.search(text)
+    assert placeholder is not None  # ensured by `check`
+    opening, closing = re.split(r"\{subject(?::\w+)?\}", placeholder[0])
+    return text[: placeholder.start()], opening, placeholder[2], closing, text[placeholder.end() :]
 
 
 def _noun(text: str, name: str) -> str:

@@ -58,7 +58,7 @@ def run(call: Callable[..., Any] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
-    # Tables in memory are many objects without cycles: searching them at Python's usual pace is a tenth of a build.
+    # Tables in memory are many objects without cycles: by default, garbage collection takes a tenth of a build.
     gc.set_threshold(200_000, 20, 100)
     sys.exit(run())
 

@@ -10,23 +10,16 @@ import typer
 
 from polyfact_dataset.cli.option_groups import option_groups
 from polyfact_dataset.cli.options import (
-    Backfill,
-    BaseUrl,
     BuildOptions,
-    Contact,
     CostOptions,
     DumpOptions,
     Exclude,
     ExecutorName,
     Force,
-    Model,
-    ModelCache,
     Objections,
-    Offline,
-    Source,
+    SourceOptions,
     Tasks,
     Verification,
-    WrittenLabels,
     executor_kind,
 )
 from polyfact_dataset.cli.questions import app as questions
@@ -53,14 +46,7 @@ def _command(until: Stage) -> Callable[..., None]:
         read: DumpOptions,
         build: BuildOptions,
         cost: CostOptions,
-        backfill: Backfill = None,
-        offline: Offline = None,
-        contact: Contact = None,
-        questions: Source = None,
-        model: Model = None,
-        base_url: BaseUrl = None,
-        model_cache: ModelCache = None,
-        labels: WrittenLabels = None,
+        sources: SourceOptions,
         objections: Objections = None,
         exclude: Exclude = None,
         force: Force = False,
@@ -79,16 +65,9 @@ def _command(until: Stage) -> Callable[..., None]:
             force=force,
             verification=verification,
             extract__workers=read.workers,
-            labels__written=labels or None,
-            backfill__enabled=backfill,
-            backfill__offline=offline,
-            backfill__contact=contact,
-            questions__source=questions,
-            questions__model=model,
-            llm__base_url=base_url,
-            llm__cache=model_cache,
             **vars(build),
             **cost.settings,
+            **sources.settings,
         )
 
     return command

@@ -78,7 +78,7 @@ def extract_on_cluster(
     extract += ["--workers", str(workers)] if workers is not None else []
     merge = ["--out", str(out.resolve()), *config, *(["--overwrite"] if overwrite else [])]
     merge += ["--quiet"] if quiet else []
-    # Beside the build folder, which must be empty before its first stage.
+    # Next to the build folder, which must be empty before its first stage.
     parts = out.with_name(f"{out.name}.parts-{tasks}").resolve()
     jobs = Job(parts, tasks), Job(parts / "merge", 1)
     first = jobs[0].executor(kind, [ExtractPart(parts, extract)], settings)

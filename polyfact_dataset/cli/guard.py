@@ -20,7 +20,7 @@ _INTERRUPTED = "interrupted; the same command goes on"
 
 
 class _Stopped(BaseException):
-    """An interrupt on its way past typer, which would print a line about `KeyboardInterrupt`."""
+    """An interrupt, passed through typer, which would print a line about `KeyboardInterrupt`."""
 
 
 class Group(TyperGroup):
@@ -58,7 +58,7 @@ class Command(TyperCommand):
 
 
 def _open_standard_streams() -> None:
-    """Streams that the caller closed lead nowhere: the next file that is opened must not get their number."""
+    """Opens the null device for streams that the caller closed, so that no other file gets their descriptor."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             handle = os.open(os.devnull, os.O_RDWR)

@@ -42,8 +42,10 @@ def option_groups(command: Callable[..., Result]) -> Callable[..., Result]:
         bound = signature.bind(**options)
         bound.apply_defaults()
         values = dict(bound.arguments)
-        made = {name: group(**{field: values.pop(field) for field in names}) for name, (group, names) in groups.items()}
-        return command(**values, **made)
+        built = {
+            name: group(**{field: values.pop(field) for field in names}) for name, (group, names) in groups.items()
+        }
+        return command(**values, **built)
 
     del flat.__wrapped__
     flat.__signature__ = signature  # type: ignore[attr-defined]

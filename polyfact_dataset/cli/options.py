@@ -95,6 +95,10 @@ Languages = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+BatchFolder = Annotated[
+    Optional[Path],
+    typer.Option("--to", help="New folder for the files. Default: next in `batches` of --out or --folder."),
+]
 MaxRequests = Annotated[int, typer.Option("--max-requests", min=1, max=50_000, help="Requests in one file.")]
 MaxMb = Annotated[int, typer.Option("--max-mb", min=1, max=200, help="Megabytes of one file.")]
 IncludePending = Annotated[
@@ -151,9 +155,38 @@ class CostOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """Size and content of batch files."""
+class SourceOptions:
+    """The sources of labels that the dump lacks, and of the questions."""
 
+    backfill: Backfill = None
+    offline: Offline = None
+    contact: Contact = None
+    questions: Source = None
+    model: Model = None
+    base_url: BaseUrl = None
+    model_cache: ModelCache = None
+    labels: WrittenLabels = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same as settings of the configuration."""
+        return {
+            "backfill__enabled": self.backfill,
+            "backfill__offline": self.offline,
+            "backfill__contact": self.contact,
+            "questions__source": self.questions,
+            "questions__model": self.model,
+            "llm__base_url": self.base_url,
+            "llm__cache": self.model_cache,
+            "labels__written": self.labels or None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """Place, size and content of batch files."""
+
+    to: BatchFolder = None
     max_requests: MaxRequests = 2_000
     max_mb: MaxMb = 100
     include_pending: IncludePending = False

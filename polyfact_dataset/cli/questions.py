@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -24,17 +24,11 @@ app = typer.Typer(invoke_without_command=True)
 
 @app.command("export-batches")
 @option_groups
-def export_batches_command(
-    build: QuestionOptions,
-    batches: BatchOptions,
-    to: Annotated[
-        Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --out.")
-    ] = None,
-) -> None:
+def export_batches_command(build: QuestionOptions, batches: BatchOptions) -> None:
     """Write a model's next requests as OpenAI Batch files (JSON lines)."""
     from polyfact_dataset.cli import question_commands as commands
 
-    commands.write_batches(build, to, batches.max_requests, batches.max_bytes, batches.include_pending)
+    commands.write_batches(build, batches.to, batches.max_requests, batches.max_bytes, batches.include_pending)
 
 
 @app.command("import-batches")

@@ -34,8 +34,8 @@ class _Plain(Console):
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> Table:
     """A table whose first `texts` columns are text; the others are numbers."""
     table = Table(title=title, title_justify="left")
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place < texts else "right")
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="left" if position < texts else "right")
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row))
     return table
@@ -84,7 +84,7 @@ def stats(figures: Mapping[str, Any]) -> None:
     from polyfact_dataset.release.stats import popularity_names
 
     bins = figures["popularity"]["bins"]
-    popular = [(name, *(bins[tier][place] for tier in TIERS)) for place, name in enumerate(popularity_names())]
+    popular = [(name, *(bins[tier][position] for tier in TIERS)) for position, name in enumerate(popularity_names())]
     console.print(_table("Facts by the subject's sitelinks", ("sitelinks", *TIERS), popular))
     console.print("verification: " + ", ".join(f"{kind} {n:,}" for kind, n in figures["verification"].items()))
 
@@ -96,9 +96,9 @@ def fact(row: Mapping[str, Any]) -> None:
         console.print(f"{name}: {row[name]}")
     for code, item in row["translations"].items():
         console.print(f"\n{code}  {item.get('question')}")
-        for place, name in enumerate(OPTIONS):
-            sign = "*" if place == item["answer_index"] else " "
-            where = f"{item['option_ids'][place]}, {item['option_provenance'][place]}"
+        for slot, name in enumerate(OPTIONS):
+            sign = "*" if slot == item["answer_index"] else " "
+            where = f"{item['option_ids'][slot]}, {item['option_provenance'][slot]}"
             console.print(f"  {sign} {item[name]}  ({where})")
 
 

@@ -125,20 +125,14 @@ def judge_command(
 
 @app.command("export-batches")
 @option_groups
-def export_batches_command(
-    judged: JudgedOptions,
-    batches: BatchOptions,
-    to: Annotated[
-        Optional[Path], typer.Option("--to", help="New folder for the files. Default: next in `batches` of --folder.")
-    ] = None,
-) -> None:
+def export_batches_command(judged: JudgedOptions, batches: BatchOptions) -> None:
     """Write the judge's requests as OpenAI Batch files (JSON lines)."""
     from polyfact_dataset.verification import judge
 
     judge.write_batches(
         judged.judge_options(),
         judged.configuration(),
-        to,
+        batches.to,
         max_requests=batches.max_requests,
         max_bytes=batches.max_bytes,
         include_pending=batches.include_pending,

@@ -99,7 +99,7 @@ def synced_later(folder: Path) -> Iterator[None]:
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path next to `path`, which is durably renamed to `path` if the block succeeds.
 
-    Within `synced_later`, it is durable when the caller says so.
+    Within `synced_later`, the caller makes it durable.
 
     The temporary path is unique, so that processes that write one file at once do not use each other's.
     """

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-# Processes that are told to end are killed after a while by systems too.
+# Service managers also kill a process some time after they ask it to end.
 _PATIENCE_S = 8.0
 
 

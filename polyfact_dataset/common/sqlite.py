@@ -23,7 +23,7 @@ class SqliteFile(ABC):
 
     A subclass makes its tables in `_prepare` and does all its work inside `with self._named()`. What is committed is
     durable, in a new file and in new folders too, so that no request is sent that depends on an answer which a power
-    cut could take.
+    cut could lose.
     """
 
     # The setting by which the user names another file.

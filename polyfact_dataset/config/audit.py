@@ -113,7 +113,11 @@ GATES: dict[str, Gate] = {
     "answer_share": _most(0.25, "largest share of one answer in its stratum: more cannot be balanced by distractors"),
     "multiplicity": _most(0.02, "share of options beyond four per gold; withdrawing a judged fact leaves a few"),
     "multiplicity_clean": _most(0.02, "the same in PolyFact-Clean, which holds whole blocks"),
-    "gold_position": _least(0.01, "smallest chi-square p over languages x splits, Bonferroni-corrected"),
+    "gold_position": _least(
+        1e-4,
+        "smallest chi-square p over languages x splits, Bonferroni-corrected; below what one release in ten thousand "
+        "has by chance",
+    ),
     # labels
     "gold_tier": _most(0, "tier gold requires that Wikidata attests every label of the item"),
     # names

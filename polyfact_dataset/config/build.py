@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -157,8 +158,8 @@ class DistractConfig(Section):
     # `blocks`: blocks of four facts, matched in what their questions give away. `strata`: permutations of the golds of
     # facts with the same kind of subject, and type and length of answer.
     design: Literal["blocks", "strata"] = "blocks"
-    # Of blocks: so many times as many facts are matched as are asked for, of which the best are kept.
-    oversample: float = Field(default=1.4, ge=1)
+    # Of blocks: up to so many times as many facts are matched as are asked for, of which the best are kept.
+    oversample: float = Field(default=3.0, ge=1)
     # The share of a relation's blocks that is left out in any case, those whose questions give away most.
     drop_share: float = Field(default=0.01, ge=0, lt=0.5)
     # Facts that agree in kind of subject, wording and type of answer are matched among themselves from so many on.
@@ -251,9 +252,7 @@ class Config(Section):
     @field_validator("languages")
     @classmethod
     def _languages(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [code for code in codes if code not in known()]
-        if unknown or not codes or len(set(codes)) != len(codes):
-            raise ValueError(f"unknown or repeated languages {unknown or codes}; known are {', '.join(known())}")
+        _check_names("languages", codes, known())
         if "en" not in codes:
             raise ValueError("English (en) must be among the languages: label lengths are matched in it")
         return codes
@@ -261,10 +260,15 @@ class Config(Section):
     @field_validator("relations")
     @classmethod
     def _relations(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [relation for relation in ids if relation not in all_relations()]
-        if unknown or not ids or len(set(ids)) != len(ids):
-            raise ValueError(f"unknown or repeated relations {unknown or ids}; known are {', '.join(all_relations())}")
+        _check_names("relations", ids, all_relations())
         return ids
+
+
+def _check_names(what: str, names: tuple[str, ...], among: Collection[str]) -> None:
+    """Raises `ValueError` unless the names are some of `among`, each named once."""
+    unknown = [name for name in names if name not in among]
+    if unknown or not names or len(set(names)) != len(names):
+        raise ValueError(f"unknown or repeated {what} {unknown or names}; known are {', '.join(among)}")
 
 
 def load_config(path: Path | None = None, **overrides: Any) -> Config:

@@ -20,7 +20,8 @@ _LISTED = 20
 
 
 def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> None:
-    """Temporary tables: `expected`, `refused` (property, class), `classified` (id, classes of its types and ancestors).
+    """Temporary tables: `expected`, `refused` (property, class), `strict` (property), `classified` (id, classes of
+    its types and ancestors).
 
     `entities` is the path of the entities table. Entities without a type in any class are not in `classified`.
     """
@@ -34,6 +35,10 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Seq
     connection.executemany("INSERT INTO expected VALUES (?, ?)", pairs)
     pairs = [(relation.id, name) for relation in relations for name in relation.refused]
     connection.executemany("INSERT INTO refused VALUES (?, ?)", pairs)
+    connection.execute("CREATE TEMP TABLE strict (property TEXT)")
+    connection.executemany(
+        "INSERT INTO strict VALUES (?)", [(relation.id,) for relation in relations if relation.answers_known]
+    )
     # From the listed types downwards: subclasses have the classes of their superclass.
     connection.execute(
         """
@@ -67,13 +72,14 @@ def register_answer_classes(connection: duckdb.DuckDBPyConnection, entities: Seq
 
 
 UNEXPECTED = """
-    classes IS NOT NULL AND (
+    classes IS NULL AND o.id IS NOT NULL AND EXISTS (SELECT 1 FROM strict WHERE strict.property = v.property)
+    OR classes IS NOT NULL AND (
         EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property)
         AND NOT EXISTS (SELECT 1 FROM expected e WHERE e.property = v.property AND list_contains(classes, e.class))
         OR EXISTS (SELECT 1 FROM refused r WHERE r.property = v.property AND list_contains(classes, r.class))
     )
 """
-"""SQL: whether the object of a statement `v` has none of the `classes` that its relation expects, or one it refuses."""
+"""SQL: whether a relation does not expect, or refuses, the classes of the object `o` of its statement `v`."""
 
 
 def types_for_review(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -198,7 +198,7 @@ def _first_reason() -> str:
 
 def _require_names(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Raises `DataError` naming the languages in which no entity has a name, if there are any."""
-    found = {
+    codes_with_names = {
         code
         for (code,) in connection.execute(
             """
@@ -210,7 +210,9 @@ def _require_names(connection: duckdb.DuckDBPyConnection, context: Context) -> N
             {"entities": parquet_files(context.path("entities"))},
         ).fetchall()
     }
-    nameless = [code for code in context.config.languages if found.isdisjoint({*_codes(code), language(code).wiki})]
+    nameless = [
+        code for code in context.config.languages if codes_with_names.isdisjoint({*_codes(code), language(code).wiki})
+    ]
     if nameless:
         raise DataError(
             f"no statement can be a fact: no entity has a name in {', '.join(nameless)}; "

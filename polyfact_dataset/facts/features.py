@@ -28,10 +28,19 @@ _MAX_AGE_YEARS = 110
 _MAX_STEPS = 6
 # The share of births and publications that is ignored for the latest year: announcements and errors.
 _LATE_SHARE = 0.001
-_PARENTS = ("located_in", "part_of", "countries", "continents")
+_PARENTS = ("located_in", "part_of", "subclass_of", "countries", "continents")
 _COLUMNS = (
     *("types", "sitelinks", "sexes", "occupations", "countries", "continents", "citizenships"),
-    *("located_in", "part_of", "birth_year", "death_year", "inception_year", "publication_year", "is_dead"),
+    *(
+        "located_in",
+        "part_of",
+        "subclass_of",
+        "birth_year",
+        "death_year",
+        "inception_year",
+        "publication_year",
+        "is_dead",
+    ),
 )
 
 
@@ -141,7 +150,7 @@ def _load(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
 def _climb(connection: duckdb.DuckDBPyConnection, name: str, parents: str) -> None:
     """Temporary table `name`: (id, ancestor, step, path) of all ends, by the lists `parents` of `node`.
 
-    `path` orders the ancestors of a step by the order of the statements that lead to them; each ancestor is there once.
+    `path` orders the ancestors of a step by the statements that lead to them; each ancestor is listed once.
     """
     connection.execute(
         f"""

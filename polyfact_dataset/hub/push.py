@@ -306,20 +306,16 @@ def _operations(folder: Path, listed: Sequence[Change]) -> list[Any]:
     return operations
 
 
-_READ_BACK = """
+_LOAD = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
-from huggingface_hub import HfApi, snapshot_download
-commit = lambda: HfApi().dataset_info(repo, revision=tag).sha
 repo, tag, default = sys.argv[1:]
-commits = [commit()]
 names = get_dataset_config_names(repo, revision=tag)
 sizes = {}
 for name in dict.fromkeys((default, "parallel", "clean")):
     if name in names:
         sizes[name] = {split: len(rows) for split, rows in load_dataset(repo, name, revision=tag).items()}
-folder = snapshot_download(repo, repo_type="dataset", revision=tag)
-print(json.dumps({"names": names, "sizes": sizes, "folder": folder, "commits": [*commits, commit()]}))
+print(json.dumps({"names": names, "sizes": sizes}))
 """
 
 
@@ -328,27 +324,60 @@ def read_back(repo: str, tag: str, commit: str | None, manifest: dict[str, Any])
 
     Raises `DataError` when anything differs from the release that was pushed, or the tag is moved from its commit.
     """
+    from huggingface_hub import snapshot_download
+
+    _require_commit(repo, tag, commit)
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "HF_HOME": cache}
-        # The token may be in a file of the usual home, which the empty cache replaces.
-        if token := hub_token():
-            environment["HF_TOKEN"] = token
-        for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-            environment.pop(name, None)
-        default = default_config(manifest)
-        result = subprocess.run(
-            [sys.executable, "-c", _READ_BACK, repo, tag, default], env=environment, capture_output=True, text=True
-        )
-        if result.returncode:
-            reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-            raise DataError(f"{repo}@{tag} was pushed but cannot be loaded: {redacted(reason)}")
-        loaded = json.loads(result.stdout.splitlines()[-1])
-        if moved := [other for other in loaded["commits"] if other != commit]:
-            raise DataError(f"{repo}@{tag} points to commit {moved[0][:12]}, not to {str(commit)[:12]} that was pushed")
-        if check_content(Path(loaded["folder"]))["content"] != manifest["content"]:
+        with _reading(repo, tag):
+            folder = snapshot_download(repo, repo_type="dataset", revision=tag, cache_dir=Path(cache) / "hub")
+        if check_content(Path(folder))["content"] != manifest["content"]:
             raise DataError(f"{repo}@{tag} does not contain the content that was pushed")
+        loaded = _loaded(repo, tag, default_config(manifest), cache)
+    _require_commit(repo, tag, commit)
     if loaded["names"] != list(manifest["configs"]):
         raise DataError(f"{repo}@{tag} offers the configs {', '.join(loaded['names'])}, not those of its manifest")
     for name, sizes in loaded["sizes"].items():
         if sizes != manifest["sizes"][name]:
             raise DataError(f"{repo}@{tag} loads {name} as {sizes} instead of {manifest['sizes'][name]}")
+
+
+@contextmanager
+def _reading(repo: str, tag: str) -> Iterator[None]:
+    """Raises `DataError` where the Hub refuses what was pushed, `RetryableError` where it cannot be reached."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    with errors_of_the_hub(repo, "rerun the same command to verify what was pushed"):
+        try:
+            yield
+        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+            raise _not_loaded(repo, tag, str(error)) from None
+
+
+def _require_commit(repo: str, tag: str, commit: str | None) -> None:
+    """Raises `DataError` unless the tag points to the commit that was pushed."""
+    from huggingface_hub import HfApi
+
+    with _reading(repo, tag):
+        found = HfApi().dataset_info(repo, revision=tag).sha
+    if found != commit:
+        raise DataError(f"{repo}@{tag} points to commit {str(found)[:12]}, not to {str(commit)[:12]} that was pushed")
+
+
+def _loaded(repo: str, tag: str, default: str, cache: str) -> dict[str, Any]:
+    """The configs of a tag, and the numbers of rows of some, as a process with this cache loads them."""
+    environment = {**os.environ, "HF_HOME": cache}
+    # The token may be in a file of the usual home, which the other cache replaces.
+    if token := hub_token():
+        environment["HF_TOKEN"] = token
+    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", _LOAD, repo, tag, default]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if result.returncode:
+        raise _not_loaded(repo, tag, result.stderr)
+    return dict(json.loads(result.stdout.splitlines()[-1]))
+
+
+def _not_loaded(repo: str, tag: str, message: str) -> DataError:
+    reason = (message.strip().splitlines() or ["no message"])[-1]
+    return DataError(f"{repo}@{tag} was pushed but cannot be loaded: {redacted(reason)}")

@@ -27,10 +27,12 @@ from polyfact_dataset.items.strata import Pool
 from polyfact_dataset.pipeline.context import Previous
 from polyfact_dataset.schema import SPLITS
 
-# How often blocks with an option that must not be offered are searched anew.
+# How often blocks with an option that must not be offered are searched again.
 _REPAIRS = 4
 # How many facts more than are missing are matched where blocks of an earlier release are replaced.
 _SPARE = 64
+# How many times as many facts as are requested are matched where there are hardly more.
+_SCARCE_OVERSAMPLE = 1.4
 # From so many facts on, the relations are shared out among processes.
 _MANY_FACTS = 2_000
 _Key = tuple[str, str]
@@ -45,17 +47,17 @@ class Block:
 
 
 def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[dict[str, object]], set[str]]:
-    """Rows of `schema.SAMPLED` in no particular order, and the ids of selected facts that are in no sound block.
+    """Rows of `schema.SAMPLED` in no particular order, and the ids of selected facts that are in no valid block.
 
     Relations and splits are as large as they are without an earlier release. Its blocks come first, as far as all four
     facts are still candidates, so that a build from the same candidates is the same; new ones replace the others.
     """
     pools = {relation: _servable(facts, config.distract) for relation, facts in pool.facts.items()}
-    more = config.distract.oversample
+    more = _oversample(pool, config)
     number = math.ceil(config.facts * more)
-    wide = select(pools, number, config.seed, _wider(config.sample, more), {} if previous.blocks else previous.splits)
+    wide = select(pools, number, config.seed, _wider(config.sample), {} if previous.blocks else previous.splits)
     blocks = _blocks_of(pool, wide, config)
-    quotas = block_quotas({key: len(found) for key, found in blocks.items()}, config)
+    quotas = block_quotas({key: len(listed) for key, listed in blocks.items()}, config)
     if previous.blocks:
         earlier = _earlier_blocks(pool, previous)
         missing = {key: max(number - len(earlier.get(key, ())), 0) for key, number in quotas.items()}
@@ -63,35 +65,35 @@ def choose_blocks(pool: Pool, config: Config, previous: Previous) -> tuple[list[
         wide = _replacements(pools, earlier, missing, known, previous, config)
         added = _blocks_of(pool, wide, config)
         # Facts of blocks that were broken are not given up for the sake of a cheaper block.
-        for found in added.values():
-            found.sort(key=lambda block: -sum(fact.id in known for fact in block.facts))
+        for listed in added.values():
+            listed.sort(key=lambda block: -sum(fact.id in known for fact in block.facts))
         blocks = {key: [*earlier.get(key, ()), *added.get(key, ())] for key in quotas}
     rows = [
         row
         for (relation, split), number in quotas.items()
-        for place, block in enumerate(blocks[relation, split][:number])
-        for row in _rows(block, split, f"{relation}/{split}/{place:05}")
+        for position, block in enumerate(blocks[relation, split][:number])
+        for row in _rows(block, split, f"{relation}/{split}/{position:05}")
     ]
-    matched = {fact.id for found in blocks.values() for block in found for fact in block.facts}
+    matched = {fact.id for listed in blocks.values() for block in listed for fact in block.facts}
     unserved = {fact.id for facts in wide.facts.values() for fact in facts} - matched
     servable = {fact.id for facts in pools.values() for fact in facts}
     return rows, unserved | {fact.id for facts in pool.facts.values() for fact in facts if fact.id not in servable}
 
 
 def _blocks_of(pool: Pool, selection: Selection, config: Config) -> dict[_Key, list[Block]]:
-    """The sound blocks of the selected facts by relation and split, those that give away least first."""
+    """The valid blocks of the selected facts by relation and split, those that give away least first."""
     sizes = Counter({relation: 0 for relation, _ in selection.facts})
     for (relation, _), facts in selection.facts.items():
         sizes[relation] += len(facts)
     # A matcher serves a whole relation, so a process gets one; the largest first.
     relations = [relation for relation, _ in sizes.most_common()]
     count = config.extract.workers if sizes.total() >= _MANY_FACTS else 1
-    found = dict(zip(relations, map_inheriting(_blocks_in, (pool, selection, config), relations, count)))
-    return {(relation, split): found[relation][split] for relation, split in selection.facts}
+    by_relation = dict(zip(relations, map_inheriting(_blocks_in, (pool, selection, config), relations, count)))
+    return {(relation, split): by_relation[relation][split] for relation, split in selection.facts}
 
 
 def _blocks_in(shared: tuple[Pool, Selection, Config], relation: str) -> dict[str, list[Block]]:
-    """The sound blocks of one relation by split, those that give away least first."""
+    """The valid blocks of one relation by split, those that give away least first."""
     pool, selection, config = shared
     return {
         split: sorted(
@@ -118,13 +120,13 @@ def _earlier_blocks(pool: Pool, previous: Previous) -> dict[_Key, list[Block]]:
     for names in previous.blocks:
         block = tuple(facts[name] for name in names if name in facts)
         splits = {previous.splits.get(fact.subject, "") for fact in block}
-        if len(block) == SIZE and len(splits) == 1 and _sound(pool, block):
+        if len(block) == SIZE and len(splits) == 1 and _is_valid(pool, block):
             cost = costs_of(np.arange(SIZE)[None, :], pool.matcher(block[0].relation).costs(block))[0]
             kept[block[0].relation, splits.pop()].append(Block(int(cost), block))
-    return {key: sorted(found, key=_by_cost) for key, found in kept.items()}
+    return {key: sorted(members, key=_by_cost) for key, members in kept.items()}
 
 
-def _sound(pool: Pool, block: Sequence[Fact]) -> bool:
+def _is_valid(pool: Pool, block: Sequence[Fact]) -> bool:
     """Whether every fact of a block may have the golds of the others as options."""
     questions = dict(zip(block, pool.questions_of(block)))
     return all(
@@ -144,7 +146,7 @@ def _replacements(
     config: Config,
 ) -> Selection:
     """Facts for the blocks that an earlier release lacks, those that it has (`known`) first."""
-    asked = {(fact.subject, fact.relation) for found in earlier.values() for block in found for fact in block.facts}
+    asked = {(fact.subject, fact.relation) for listed in earlier.values() for block in listed for fact in block.facts}
     free = {
         relation: sorted(left, key=lambda fact: fact.id not in known)
         for relation, facts in pools.items()
@@ -160,10 +162,19 @@ def _replacements(
     return select_by_quota(free, quotas, previous.splits, config.seed, config.sample)
 
 
-def _wider(sample: SampleConfig, more: float) -> SampleConfig:
-    """The settings of the selection from which blocks are chosen: minima are so many times as large."""
-    minima = {name: math.ceil(more * getattr(sample, name)) for name in ("min_split_facts", "min_test_facts")}
-    return sample.model_copy(update=minima)
+def _oversample(pool: Pool, config: Config) -> float:
+    """How many times as many facts as are requested are matched: as many as there are, within bounds."""
+    available = sum(map(len, pool.facts.values())) / config.facts
+    return min(config.distract.oversample, max(_SCARCE_OVERSAMPLE, available))
+
+
+def _wider(sample: SampleConfig) -> SampleConfig:
+    """The settings of the selection from which blocks are chosen, with larger minima, for matching loses some facts.
+
+    They do not grow with the facts that are matched: what a held-out split of a small relation has too many of is lost.
+    """
+    names = ("min_split_facts", "min_test_facts")
+    return sample.model_copy(update={name: math.ceil(_SCARCE_OVERSAMPLE * getattr(sample, name)) for name in names})
 
 
 def _servable(facts: Sequence[Fact], config: DistractConfig) -> list[Fact]:
@@ -225,8 +236,8 @@ def _chunks(facts: Sequence[Fact], size: int, seed: str) -> list[list[Fact]]:
 
 
 def _match(pool: Pool, matcher: Matcher, cell: Sequence[Fact], config: Config, name: str) -> list[Block]:
-    """Sound blocks of the facts of one relation, split and kind."""
-    found: list[Block] = []
+    """Valid blocks of the facts of one relation, split and kind."""
+    matched: list[Block] = []
     for number, facts in enumerate(_chunks(cell, config.distract.chunk_facts, f"{config.seed}/{name}")):
         if not facts:
             continue
@@ -235,12 +246,12 @@ def _match(pool: Pool, matcher: Matcher, cell: Sequence[Fact], config: Config, n
         order = rng.permutation(len(facts)).tolist()
         blocks = improve(divide([fact.answer for fact in facts], order), costs, config.distract.rounds, rng)
         blocks = _repaired(pool, facts, blocks, costs, config.distract, rng)
-        found += [
+        matched += [
             Block(int(cost), tuple(facts[row] for row in block))
             for cost, block in zip(costs_of(blocks, costs), blocks.tolist())
             if cost < FORBIDDEN
         ]
-    return found
+    return matched
 
 
 def _repaired(
@@ -262,7 +273,7 @@ def _repaired(
     for attempt in range(_REPAIRS + 1):
         changed = False
         for block in blocks.tolist():
-            pairs = [(one, other) for place, one in enumerate(block) for other in block[place + 1 :]]
+            pairs = [(one, other) for position, one in enumerate(block) for other in block[position + 1 :]]
             for one, other in (pair for pair in pairs if costs[pair] < FORBIDDEN and pair not in sound):
                 apart = pool.conflicting(facts[one].answer, facts[other].answer)
                 if apart or not offered(one, other) or not offered(other, one):
@@ -319,7 +330,7 @@ def block_quotas(available: Mapping[_Key, int], config: Config) -> dict[_Key, in
 def _held_out(blocks: Mapping[str, int], config: SampleConfig) -> dict[_Key, int]:
     """Blocks of validation and test by relation: `split_quotas` in whole blocks, with the same total."""
     facts = split_quotas({relation: SIZE * number for relation, number in blocks.items()}, config)
-    found: dict[_Key, int] = {}
+    numbers: dict[_Key, int] = {}
     for split in ("test", "validation"):
         sizes = {relation: facts[relation, split] for relation in blocks}
         least = {relation: minimum(SIZE * number, config) for relation, number in blocks.items()}
@@ -330,5 +341,5 @@ def _held_out(blocks: Mapping[str, int], config: SampleConfig) -> dict[_Key, int
         left = round(sum(sizes.values()) / SIZE) - sum(whole.values())
         for relation in sorted(sizes, key=lambda relation: SIZE * whole[relation] - sizes[relation])[: max(left, 0)]:
             whole[relation] += 1
-        found |= {(relation, split): number for relation, number in whole.items()}
-    return found
+        numbers |= {(relation, split): number for relation, number in whole.items()}
+    return numbers

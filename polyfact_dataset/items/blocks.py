@@ -45,7 +45,7 @@ def dividable(golds: Sequence[str]) -> list[int]:
     whole = kept[: len(kept) // SIZE * SIZE]
     if whole and max(Counter(golds[row] for row in whole).values()) > len(whole) // SIZE:
         inner = dividable([golds[row] for row in whole])
-        return [whole[place] for place in inner]
+        return [whole[position] for position in inner]
     return whole
 
 

@@ -86,7 +86,7 @@ def judged(table: pa.Table | None, items: pa.Table, question_labels: pa.Table, c
     keyed = [(row, known.get((row["fact_id"], row["language"], row["item"]))) for row in table_rows]
     rows = [{**row, **item} for row, item in keyed if item is not None]
     labels: dict[str, dict[str, str]] = defaultdict(dict)
-    order = {code: place for place, code in enumerate(config.languages)}
+    order = {code: position for position, code in enumerate(config.languages)}
     for row in sorted(rows, key=lambda row: (row["fact_id"], order[row["language"]])):
         if row["label"] is not None:
             labels[row["fact_id"]][row["language"]] = row["label"]

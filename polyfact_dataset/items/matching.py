@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from polyfact_dataset.catalog.relation import all_relations
 from polyfact_dataset.common.text.ngrams import hashed_ngrams
 from polyfact_dataset.items.blocks import FORBIDDEN, Costs
 from polyfact_dataset.items.name_overlap import stems
@@ -53,7 +54,7 @@ _ALONE = {
     "long": 0.3,
     "stem": 2.0,
     "edit": 2.0,
-    "popularity": 2.0,
+    "popularity": 3.0,
 }
 # Differences of two golds: weights of a difference of type, country, ... of 1.
 _APART = {
@@ -69,6 +70,8 @@ _APART = {
     "popularity": 0.05,
     "length": 0.1,
 }
+# The same where subject and answer lie near each other: who knows where the subject is then rules out what is far away.
+_APART_NEAR = _APART | {"country": 3.0, "continent": 3.0}
 # An answer's n-grams are drawn towards those of its relation as if by so many names of so many n-grams.
 _PRIOR_GRAMS = 8 * 30.0
 # Years between two golds that count as wholly apart.
@@ -88,38 +91,38 @@ class Traits:
 
 
 def traits_of(features: pa.Table, wanted: Container[str]) -> dict[str, Traits]:
-    """Entity -> what matching goes by, from the table `features` or the sitelinks of another."""
+    """Entity -> its traits for matching, from the table `features` or another table with sitelinks."""
     names = ("country", "continent", "birth_year", "inception_year", "publication_year", "occupations", "sitelinks")
     held = {name: features.column(name).to_pylist() for name in names if name in features.column_names}
-    found = {}
+    traits = {}
     for row, entity in enumerate(features.column("entity_id").to_pylist()):
         if entity in wanted:
             values_of_row = {name: values[row] for name, values in held.items()}
             years = (values_of_row.pop(name, None) for name in ("birth_year", "inception_year", "publication_year"))
             values_of_row["year"] = next((year for year in list(years) if year is not None), None)
             values_of_row["occupations"] = frozenset(values_of_row.get("occupations") or ())
-            found[entity] = Traits(**values_of_row)
-    return found
+            traits[entity] = Traits(**values_of_row)
+    return traits
 
 
 def _stems(*lists: Sequence[str]) -> list[Any]:
     """Lists of English names as sparse matrices of their stems (`items.name_overlap`), (names, stems), of 0 and 1."""
     from scipy.sparse import csr_array
 
-    place: dict[str, int] = {}
-    found = []
+    column_of: dict[str, int] = {}
+    matrices = []
     for names in lists:
-        columns = [[place.setdefault(stem, len(place)) for stem in sorted(stems(name, "en"))] for name in names]
-        found.append((list(chain.from_iterable(columns)), np.cumsum([0, *map(len, columns)])))
+        columns = [[column_of.setdefault(stem, len(column_of)) for stem in sorted(stems(name, "en"))] for name in names]
+        matrices.append((list(chain.from_iterable(columns)), np.cumsum([0, *map(len, columns)])))
     return [
-        csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(len(starts) - 1, max(len(place), 1)))
-        for columns, starts in found
+        csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(len(starts) - 1, max(len(column_of), 1)))
+        for columns, starts in matrices
     ]
 
 
 def _codes(values: Sequence[Hashable]) -> Ints:
-    place: dict[Hashable, int] = {}
-    return np.array([place.setdefault(value, len(place)) for value in values], dtype=np.int64)
+    code_of: dict[Hashable, int] = {}
+    return np.array([code_of.setdefault(value, len(code_of)) for value in values], dtype=np.int64)
 
 
 class Origin:
@@ -135,7 +138,7 @@ class Origin:
         rate = (background.sum() / np.maximum(background, 1.0) / _PRIOR_GRAMS).astype(np.float32)
         sizes = np.diff(grams.indptr)
         keys = np.repeat(classes, sizes) * _FEATURES + grams.indices
-        distinct, place, times = np.unique(keys, return_inverse=True, return_counts=True)
+        distinct, inverse, times = np.unique(keys, return_inverse=True, return_counts=True)
         columns = distinct % _FEATURES
         starts = np.searchsorted(distinct, np.arange(count + 1) * _FEATURES)
         weights = np.log1p(times.astype(np.float32) * rate[columns])
@@ -143,26 +146,26 @@ class Origin:
         self._length = np.bincount(classes, weights=sizes, minlength=count).astype(np.float32)
         self._sizes = np.maximum(sizes, 1).astype(np.float32)
         # The score of each fact's class, from the other facts of the class: each n-gram is in it once by the fact.
-        held = np.log1p((times[place] - 1).astype(np.float32) * rate[grams.indices])
+        held = np.log1p((times[inverse] - 1).astype(np.float32) * rate[grams.indices])
         others = np.maximum(self._length[classes] - self._sizes, 0.0)
         total = np.bincount(np.repeat(np.arange(len(classes)), sizes), weights=held, minlength=len(classes))
         self._own: Floats = (total / self._sizes - np.log1p(others / _PRIOR_GRAMS)).astype(np.float32)
 
     def scores(self, rows: Ints) -> Floats:
         """(rows, rows): the log-odds of row j's class, given the name of row i, per n-gram of the name."""
-        classes, place = np.unique(self._classes[rows], return_inverse=True)
-        found: Floats = (self._grams[rows] @ self._weights[classes].T).toarray()
-        found /= self._sizes[rows, None]
-        found -= np.log1p(self._length[classes] / _PRIOR_GRAMS)[None, :]
-        found[np.arange(len(rows)), place] = self._own[rows]
-        spread: Floats = found[:, place]
+        classes, inverse = np.unique(self._classes[rows], return_inverse=True)
+        log_odds: Floats = (self._grams[rows] @ self._weights[classes].T).toarray()
+        log_odds /= self._sizes[rows, None]
+        log_odds -= np.log1p(self._length[classes] / _PRIOR_GRAMS)[None, :]
+        log_odds[np.arange(len(rows)), inverse] = self._own[rows]
+        spread: Floats = log_odds[:, inverse]
         return spread
 
 
 def telling(scores: Floats) -> Floats:
     """(rows, rows): by how much scores s(subject, answer) prefer the right pairing of two facts; never below 0."""
-    found = np.diag(scores)[:, None] - scores
-    return np.maximum(found + found.T, 0.0)
+    margins = np.diag(scores)[:, None] - scores
+    return np.maximum(margins + margins.T, 0.0)
 
 
 class Matcher:
@@ -170,14 +173,16 @@ class Matcher:
 
     def __init__(self, facts: Sequence[Fact], names: Mapping[str, str], traits: Mapping[str, Traits]) -> None:
         self._row = {fact.id: row for row, fact in enumerate(facts)}
+        near = any(all_relations()[fact.relation].near for fact in facts)
+        self._apart = _APART_NEAR if near else _APART
         self._subjects = [names[fact.subject] for fact in facts]
         self._answers = [names[fact.answer] for fact in facts]
         self._traits = [traits.get(fact.answer, Traits()) for fact in facts]
         grams = hashed_ngrams(self._subjects, (2, 4), _FEATURES)
         answers = sorted(set(self._answers))
-        place = {answer: number for number, answer in enumerate(answers)}
+        row_of = {answer: number for number, answer in enumerate(answers)}
         self._distinct = answers
-        self._place = np.array([place[answer] for answer in self._answers], dtype=np.int64)
+        self._place = np.array([row_of[answer] for answer in self._answers], dtype=np.int64)
         self._short = hashed_ngrams(self._subjects, (3, 3), _FEATURES), hashed_ngrams(answers, (3, 3), _FEATURES)
         self._long = hashed_ngrams(self._subjects, (4, 6), _FEATURES), hashed_ngrams(answers, (4, 6), _FEATURES)
         self._stems = _stems(self._subjects, answers)
@@ -217,27 +222,27 @@ class Matcher:
             if name in scores:
                 total += weight * telling(scores[name])
         for name, difference in self._differences(rows).items():
-            total += _APART[name] * difference
-        found: Costs = np.rint(total * _SCALE).astype(np.int64)
-        np.fill_diagonal(found, 0)
-        self._forbid(found, facts)
-        return found
+            total += self._apart[name] * difference
+        costs: Costs = np.rint(total * _SCALE).astype(np.int64)
+        np.fill_diagonal(costs, 0)
+        self._forbid(costs, facts)
+        return costs
 
     def _likeness(self, rows: Ints) -> dict[str, Floats]:
         from rapidfuzz.distance import Levenshtein
         from rapidfuzz.process import cdist
 
-        distinct, place = np.unique(self._place[rows], return_inverse=True)
+        distinct, inverse = np.unique(self._place[rows], return_inverse=True)
         subjects, answers = [self._subjects[row] for row in rows], [self._distinct[number] for number in distinct]
         short, long, stem = (
             (names[rows] @ texts[distinct].T).toarray() for names, texts in (self._short, self._long, self._stems)
         )
         edit: Floats = cdist(subjects, answers, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
         return {
-            "grams": (short / self._width[distinct][None, :])[:, place],
-            "long": np.log1p(long)[:, place],
-            "stem": np.minimum(stem, 1.0)[:, place],
-            "edit": edit[:, place],
+            "grams": (short / self._width[distinct][None, :])[:, inverse],
+            "long": np.log1p(long)[:, inverse],
+            "stem": np.minimum(stem, 1.0)[:, inverse],
+            "edit": edit[:, inverse],
         }
 
     def _differences(self, rows: Ints) -> dict[str, Floats]:
@@ -253,7 +258,7 @@ class Matcher:
 
         years = np.minimum(distance(self._years[rows]) / _YEARS, 1.0)
         occupations = [self._traits[row].occupations for row in rows]
-        found = {
+        differences = {
             "kind": unlike(self._kinds),
             "wording": unlike(self._wordings),
             "tells": unlike(self._tells),
@@ -267,8 +272,8 @@ class Matcher:
         }
         if any(occupations):
             apart = [[not one & other for other in occupations] for one in occupations]
-            found["occupations"] = np.array(apart, dtype=np.float32)
-        return found
+            differences["occupations"] = np.array(apart, dtype=np.float32)
+        return differences
 
     def _forbid(self, costs: Costs, facts: Sequence[Fact]) -> None:
         golds = _codes([fact.answer for fact in facts])

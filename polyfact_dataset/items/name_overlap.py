@@ -41,28 +41,28 @@ def _words(text: str, code: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1 << 16)
 def stems(text: str, code: str) -> frozenset[str]:
     """The stems of a label: two labels share one if these sets have a common element."""
-    found: set[str] = set()
+    shared_stems: set[str] = set()
     for word in _words(text, code):
         if max(word) < _FIRST_SYLLABLE:
             stem = word[:_STEM] if word.isalnum() else _beginning(word)
             if len(stem) >= _STEM:
-                found.add(stem)
+                shared_stems.add(stem)
             continue
         for script, run in groupby(_scripts(word), key=itemgetter(0)):
             letters = "".join(map(itemgetter(1), run))
             if script == "Hani":
-                found.update(map("".join, pairwise(letters)))
+                shared_stems.update(map("".join, pairwise(letters)))
             elif len(letters) >= (size := _SYLLABLES if script in SYLLABIC else _STEM):
-                found.add(letters[:size])
-    return frozenset(found)
+                shared_stems.add(letters[:size])
+    return frozenset(shared_stems)
 
 
 def _beginning(word: str) -> str:
     """The first letters of a word with their vowel signs: at least four characters, and two syllables."""
     stem, syllables = "", 0
-    for place, char in enumerate(word):
+    for position, char in enumerate(word):
         # A virama joins two letters in one syllable.
-        joined = place and unicodedata.combining(word[place - 1]) == _VIRAMA
+        joined = position and unicodedata.combining(word[position - 1]) == _VIRAMA
         starts = not joined and not unicodedata.category(char).startswith("M")
         if starts and len(stem) >= _STEM and syllables >= _SYLLABLES:
             return stem
@@ -98,15 +98,15 @@ def tells(subject: str, answer: str, distractors: Sequence[str], code: str) -> b
 
 def overlaps(facts: Sequence[Mapping[str, Any]], labels: pa.Table, languages: Sequence[str]) -> list[list[str]]:
     """The languages in which the names of each fact (subject, object, distractors) give its answer away."""
-    place = {entity: row for row, entity in enumerate(labels.column("entity_id").to_pylist())}
+    row_of = {entity: row for row, entity in enumerate(labels.column("entity_id").to_pylist())}
     named = [
-        (place[fact["subject_id"]], place[fact["object_id"]], [place[other] for other in fact["distractor_ids"]])
+        (row_of[fact["subject_id"]], row_of[fact["object_id"]], [row_of[other] for other in fact["distractor_ids"]])
         for fact in facts
     ]
-    found: list[list[str]] = [[] for _ in facts]
+    overlapping: list[list[str]] = [[] for _ in facts]
     for code in languages:
         texts = pc.struct_field(labels.column(code), "text").to_pylist()
-        for languages_of, (subject, answer, others) in zip(found, named):
+        for languages_of, (subject, answer, others) in zip(overlapping, named):
             if tells(texts[subject], texts[answer], [texts[other] for other in others], code):
                 languages_of.append(code)
-    return found
+    return overlapping

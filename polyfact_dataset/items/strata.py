@@ -15,12 +15,13 @@ from polyfact_dataset.catalog.relation import is_ended, kind_chain, kind_of
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
 from polyfact_dataset.config.build import DistractConfig
+from polyfact_dataset.items.also_true import also_true
 from polyfact_dataset.items.containment import Containment, short_names
 from polyfact_dataset.items.distractors import draw, feasible
 from polyfact_dataset.items.matching import Matcher, traits_of
 from polyfact_dataset.items.splits import Fact
 
-# The class of answers that are no more.
+# The class of answers that no longer exist.
 ENDED = "ended"
 
 
@@ -36,8 +37,9 @@ class Entity:
 def answer_classes(facts: Iterable[tuple[str, str]], types: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Answer -> its P31 type that is the most common among all answers of a relation; it defines the class.
 
-    `facts` are (fact id, answer) of one relation. An answer without a type is of class "", and what is no more is of a
-    class of its own: the Soviet Union is no option beside Germany, of which it would say when the person lived.
+    `facts` are (fact id, answer) of one relation. An answer without a type is of class "". Former countries and other
+    entities that no longer exist are a separate class: the option Soviet Union next to Germany would tell when the
+    person lived.
     """
     answers = [answer for _, answer in facts]
     common = Counter(kind for answer in answers for kind in types[answer])
@@ -73,12 +75,14 @@ class Pool:
         self.entities = self._load_entities(labels, valid_candidates)
         self._questions = questions.combine_chunks()
         self._row = {fact: row for row, fact in enumerate(questions.column("fact_id").to_pylist())}
-        self._true: dict[tuple[str, str], frozenset[str]] = {
+        stated = {
             (subject, relation): frozenset(objects)
             for subject, relation, objects in zip(
                 *(true_objects.column(name).to_pylist() for name in ("subject_id", "property_id", "objects"))
             )
         }
+        answers = {qid: entity.normal[self.languages.index("en")] for qid, entity in self.entities.items()}
+        self._true = also_true(stated, features, answers)
         self._same_text = self._shared_texts(answer_aliases)
         self.facts = self._load_facts(valid_candidates, self._load_kinds(labels, valid_candidates, features))
         self.names = _english_names(labels, self.facts)

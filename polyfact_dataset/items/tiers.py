@@ -1,10 +1,9 @@
-"""Stage `tier`: gold, silver or bronze for every fact, as a side table (design: Tiers).
+"""Stage `tier`: gold, silver or bronze for every fact, as a side table.
 
 gold: a relation of PolyFact-Clean, every label of the item attested in Wikidata in all languages, and no doubt from
 judge or reviewer in any language. silver: the same, with labels that Wikidata does not attest. bronze: a relation above
 the ambiguity limit, an item judged ambiguous, or names that give the answer away in some language; with it the facts of
-its block. A fact with an item
-judged incorrect is withdrawn, and listed.
+its block. A fact with an item judged incorrect is withdrawn, and listed.
 """
 
 from __future__ import annotations

@@ -147,17 +147,17 @@ def read_excluded(path: Path) -> dict[str, str]:
         raise ConfigError(f"--exclude {path}: {error}; give fact ids, one a line, or a table with fact_id") from error
     if "fact_id" not in table.column_names:
         raise ConfigError(f"--exclude {path}: no column fact_id; it has {', '.join(table.column_names)}")
-    found: dict[str, str] = {}
+    excluded: dict[str, str] = {}
     for row in rows:
         if "judge_label" in row and row.get("label") != "incorrect":
             continue
         reason = row.get("reason") or row.get("check") or ("judged_incorrect" if "judge_label" in row else "excluded")
         code = row.get("language")
         if _FACT_ID.fullmatch(str(row["fact_id"])):
-            found.setdefault(str(row["fact_id"]), f"{reason}:{code}" if code and ":" not in reason else str(reason))
-    if not found:
+            excluded.setdefault(str(row["fact_id"]), f"{reason}:{code}" if code and ":" not in reason else str(reason))
+    if not excluded:
         raise ConfigError(f"--exclude {path}: no row names a fact such as Q90|P17|Q142")
-    return dict(sorted(found.items()))
+    return dict(sorted(excluded.items()))
 
 
 def _listed_facts(path: Path) -> dict[str, str]:
@@ -165,17 +165,17 @@ def _listed_facts(path: Path) -> dict[str, str]:
 
     Lines that begin with # are comments.
     """
-    found: dict[str, str] = {}
+    excluded: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         fact, _, reason = line.strip().replace("\t", " ").partition(" ")
         if not fact or fact.startswith("#"):
             continue
         if not _FACT_ID.fullmatch(fact):
             raise ConfigError(f"--exclude {path}, line {number}: {fact[:60]!r} is not a fact id such as Q90|P17|Q142")
-        found[fact] = reason.strip() or "excluded"
-    if not found:
+        excluded[fact] = reason.strip() or "excluded"
+    if not excluded:
         raise ConfigError(f"--exclude {path}: it contains no fact")
-    return dict(sorted(found.items()))
+    return dict(sorted(excluded.items()))
 
 
 def excluded_before(out: Path, overwrite: bool) -> dict[str, str]:

@@ -44,23 +44,25 @@ def reasons_of(rows: pa.RecordBatch, languages: Sequence[str]) -> list[str | Non
     reasons: list[str | None] = [None] * rows.num_rows
     for end in ("subject", "object"):
         for code in languages:
-            for place in np.flatnonzero(rows.column(f"{end}:{code}").is_null()).tolist():
-                reasons[place] = reasons[place] or f"{end}_unlabelled:{code}"
+            for row in np.flatnonzero(rows.column(f"{end}:{code}").is_null()).tolist():
+                reasons[row] = reasons[row] or f"{end}_unlabelled:{code}"
     columns = (rows.column(name).to_pylist() for name in ("fault", "property_id", "subject_kind"))
-    for place, (fault, relation, kind) in enumerate(zip(*columns)):
-        other = "subject_of_another_kind" if _is_no_place(relation, kind) else None
-        reasons[place] = reasons[place] or fault or other
+    for row, (fault, relation, kind) in enumerate(zip(*columns)):
+        other = "subject_of_another_kind" if _is_of_another_kind(relation, kind) else None
+        reasons[row] = reasons[row] or fault or other
     return reasons
 
 
 @cache
-def _is_no_place(property_id: str, kind: str | None) -> bool:
+def _is_of_another_kind(property_id: str, kind: str | None) -> bool:
     """Whether a relation of places has a subject that is known to be another thing: an era, an organisation.
 
-    Where the relation says so, a subject whose types are of no kind is one as well.
+    Where the relation says so (`kind_known`), a subject whose types are of no kind is one as well.
     """
     relation, kinds = all_relations()[property_id], kind_chain(kind)
-    return relation.subjects in ("place", "territory") and "place" not in kinds and bool(kinds or relation.kind_known)
+    if not kinds:
+        return relation.kind_known
+    return relation.subjects in ("place", "territory") and "place" not in kinds
 
 
 def _ask(rows: pa.RecordBatch, code: str) -> tuple[list[Asked], Counter[tuple[str, str]]]:

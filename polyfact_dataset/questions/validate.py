@@ -144,13 +144,13 @@ def judge_batch(rows: pa.RecordBatch, languages: Sequence[str]) -> tuple[pa.Tabl
         columns = (rows.column(name).take(distinct).to_pylist() for name in (f"object:{code}", f"names:{code}"))
         forms_of = [[normalise(name) for name in (gold, *(names or ()))] for gold, names in zip(*columns)]
         texts = zip(normalise_all(questions), normalise_all(subjects))
-        for place, (question_text, named) in enumerate(texts):
-            if reasons[place] is None:
-                end = people[place]
-                person = end and (answers if end == "answers" else subjects)[place]
-                also = written(ids[place], subjects[place])
-                reason = _fault(question_text, named, forms_of[golds[place]], rule, end, person, also)
-                reasons[place] = reason and f"{reason}:{code}"
+        for position, (question_text, named) in enumerate(texts):
+            if reasons[position] is None:
+                end = people[position]
+                person = end and (answers if end == "answers" else subjects)[position]
+                also = written(ids[position], subjects[position])
+                reason = _fault(question_text, named, forms_of[golds[position]], rule, end, person, also)
+                reasons[position] = reason and f"{reason}:{code}"
     tally = Tally()
     for relation, reason in zip(relations, reasons):
         tally.count(relation, reason)

@@ -34,8 +34,8 @@ class _Fields:
         """The field of a column, with sub-fields for a struct. `path` is its path from the top."""
         import mlcroissant as mlc
 
-        place = (*path, column.name)
-        name = "/".join((self._config, *place))
+        path_of_field = (*path, column.name)
+        name = "/".join((self._config, *path_of_field))
         context = self._context
         shared = {
             "ctx": context,
@@ -44,11 +44,11 @@ class _Fields:
             "description": self._docs.get(column.name, f"item in {column.name}"),
         }
         if pa.types.is_struct(column.type):
-            return mlc.Field(**shared, sub_fields=[self.of(inner, place) for inner in column.type])
+            return mlc.Field(**shared, sub_fields=[self.of(inner, path_of_field) for inner in column.type])
         repeated = pa.types.is_list(column.type)
         kind = column.type.value_type if repeated else column.type
         # Inside a struct, the value is reached from the column at the top.
-        transforms = [mlc.Transform(ctx=context, json_path=part) for part in place[1:]]
+        transforms = [mlc.Transform(ctx=context, json_path=part) for part in path_of_field[1:]]
         return mlc.Field(
             **shared,
             data_types=[mlc.DataType.INT32 if pa.types.is_integer(kind) else mlc.DataType.TEXT],
@@ -56,7 +56,7 @@ class _Fields:
             source=mlc.Source(
                 ctx=context,
                 file_set=self._files,
-                extract=mlc.Extract(ctx=context, column=place[0]),
+                extract=mlc.Extract(ctx=context, column=path_of_field[0]),
                 transforms=transforms or None,
             ),
         )
@@ -159,7 +159,7 @@ def croissant(release: Release, named: Mapping[str, Any]) -> str:
     about, statements = release.about, named["statements"]
     url = f"https://huggingface.co/datasets/{about['release']['repository']}"
     day = about["release"]["published"] or about["dump_date"]
-    # One context for all nodes: otherwise each works out the vocabulary for itself, which is half of the time.
+    # One context for all nodes: otherwise each resolves the vocabulary, which takes half of the time.
     context = mlc.Context()
     authors = [
         mlc.Person(ctx=context, name=" ".join(a[key] for key in ("given", "particle", "family") if key in a))

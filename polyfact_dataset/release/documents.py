@@ -96,9 +96,9 @@ def loading_script(release: Release) -> str:
     """The script for datasets 2.x and 3.x, with the configs of this release and the tag of its version."""
     script = files("loading_script").joinpath("PolyFact.py").read_text(encoding="utf-8")
     listed = json.dumps(list(release.manifest["configs"]), indent=4).replace('"\n]', '",\n]')
-    place = f"hf://datasets/{release.about['release']['repository']}@v{release.about['version']}"
+    address = f"hf://datasets/{release.about['release']['repository']}@v{release.about['version']}"
     default = f'"{default_config(release.manifest)}"'
-    values = (("CONFIGS", r"\[.*?^\]", listed), ("REPOSITORY", '".*?"', f'"{place}"'), ("DEFAULT", '".*?"', default))
+    values = (("CONFIGS", r"\[.*?^\]", listed), ("REPOSITORY", '".*?"', f'"{address}"'), ("DEFAULT", '".*?"', default))
     for name, pattern, value in values:
         assignments = re.findall(rf"^{name} = {pattern}", script, flags=re.M | re.S)
         if len(assignments) != 1:

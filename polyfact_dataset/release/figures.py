@@ -62,10 +62,10 @@ def coverage(attested: Mapping[str, Mapping[str, int]], languages: Sequence[str]
     """Per language, the share of facts whose subject, answer and whole item have attested labels."""
     figure, axes = _axes(2 * len(languages), "Labels attested, by language")
     names = (("subjects", "subject"), ("answers", "answer"), ("whole", "subject and all four options"))
-    for place, (key, label) in enumerate(names):
+    for position, (key, label) in enumerate(names):
         shares = [100 * attested[code][key] / facts for code in languages]
-        heights = [row + (place - 1) * 0.26 for row in range(len(shares))]
-        axes.barh(heights, shares, height=0.24, color=COLOURS[place], label=label)
+        heights = [row + (position - 1) * 0.26 for row in range(len(shares))]
+        axes.barh(heights, shares, height=0.24, color=COLOURS[position], label=label)
     name_rows(axes, [f"{language(code).name} ({code})" for code in languages])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of facts")

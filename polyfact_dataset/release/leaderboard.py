@@ -23,6 +23,12 @@ FILE, PAGE = card_tables.LEADERBOARD_FILE, "leaderboard.html"
 EVERY = "all"
 # Measures that are not shares.
 _NUMBERS = ("kappa_p",)
+# Measures whose names do not say what they are.
+_NAMES = {
+    "transfer_english": "transfer from English",
+    "gap_english": "English, less the others",
+    "gap_range": "best less worst language",
+}
 Row = Mapping[str, Any]
 
 
@@ -80,6 +86,6 @@ def page(rows: Sequence[Row], version: str, floors: Sequence[Row] = ()) -> str:
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = percent
     template = files(__package__).joinpath("leaderboard.html.j2").read_text(encoding="utf-8")
-    names = [measure.replace("_", " ") for measure in measures]
+    names = [_NAMES.get(measure, measure.replace("_", " ")) for measure in measures]
     values = {"version": version, "measures": names, "languages": languages, "models": models, "floors": floors}
     return environment.from_string(template).render(values)

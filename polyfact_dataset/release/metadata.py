@@ -52,12 +52,12 @@ def patterns(paths: Sequence[str], files: Collection[str]) -> list[str]:
     Readers sort the matches of a pattern, so that `[gs]*` gives gold, then silver.
     """
     stems = [_SHARD.sub("", path) for path in paths]
-    found: list[str] = []
+    globs: list[str] = []
     for start, group in groupby(dict.fromkeys(stems), key=lambda stem: _CLEAN.sub("-", stem)):
         members = list(group)
-        found.append(f"{start}[gs]*.parquet" if len(members) == 2 else f"{members[0]}-*.parquet")
-    matched = [path for pattern in found for path in sorted(files) if fnmatchcase(path, pattern)]
-    return found if matched == list(paths) else list(paths)
+        globs.append(f"{start}[gs]*.parquet" if len(members) == 2 else f"{members[0]}-*.parquet")
+    matched = [path for pattern in globs for path in sorted(files) if fnmatchcase(path, pattern)]
+    return globs if matched == list(paths) else list(paths)
 
 
 def _metadata(folder: Path, configs: Mapping[str, Mapping[str, list[str]]]) -> dict[str, pq.FileMetaData]:

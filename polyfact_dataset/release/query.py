@@ -51,9 +51,9 @@ def fact(folder: Path, fact_id: str, languages: Sequence[str]) -> dict[str, Any]
             if row is not None:
                 items = row.get("translations")
                 chosen = {code: items.get(code) for code in codes} if isinstance(items, dict) else items
-                found = {**row, "translations": chosen, "split": split}
-                validate(ShownFact, found, path, "rebuild or download the release again")
-                return found
+                fact = {**row, "translations": chosen, "split": split}
+                validate(ShownFact, fact, path, "rebuild or download the release again")
+                return fact
     raise DataError(f"{folder} contains no fact {fact_id!r}; ids look like Q42|P50|Q5682, and `search` finds them")
 
 
@@ -100,10 +100,10 @@ def search(folder: Path, text: str, languages: Sequence[str], limit: int) -> tup
     if not text.strip():
         raise ConfigError("TEXT must not be empty")
     parts = []
-    for place, code in enumerate(_languages(folder, languages)):
+    for position, code in enumerate(_languages(folder, languages)):
         item = f'translations."{code}"'
         parts.append(
-            f"SELECT fact_id, split, quality_tier, popularity, '{code}' AS language, {place} AS place, "
+            f"SELECT fact_id, split, quality_tier, popularity, '{code}' AS language, {position} AS place, "
             f"{item}.question AS question, {item}.answer_text AS answer FROM facts WHERE {_condition(text, item, code)}"
         )
     query = (

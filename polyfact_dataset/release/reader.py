@@ -120,7 +120,7 @@ def config_order(configs: Iterable[str], languages: Sequence[str]) -> list[str]:
     `clean_items`, `clean`, `clean_<lang>`, `parallel`, `<lang>`, then the others.
     """
     first = [ITEMS, "clean", *(f"clean_{code}" for code in languages), "parallel", *languages]
-    places = {name: place for place, name in enumerate(first)}
+    places = {name: position for position, name in enumerate(first)}
     return sorted(
         configs, key=lambda name: (places.get(name, len(places)), name.removeprefix("clean_"), name.startswith("clean"))
     )

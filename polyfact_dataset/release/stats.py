@@ -92,9 +92,9 @@ def _popularity(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Percentiles of the subjects' sitelinks, and facts by bin and tier."""
     shares = ", ".join(str(percentile / 100) for percentile in PERCENTILES)
     row = connection.execute(f"SELECT quantile_disc(popularity, [{shares}]) FROM facts").fetchone()
-    bins = " ".join(f"WHEN popularity < {edge} THEN {place}" for place, edge in enumerate(POPULARITY_EDGES[1:]))
+    bins = " ".join(f"WHEN popularity < {edge} THEN {position}" for position, edge in enumerate(POPULARITY_EDGES[1:]))
     query = f"SELECT CASE {bins} ELSE {len(POPULARITY_EDGES) - 1} END, quality_tier, count(*) FROM facts GROUP BY ALL"
-    counts = {(place, tier): number for place, tier, number in connection.execute(query).fetchall()}
+    counts = {(position, tier): number for position, tier, number in connection.execute(query).fetchall()}
     return {
         "percentiles": dict(zip(map(str, PERCENTILES), row[0] if row else [])),
         "bins": {tier: [counts.get((p, tier), 0) for p in range(len(POPULARITY_EDGES))] for tier in TIERS},

@@ -198,7 +198,7 @@ def load_reference(folder: Path, ids: Collection[str]) -> dict[str, Reference]:
             for line in lines:
                 line = line.strip().rstrip(",")
                 match = re.search(r'"id":"(Q\d+)"', line)
-                # The first id of an item's line is its own; a line of a property has those of its values alone.
+                # The first id in the line of an item is the item's; that of a property has only those of its values.
                 if match is None or match[1] not in ids:
                     continue
                 item = json.loads(line)

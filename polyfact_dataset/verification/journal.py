@@ -26,6 +26,7 @@ from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import Item
 
 FOLDER = "reviews"
+MAX_NAME = 100
 MAX_NOTE = 2000
 
 
@@ -74,12 +75,17 @@ def _slug(reviewer: str) -> str:
     return f"{plain or 'reviewer'}-{hashlib.sha256(reviewer.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
+def is_reviewer_name(name: str) -> bool:
+    """Whether a name can be that of a reviewer: printable, of 1 to `MAX_NAME` characters."""
+    return bool(name.strip()) and len(name) <= MAX_NAME and " ".join(name.split()).isprintable()
+
+
 class Journal:
     """One reviewer's file. Several processes may write it: every line is appended under a lock."""
 
     def __init__(self, folder: Path, reviewer: str) -> None:
         self.reviewer = " ".join(reviewer.split())
-        if not self.reviewer or len(self.reviewer) > 100 or not self.reviewer.isprintable():
+        if not is_reviewer_name(self.reviewer):
             raise ConfigError(f"{reviewer!r} is not a valid reviewer name; use a short one, such as --reviewer amina")
         self.path = folder / FOLDER / f"{_slug(self.reviewer)}.jsonl"
 

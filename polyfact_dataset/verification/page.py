@@ -10,6 +10,7 @@ model.
 from __future__ import annotations
 
 import html
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +23,17 @@ from polyfact_dataset.common.errors import ConfigError, PolyFactError
 from polyfact_dataset.common.text.direction import as_html
 from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import LETTERS, Item, Sample, load_sample
-from polyfact_dataset.verification.journal import MAX_NOTE, Journal, Reviews
+from polyfact_dataset.verification.journal import MAX_NAME, MAX_NOTE, Journal, Reviews, is_reviewer_name
 from polyfact_dataset.verification.reviewer_texts import ReviewerTexts, texts_in
 from polyfact_dataset.verification.rubric import rubric
 
 HOST = "127.0.0.1"
+# What `_view` returns: a button for each answer and seven others.
+_COMPONENTS = len(REVIEW_LABELS) + 7
+# The first language of the browser that the sample has; otherwise the one that is chosen.
+_BROWSER_LANGUAGE = (
+    "chosen => navigator.languages.map(tag => tag.split('-')[0]).find(code => %s.includes(code)) ?? chosen"
+)
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,8 @@ def item_html(item: Item) -> str:
     direction, texts = language(item.language).direction, texts_in(item.language)
     note = f'<span class="mark"><bdi lang="{texts.language}">✓ {html.escape(texts.words.marked)}</bdi></span>'
     rows = []
-    for place, (letter, text) in enumerate(zip(LETTERS, item.options)):
-        marked = place == item.marked
+    for position, (letter, text) in enumerate(zip(LETTERS, item.options)):
+        marked = position == item.marked
         mark = note if marked else ""
         rows.append(
             f'<li class="option{" marked" if marked else ""}"><span class="letter">{letter}</span>'
@@ -153,14 +160,13 @@ class _Handlers:
         self._session = session
 
     def guarded(self, work: Callable[..., ReviewState]) -> Callable[..., list[Any]]:
-        """A handler that shows a `PolyFactError` as a message on the page."""
-        import gradio as gr
+        """A handler that shows a `PolyFactError` above the item, and leaves the rest of the page as it is."""
 
         def call(name: str, chosen: str, *rest: str) -> list[Any]:
             try:
-                return _view(work(name, chosen, *rest), name, chosen)
+                return [*_view(work(name, chosen, *rest), name, chosen), ""]
             except PolyFactError as error:
-                raise gr.Error(str(error)) from error
+                return _refused(str(error), "en")
 
         return call
 
@@ -168,8 +174,24 @@ class _Handlers:
         """Stores name and language, hides the login, shows the review panel and its components."""
         import gradio as gr
 
-        parts = self.guarded(self._session.current)(name, chosen)
-        return [name, chosen, gr.update(visible=False), gr.update(visible=True), *parts]
+        if is_reviewer_name(name):
+            parts = self.guarded(self._session.current)(name, chosen)
+        else:
+            parts = _refused(texts_in(chosen).words.name_needed, texts_in(chosen).language)
+        is_refused = bool(parts[-1])
+        return [name, chosen, gr.update(visible=is_refused), gr.update(visible=not is_refused), *parts]
+
+
+def _refused(message: str, code: str) -> list[Any]:
+    """The components unchanged, and a message."""
+    import gradio as gr
+
+    shown = f'<p class="message" role="alert" lang="{code}" dir="auto">{html.escape(message)}</p>'
+    return [*[gr.update() for _ in range(_COMPONENTS)], shown]
+
+
+def _is_rtl(code: str) -> bool:
+    return language(code).direction == "rtl"
 
 
 def _view(state: ReviewState, name: str, chosen: str) -> list[Any]:
@@ -182,12 +204,21 @@ def _view(state: ReviewState, name: str, chosen: str) -> list[Any]:
         progress_html(state, name, chosen),
         item_html(item) if item else _finished(state, chosen),
         item.item if item else "",
-        gr.update(value=state.note, label=texts.words.note, interactive=not done),
+        gr.update(value=state.note, label=texts.words.note, rtl=_is_rtl(chosen), interactive=not done),
         *[gr.update(value=_button(texts, answer), interactive=not done) for answer in REVIEW_LABELS],
         gr.update(value=f"u · {texts.words.undo}", interactive=state.done > 0),
         rubric_html(texts),
         gr.update(label=texts.words.rubric),
     ]
+
+
+def _login(chosen: str) -> list[Any]:
+    """The login in a language: the chosen one, the labels of both fields, the button, and no message."""
+    import gradio as gr
+
+    words = texts_in(chosen).words
+    name = gr.update(label=words.name, rtl=_is_rtl(chosen))
+    return [gr.update(value=chosen, label=words.language), name, gr.update(value=words.begin), ""]
 
 
 def _button(texts: ReviewerTexts, answer: str) -> str:
@@ -199,14 +230,17 @@ def build_page(session: ReviewSession, reviewer: str, code: str) -> Any:
     """The page as Gradio blocks. Without a reviewer or language, it first shows a form for them."""
     import gradio as gr
 
-    handlers, ready, texts = _Handlers(session), bool(reviewer and code), texts_in(code)
+    handlers, ready = _Handlers(session), bool(reviewer and code)
+    first = code or session.sample.languages[0]
+    texts = texts_in(first)
     with gr.Blocks(title="PolyFact review", analytics_enabled=False) as page:
         name, chosen = gr.State(reviewer), gr.State(code)
-        with gr.Column(visible=not ready) as login:
+        with gr.Column(visible=not ready, elem_id="login") as login:
             choices = [(f"{language(code).autonym} ({code})", code) for code in session.sample.languages]
-            ask_name = gr.Textbox(label="Your name or a pseudonym", value=reviewer, elem_id="reviewer")
-            ask_code = gr.Dropdown(choices, value=code or choices[0][1], label="Language", elem_id="language")
-            start = gr.Button("Start or continue", variant="primary", elem_id="begin")
+            ask_code = gr.Dropdown(choices, value=first, label=texts.words.language, elem_id="language")
+            ask_name = gr.Textbox(value=reviewer, label=texts.words.name, max_length=MAX_NAME, elem_id="reviewer")
+            start = gr.Button(texts.words.begin, variant="primary", elem_id="begin")
+        message = gr.HTML(padding=False)
         with gr.Column(visible=ready) as panel:
             progress, item = gr.HTML(), gr.HTML(elem_id="item")
             shown = gr.Textbox(visible="hidden")
@@ -216,19 +250,24 @@ def build_page(session: ReviewSession, reviewer: str, code: str) -> Any:
             undo = gr.Button(f"u · {texts.words.undo}", size="sm", elem_id="undo")
             with gr.Accordion(texts.words.rubric, open=True) as heading:
                 meanings = gr.HTML(rubric_html(texts))
-        parts = [progress, item, shown, note, *buttons, undo, meanings, heading]
+        parts = [progress, item, shown, note, *buttons, undo, meanings, heading, message]
         event: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         start.click(handlers.begin, [ask_name, ask_code], [name, chosen, login, panel, *parts], **event)
         ask_name.submit(handlers.begin, [ask_name, ask_code], [name, chosen, login, panel, *parts], **event)
         for answer, button in zip(REVIEW_LABELS, buttons):
 
-            def save(who: str, where: str, which: str, text: str, given: str = answer) -> ReviewState:
-                return session.label(who, where, which, given, text)
+            def save(who: str, where: str, which: str, text: str, label: str = answer) -> ReviewState:
+                return session.label(who, where, which, label, text)
 
             button.click(handlers.guarded(save), [name, chosen, shown, note], parts, **event)
         undo.click(handlers.guarded(session.undo), [name, chosen], parts, **event)
+        form = [ask_code, ask_name, start, message]
+        ask_code.input(_login, ask_code, form, **event)
         if ready:
             page.load(handlers.guarded(session.current), [name, chosen], parts, **event)
+        else:
+            own = None if code else _BROWSER_LANGUAGE % json.dumps(session.sample.languages)
+            page.load(_login, ask_code, form, js=own, **event)
     return page
 
 

@@ -64,8 +64,8 @@ def coverage(sample: Sample, judge: JudgeTable, reviews: Sequence[Reviews]) -> d
             "items": len(items),
             "judged": len(items) - unjudged.total(),
             "unjudged": dict(sorted(unjudged.items())),
-            "reviewed": {name: given.total() - given[UNSURE] for name, given in answers.items()},
-            "unsure": {name: given[UNSURE] for name, given in answers.items()},
+            "reviewed": {name: counts.total() - counts[UNSURE] for name, counts in answers.items()},
+            "unsure": {name: counts[UNSURE] for name, counts in answers.items()},
         }
     return by_language
 

@@ -35,6 +35,10 @@ class Names(_Texts):
 class Words(_Texts):
     """The other words of the page; `finished` contains `{total}`."""
 
+    language: str
+    name: str
+    name_needed: str
+    begin: str
     marked: str
     note: str
     undo: str

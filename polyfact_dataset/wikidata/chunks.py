@@ -73,7 +73,7 @@ class Bz2Chunks:
         target_bit = first + 8 * self._chunk_bytes
         if self._end is not None:
             target_bit = min(target_bit, 8 * (self._end - self._base))
-        # Past the header, lest the cut be where the chunk begins.
+        # After the header, so that the cut is not where the chunk begins.
         cut = find_cut(self._buffer, max(target_bit, first + 33), 8 * len(self._buffer))
         if cut is None and len(self._buffer) == self._full:
             raise damaged(self._raw.name, f"no bz2 block near byte {self._base + target_bit // 8}")
@@ -104,7 +104,7 @@ class TextChunks:
             size += len(part)
         if not size:
             return None
-        cut = _behind_newline(slot, size) if size == self.slot_bytes else size
+        cut = _after_newline(slot, size) if size == self.slot_bytes else size
         length = cut or size
         self._rest = bytes(slot[length:size])
         at_line, self._at_line = self._at_line, cut > 0
@@ -120,14 +120,14 @@ class TextChunks:
         return room if self._end is None else min(room, self._end - self._offset - size)
 
 
-def _behind_newline(slot: memoryview, size: int) -> int:
+def _after_newline(slot: memoryview, size: int) -> int:
     """Where the text after the last newline begins; 0 without one."""
     end = size
     while end > 0:
         begin = max(end - _WINDOW_BYTES, 0)
-        found = bytes(slot[begin:end]).rfind(b"\n")
-        if found >= 0:
-            return begin + found + 1
+        newline = bytes(slot[begin:end]).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
         end = begin
     return 0
 

@@ -25,7 +25,7 @@ YEARS = {"birth_year": "P569", "death_year": "P570", "inception_year": "P571", "
 
 
 class TextColumn:
-    """A column of `records.TEXTS` under construction: flat values and where each row ends."""
+    """A column of `schema.TEXTS` under construction: flat values and where each row ends."""
 
     def __init__(self) -> None:
         self.codes: list[str] = []

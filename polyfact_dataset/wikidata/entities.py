@@ -181,11 +181,11 @@ class Reader:
 
     def _add_features(self, values: tuple[Any, ...], rows: Rows) -> None:
         row = len(rows.ids) - 1
-        for place, column in zip(self._lists, rows.lists):
-            if values[place]:
-                found = current_items(values[place])
-                column.values += found
-                column.rows += [row] * len(found)
+        for index, column in zip(self._lists, rows.lists):
+            if values[index]:
+                items = current_items(values[index])
+                column.values += items
+                column.rows += [row] * len(items)
         for statements, column in zip(values[-len(YEARS) :], rows.years):
             if statements:
                 year = earliest_year(statements)
@@ -201,28 +201,28 @@ class Reader:
         if sitelinks and sitelinks.__class__ is dict:
             titles = rows.titles
             for wiki in self.fields.wikis:
-                found = sitelinks.get(wiki)
-                if found is not None and found.title:
+                sitelink = sitelinks.get(wiki)
+                if sitelink is not None and sitelink.title:
                     titles.codes.append(wiki)
-                    titles.texts.append(found.title)
+                    titles.texts.append(sitelink.title)
         rows.titles.close_row()
 
 
 def _add_texts(codes: Sequence[str], texts: Any, column: TextColumn) -> None:
     """Labels or descriptions of one entity: a Struct with a field per code, or the empty list that PHP writes."""
     if texts is not None and texts.__class__ is not list:
-        for code, found in zip(codes, astuple(texts)):
-            if found is not None:
+        for code, text in zip(codes, astuple(texts)):
+            if text is not None:
                 column.codes.append(code)
-                column.texts.append(found.value)
+                column.texts.append(text.value)
     column.close_row()
 
 
 def _add_aliases(codes: Sequence[str], aliases: Any, column: TextColumn) -> None:
     if aliases is not None and aliases.__class__ is not list:
-        for code, found in zip(codes, astuple(aliases)):
-            if found:
-                for alias in found:
+        for code, listed in zip(codes, astuple(aliases)):
+            if listed:
+                for alias in listed:
                     column.codes.append(code)
                     column.texts.append(alias.value)
     column.close_row()

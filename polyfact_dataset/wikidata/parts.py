@@ -108,9 +108,9 @@ class Parts:
         if record.seal != record.sealed(self._last_seal()) or record.files.keys() != names:
             raise DataError(f"{path} is not the record that was written")
         for name, file in record.files.items():
-            found = self.folder / name
-            if not found.is_file() or digest(found) != file.sha256:
-                raise DataError(f"{found} is {'changed' if found.is_file() else 'missing'}")
+            path_of_file = self.folder / name
+            if not path_of_file.is_file() or digest(path_of_file) != file.sha256:
+                raise DataError(f"{path_of_file} is {'changed' if path_of_file.is_file() else 'missing'}")
         return record
 
     def _last_seal(self) -> str:

@@ -1,6 +1,7 @@
 """Statements in the dump: their JSON layout, and which of their values are current.
 
-The rules are those of `reference/definitions.md`, Truthy statement.
+Current values are those of truthy statements (https://www.mediawiki.org/wiki/Wikibase/Indexing/RDF_Dump_Format) that
+have not ended.
 """
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ def _year_of(time: object, precision: object) -> int | None:
     """The year of a time such as `+1952-03-11T00:00:00Z`; None where it is less precise, malformed, or not a year."""
     if not isinstance(time, str) or not isinstance(precision, int) or precision < _PRECISION_YEAR:
         return None
-    found = _TIME.match(time)
-    year = int(found[1]) if found else 0
+    match = _TIME.match(time)
+    year = int(match[1]) if match else 0
     return year if 0 < abs(year) <= _MAX_YEAR else None
 
 

@@ -1,9 +1,10 @@
-"""Attackers that read the question: each finds the defect that it is made for, and none in a sound release."""
+"""Attackers that read the question: each finds the defect that it is made for, and none in a valid release."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from polyfact_dataset.audit.checks import attackers
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.config.build import load_config
 from polyfact_dataset.release.audit_report import EVERY
-from tests.support.audited import Rows, as_release, audited, broken, clean_rows
+from tests.support.audited import Rows, as_release, audited, broken, clean_rows, unchecked
 
 CONFIG = AuditConfig(attacker_languages=1)
 Links = dict[str, int]
@@ -94,19 +95,25 @@ def test_a_sound_release_is_at_chance_with_every_attacker() -> None:
     assert all(abs(floor.distance) < 4 for floor in whole.values())
 
 
-@pytest.mark.parametrize("gate", PLANTS)
-def test_a_planted_defect_is_found(gate: str) -> None:
-    function, also = PLANTS[gate]
+@cache
+def _found(plant: Callable[[Rows, Links], None]) -> frozenset[str]:
+    """The gates that a plant breaks; two gates share one."""
     rows = _rows()
     links = _links(rows)
-    function(rows, links)
-    found = broken(audited(attackers, rows, CONFIG, sitelinks=links))
+    plant(rows, links)
+    return frozenset(broken(audited(attackers, rows, CONFIG, sitelinks=links)))
+
+
+@pytest.mark.parametrize("gate", PLANTS)
+def test_a_planted_defect_is_found(gate: str) -> None:
+    plant, also = PLANTS[gate]
+    found = _found(plant)
     assert gate in found and found <= {gate, *also}
 
 
 def test_popularity_is_not_checked_without_sitelinks() -> None:
     section = audited(attackers, _rows(), CONFIG)
-    assert {v.gate for v in section.verdicts if v.status == "not checked"} == {"attacker_popularity"}
+    assert unchecked(section) == {"attacker_popularity"}
 
 
 def test_the_facts_of_a_subject_are_never_both_learnt_from_and_scored() -> None:

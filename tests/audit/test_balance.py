@@ -31,8 +31,8 @@ def test_a_withdrawn_fact_is_borne() -> None:
     assert {entry["fact_id"] for entry in section.examples("multiplicity")} == {f"{rows[0]['property_id']}/train"}
 
 
-def test_single_facts_that_are_not_clean_break_multiplicity_in_clean(sample_build: Path) -> None:
-    release = load.read(sample_build / "release", load_config(), BuildTables(sample_build))
+def test_single_facts_that_are_not_clean_break_multiplicity_in_clean(small: Path) -> None:
+    release = load.read(small, load_config(), BuildTables(small.parent))
     assert broken(balance.audit(release, AuditConfig())) == set()
     place = release.facts.column_names.index("quality_tier")
     tiers = release.column("quality_tier")

@@ -105,12 +105,6 @@ def _itself(rows: Rows) -> Rows:
     return rows
 
 
-@plant("subject_named", "answerability")
-def _nameless(rows: Rows) -> Rows:
-    reword(rows, 0, "ar", "ما هو البلد؟")
-    return rows
-
-
 @plant("one_gold", "answerability")
 def _self_portrait(rows: Rows) -> Rows:
     first = next(n for n, row in enumerate(rows) if row["property_id"] == "P170")
@@ -173,18 +167,9 @@ def _hangul_in_chinese(rows: Rows) -> Rows:
 
 @plant("language", "language_id")
 def _italian_in_swahili(rows: Rows) -> Rows:
-    # Each in words of its own, and Italian is no language of the release.
+    # Each in a different wording, and Italian is not a language of the release.
     for number in range(4):
-        subject = rows[number]["translations"]["sw"]["subject_label"]
-        reword(rows, number, "sw", f"In quale città italiana {number} è nato lo scrittore {subject}?")
-    return rows
-
-
-@plant("language_wording", "language_id")
-def _german_template(rows: Rows) -> Rows:
-    # One alone, so that the share by language holds.
-    subject = rows[0]["translations"]["pt"]["subject_label"]
-    reword(rows, 0, "pt", f"Welche Währung wird in dem Land {subject} heute benutzt?")
+        reword(rows, number, "sw", f"In quale città italiana {number} è nato lo scrittore {{}}?")
     return rows
 
 
@@ -233,19 +218,6 @@ def _other_relation(rows: Rows) -> Rows:
     return rows
 
 
-@plant("negation", "writing")
-def _negated_russian(rows: Rows) -> Rows:
-    subject = rows[0]["translations"]["ru"]["subject_label"]
-    reword(rows, 0, "ru", f"Какая валюта не используется в стране {subject}?")
-    return rows
-
-
-@plant("article", "writing")
-def _article(rows: Rows) -> Rows:
-    reword(rows, 0, "en", f"The maker of {rows[0]['translations']['en']['subject_label']} was an?")
-    return rows
-
-
 @plant("odd_option", "writing")
 def _only_the_gold_is_explained(rows: Rows) -> Rows:
     for row in rows:
@@ -286,6 +258,25 @@ def renamed(code: str, name: str) -> Plant:
 
 
 PLANTS |= {gate: (check, renamed(code, name)) for gate, check, code, name in NAMES}
+
+# Defects of a question: the first fact is asked so in a language, {} being its subject.
+QUESTIONS = [
+    ("subject_named", "answerability", "ar", "ما هو البلد؟"),
+    ("language_wording", "language_id", "pt", "Welche Währung wird in dem Land {} heute benutzt?"),
+    ("negation", "writing", "ru", "Какая валюта не используется в стране {}?"),
+    ("article", "writing", "en", "The maker of {} was an?"),
+]
+
+
+def reworded(code: str, question: str) -> Plant:
+    def defect(rows: Rows) -> Rows:
+        reword(rows, 0, code, question)
+        return rows
+
+    return defect
+
+
+PLANTS |= {gate: (check, reworded(code, question)) for gate, check, code, question in QUESTIONS}
 
 
 # Planted on disk, or needing more facts than these: in test_load, test_configs, test_shortcuts, test_attackers and

@@ -186,10 +186,10 @@ def test_ids_are_taken_from_the_fact_where_they_do_not_stand_apart(published: Pa
     assert gates(published) == set()
 
 
-def test_a_build_knows_statements_aliases_and_strata(sample_build: Path) -> None:
-    folder = sample_build / "release"
+def test_a_build_knows_statements_aliases_and_strata(small: Path) -> None:
+    folder = small
     build_tables = BuildTables.of(folder)
-    assert build_tables.build == sample_build.resolve()
+    assert build_tables.build == small.parent.resolve()
     release = load.read(folder, Config(), build_tables)
     assert release.statements is not None and release.aliases is not None
     pairs = set(zip(release.column("subject_id"), release.column("property_id")))
@@ -200,11 +200,11 @@ def test_a_build_knows_statements_aliases_and_strata(sample_build: Path) -> None
     assert release.files == () and release.content == read_json(folder / "manifest.json")["content"]
 
 
-def test_a_release_apart_from_its_build_is_read_without_it(sample_build: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(sample_build / "release", tmp_path / "copy"))
+def test_a_release_apart_from_its_build_is_read_without_it(small: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small, tmp_path / "copy"))
     assert BuildTables.of(copy).build is None
     release = load.read(copy, Config(), BuildTables.of(copy))
     assert release.statements is None and release.strata[0].as_py().count("/") == 1
-    victim = next(copy.glob("data/fr/train-*.parquet"))
+    victim = next(copy.glob("data/sw/train-*.parquet"))
     edit(victim, lambda table: table.slice(1))
     assert load.read(copy, Config()).files == (victim.relative_to(copy).as_posix(),)

@@ -142,7 +142,7 @@ def test_a_build_with_a_broken_gate_fails_again_and_again_but_keeps_its_report(t
     }
     with pytest.raises(DataError, match="leak_gold"):
         build.run(config_file=toml, **again)
-    # Another threshold is no other build: the same folder goes on, and only the audit is done anew.
+    # Another threshold is not another build: the folder is reused, and only the audit reruns.
     exported = (out / "release" / "manifest.json").stat().st_mtime_ns
     build.run(config_file=None, **again)
     assert (out / "release" / "manifest.json").stat().st_mtime_ns == exported

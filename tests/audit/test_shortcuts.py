@@ -10,7 +10,6 @@ import pytest
 from polyfact_dataset.audit import classifiers as trained
 from polyfact_dataset.audit.checks import shortcuts
 from polyfact_dataset.audit.result import Section
-from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import Floor
 from tests.support.audited import (
     OPTIONS,
@@ -21,7 +20,6 @@ from tests.support.audited import (
     clean_rows,
     mark,
     offer,
-    release_without,
     rename,
 )
 
@@ -114,9 +112,7 @@ def test_overlap_of_facts_that_are_not_in_the_clean_config_is_allowed() -> None:
 
 def test_a_release_without_ids_is_measured_by_its_texts() -> None:
     rows = clean_rows(600, "co-occurring", answers=40)
-    release = release_without("option_ids", rows)
-    section = shortcuts.audit(release, AuditConfig())
-    assert "shortcut_pooled" in broken(section)
+    assert "shortcut_pooled" in broken(audited(shortcuts, rows, without="option_ids"))
 
 
 def test_grammar_of_the_wording_betrays_the_gold() -> None:

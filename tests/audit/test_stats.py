@@ -17,8 +17,8 @@ from polyfact_dataset.audit.stats import (
     earned,
     earned_left_out,
     figure,
+    lower_bound,
     moments,
-    surely,
     uniform_p,
 )
 
@@ -90,7 +90,7 @@ def test_pool_takes_the_languages_of_a_fact_as_one_trial() -> None:
 
 
 def test_pool_aligns_options_by_entity() -> None:
-    # In the second language the options stand in reverse; the rule takes the same entity.
+    # In the second language the options are in reverse order; the rule takes the same entity.
     pool, rows = Pool(1, True), np.array([0])
     pool.add(rows, np.array([[1.0, 0, 0, 0]]), np.array([0]), np.array([[0, 1, 2, 3]]))
     pool.add(rows, np.array([[0, 0, 0, 1.0]]), np.array([3]), np.array([[3, 2, 1, 0]]))
@@ -126,11 +126,11 @@ def test_uniform_p() -> None:
 def test_surely_is_where_the_binomial_tail_meets_the_level(share: float, facts: int) -> None:
     from scipy.stats import binom
 
-    least = surely(share, facts, 0.01)
+    least = lower_bound(share, facts, 0.01)
     assert 0 < least < share
     assert binom.sf(round(share * facts) - 1, facts, least) == pytest.approx(0.01)
 
 
 def test_nothing_is_surely_right_of_none() -> None:
-    assert surely(0.0, 50, 0.01) == 0.0
-    assert surely(1.0, 6, 1e-4) == pytest.approx(1e-4 ** (1 / 6))
+    assert lower_bound(0.0, 50, 0.01) == 0.0
+    assert lower_bound(1.0, 6, 1e-4) == pytest.approx(1e-4 ** (1 / 6))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from polyfact_dataset.audit.checks import writing
-from polyfact_dataset.audit.result import Section
 from polyfact_dataset.catalog.language import known, language
 from polyfact_dataset.common.text.normalise import normalise
-from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.schema import CONTAMINATION
-from tests.support.audited import OPTIONS, as_release, audited, broken, clean_rows, release_without, rename, reword
+from tests.support.audited import OPTIONS, as_release, audited, broken, clean_rows, rename, reword
 
 
 @pytest.mark.parametrize(
@@ -61,18 +59,13 @@ def test_a_name_that_negates_is_no_negation() -> None:
     assert broken(audited(writing, rows)) == set()
 
 
-def _nameless(rows: list) -> Section:
-    release = release_without("subject_label", rows)
-    return writing.audit(release, AuditConfig())
-
-
 def test_without_subject_labels_a_name_is_no_negation() -> None:
     rows = clean_rows()
     for number, name in enumerate(("Pas-de-Calais", "Ne me quitte pas", "Jamais le dimanche", "Rien à déclarer")):
         rename(rows, rows[number]["subject_id"], "fr", name)
     rename(rows, rows[4]["subject_id"], "ru", "Не горюй!")
     rename(rows, rows[5]["subject_id"], "zh", "我不在的时候")
-    section = _nameless(rows)
+    section = audited(writing, rows, without="subject_label")
     assert broken(section) == set() and section.count("negation_unsure") >= 5
     assert any("reported apart" in verdict.detail for verdict in section.verdicts if verdict.gate == "negation")
 
@@ -89,8 +82,8 @@ def test_without_subject_labels_a_negated_template_is_found(code: str, question:
     rows = clean_rows()
     facts = [number for number, row in enumerate(rows) if row["property_id"] == "P38"][:6]
     for number in facts:
-        reword(rows, number, code, question.format(rows[number]["translations"][code]["subject_label"]))
-    section = _nameless(rows)
+        reword(rows, number, code, question)
+    section = audited(writing, rows, without="subject_label")
     assert broken(section) == {"negation"} and section.count("negation") == 6
 
 

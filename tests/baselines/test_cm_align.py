@@ -54,7 +54,7 @@ def test_the_pivot_is_the_most_like_the_others() -> None:
 
 
 def test_pairs_by_hand() -> None:
-    said = [
+    answers = [
         *[("f", "en", text) for text in ("Paris", "Rome", "Paris!", "")],
         *[("f", "sw", text) for text in ("Roma", "parisi", "Kairo")],
         *[("f", "ja", text) for text in ("パリ", "ローマ", "パリ")],
@@ -62,7 +62,7 @@ def test_pairs_by_hand() -> None:
         ("f", "bn", ""),
         *[("g", "sw", text) for text in ("Roma", "Kairo")],  # no English answer
     ]
-    found = [tuple(row.values()) for row in pairs_of(table(said), encode).to_pylist()]
+    found = [tuple(row.values()) for row in pairs_of(table(answers), encode).to_pylist()]
     assert found == [("f", "sw", "Paris!", "parisi", "Kairo"), ("f", "ja", "Paris!", "パリ", "ローマ")]
     assert len(pairs_of(table([("g", "sw", "Roma")]), encode)) == 0
 

@@ -165,7 +165,7 @@ def test_the_same_bytes_twice(tokenizer: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([line("t", 0, en="a"), line("t", 0, en="b")], "talk t has position 0 twice"),
         ([{"translations": {"en": "a"}}], "lacks talk or position"),
@@ -173,8 +173,8 @@ def test_the_same_bytes_twice(tokenizer: Any, tmp_path: Path) -> None:
         ([{"talk": "t", "position": 0, "translations": ["a"]}], "no map from language to text"),
     ],
 )
-def test_broken_rows_are_named(rows: list[dict[str, Any]], said: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=said):
+def test_broken_rows_are_named(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
         list(read_rows(write(tmp_path / "a.jsonl", rows)))
 
 

@@ -334,7 +334,7 @@ def test_shipped_configurations_hold_the_values_of_table_4(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"rollouts__engine": "vllm"}, "engine vllm counts the prompt"),
         ({"rollouts__vllm": {"vllm_mode": "server"}}, "vllm needs engine"),
@@ -344,6 +344,6 @@ def test_shipped_configurations_hold_the_values_of_table_4(name: str) -> None:
         ({"rewards": {}}, "Extra inputs"),
     ],
 )
-def test_settings_that_cannot_be(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_settings_that_cannot_be(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         GrpoConfig.model_validate(config_of(tmp_path, tmp_path, tmp_path, **changes))

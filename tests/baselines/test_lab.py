@@ -8,12 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
-
-pytest.importorskip("torch", reason="needs polyfact[train]")
-pytest.importorskip("trl", reason="needs polyfact[train]")
-
 import typer
+from typer.testing import CliRunner
 
 from baselines.lab import __main__ as lab
 from baselines.lab.facts_taught import make_world
@@ -90,6 +86,7 @@ TINY = {
 
 @pytest.mark.slow
 def test_a_tiny_laboratory_learns(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl", reason="needs polyfact[train]")
     monkeypatch.setitem(lab.SIZES, "tiny", TINY)
     folder = tmp_path / "lab"
     command = ("--dataset", release, "--output", folder, "--size", "tiny", "--quiet")
@@ -124,10 +121,11 @@ def test_a_tiny_laboratory_learns(release: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_what_cannot_be_made_is_said(release: Path, tmp_path: Path) -> None:
-    for arguments, said in (
+    pytest.importorskip("trl", reason="needs polyfact[train]")
+    for arguments, message in (
         (("--size", "huge"), "--size 'huge' is unknown"),
         (("--languages", "de,id"), "must have en"),
         (("--taught", 10**6), "the size needs 1000000"),
     ):
-        with pytest.raises(ConfigError, match=said):
-            run("--dataset", release, "--output", tmp_path / said[:6], *arguments)
+        with pytest.raises(ConfigError, match=message):
+            run("--dataset", release, "--output", tmp_path / message[:6], *arguments)

@@ -1,4 +1,4 @@
-"""What a model is called, and what is said of models and devices that are not there."""
+"""Labels of models, and the messages about models and devices that do not exist."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ NAMES = {
 
 
 def fact(gold: int = 2) -> Fact:
-    """Vienna unless told; the options stand in another order in each language."""
+    """The answer is Vienna by default; the options are in another order in each language."""
     items = {}
     for turn, (code, names) in enumerate(NAMES.items()):
         order = [(place + turn) % 4 for place in range(4)]

@@ -28,7 +28,7 @@ def facts(release: Path) -> Rows[Fact]:
     return load(release, "clean", "train", ("en", "ja")).sample(6)
 
 
-def said(facts: Rows[Fact]) -> pa.Table:
+def samples_of(facts: Rows[Fact]) -> pa.Table:
     """Fact 0: right in both; 1: wrong; 2: right among wrong ones, in other writing; 3: empty; 4: a letter; 5: none."""
     gold = [{code: item.options[item.answer] for code, item in fact.items.items()} for fact in facts]
     wrong = [item.options[(item.answer + 1) % 4] for fact in facts for item in [fact.items["en"]]]
@@ -52,7 +52,7 @@ def said(facts: Rows[Fact]) -> pa.Table:
 
 
 def test_correct_answers_are_kept_once(facts: Rows[Fact]) -> None:
-    found = [(fact.fact_id, code) for fact, code in correct_answers(facts, said(facts))]
+    found = [(fact.fact_id, code) for fact, code in correct_answers(facts, samples_of(facts))]
     assert found == [(facts[0].fact_id, "en"), (facts[0].fact_id, "ja"), (facts[2].fact_id, "en")]
 
 
@@ -60,7 +60,7 @@ def test_the_answer_and_its_end_are_learned(facts: Rows[Fact], tiny: Callable[[s
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny("qwen2"))
-    found = examples(facts, said(facts), tokenizer, SamplingConfig())
+    found = examples(facts, samples_of(facts), tokenizer, SamplingConfig())
     kept = [(facts[0], "en"), (facts[0], "ja"), (facts[2], "en")]
     assert len(found["input_ids"]) == 3
     for (fact, code), ids, labels in zip(kept, found["input_ids"], found["labels"]):

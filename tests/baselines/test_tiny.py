@@ -71,10 +71,10 @@ def test_a_folder_that_holds_something_is_not_replaced(release: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("hidden", "heads", "said"),
+    ("hidden", "heads", "message"),
     [(64, 3, "must be a multiple of 2 x heads 3"), (36, 4, "must be a multiple of 2 x heads 4"), (54, 3, "even: two")],
 )
-def test_heads_of_one_even_width(tmp_path: Path, hidden: int, heads: int, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_heads_of_one_even_width(tmp_path: Path, hidden: int, heads: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         module.make("qwen2", tmp_path / "m", LINES, hidden=hidden, heads=heads)
     assert not (tmp_path / "m").exists()

@@ -34,6 +34,8 @@ from polyfact_dataset.sample.tables import (
 from polyfact_dataset.sample.template import template
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "wordings"
+# The tables of the sample, read once.
+entities, statements, written_labels = map(cache, (load_entities, load_statements, load_labels))
 
 
 def test_all_twelve_and_all_22_come_first() -> None:
@@ -96,7 +98,7 @@ def test_questions_are_in_their_script(code: str) -> None:
 @cache
 def answers_in(code: str) -> dict[str, set[str]]:
     """Relation -> the names of its answers in the sample, or in CLDR where the sample lacks the language."""
-    names = {entity.qid: entity.labels[code] for entity in load_entities() if code in entity.labels}
+    names = {entity.qid: entity.labels[code] for entity in entities() if code in entity.labels}
     if code in further_languages():
         names = {qid: label.text for qid, label in load_further_labels(code).items() if label.text}
     elif code not in PAPER_LANGUAGES:
@@ -104,7 +106,7 @@ def answers_in(code: str) -> dict[str, set[str]]:
         names = {qid: name for qid, _, name in (line.split("\t") for line in template(code, cldr=True)) if name}
     assert len(names) > (400 if code in PAPER_LANGUAGES else 250)
     answers: dict[str, set[str]] = {}
-    for statement in load_statements():
+    for statement in statements():
         if statement.object in names:
             answers.setdefault(statement.property, set()).add(normalise(names[statement.object]))
     return answers
@@ -166,9 +168,9 @@ def test_golden_wordings(code: str, pytestconfig: pytest.Config) -> None:
 @pytest.mark.parametrize("code", known())
 def test_every_wording_has_two_examples(code: str) -> None:
     """A wording that no example reaches is not reviewed: it may be unreachable."""
-    entry, subjects = language(code), show.examples(code)
-    for relation, wordings in entry.wordings.items():
-        shown = show.examples_by_wording(wordings, subjects)
+    shown_examples = show.shown_examples(code)
+    for relation, wordings in language(code).wordings.items():
+        shown = shown_examples[relation]
         for key in wordings.texts:
             if key != SAFE or all_relations()[relation].subjects is None:
                 assert len(shown[key]) >= 2, (relation, key)
@@ -302,8 +304,8 @@ def test_forms_come_from_names_then_nouns_then_rules() -> None:
 @pytest.mark.parametrize("code", known())
 def test_names_of_the_forms_are_the_sample_s(code: str) -> None:
     """A phrase holds its label, and a label that is not the sample's would never be used there."""
-    labels = {entity.qid: entity.labels.get(code) for entity in load_entities()}
-    labels |= {qid: written[code] for qid, written in load_labels().items() if code in written}
+    labels = {entity.qid: entity.labels.get(code) for entity in entities()}
+    labels |= {qid: written[code] for qid, written in written_labels().items() if code in written}
     if code in further_languages():
         labels |= {qid: label.text for qid, label in load_further_labels(code).items() if label.text}
     for qid, (label, *phrases) in forms(code).names.items():

@@ -1,4 +1,4 @@
-"""What is said of a long task: a line now and then, or a bar on a terminal."""
+"""The progress of a long task: log lines, or a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_without_a_terminal_a_line_comes_now_and_then(
         task.advance(50, "9 lines")
         task.advance(50)
     rate = 100 / progress._LOG_EVERY_S
-    said = f"extract: 100 MB, {rate:,.1f}/s, 25 %, about {300 / rate:,.0f} s left; 9 lines\n"
-    assert capsys.readouterr().err == said
+    line = f"extract: 100 MB, {rate:,.1f}/s, 25 %, about {300 / rate:,.0f} s left; 9 lines\n"
+    assert capsys.readouterr().err == line
 
 
 def test_on_a_terminal_a_bar_shows_amount_and_note(monkeypatch: pytest.MonkeyPatch) -> None:

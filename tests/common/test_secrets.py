@@ -1,4 +1,4 @@
-"""Keys are checked before use, and stand in no text that is shown or stored."""
+"""Keys are checked before use, and appear in no text that is shown or stored."""
 
 from __future__ import annotations
 
@@ -77,8 +77,11 @@ def test_a_token_of_the_hub_that_is_not_ascii_is_refused(
 
 
 @pytest.mark.parametrize("words", [("push", "RELEASE", "--repo", "a/sample"), ("stats", "somebody/PolyFact")])
-def test_commands_refuse_such_a_token_in_one_line(words: tuple[str, ...], small: Path) -> None:
-    done = polyfact(*(small if word == "RELEASE" else word for word in words), check=False, HF_TOKEN="hf_é")
+def test_commands_refuse_such_a_token_in_one_line(
+    words: tuple[str, ...], small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_é")
+    done = polyfact(*(small if word == "RELEASE" else word for word in words), check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "the token of the Hub" in done.stderr
 
 
@@ -99,20 +102,23 @@ def test_an_address_is_shown_as_scheme_and_host() -> None:
     assert shown_address("https://host:8000/v1/sk-in-the-path;sk=1") == "https://host:8000"
 
 
-def test_messages_of_an_endpoint_show_neither_key_nor_path(tmp_path: Path) -> None:
+def test_messages_of_an_endpoint_show_neither_key_nor_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command has a key that this process does not know yet."""
+    first, second, third = (f"sk-KeyOfTheEndpoint{name}" for name in ("First", "Second", "Third"))
     config = tmp_path / "polyfact.toml"
     config.write_text('languages = ["en", "sw"]\nfacts = 60\nrelations = ["P36"]\n[candidates]\nmin_languages = 2\n')
     asked = ("questions", "--config", config, "--questions", "model", "--model", "m", "--base-url")
+    monkeypatch.setenv("OPENAI_API_KEY", f"{first}\n")
     with serve(Scripted(key="another")) as server:
-        done = polyfact(
-            *asked, f"{server.url}/{KEY}-path", "--out", tmp_path / "a", check=False, OPENAI_API_KEY=f"{KEY}\n"
-        )
-        assert done.returncode == 2 and KEY not in done.stdout + done.stderr and server.url[:-3] in done.stderr
-    done = polyfact(*asked, "http://127.0.0.1:9/v1", "--out", tmp_path / "a", check=False, OPENAI_API_KEY=f"{KEY}\x01")
-    assert done.returncode == 2 and KEY not in done.stderr
+        done = polyfact(*asked, f"{server.url}/{first}-path", "--out", tmp_path / "a", check=False)
+        assert done.returncode == 2 and first not in done.stdout + done.stderr and server.url[:-3] in done.stderr
+    monkeypatch.setenv("OPENAI_API_KEY", f"{second}\x01")
+    done = polyfact(*asked, "http://127.0.0.1:9/v1", "--out", tmp_path / "a", check=False)
+    assert done.returncode == 2 and second not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("polyfact: the environment variable OPENAI_API_KEY contains")
     # A key that was given as the name of its variable.
-    config.write_text(f"{config.read_text()}[llm]\napi_key_env = 'sk_{KEY[3:]}'\n")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    config.write_text(f"{config.read_text()}[llm]\napi_key_env = 'sk_{third[3:]}'\n")
     with serve(Scripted(key="another")) as server:
         done = polyfact(*asked, server.url, "--out", tmp_path / "a", check=False)
-    assert done.returncode in (1, 2) and KEY[3:] not in done.stderr
+    assert done.returncode in (1, 2) and third[3:] not in done.stderr

@@ -60,7 +60,7 @@ def loop() -> None:
 def workers() -> None:
     pool = start_processes(2)
     try:
-        tasks = [pool.submit(time.sleep, 1) for _ in range(60)]
+        tasks = [pool.submit(time.sleep, 0.2) for _ in range(300)]
         started()
         [task.result() for task in tasks]
     finally:
@@ -90,7 +90,7 @@ def interrupted(words: list[str], number: int, *, group: bool) -> tuple[int, str
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes, start_new_session=True, preexec_fn=_heed) as process:
         assert process.stdout is not None and process.stdout.readline() == "started\n"
-        time.sleep(0.5)
+        time.sleep(0.2)
         os.killpg(process.pid, number) if group else os.kill(process.pid, number)
         _, errors = process.communicate(timeout=50)
     return process.returncode, errors

@@ -1,4 +1,4 @@
-"""The base of configurations: reading, overriding, checking, and what is said about unknown settings."""
+"""The base of configurations: reading, overriding, checking, and the message about unknown settings."""
 
 from __future__ import annotations
 

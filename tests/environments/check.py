@@ -7,6 +7,7 @@ Runs in environments of its own that hold nothing but `datasets`: python check.p
 import hashlib
 import json
 import sys
+import time
 from importlib.metadata import version
 
 import datasets
@@ -26,6 +27,14 @@ def schema(features):
     return "\n".join(fields).replace("<element: ", "<item: ").replace(" not null", "")
 
 
+def seconds_to_load(path, names, options):
+    """The seconds in which every config is loaded, one after the other."""
+    began = time.perf_counter()
+    for name in names:
+        datasets.load_dataset(path, name, **options)
+    return round(time.perf_counter() - began, 1)
+
+
 def main(source, mode, revision=None):
     path = f"{source}/loading_script/PolyFact.py" if mode == "script" else source
     options = {"trust_remote_code": True} if mode == "script" else {}
@@ -34,7 +43,9 @@ def main(source, mode, revision=None):
     if mode == "script" and int(datasets.__version__.split(".")[0]) >= 4:
         datasets.load_dataset(path, "clean")  # refuses
     found = {}
-    for name in datasets.get_dataset_config_names(path, **options):
+    names = datasets.get_dataset_config_names(path, **options)
+    seconds = {label: seconds_to_load(path, names, options) for label in ("cold", "cached")}
+    for name in names:
         plain = datasets.load_dataset(path, name, **options)
         streamed = datasets.load_dataset(path, name, streaming=True, **options)
         found[name] = {
@@ -51,7 +62,8 @@ def main(source, mode, revision=None):
     default = datasets.load_dataset(path, **options)
     sizes = {split: len(rows) for split, rows in default.items()}
     libraries = {name: version(name) for name in ("huggingface_hub", "pyarrow", "fsspec")}
-    print(json.dumps({"version": datasets.__version__, "libraries": libraries, "default": sizes, "configs": found}))
+    about = {"version": datasets.__version__, "libraries": libraries, "default": sizes, "seconds": seconds}
+    print(json.dumps({**about, "configs": found}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Subjects that share a name: found in and outside the pool, told apart by descriptions, or rejected."""
+"""Subjects that share a name: found in and outside the pool, distinguished by descriptions, or rejected."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_an_obscure_namesake_can_be_let_pass(tmp_path: Path) -> None:
     assert [row["subject_id"] for row in rows(strict, "disambiguations")] == ["Q203"]
     loose = build(tmp_path, entities, "namesakes", relaxed(0.3), "loose")
     (row,) = rows(loose, "disambiguations")
-    # The name is understood as that of the famous one; what the other is asked about is no distractor all the same.
+    # The name is understood as that of the famous one; what the other is asked about is still not a distractor.
     assert (row["subject_id"], row["code"], row["fault"], row["en"]) == ("Q203", None, None, None)
     assert row["excluded_answers"] == ["Q1004"]
     assert Config().namesakes.min_sitelinks_share == 0.25

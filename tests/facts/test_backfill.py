@@ -1,4 +1,4 @@
-"""The stage `backfill` in a build: what it asks for, what comes of the answers, kills, failures, and no network."""
+"""The stage `backfill` in a build: its requests, the use of the answers, kills, failures, and no network."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ def test_a_redirect_onto_another_candidate_is_the_same_fact(wikidata: Wikidata, 
 
 
 def test_faults_cost_retries_but_no_label(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
-    build(dump, tmp_path / "calm", settings(wikidata))
+    build(dump, tmp_path / "calm", settings(wikidata), "backfill")
     wikidata.asked.clear()
     wikidata.script = deque(["429", "truncated", "ok", "503 after 0", "cut"])
-    build(dump, tmp_path / "rough", settings(wikidata, max_tries=5))
+    build(dump, tmp_path / "rough", settings(wikidata, max_tries=5), "backfill")
     assert len(wikidata.asked) == 3 + 4
     assert contents(tmp_path / "rough") == contents(tmp_path / "calm")
 
@@ -142,11 +142,11 @@ def test_a_failed_batch_stops_the_build_with_its_ids_and_the_next_run_asks_for_i
 ) -> None:
     wikidata.script = deque(["503", "503"])
     with pytest.raises(RetryableError, match=r"no answer for 50 ids \(Q1, .*HTTP 503.*--offline"):
-        build(dump, tmp_path / "build", settings(wikidata))
-    # The other batches were fetched all the same.
+        build(dump, tmp_path / "build", settings(wikidata), "backfill")
+    # The other batches were fetched nevertheless.
     assert [len(ids) for ids in wikidata.asked] == [50, 50, 49, 12]
     wikidata.asked.clear()
-    manifest = build(dump, tmp_path / "build", settings(wikidata))
+    manifest = build(dump, tmp_path / "build", settings(wikidata), "backfill")
     assert [len(ids) for ids in wikidata.asked] == [50]
     assert manifest["stages"]["backfill"]["pending"] == 0
 
@@ -157,7 +157,7 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     out = tmp_path / "build"
     wikidata.script = deque(["ok", "503", "503"])
     with pytest.raises(RetryableError):
-        build(dump, out, settings(wikidata))
+        build(dump, out, settings(wikidata), "backfill")
     wikidata.asked.clear()
     offline = settings(wikidata, offline=True, contact="")
     manifest = build(dump, out, offline, "questions")
@@ -168,7 +168,7 @@ def test_offline_goes_on_without_what_is_missing_until_a_run_may_ask(
     asked = len(table(out, "questions"))
     assert asked and rejected and asked + sum(rejected.values()) == 58
     assert all(reason.partition(":")[0] in ("subject_unlabelled", "object_unlabelled") for reason in rejected)
-    # Still offline: what is pending is looked for again, and nothing is made anew, for nothing has come.
+    # Still offline: pending ids are looked up again, and no stage reruns, since there are no new answers.
     log = Lines()
     assert build(dump, out, offline, "questions", log)["stages"] == manifest["stages"]
     assert "backfill: already complete" not in log.lines and "localise: already complete" in log.lines
@@ -185,10 +185,10 @@ def test_what_happens_is_said_with_counts(dump: Path, wikidata: Wikidata, tmp_pa
     log = Lines()
     wikidata.script = deque(["ok", "429 after 0"])
     build(dump, tmp_path / "build", settings(wikidata), "backfill", log)
-    said = "\n".join(log.lines)
-    assert "HTTP 429; try 2 of 2 in 0.0 s" in said
-    assert "99 ids with labels lacking: 0 in the cache, 99 fetched with 3 requests, 1 retries" in said
-    assert "12 ids not in the dump: 0 in the cache, 12 fetched with 1 requests, 0 retries" in said
+    logged = "\n".join(log.lines)
+    assert "HTTP 429; try 2 of 2 in 0.0 s" in logged
+    assert "99 ids with labels lacking: 0 in the cache, 99 fetched with 3 requests, 1 retries" in logged
+    assert "12 ids not in the dump: 0 in the cache, 12 fetched with 1 requests, 0 retries" in logged
 
 
 def test_a_folder_that_holds_only_the_cache_can_be_built_in(dump: Path, wikidata: Wikidata, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_nothing_about_the_connection_is_in_the_manifest(dump: Path, wikidata: W
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"enabled": True}, "contact is empty"),
         ({"offline": True}, "enable it"),
@@ -224,8 +224,8 @@ def test_nothing_about_the_connection_is_in_the_manifest(dump: Path, wikidata: W
         ({"enabled": True, "contact": "a@b.org", "batch_ids": 51}, "batch_ids"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(flags: dict, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_settings_that_cannot_be_are_refused(flags: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_config(**{f"backfill__{key}": value for key, value in flags.items()})
 
 

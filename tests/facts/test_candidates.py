@@ -47,6 +47,10 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[st
         item("Q222", labels("Realm R"), ("Q6256", "Q3336843")),
         state(state(item("Q223", labels("Person A"), ("Q5",)), "P27", "Q221", "Q222"), "P19", "Q221"),
         state(item("Q224", labels("Person B"), ("Q5",)), "P19", "Q1001"),
+        # A genre, a topic of no known type as a genre, and the same topic where answers of any type are taken.
+        item("Q225", labels("Topic A"), ("Q999001",)),
+        item("Q226", labels("Genre A"), ("Q483394",)),
+        state(state(item("Q227", labels("Film A"), ("Q11424",)), "P136", "Q225", "Q226"), "P400", "Q225"),
     ]
     out = build(tmp_path_factory.mktemp("candidates"), world() + extra, "candidates")
     folder = stage_folder(out, CANDIDATES)
@@ -77,6 +81,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[st
         ("Q219|P36|Q1016", "subject_is_no_more"),
         ("Q223|P27|Q222", "unexpected_type"),
         ("Q223|P19|Q221", "unexpected_type"),
+        ("Q227|P136|Q225", "unexpected_type"),
     ],
 )
 def test_planted_defects_are_rejected(fact: str, reason: str, decided: tuple) -> None:
@@ -87,7 +92,7 @@ def test_near_misses_are_kept(decided: tuple) -> None:
     kept = {
         "Q201|P36|Q1002", "Q202|P36|Q1003", "Q203|P36|Q1006", "Q212|P47|Q1", "Q212|P47|Q2", "Q213|P36|Q1012",
         "Q214|P36|Q215", "Q216|P36|Q1013", "Q217|P36|Q1014", "Q1|P36|Q1001",
-        "Q219|P17|Q1", "Q220|P36|Q1017", "Q223|P27|Q221", "Q224|P19|Q1001",
+        "Q219|P17|Q1", "Q220|P36|Q1017", "Q223|P27|Q221", "Q224|P19|Q1001", "Q227|P136|Q226", "Q227|P400|Q225",
     }  # fmt: skip
     assert kept <= decided[1]
 

@@ -1,4 +1,4 @@
-"""Features of subjects and objects, in a small world where each of them can be told by hand."""
+"""Features of subjects and objects, in a small world where each is known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def time(entity: dict, relation: str, year: int) -> dict:
 
 
 def world() -> list[dict]:
-    """Ada (Q101) was born in Lyon; Lyon lies in Rhône, which lies in France; of all but Mars the continent is known."""
+    """Ada (Q101) was born in Lyon; Lyon is in Rhône, which is in France; the continent of all but Mars is known."""
     ada = time(time(item("Q101", labels("Ada"), ("Q5",)), "P569", 1815), "P570", 1852)
     state(state(state(ada, "P19", "Q202"), "P21", WOMAN), "P27", "Q204")
     state(ada, "P106", "Q901", "Q902")

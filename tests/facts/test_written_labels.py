@@ -1,4 +1,4 @@
-"""Written labels: the table, and what a build makes of it."""
+"""Written labels: the table, and its use in a build."""
 
 from __future__ import annotations
 

@@ -91,9 +91,17 @@ def test_a_wide_kind_that_is_a_heading_puts_nothing_together() -> None:
     def facts(*kinds: tuple[str, ...]) -> list[Fact]:
         return [Fact(f"f{n}", f"s{n}", "P176", f"a{n}", kinds=one, wording="w") for n, one in enumerate(kinds)]
 
+    car, ship = ("car", "vehicle", "product"), ("ship", "vehicle", "product")
     config = DistractConfig(min_cell_facts=4)
+    assert _cells(facts(car, car, ship, ship), config) == []
     assert [len(cell) for cell in _cells(facts(console, console, phone, phone), config)] == [4]
     assert _cells(facts(console, console, missile, missile), config) == []
+
+
+def test_more_facts_are_matched_where_there_are_more() -> None:
+    few, some, many = (pool(number, ("en",), answers=40) for number in (100, 220, 600))
+    config = Config(facts=100)
+    assert [round(block_selection._oversample(one, config), 1) for one in (few, some, many)] == [1.4, 2.2, 3.0]
 
 
 def test_quotas_are_whole_blocks_with_the_minima_of_held_out_splits() -> None:

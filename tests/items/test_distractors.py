@@ -32,7 +32,7 @@ def test_feasible_counts_the_facts_of_which_an_answer_is_true_too() -> None:
     assert feasible(golds, also)
     also[3] = {1, 0}  # 0 could be offered to eight facts only, and has to be in nine
     assert not feasible(golds, also) and feasible([*golds, 4], [*also, {4}])
-    # One row in a hundred stays free for what nobody knows yet.
+    # One row in a hundred stays free for exclusions that are not known yet.
     assert feasible(list(range(4)) * 25) and not feasible(list(range(4)) * 25, [{0}] * 100)
 
 

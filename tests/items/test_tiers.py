@@ -41,8 +41,8 @@ def test_a_distractor_without_attestation_makes_silver() -> None:
         {"fact_id": "3", "subject_id": "D", "property_id": "P36", "object_id": "A", "distractor_ids": ["B", "C", "A"]},
     ]
     config = Config()
-    said = Judged((), 0, relation_evidence((), config.relations, config.tiers), {})
-    found, withdrawn = rows(facts, masks, [()] * len(facts), said, config)
+    judgements = Judged((), 0, relation_evidence((), config.relations, config.tiers), {})
+    found, withdrawn = rows(facts, masks, [()] * len(facts), judgements, config)
     assert [row["quality_tier"] for row in found] == ["silver", "gold", "silver"]
     assert [row["n_langs_attested"] for row in found] == [12, 12, 12]
     assert [row["n_langs_subject_attested"] for row in found] == [12, 12, 11]
@@ -72,11 +72,11 @@ def test_the_worst_item_decides_about_a_fact() -> None:
         "3": {"en": "correct"},
     }
     config = Config()
-    said = Judged((), 0, relation_evidence((), config.relations, config.tiers), labels)
+    judgements = Judged((), 0, relation_evidence((), config.relations, config.tiers), labels)
     ends = {"subject_id": "S", "property_id": "P36", "object_id": "A", "distractor_ids": ["B", "C", "D"]}
     facts = [{"fact_id": number, **ends} for number in "1234"]
     masks = dict.fromkeys("SABCD", (1 << 12) - 1)
-    kept, withdrawn = rows(facts, masks, [()] * len(facts), said, config)
+    kept, withdrawn = rows(facts, masks, [()] * len(facts), judgements, config)
     assert [(row["fact_id"], row["quality_tier"], row["verification"]) for row in kept] == [
         ("1", "bronze", "ambiguous"),
         ("3", "gold", "correct"),

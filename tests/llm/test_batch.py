@@ -144,14 +144,14 @@ def test_nothing_is_stored_when_all_is_rejected(tmp_path: Path) -> None:
 
 def test_responses_travel_the_same_way(tmp_path: Path) -> None:
     judged = Request("judge", {"model": "gpt", "input": "x", "tools": [{"type": "web_search"}]}, endpoint=RESPONSES)
-    said = {"type": "message", "content": [{"type": "output_text", "text": "correct"}]}
+    content_item = {"type": "message", "content": [{"type": "output_text", "text": "correct"}]}
     with Cache(tmp_path / "c.sqlite") as cache:
         shards = Shards(tmp_path / "shards", cache, max_requests=10, max_bytes=10_000)
         shards.add(judged)
         (path,) = shards.close()
         line = json.loads(path.read_text())
         assert line["url"] == "/v1/responses" and line["body"] == judged.body
-        response = {"status_code": 200, "body": {"model": "gpt", "output": [said], "status": "completed"}}
+        response = {"status_code": 200, "body": {"model": "gpt", "output": [content_item], "status": "completed"}}
         write(tmp_path / "a.out", [{"custom_id": line["custom_id"], "response": response, "error": None}])
         read_answers([tmp_path / "a.out"], cache)
         assert cache.get(judged).text == "correct"

@@ -138,8 +138,8 @@ def test_no_key_reaches_a_message_or_a_log(
             server.fault = lambda body, tries: "404"
             ask(server, request(2))
     assert answer.text.endswith("scripted, key ***") and "key ***" in str(caught.value)
-    said = "".join((caplog.text, *capfd.readouterr()))
-    assert SECRET not in said and SECRET not in request().key
+    output = "".join((caplog.text, *capfd.readouterr()))
+    assert SECRET not in output and SECRET not in request().key
 
 
 @pytest.mark.parametrize("status", [404, 500])
@@ -179,8 +179,8 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 def test_no_part_of_a_key_is_left_where_a_message_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
 
-    async def said(message: str) -> str:
+    async def error_of(message: str) -> str:
         return OpenAIEngine(LlmConfig(base_url="http://127.0.0.1:9/v1"), Counter())._clean(message)
 
     for before in range(295 - len(SECRET), 300):
-        assert SECRET[:4] not in asyncio.run(said("." * before + SECRET))
+        assert SECRET[:4] not in asyncio.run(error_of("." * before + SECRET))

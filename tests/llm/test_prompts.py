@@ -15,11 +15,11 @@ from tests.support.llm_facts import HOSTILE
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_name_stays_the_value_of_its_field(text: str) -> None:
-    said = encode({"language": "Swahili", "subject": text, "answer": "Mwanza"})
-    assert json.loads(said) == {"language": "Swahili", "subject": bounded(text), "answer": "Mwanza"}
-    assert "\n" not in said
+    encoded = encode({"language": "Swahili", "subject": text, "answer": "Mwanza"})
+    assert json.loads(encoded) == {"language": "Swahili", "subject": bounded(text), "answer": "Mwanza"}
+    assert "\n" not in encoded
     for token in ("<|", "|>", "<start", "</", "[INST]", "[/INST]", "```"):
-        assert token not in said
+        assert token not in encoded
 
 
 def test_values_are_bounded_and_without_hidden_characters() -> None:

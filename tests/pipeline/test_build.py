@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,7 +23,7 @@ from baselines.data import load
 from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, mention_rule
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.errors import RetryableError
+from polyfact_dataset.common.errors import DataError, RetryableError
 from polyfact_dataset.common.files import digest, read_json
 from polyfact_dataset.common.progress import Log
 from polyfact_dataset.common.text.mentions import mention
@@ -32,6 +34,7 @@ from polyfact_dataset.pipeline import runner as pipeline
 from polyfact_dataset.pipeline.context import Inputs
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, STAGES, VALIDATE, stage_folder, table_path
+from polyfact_dataset.release.reader import read_about
 from polyfact_dataset.schema import OPTIONS, SPLITS
 from polyfact_dataset.wikidata.dump import identify
 from tests.support.command import done, polyfact
@@ -55,6 +58,36 @@ def parallel(out: Path) -> list[dict]:
     ]
 
 
+@cache
+def sample_lines() -> list[bytes]:
+    """The lines of the bundled sample: `[`, an entity each, `]`."""
+    return bz2.decompress(SAMPLE_DUMP.read_bytes()).splitlines(keepends=True)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """The options of a build of 499 entities of the sample, whose first stages take little time."""
+    path = tmp_path_factory.mktemp("dump") / "few.json"
+    path.write_bytes(b"".join([*sample_lines()[:500], b"]\n"]))
+    return ("--dump", path)
+
+
+@pytest.fixture(scope="module")
+def extracted(few: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build of `few` that has its first stage; tests change copies."""
+    out = tmp_path_factory.mktemp("extracted") / "build"
+    polyfact("extract", "--out", out, *few)
+    return out
+
+
+@pytest.fixture
+def continued(extracted: Path, few: tuple[object, ...], tmp_path: Path) -> tuple[Path, tuple[object, ...]]:
+    """A copy of `extracted`, and the command that extracts into it."""
+    out = tmp_path / "build"
+    shutil.copytree(extracted, out)
+    return out, ("extract", "--out", out, *few)
+
+
 @pytest.fixture(scope="module")
 def rows(sample_build: Path) -> list[dict]:
     return parallel(sample_build)
@@ -70,6 +103,11 @@ def test_the_sample_yields_every_relation_in_every_split(rows: list[dict]) -> No
         # A relation below `min_relation_facts` has one block in each held-out split at least.
         least = 4 if few else 8
         assert counts[relation, "test"] >= least and counts[relation, "validation"] >= least, relation
+
+
+def test_the_release_is_said_to_be_of_the_sample(sample_build: Path) -> None:
+    about = read_about(sample_build / "release")
+    assert about["source"] == "sample" and about["dump_date"] is None
 
 
 def test_every_item_is_sound_in_every_language(rows: list[dict]) -> None:
@@ -188,9 +226,20 @@ def test_the_closing_table_says_what_came_out(tmp_path: Path) -> None:
     assert not any(path.exists() for path in left)
 
 
-def test_folders_of_any_name(small: Path, small_options: tuple[object, ...], tmp_path: Path) -> None:
+def test_folders_of_any_name_and_a_damaged_table_that_is_made_again(
+    small: Path, small_options: tuple[object, ...], extracted: Path, few: tuple[object, ...], tmp_path: Path
+) -> None:
     """`seed=42` names no column, and `*`, `?` and `[` are no patterns, for whatever reads Parquet files."""
     out = tmp_path / "seed=42" / "split=x" / "a[1]*?" / "b"
+    polyfact("extract", "--out", out.parent / "few", *few)
+    assert contents(out.parent / "few") == contents(extracted)
+    shutil.copytree(small.parent, out)
+    table = table_path(out, "candidates")
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    table.write_bytes(data)
+    (out / "release" / "README.md").unlink()
+    # All stages but the first run again.
     polyfact("build", "--out", out, *small_options)
     assert contents(out) == contents(small.parent)
     release = out / "release"
@@ -214,7 +263,9 @@ def test_two_builds_are_equal_to_the_byte(sample_build: Path, tmp_path: Path) ->
 
 
 def test_another_seed_gives_another_release(small: Path, small_options: tuple[object, ...], tmp_path: Path) -> None:
-    polyfact("export", "--out", tmp_path / "other", *small_options, "--seed", 7)
+    # The stages that do not depend on the seed are complete.
+    shutil.copytree(small.parent, tmp_path / "other")
+    polyfact("export", "--out", tmp_path / "other", *small_options, "--seed", 7, "--overwrite")
     ours, theirs = (
         {row["fact_id"]: row["split"] for row in parallel(out)} for out in (small.parent, tmp_path / "other")
     )
@@ -240,39 +291,42 @@ def test_killed_at_any_moment_and_started_again_it_gives_the_same_files(
 
 
 @pytest.mark.parametrize("name", [".manifest.json.0123abcd.part", ".timings.json.89abcdef.part"])
-def test_killed_while_the_first_manifest_is_written_it_goes_on(name: str, tmp_path: Path) -> None:
+def test_killed_while_the_first_manifest_is_written_it_goes_on(
+    name: str, few: tuple[object, ...], tmp_path: Path
+) -> None:
     (tmp_path / "build" / "stages").mkdir(parents=True)
     (tmp_path / "build" / name).write_text("{")
-    polyfact("extract", "--out", tmp_path / "build", "--facts", 300)
+    polyfact("extract", "--out", tmp_path / "build", *few)
     assert not list((tmp_path / "build").glob(".*.part"))
 
 
-def test_a_damaged_manifest_is_named_and_built_anew(tmp_path: Path) -> None:
-    options = ("extract", "--out", tmp_path / "build", "--facts", 300)
-    polyfact(*options)
-    before, path = contents(tmp_path / "build"), tmp_path / "build" / "manifest.json"
+def test_a_damaged_manifest_is_named_and_built_anew(continued: tuple[Path, tuple[object, ...]]) -> None:
+    out, command = continued
+    before, path = contents(out), out / "manifest.json"
     entities = read_json(path)["stages"]["extract"]["counts"]["entities"]
     for damaged in ("", "[]", "[" * 10_000, path.read_text().replace(f": {entities}", f": {entities + 1}")):
         path.write_text(damaged)
-        status, message = failing(*options)
+        status, message = failing(*command)
         assert status == 1 and "manifest.json" in message and "--overwrite" in message
-    polyfact(*options, "--overwrite")
-    assert contents(tmp_path / "build") == before
+    polyfact(*command, "--overwrite")
+    assert contents(out) == before
 
 
 @pytest.mark.parametrize("content", ["", '["extract"]', '{"extract": "long"}', '{"extract": 1.5}'])
-def test_lost_durations_lose_nothing_else(content: str, tmp_path: Path) -> None:
-    options = ("extract", "--out", tmp_path / "build", "--facts", 300)
-    polyfact(*options)
-    before, path = contents(tmp_path / "build"), tmp_path / "build" / "timings.json"
-    path.write_text(content)
-    said = polyfact(*options).stderr
-    assert ("durations of earlier stages are lost" in said) == (content != '{"extract": 1.5}')
-    assert "extract: already complete" in said and contents(tmp_path / "build") == before
+def test_lost_durations_lose_nothing_else(content: str, continued: tuple[Path, tuple[object, ...]]) -> None:
+    out, command = continued
+    before = contents(out)
+    (out / "timings.json").write_text(content)
+    errors = polyfact(*command).stderr
+    assert ("durations of earlier stages are lost" in errors) == (content != '{"extract": 1.5}')
+    assert "extract: already complete" in errors and contents(out) == before
 
 
-def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = Inputs(load_config(facts=300, extract__workers=1), SAMPLE_DUMP, identify(SAMPLE_DUMP))
+def test_folders_that_cannot_be_written_are_named(
+    few: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = Path(str(few[-1]))
+    inputs = Inputs(load_config(facts=300, extract__workers=1), dump, identify(dump))
     pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=EXTRACT)
 
     def refuse(path: Path) -> None:
@@ -284,22 +338,8 @@ def test_folders_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: p
         pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=CANDIDATES)
 
 
-def test_a_damaged_intermediate_table_is_made_again(
-    small: Path, small_options: tuple[object, ...], tmp_path: Path
-) -> None:
-    out = tmp_path / "build"
-    shutil.copytree(small.parent, out)
-    table = table_path(out, "questions")
-    data = bytearray(table.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    table.write_bytes(data)
-    (out / "release" / "README.md").unlink()
-    polyfact("build", "--out", out, *small_options)
-    assert contents(out) == contents(small.parent)
-
-
-def test_stage_commands_stop_where_they_say(tmp_path: Path) -> None:
-    polyfact("validate", "--out", tmp_path / "build", "--facts", 300)
+def test_stage_commands_stop_where_they_say(small_options: tuple[object, ...], tmp_path: Path) -> None:
+    polyfact("validate", "--out", tmp_path / "build", *small_options)
     names = [path.name for path in sorted((tmp_path / "build" / "stages").iterdir())]
     assert names == [stage_folder(tmp_path, stage).name for stage in STAGES[: STAGES.index(VALIDATE) + 1]]
     assert not (tmp_path / "build" / "release").exists()
@@ -308,7 +348,10 @@ def test_stage_commands_stop_where_they_say(tmp_path: Path) -> None:
 def test_held_out_facts_of_an_earlier_release_never_enter_train(
     small: Path, small_options: tuple[object, ...], tmp_path: Path
 ) -> None:
-    options = (*small_options, "--facts", 180, "--seed", 99)
+    options = (*small_options, "--facts", 180, "--seed", 99, "--overwrite")
+    # The stages that depend on none of these are complete.
+    for name in ("next", "free"):
+        shutil.copytree(small.parent, tmp_path / name)
     polyfact("export", "--out", tmp_path / "next", *options, "--previous", small)
     held_out = {row["subject_id"] for row in parallel(small.parent) if row["split"] != "train"}
     train = {row["subject_id"] for row in parallel(tmp_path / "next") if row["split"] == "train"}
@@ -332,12 +375,12 @@ def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
     reasons = {row["fact_id"]: row["reason"] for row in candidates}
     assert reasons["Q142|P36|Q183910"] == "not_best_rank"  # a former capital of France
     assert reasons["Q142|P30|Q15"] == "not_best_rank"
-    # Rejected and released at once only where a statement stands twice.
+    # Rejected and released at once only where a statement occurs twice.
     assert {reasons[row["fact_id"]] for row in found if row["fact_id"] in reasons} <= {"repeated"}
 
 
 def bad_lines(count: int) -> bytes:
-    lines = bz2.decompress(SAMPLE_DUMP.read_bytes()).splitlines(keepends=True)
+    lines = sample_lines()
     return b"".join([*lines[:300], *[b'{"id": "Q1", broken\n'] * count, *lines[300:]])
 
 
@@ -375,7 +418,7 @@ def make_input(kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "said"),
+    ("kind", "code", "expected"),
     [
         ("missing", 2, "does not exist"),
         ("directory", 2, "is not a file"),
@@ -387,15 +430,17 @@ def make_input(kind: str, folder: Path) -> Path:
         ("not a dump", 1, "no Wikidata entity"),
     ],
 )
-def test_bad_dumps_give_one_clear_message_and_leave_nothing(kind: str, code: int, said: str, tmp_path: Path) -> None:
+def test_bad_dumps_give_one_clear_message_and_leave_nothing(
+    kind: str, code: int, expected: str, tmp_path: Path
+) -> None:
     out = tmp_path / "build"
     status, message = failing("build", "--dump", make_input(kind, tmp_path), "--out", out, "--quiet")
-    assert status == code and said in message and len(message.strip().splitlines()) == 1
+    assert status == code and expected in message and len(message.strip().splitlines()) == 1
     assert not (out / "release").exists() and not list(out.glob("stages/0*"))
 
 
 def test_a_dump_cut_between_lines_is_refused(tmp_path: Path) -> None:
-    lines = bz2.decompress(SAMPLE_DUMP.read_bytes()).splitlines(keepends=True)
+    lines = sample_lines()
     (tmp_path / "dump.json").write_bytes(b"".join(lines[:500]))
     arguments = ("--dump", tmp_path / "dump.json", "--out", tmp_path / "build")
     # One of several files, for `polyfact merge`, may look so.
@@ -409,11 +454,7 @@ def test_a_dump_cut_between_lines_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2"])
 def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path) -> None:
-    import gzip
-
-    from polyfact_dataset.common.errors import DataError
-
-    content = bz2.decompress(SAMPLE_DUMP.read_bytes())
+    content = b"".join(sample_lines()[:1000])
     data = bytearray((gzip if suffix == "gz" else bz2).compress(content))
     data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     (tmp_path / "dump").write_bytes(data)
@@ -423,7 +464,7 @@ def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "expected"),
     [
         ('languages = ["en", "xx"]', "xx"),
         ('relations = ["P36", "P999"]', "P999"),
@@ -433,17 +474,18 @@ def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path
         ('languages = ["de"]', "English"),
     ],
 )
-def test_bad_configurations_name_the_key(toml: str, said: str, tmp_path: Path) -> None:
+def test_bad_configurations_name_the_key(toml: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "polyfact.toml").write_text(toml)
     status, message = failing("build", "--config", tmp_path / "polyfact.toml", "--out", tmp_path / "build")
-    assert status == 2 and said in message and not (tmp_path / "build").exists()
+    assert status == 2 and expected in message and not (tmp_path / "build").exists()
 
 
-def test_folders_that_hold_something_else_are_left_alone(tmp_path: Path) -> None:
-    out = tmp_path / "build"
-    polyfact("candidates", "--out", out, "--facts", 300)
+def test_folders_that_hold_something_else_are_left_alone(
+    continued: tuple[Path, tuple[object, ...]], few: tuple[object, ...], tmp_path: Path
+) -> None:
+    out, _ = continued
     before = contents(out)
-    status, message = failing("build", "--out", out, "--facts", 301, "--seed", 7)
+    status, message = failing("build", "--out", out, *few, "--facts", 301, "--seed", 7)
     assert status == 2 and "holds another build (different facts, seed)" in message and contents(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
@@ -452,7 +494,7 @@ def test_folders_that_hold_something_else_are_left_alone(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     status, message = failing("build", "--out", tmp_path / "file")
     assert status == 2 and "cannot create" in message
-    polyfact("candidates", "--out", out, "--facts", 301, "--overwrite")
+    polyfact("candidates", "--out", out, *few, "--facts", 301, "--overwrite")
 
 
 def test_two_builds_at_once_in_one_folder(tmp_path: Path) -> None:

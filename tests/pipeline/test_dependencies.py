@@ -35,6 +35,23 @@ def digests(root: Path) -> dict[str, str]:
     return {stage.name: dependencies.digest(stage.sources(dependencies)) for stage in STAGES}
 
 
+@pytest.fixture(scope="module")
+def before(copied: Path) -> dict[str, str]:
+    """The digests of the copy, which every test leaves as it was."""
+    return digests(copied)
+
+
+def changed(path: Path, before: dict[str, str], root: Path) -> set[str]:
+    """The stages whose digests change with a file, which has its content again after that."""
+    content = path.read_bytes()
+    path.write_bytes(content + b"\n# changed\n")
+    try:
+        after = digests(root)
+    finally:
+        path.write_bytes(content)
+    return {name for name in NAMES if before[name] != after[name]}
+
+
 # File -> the stages whose own sources it is among. What follows a stage runs again as well: its key is in theirs.
 LANGUAGES = ALL - {"extract", "features"}
 OF_ROOMS = {
@@ -70,16 +87,12 @@ OF_ROOMS = {
 
 
 @pytest.mark.parametrize("file", OF_ROOMS)
-def test_a_change_reaches_the_stages_that_use_it(file: str, copied: Path) -> None:
-    before = digests(copied)
-    path = copied / "polyfact_dataset" / file
-    content = path.read_bytes()
-    path.write_bytes(content + b"\n# changed\n")
-    try:
-        after = digests(copied)
-    finally:
-        path.write_bytes(content)
-    assert {name for name in NAMES if before[name] != after[name]} == OF_ROOMS[file]
+def test_a_change_reaches_the_stages_that_use_it(file: str, copied: Path, before: dict[str, str]) -> None:
+    assert changed(copied / "polyfact_dataset" / file, before, copied) == OF_ROOMS[file]
+
+
+def test_the_same_content_has_the_same_digests(copied: Path, before: dict[str, str]) -> None:
+    assert changed(copied / "polyfact_dataset" / "common/errors.py", before, copied) == ALL
     assert digests(copied) == before
 
 
@@ -91,12 +104,8 @@ def test_every_room_is_among_the_examples() -> None:
 @pytest.mark.parametrize(
     "file", ["dataset_card/card.md.j2", "dataset_card/citation.toml", "loading_script/PolyFact.py"]
 )
-def test_the_card_depends_on_what_it_reads_as_resources(file: str, copied: Path) -> None:
-    before = digests(copied)
-    path = copied / file
-    path.write_text(path.read_text() + "\n")
-    after = digests(copied)
-    assert {name for name in NAMES if before[name] != after[name]} == {"card"}
+def test_the_card_depends_on_what_it_reads_as_resources(file: str, copied: Path, before: dict[str, str]) -> None:
+    assert changed(copied / file, before, copied) == {"card"}
 
 
 def test_imports_are_those_that_the_parser_finds() -> None:
@@ -114,9 +123,11 @@ def test_imports_are_those_that_the_parser_finds() -> None:
         assert names & dependencies.modules.keys() <= dependencies.imports_of(module)
 
 
-def test_the_digest_does_not_depend_on_where_the_project_is(copied: Path, tmp_path: Path) -> None:
+def test_the_digest_does_not_depend_on_where_the_project_is(
+    copied: Path, before: dict[str, str], tmp_path: Path
+) -> None:
     shutil.copytree(copied, tmp_path / "moved")
-    assert digests(tmp_path / "moved") == digests(copied)
+    assert digests(tmp_path / "moved") == before
 
 
 def test_settings_of_the_extraction_hold_what_it_uses_of_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:

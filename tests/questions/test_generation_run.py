@@ -61,8 +61,8 @@ def begun(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def live(begun: Path, config: Path, server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build from a server that answers one request in ten badly."""
     out = shutil.copytree(begun, tmp_path_factory.mktemp("live") / "build")
-    said = done("build", "--config", config, "--out", out, *MODEL_OPTIONS, "--base-url", server.url)
-    assert "probe of 50" in said and "tried again: " in said and "load_dataset" in said
+    output = done("build", "--config", config, "--out", out, *MODEL_OPTIONS, "--base-url", server.url)
+    assert "probe of 50" in output and "tried again: " in output and "load_dataset" in output
     return out
 
 
@@ -164,8 +164,8 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
     status, message = call(*build)
     assert status == 1 and "have no answer yet" in message and "export-batches" in message
     for step in range(20):
-        said = done("questions", "write-batches", "--out", out, "--max-requests", 150)
-        files = [Path(line) for line in said.splitlines() if line.endswith(".jsonl")]
+        output = done("questions", "write-batches", "--out", out, "--max-requests", 150)
+        files = [Path(line) for line in output.splitlines() if line.endswith(".jsonl")]
         if not files:
             break
         assert all(path.parent == out / "batches" / f"{step + 1:03}" for path in files)
@@ -179,11 +179,11 @@ def test_batch_files_give_the_same_release(begun: Path, live: Path, config: Path
             outputs = [*outputs[:2], *answer_batch(tmp_path / "more" / "requests-00001.jsonl", script, rng)]
         read = done("questions", "read-batches", "--out", out, *outputs)
         again = again or "to ask again" in read
-    assert "All requests are answered" in said and again
+    assert "All requests are answered" in output and again
     assert max(script.answered.values()) == 1
-    said = done("questions", "status", "--out", out)
-    assert "left       nothing" in said and "question:not_json" in said and f"served as  {MODEL}" in said
-    assert "reached; continue with: polyfact build" in said
+    output = done("questions", "status", "--out", out)
+    assert "left       nothing" in output and "question:not_json" in output and f"served as  {MODEL}" in output
+    assert "reached; continue with: polyfact build" in output
     done(*build)
     assert contents(out / "release") == contents(live / "release")
     assert "continue with" not in done("questions", "status", "--out", out)
@@ -198,9 +198,9 @@ def test_status_tells_how_far_a_build_is(begun: Path, config: Path, tmp_path: Pa
         toml.write_text(text)
         status, message = call("build", "--config", toml, "--out", out, *MODEL_OPTIONS, "--base-url", server.url)
     assert status == 1 and "requests got no answer" in message
-    said = done("questions", "status", "--out", out)
-    assert "0 finished" in said and "answers/s" in said and "about 20" in said
-    assert f"{server.answered.total():,} answers" in said
+    output = done("questions", "status", "--out", out)
+    assert "0 finished" in output and "answers/s" in output and "about 20" in output
+    assert f"{server.answered.total():,} answers" in output
 
 
 def world() -> list[dict]:
@@ -224,22 +224,11 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
     toml = tmp_path / "polyfact.toml"
     toml.write_text(
         f'facts = 40\nrelations = ["P36"]\n[candidates]\nmin_languages = 11\n[questions]\nmode = "{mode}"\n'
-        # Made-up names, alike but for a number.
-        + "".join(
-            f'[audit.gates.{gate}]\nlimit = 1.0\nreason = "subject and answer bear the same number"\n'
-            for gate in (
-                "overlap_pooled",
-                "overlap_relation",
-                "attacker_likeness",
-                "attacker_likeness_relation",
-                "attacker_all_text",
-            )
-        )
     )
     out = tmp_path / "build"
     with serve(Scripted()) as server:
         options = ("--dump", dump, "--config", toml, "--out", out, *MODEL_OPTIONS, "--base-url", server.url)
-        done("build", *options)
+        done("export", *options)
     assert counts(out)["used"]["label"] >= 20 and counts(out)["failed"] == {}
     rows = parallel(out)
     assert len(rows) == 40
@@ -281,7 +270,7 @@ def test_objections_take_the_template(begun: Path, live: Path, config: Path, ser
     options = ("--base-url", server.url, "--model-cache", live / "model-cache.sqlite")
     shutil.copytree(begun, tmp_path / "build")
     objected = ("--objections", tmp_path / "objections.csv", "--out", tmp_path / "build", "--overwrite")
-    done("build", "--config", config, *MODEL_OPTIONS, *options, *objected)
+    done("export", "--config", config, *MODEL_OPTIONS, *options, *objected)
     found = {other["fact_id"]: other for other in parallel(tmp_path / "build")}[row["fact_id"]]["translations"]
     sources = {code: found[code]["question_source"] for code in PAPER_LANGUAGES}
     assert sources.pop("de") == "template" and set(sources.values()) == {f"model:{MODEL}"}
@@ -290,12 +279,13 @@ def test_objections_take_the_template(begun: Path, live: Path, config: Path, ser
     assert status == 2 and "another --objections" in message
 
 
-def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path) -> None:
+def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "sk-secret-0123456789"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
     with serve(Scripted(key=key)) as server:
         out = shutil.copytree(begun, tmp_path / "build")
         arguments = ("questions", "--config", config, "--out", out, *MODEL_OPTIONS)
-        result = polyfact(*arguments, "--base-url", server.url, OPENAI_API_KEY=key)
+        result = polyfact(*arguments, "--base-url", server.url)
     assert key not in result.stdout + result.stderr
     files = [path for path in out.rglob("*") if path.is_file()]
     assert any(path.name == "model-cache.sqlite" for path in files)
@@ -304,7 +294,7 @@ def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (("build", "--questions", "model"), "--model"),
         (("build", "--model", "m"), "add --questions model"),
@@ -318,10 +308,10 @@ def test_the_key_is_nowhere_on_disk(begun: Path, tmp_path: Path, config: Path) -
         (("questions", "read-batches", "x.jsonl", "--out", "nowhere"), "not a build folder"),
     ],
 )
-def test_wrong_usage_is_named(arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch) -> None:
+def test_wrong_usage_is_named(arguments: tuple[str, ...], expected: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     status, message = call(*arguments)
-    assert status == 2 and said in " ".join(message.replace("│", " ").split())
+    assert status == 2 and expected in " ".join(message.replace("│", " ").split())
 
 
 def test_a_build_of_templates_has_no_batches(sample_build: Path) -> None:

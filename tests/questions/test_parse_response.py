@@ -19,7 +19,7 @@ from polyfact_dataset.questions.parse_response import (
 SUBJECT, GOLD = "Nokia 3310", "Finland"
 
 
-def said(question: object = "In which country was the Nokia 3310 made?", answer: object = GOLD, **more: object) -> str:
+def reply(question: object = "In which country was the Nokia 3310 made?", answer: object = GOLD, **more: object) -> str:
     return json.dumps({"question": question, "answer_text": answer, **more}, ensure_ascii=False)
 
 
@@ -37,34 +37,37 @@ def outcome(text: str, finish: str = "stop", *, code: str = "en", subject: str =
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (said(), "In which country was the Nokia 3310 made?"),
-        (f"```json\n{said()}\n```", "In which country was the Nokia 3310 made?"),
-        (f"  ```\n{said()}```\n", "In which country was the Nokia 3310 made?"),
-        (said(thought="it was Finland"), "In which country was the Nokia 3310 made?"),
-        (said(answer=" FINLAND "), "In which country was the Nokia 3310 made?"),
-        (said(question="In which  country was\tthe Nokia 3310 made?"), "In which country was the Nokia 3310 made?"),
+        (reply(), "In which country was the Nokia 3310 made?"),
+        (f"```json\n{reply()}\n```", "In which country was the Nokia 3310 made?"),
+        (f"  ```\n{reply()}```\n", "In which country was the Nokia 3310 made?"),
+        (reply(thought="it was Finland"), "In which country was the Nokia 3310 made?"),
+        (reply(answer=" FINLAND "), "In which country was the Nokia 3310 made?"),
+        (reply(question="In which  country was\tthe Nokia 3310 made?"), "In which country was the Nokia 3310 made?"),
         ("", "! not_json"),
         ("In which country was the Nokia 3310 made?", "! not_json"),
-        (f"Here it is: {said()}", "! not_json"),
-        (f"{said()}\n{said()}", "! not_json"),
-        (said()[:-5], "! not_json"),
+        (f"Here it is: {reply()}", "! not_json"),
+        (f"{reply()}\n{reply()}", "! not_json"),
+        (reply()[:-5], "! not_json"),
         ("[" * 100_000, "! not_json"),
-        (f"[{said()}]", "! wrong_shape"),
+        (f"[{reply()}]", "! wrong_shape"),
         ('{"question": "x"}', "! wrong_shape"),
-        (said(question=None), "! wrong_shape"),
-        (said(answer=["Finland"]), "! wrong_shape"),
+        (reply(question=None), "! wrong_shape"),
+        (reply(answer=["Finland"]), "! wrong_shape"),
         ('{"question": "a", "question": "b", "answer_text": "Finland"}', "! wrong_shape"),
-        (said(question=""), "! empty_question"),
-        (said(question=" \n"), "! empty_question"),
-        (said(answer=""), "! empty_answer"),
-        (said(answer="Sweden"), "! wrong_answer"),
-        (said(answer="Finland."), "! wrong_answer"),
-        (said(question="In which country, Finland, was the Nokia 3310 made?"), "! gold_in_question"),
-        (said(question="In which country was it made?"), "! subject_not_named"),
-        (said(question="In which country was the Nokia 3310 made? " + "x" * 400), "! unusable_question"),
-        (said(question="In which country was the \u202eNokia 3310 made?"), "! unusable_question"),
-        (said(question="In which country was the Nokia 3310 made? 핀란드"), "! wrong_script"),
-        (said(question="In welchem Land wurde das folgende Mobiltelefon hergestellt: Nokia 3310?"), "! wrong_language"),
+        (reply(question=""), "! empty_question"),
+        (reply(question=" \n"), "! empty_question"),
+        (reply(answer=""), "! empty_answer"),
+        (reply(answer="Sweden"), "! wrong_answer"),
+        (reply(answer="Finland."), "! wrong_answer"),
+        (reply(question="In which country, Finland, was the Nokia 3310 made?"), "! gold_in_question"),
+        (reply(question="In which country was it made?"), "! subject_not_named"),
+        (reply(question="In which country was the Nokia 3310 made? " + "x" * 400), "! unusable_question"),
+        (reply(question="In which country was the \u202eNokia 3310 made?"), "! unusable_question"),
+        (reply(question="In which country was the Nokia 3310 made? 핀란드"), "! wrong_script"),
+        (
+            reply(question="In welchem Land wurde das folgende Mobiltelefon hergestellt: Nokia 3310?"),
+            "! wrong_language",
+        ),
     ],
 )
 def test_answers_and_their_reasons(text: str, expected: str) -> None:
@@ -76,7 +79,7 @@ def test_answers_and_their_reasons(text: str, expected: str) -> None:
     [("length", "cut_off"), ("refusal", "refused"), ("content_filter", "refused"), ("unanswered", "unanswered")],
 )
 def test_unfinished_answers(finish: str, reason: str) -> None:
-    assert outcome(said(), finish) == f"! {reason}"
+    assert outcome(reply(), finish) == f"! {reason}"
     with pytest.raises(InvalidResponse, match=reason):
         parse_name(Answer("Nairobi", finish), language("sw"))
     with pytest.raises(InvalidResponse, match="rejected"):
@@ -92,7 +95,7 @@ def test_resolution_is_exact_or_folds_case_width_and_spaces() -> None:
 
 
 def test_chinese_is_simplified_but_its_names_stay() -> None:
-    text = said("諾基亞 3310 是哪個國家生產的手機？", "芬兰")
+    text = reply("諾基亞 3310 是哪個國家生產的手機？", "芬兰")
     assert outcome(text, code="zh", subject="諾基亞 3310", gold="芬兰") == "諾基亞 3310 是哪个国家生产的手机？"
 
 
@@ -116,12 +119,12 @@ def test_the_template_questions_of_a_language_pass_and_those_of_others_do_not() 
 
 def test_a_subject_that_needs_a_description_is_named_with_it() -> None:
     names = {"subject": "Mercury", "named": "Mercury (planet)", "gold": "Galileo", "code": "en"}
-    told = Answer(said("Who first observed the celestial object Mercury (planet)?", "Galileo"), "stop")
+    told = Answer(reply("Who first observed the celestial object Mercury (planet)?", "Galileo"), "stop")
     assert parse_question(told, **names, languages=PAPER_LANGUAGES) == (
         "Who first observed the celestial object Mercury (planet)?",
         "exact",
     )
-    untold = Answer(said("Who first observed the celestial object Mercury?", "Galileo"), "stop")
+    untold = Answer(reply("Who first observed the celestial object Mercury?", "Galileo"), "stop")
     with pytest.raises(InvalidResponse, match="subject_not_told_apart"):
         parse_question(untold, **names, languages=PAPER_LANGUAGES)
 

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,6 +24,17 @@ from polyfact_dataset.release.schema import FLAT_ROWS, parallel_rows
 from polyfact_dataset.release.stats import statistics
 from tests.support.command import polyfact
 from tests.support.released import copy_of, parallel_rows_of
+
+
+@pytest.fixture(scope="module")
+def statistics_of_small(small: Path) -> dict[str, Any]:
+    return statistics(small)
+
+
+@pytest.fixture
+def counted(statistics_of_small: dict[str, Any]) -> dict[str, Any]:
+    """The statistics of the small release; they may be changed."""
+    return deepcopy(statistics_of_small)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +271,7 @@ def damage(kind: str, release: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("number in the card", "README.md does not match"),
         ("number in the YAML", "README.md does not match"),
@@ -276,14 +289,16 @@ def damage(kind: str, release: Path) -> None:
         ("version", "first entry is not about 1.1.0"),
     ],
 )
-def test_the_check_finds_what_is_untrue(kind: str, said: str, small: Path, tmp_path: Path) -> None:
+def test_the_check_finds_what_is_untrue(
+    kind: str, message: str, small: Path, tmp_path: Path, rendered_once: None
+) -> None:
     copy = copy_of(small, tmp_path / "copy")
     damage(kind, copy)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         documents.check(copy)
 
 
-def test_the_command_checks(small: Path, tmp_path: Path) -> None:
+def test_the_command_checks(small: Path, tmp_path: Path, rendered_once: None) -> None:
     assert "every document matches content" in polyfact("card", "--check", small).stdout
     copy = copy_of(small, tmp_path / "copy")
     damage("number in the card", copy)
@@ -291,17 +306,18 @@ def test_the_command_checks(small: Path, tmp_path: Path) -> None:
     assert result.returncode == 1 and "-201 facts" in result.stderr and "+200 facts" in result.stderr
 
 
-def test_a_figure_of_other_content_is_found(small: Path, tmp_path: Path) -> None:
+def test_a_figure_of_other_content_is_found(
+    small: Path, counted: dict[str, Any], tmp_path: Path, rendered_once: None
+) -> None:
     copy = copy_of(small, tmp_path / "copy")
     manifest = {**read_json(small / "manifest.json"), "content": "0" * 64}
-    picture = figures.draw(statistics(small), manifest)["figures/relations.png"]
+    picture = figures.draw(counted, manifest)["figures/relations.png"]
     (copy / "figures" / "relations.png").write_bytes(picture)
     with pytest.raises(DataError, match="shows other content"):
         documents.check(copy)
 
 
-def test_figures_show_whole_bars_in_the_order_of_the_release(small: Path) -> None:
-    counted = statistics(small)
+def test_figures_show_whole_bars_in_the_order_of_the_release(counted: dict[str, Any]) -> None:
     axes = figures.relations(counted).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [r["label"] for r in counted["relations"].values()]
     longest = max(sum(entry["tiers"].values()) for entry in counted["relations"].values())
@@ -312,27 +328,27 @@ def test_figures_show_whole_bars_in_the_order_of_the_release(small: Path) -> Non
     assert sorted(bar.get_width() for bar in axes.patches) == [25, 25, 37.5, 37.5, 50, 50]
 
 
-def test_what_a_model_wrote_is_told_from_templates(small: Path) -> None:
-    release, counted = read_release(small), statistics(small)
-    said = card.values(release, counted)["statements"]
-    assert "named in all 2 languages, one value where one is expected) and " in said["preprocessing"]
-    assert "were written from one template" in said["limits"][1] and "few wordings" in said["use_cases"]
+def test_what_a_model_wrote_is_told_from_templates(small: Path, counted: dict[str, Any]) -> None:
+    release = read_release(small)
+    statements = card.values(release, counted)["statements"]
+    assert "named in all 2 languages, one value where one is expected) and " in statements["preprocessing"]
+    assert "were written from one template" in statements["limits"][1] and "few wordings" in statements["use_cases"]
     for own in counted["languages"].values():
         own["question_source"] = {"model:m": counted["facts"]}
     relation = next(iter(release.manifest["stages"]["questions"]["tally"].values()))
     relation["rejected"]["not_asked"] = 7
     release.manifest["build"]["config"]["candidates"]["min_languages"] = 1
-    said = card.values(release, counted)["statements"]
+    statements = card.values(release, counted)["statements"]
     tried = release.manifest["stages"]["candidates"]["counts"]["candidates"] - 7
     assert (
         f"at least 1 of the 2 languages, one value where one is expected), {tried:,} were taken up"
-        in (said["preprocessing"])
+        in (statements["preprocessing"])
     )
-    assert "were written by the model `m`" in said["limits"][1] and "few wordings" not in said["use_cases"]
+    assert "were written by the model `m`" in statements["limits"][1] and "few wordings" not in statements["use_cases"]
 
 
 @pytest.mark.parametrize("path", ["candidates.counts.candidates", "tier.counts.attested", "validate.counts"])
-def test_a_number_that_the_manifest_lacks_is_an_error(path: str, small: Path) -> None:
+def test_a_number_that_the_manifest_lacks_is_an_error(path: str, small: Path, counted: dict[str, Any]) -> None:
     release = read_release(small)
     *above, last = path.split(".")
     part = release.manifest["stages"]
@@ -340,14 +356,14 @@ def test_a_number_that_the_manifest_lacks_is_an_error(path: str, small: Path) ->
         part = part[name]
     del part[last]
     with pytest.raises(DataError, match="lacks"):
-        card.values(release, statistics(small))
+        card.values(release, counted)
 
 
 @pytest.mark.parametrize(
     "gone", [("stats", "facts"), ("audit", "gates"), ("about", "version"), ("counts", "valid_candidates")]
 )
-def test_a_number_that_the_card_lacks_is_an_error(gone: tuple[str, str], small: Path) -> None:
-    named = card.values(read_release(small), statistics(small))
+def test_a_number_that_the_card_lacks_is_an_error(gone: tuple[str, str], small: Path, counted: dict[str, Any]) -> None:
+    named = card.values(read_release(small), counted)
     named["audit"] = named["audit"].model_dump()
     named = json.loads(json.dumps(named, default=str))
     name, key = gone
@@ -372,7 +388,7 @@ def test_the_script_of_a_release_names_its_configs_and_tag(small: Path, sample_b
     assert 'DEFAULT = "clean_items"' in script
     assert 'REPOSITORY = "hf://datasets/jvonrad/PolyFact@v1.0.0"' in script
     compile(script, "PolyFact.py", "exec")
-    # A release of all languages carries the script as it stands in the repository, but for the tag.
+    # A release of all languages carries the script of the repository unchanged, except for the tag.
     own = (Path(__file__).parents[2] / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     shipped = (sample_build / "release" / "loading_script" / "PolyFact.py").read_text(encoding="utf-8")
     assert shipped.replace("@v1.0.0", "") == own

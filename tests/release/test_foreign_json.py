@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,20 @@ MANIFESTS: dict[str, Change] = {
 }
 
 
+@pytest.fixture(scope="module")
+def copied(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of(small, tmp_path_factory.mktemp("foreign") / "copy")
+
+
+@pytest.fixture
+def release(copied: Path) -> Iterator[Path]:
+    """A release whose JSON files may be changed; they are as before for the next test."""
+    before = {path: path.read_bytes() for path in copied.rglob("*.json")}
+    yield copied
+    for path, content in before.items():
+        path.write_bytes(content)
+
+
 @pytest.fixture
 def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refusal:
     """Runs a command; the one line with which it refuses its input."""
@@ -96,8 +110,9 @@ def commands(release: Path, sound: Path, folder: Path) -> list[tuple[object, ...
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_every_command_refuses_a_manifest_in_one_line(name: str, small: Path, tmp_path: Path, refusal: Refusal) -> None:
-    release = copy_of(small, tmp_path / "copy")
+def test_every_command_refuses_a_manifest_in_one_line(
+    name: str, release: Path, small: Path, tmp_path: Path, refusal: Refusal
+) -> None:
     manifest = json.loads((release / "manifest.json").read_text())
     MANIFESTS[name](manifest)
     (release / "manifest.json").write_text(json.dumps(manifest))
@@ -125,11 +140,10 @@ def test_a_file_that_holds_no_object_is_refused(
     name: str,
     words: tuple[str, ...],
     text: str,
-    small: Path,
+    release: Path,
     tmp_path: Path,
     refusal: Refusal,
 ) -> None:
-    release = copy_of(small, tmp_path / "copy")
     (release / name).write_text(text)
     line = refusal(*words, release, "--out", tmp_path) if "build" in words else ""
     line = line or refusal(*words, release)
@@ -149,8 +163,7 @@ def test_a_file_that_holds_no_object_is_refused(
         ("release", []),
     ],
 )
-def test_a_strange_release_json_is_refused(key: str, value: Any, small: Path, tmp_path: Path) -> None:
-    release = copy_of(small, tmp_path / "copy")
+def test_a_strange_release_json_is_refused(key: str, value: Any, release: Path) -> None:
     about = json.loads((release / "release.json").read_text())
     (release / "release.json").write_text(json.dumps({**about, key: value}))
     with pytest.raises(DataError, match=f"release.json: {key}"):
@@ -172,11 +185,9 @@ def test_a_strange_release_json_is_refused(key: str, value: Any, small: Path, tm
 def test_strange_statistics_are_refused(
     path: tuple[str, ...],
     value: Any,
-    small: Path,
-    tmp_path: Path,
+    release: Path,
     refusal: Refusal,
 ) -> None:
-    release = copy_of(small, tmp_path / "copy")
     figures = json.loads((release / "statistics.json").read_text())
     _set(*path, value=value)(figures)
     (release / "statistics.json").write_text(json.dumps(figures))

@@ -39,7 +39,7 @@ OUTSIDE = (
 )
 
 
-def said(folder: Path, change: Callable[[dict[str, Any]], None], name: str = "manifest.json") -> Path:
+def with_changed_record(folder: Path, change: Callable[[dict[str, Any]], None], name: str = "manifest.json") -> Path:
     """The release with another manifest."""
     manifest = json.loads((folder / name).read_text())
     change(manifest)
@@ -56,7 +56,7 @@ def test_a_manifest_names_no_file_outside_its_release(path: str, where: str, sma
         else:
             manifest["configs"]["sw"]["test"] = [path]
 
-    copy = said(copy_of(small, tmp_path / "copy"), plant)
+    copy = with_changed_record(copy_of(small, tmp_path / "copy"), plant)
     readers: tuple[Callable[[Path], Any], ...] = (
         lambda folder: config_files(folder, "parallel"),
         statistics,
@@ -77,7 +77,9 @@ def test_a_manifest_names_no_file_outside_its_release(path: str, where: str, sma
 
 @pytest.mark.parametrize("code", ["sw\" FROM read_text('/etc/hosts') --", "../sw", "", "SW'"])
 def test_a_language_is_no_query(code: str, small: Path, tmp_path: Path) -> None:
-    copy = said(copy_of(small, tmp_path / "copy"), lambda m: m["build"]["config"]["languages"].append(code))
+    copy = with_changed_record(
+        copy_of(small, tmp_path / "copy"), lambda m: m["build"]["config"]["languages"].append(code)
+    )
     for reader in (statistics, lambda folder: query.search(folder, "a", [], 1)):
         with pytest.raises(DataError, match="is not a language code"):
             reader(copy)
@@ -85,7 +87,7 @@ def test_a_language_is_no_query(code: str, small: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_the_loading_script_reads_nothing_outside(path: str, small: Path, tmp_path: Path) -> None:
-    copy = said(copy_of(small, tmp_path / "copy"), lambda m: m["configs"]["sw"].update(test=[path]))
+    copy = with_changed_record(copy_of(small, tmp_path / "copy"), lambda m: m["configs"]["sw"].update(test=[path]))
     script = tmp_path / "script.py"
     script.write_text(loading_script(read_release(small)))
     spec = importlib.util.spec_from_file_location("script", script)
@@ -129,7 +131,7 @@ def test_a_rebuild_asks_no_stranger_and_writes_no_strangers_file(small: Path, tm
         own["backfill"] |= {"enabled": True, **api}
         own["extract"] |= {"workers": 200, "max_expansion": 1e9}
 
-    _, config = configuration(said(copy_of(small, tmp_path / "copy"), plant))
+    _, config = configuration(with_changed_record(copy_of(small, tmp_path / "copy"), plant))
     assert config.backfill.enabled and config.backfill.offline and "evil" not in repr(config)
     assert (config.llm, config.extract) == (
         load_config().llm,

@@ -73,8 +73,8 @@ def test_shipped_statistics_are_used_only_for_their_content(small: Path, tmp_pat
 
 def test_stats_show_relations_configs_and_labels(small: Path) -> None:
     printed = polyfact("stats", small).stdout
-    for said in ("200 facts, 400 items", "place of birth (P19)", "clean_sw", "Where the answers' labels are from"):
-        assert said in printed, said
+    for message in ("200 facts, 400 items", "place of birth (P19)", "clean_sw", "Where the answers' labels are from"):
+        assert message in printed, message
     assert json.loads(polyfact("stats", small, "--json").stdout) == read_json(small / "statistics.json")
 
 

@@ -1,4 +1,4 @@
-"""A release is built again from its manifest, to the byte, or it is said what stands in the way."""
+"""A release is built again from its manifest, byte for byte, or the reason for the difference is reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_release_is_rebuilt_to_the_byte_from_what_it_was_built_on(
     assert "--previous" in result.stderr and not (tmp_path / "again").exists()
     result = polyfact(*arguments, "--previous", small)
     assert "identical in 24 files" in result.stdout
-    # The documents too, since release.json stands beside the manifest.
+    # The documents too, since release.json is next to the manifest.
     assert contents(tmp_path / "again" / "release") == contents(following)
 
 

@@ -18,20 +18,20 @@ def test_documents_of_the_sample_do_not_pass_as_wikidatas(small: Path) -> None:
     counted["languages"]["sw"]["option_provenance"]["written+recased"] = 1
     named = card.values(release, counted)
     sample = {name: card.render(name, named) for name in sheets}
-    for name, said in (
+    for name, message in (
         ("datasheet.md.j2", "The dump is Wikidata's."),
         ("datasheet.md.j2", "on the Hugging Face Hub"),
         ("card.md.j2", "attested in Wikidata in all languages"),
     ):
-        assert said in dump[name] and said not in sample[name], said
-    for name, said in (
+        assert message in dump[name] and message not in sample[name], message
+    for name, message in (
         ("datasheet.md.j2", "The bundled sample ships with the code."),
         ("datasheet.md.j2", "it is not the published data set."),
         ("card.md.j2", "attested in Wikidata or CLDR in all languages"),
         ("card.md.j2", "or Wikipedia title, or with the name of a country, language or currency in CLDR."),
         ("licence.md.j2", "Unicode License v3"),
     ):
-        assert said in sample[name] and said not in dump[name], said
+        assert message in sample[name] and message not in dump[name], message
     for name in ("card.md.j2", "datasheet.md.j2"):
         assert "others were written by people (`written`);" in sample[name] and "others were written" not in dump[name]
     assert "others were written by people (written);" in croissant(release, named)

@@ -5,21 +5,31 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.config.release import ReleaseConfig
+from polyfact_dataset.release import versions
 from polyfact_dataset.release.diff import compare
 from polyfact_dataset.release.reader import read_about
 from polyfact_dataset.release.versions import version_and_changes
 from tests.support.command import polyfact
 from tests.support.released import Rows, edited, parallel_rows_of
 
+_compared = cache(compare)
+
+
+@pytest.fixture(autouse=True)
+def compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions follow from a comparison; most tests compare the same two releases."""
+    monkeypatch.setattr(versions, "compare", _compared)
+
 
 def test_a_fact_that_is_no_longer_stated(small: Path, following: Path, dropped_fact: str) -> None:
-    diff = compare(small, following)
+    diff = _compared(small, following)
     assert diff.removed[dropped_fact] == "not stated in the dump"
     # A block that lacks a fact is replaced by another of facts that were left, with or without a block of their own.
     assert set(diff.added.values()) <= {"not_sampled", "no_distractors"} and len(diff.added) == len(diff.removed)
@@ -57,7 +67,7 @@ def test_the_command_says_what_follows_and_writes_the_entry(small: Path, followi
     entry = (tmp_path / "entry.md").read_text()
     assert entry.startswith("## 1.1.0\n") and entry.strip() in (following / "CHANGELOG.md").read_text()
     found = json.loads(polyfact("diff", small, following, "--json").stdout)
-    assert found["level"] == "minor" and found["removed"] == compare(small, following).removed
+    assert found["level"] == "minor" and found["removed"] == _compared(small, following).removed
 
 
 def test_a_first_release_takes_the_configured_version_and_day(small: Path) -> None:

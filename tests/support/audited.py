@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -32,10 +31,9 @@ def _made(count: int, drawing: str, relations: tuple[str, ...], answers: int) ->
 def clean_rows(
     count: int = 160, drawing: str = "exchangeable", relations: tuple[str, ...] = RELATIONS, answers: int = 12
 ) -> Rows:
-    """Parallel rows with `split`, each time a copy of its own."""
+    """Parallel rows with `split`, each time a new copy."""
     table, splits = _made(count, drawing, relations, answers)
-    rows = table.to_pylist()
-    return [{**copy.deepcopy(row), "split": str(split)} for row, split in zip(rows, splits)]
+    return [{**row, "split": str(split)} for row, split in zip(table.to_pylist(), splits)]
 
 
 def as_release(rows: Rows, **known: Any) -> Release:
@@ -55,17 +53,14 @@ def as_release(rows: Rows, **known: Any) -> Release:
     return Release(facts=facts, items=items, **fields)
 
 
-def release_without(column: str, rows: Rows) -> Release:
-    """The rows as a release whose items lack a column."""
-    release = as_release(rows)
-    for items in release.items.values():
-        object.__setattr__(items, "table", items.table.drop_columns([column]))
-    return release
-
-
-def audited(module: Any, rows: Rows, config: AuditConfig | None = None, **known: Any) -> Section:
-    """One audit of the rows."""
-    return module.audit(as_release(rows, **known), config or AuditConfig())
+def audited(
+    module: Any, rows: Rows, config: AuditConfig | None = None, *, without: str | None = None, **known: Any
+) -> Section:
+    """One audit of the rows; the items lack the column `without`."""
+    release = as_release(rows, **known)
+    for items in release.items.values() if without else ():
+        object.__setattr__(items, "table", items.table.drop_columns([without]))
+    return module.audit(release, config or AuditConfig())
 
 
 def broken(section: Section) -> set[str]:
@@ -73,10 +68,15 @@ def broken(section: Section) -> set[str]:
     return {verdict.gate for verdict in section.verdicts if verdict.status == "broken"}
 
 
+def unchecked(section: Section) -> set[str]:
+    """The gates that could not be checked."""
+    return {verdict.gate for verdict in section.verdicts if verdict.status == "not checked"}
+
+
 def reword(rows: Rows, number: int, code: str, question: Callable[[str], str] | str) -> None:
-    """Gives an item another question."""
+    """Gives an item another question: a function of the present one, or a text in which {} is the subject's label."""
     item = rows[number]["translations"][code]
-    item["question"] = question(item["question"]) if callable(question) else question
+    item["question"] = question(item["question"]) if callable(question) else question.format(item["subject_label"])
 
 
 def rename(rows: Rows, entity: str, code: str, text: str) -> None:

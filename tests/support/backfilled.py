@@ -68,7 +68,7 @@ def build(dump: Path, out: Path, config: Config, until: str = "export", log: Log
 
 
 def contents(out: Path) -> dict[str, str]:
-    """Every file of a build but the cache and what tells the time."""
+    """Every file of a build but the cache and the durations."""
     return {
         path.relative_to(out).as_posix(): digest(path)
         for path in sorted(out.rglob("*"))

@@ -1,4 +1,4 @@
-"""The command `polyfact`, in this process or as a process of its own."""
+"""The command `polyfact`, in this process or in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from polyfact_dataset.common.escaping import printable
 
 
 def polyfact(*arguments: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command line: in this process, or in one of its own where variables of its environment are given.
+    """Runs the command line: in this process, or in a separate one where variables of its environment are given.
 
     Libraries and models that a command needs are loaded once for all tests of a process.
     """
@@ -29,7 +29,7 @@ def polyfact(*arguments: object, check: bool = True, **environment: str) -> subp
 
 
 def process(*arguments: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own, with further variables of the environment."""
+    """Runs the command line in a separate process, with further variables of the environment."""
     result = subprocess.run(
         [sys.executable, "-m", "polyfact_dataset.cli", *map(str, arguments)],
         capture_output=True,

@@ -21,13 +21,13 @@ from polyfact_dataset.pipeline.runner import Inputs, run
 from polyfact_dataset.pipeline.stages import EXTRACT, stage_folder
 from polyfact_dataset.wikidata.dump import Text, check_input, damage_as_data_error, identify, open_raw, text_of
 
-# About 60 chunks in 8 parts of text; of bz2 (blocks of 100 kB of text) about 12 in 6.
-SMALL = {"batch_bytes": 1 << 15, "max_line_bytes": 1 << 22}
+# About 50 chunks in 7 parts of text; of bz2 (blocks of 100 kB of text) about 12 in 6.
+SMALL = {"batch_bytes": 24_000, "max_line_bytes": 1 << 22}
 KINDS = ("plain", "bz2", "bz2 streams", "gz", "gz members", "zst", "zst frames")
 
 
 @cache
-def text(size: int = 2_000_000) -> bytes:
+def text(size: int = 1_200_000) -> bytes:
     """A dump of the official layout, one broken line among its entities."""
     content = b"".join(lines(size, seed=3))
     middle = content.index(b"\n", len(content) // 2) + 1

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP, SAMPLE_LABELS
+from polyfact_dataset.release import documents
+from tests.support import rendered
 from tests.support.command import polyfact
 from tests.support.released import parallel_rows_of
 from tests.support.sharing import made_once
@@ -23,6 +25,13 @@ min_languages = 2
 [release]
 contact = "maintainer@example.org"
 """
+
+
+@pytest.fixture
+def rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents are rendered once for equal releases, where a test is not about rendering."""
+    for function in (documents.statistics, documents.texts):
+        monkeypatch.setattr(documents, function.__name__, rendered.once(function))
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,15 @@
-"""Real entities as the usual script reads them, a dump that lacks labels, and the server that has them."""
+"""Real entities, a dump that lacks labels, and the server that has them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-import usual
 
 from tests.support.backfilled import running_wikidata, write_dump
+from tests.support.dumps import config, extract
+from tests.support.sharing import made_once
 from tests.support.wikidata_server import Wikidata
 
 
@@ -24,21 +24,8 @@ def wikidata() -> Iterator[Wikidata]:
         yield server
 
 
-class UsualRows(NamedTuple):
-    """What the usual script reads in the dump of real entities."""
-
-    lines: int
-    entities: list[dict[str, Any]]
-    statements: list[dict[str, Any]]
-
-
 @pytest.fixture(scope="session")
-def usual_rows(real_dump: Path) -> UsualRows:
-    found = list(usual.entities(real_dump))
-    kept = [entity for entity in found if entity["type"] != "lexeme"]
-    items = [entity for entity in kept if entity["type"] == "item"]
-    return UsualRows(
-        len(found),
-        [usual.entity_row(entity) for entity in kept],
-        [r for item in items for r in usual.statement_rows(item)],
-    )
+def real_extraction(real_dump: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder with the extraction of the real entities, by two processes in many parts."""
+    own = config(workers=2, batch_bytes=1 << 20)
+    return made_once(tmp_path_factory, "real_extraction", lambda out: extract(real_dump, out, own))

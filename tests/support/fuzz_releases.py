@@ -1,7 +1,7 @@
-"""Release folders for fuzzing: a file is spoilt, or is as valid as before and says something else.
+"""Release folders for fuzzing: a file is corrupted, or is valid with other content.
 
-Records that their models refuse get no further than the models. So half of the records are changed within their types
-until the model accepts them, and half of the tables are sound Parquet with other columns, types, nulls or rows.
+Records that their models refuse are rejected there. So half of the records are changed within their types
+until the model accepts them, and half of the tables are valid Parquet with other columns, types, nulls or rows.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _report() -> AuditReport:
 
 @cache
 def _release(folder: Path) -> Path:
-    """A sound release of a planted world, with what the card and the audit would add."""
+    """A valid release of a planted world, with what the card and the audit would add."""
     release = build(folder, world(), config=_config()) / "release"
     write_json(release / "release.json", {"version": "1.0.0", "content": "c", "release": {}})
     write_json(release / "statistics.json", statistics(release))
@@ -146,7 +146,7 @@ def valid_records(draw: st.DrawFn, base: Any, model: type[BaseModel]) -> bytes:
 
 @st.composite
 def valid_tables(draw: st.DrawFn, data: bytes) -> bytes:
-    """A sound Parquet file of other columns, types or rows."""
+    """A valid Parquet file of other columns, types or rows."""
     table = pq.read_table(BytesIO(data))
     for _ in range(draw(st.integers(1, 3))):
         if not table.num_columns:
@@ -177,7 +177,7 @@ def valid_tables(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def spoilt(folder: Path) -> st.SearchStrategy[Spoilt]:
-    """A file of a sound release with its new content."""
+    """A file of a valid release with its new content."""
     release = _release(folder)
     files = sorted(path for path in release.rglob("*") if path.is_file())
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: sound input, how it is spoilt, and what reads it. A `PolyFactError` is an answer, all else is not."""
+"""What is fuzzed: valid input, how it is corrupted, and what reads it. Only a `PolyFactError` is an expected error."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def toml(data: bytes, folder: Path) -> None:
 
 @cache
 def _result(folder: Path) -> dict[str, Any]:
-    """A sound result, with its scores in `folder`."""
+    """A valid result, with its scores in `folder`."""
     columns = {name: [] for name in results.CHOICES.schema.names}
     section = {"source": "s", "config": "c", "split": "test", "revision": None, "content": None, "facts": 1}
     data = results.Data(**section, languages=("en", "sw"), digests={"en": "a", "sw": "b"})
@@ -175,7 +175,7 @@ def _result(folder: Path) -> dict[str, Any]:
 
 
 def result_files(data: bytes, folder: Path) -> None:
-    """A result with its scores, beside a sound one."""
+    """A result with its scores, next to a valid one."""
     sound = _result(folder)
     path = folder / "r.json"
     path.write_bytes(data)
@@ -185,7 +185,7 @@ def result_files(data: bytes, folder: Path) -> None:
 
 
 def score_files(data: bytes, folder: Path) -> None:
-    """Scores that are not what they were, with the digest that they have."""
+    """Changed scores, with the matching digest."""
     sound = _result(folder)
     (folder / "r.scores.parquet").write_bytes(data)
     sound = {**sound, "scores": {**sound["scores"], "sha256": digest(folder / "r.scores.parquet")}}
@@ -280,9 +280,9 @@ def _use(answer: Answer) -> None:
 
 def model_answers() -> st.SearchStrategy[tuple[str, bytes]]:
     """An endpoint and a response: a strange one, or one with a strange text."""
-    texts = hostile_json(SAID).map(lambda said: said.decode("utf-8", "surrogateescape"))
-    said = texts.map(lambda text: {**CHAT_BODY, "choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
-    chat = hostile_json(CHAT_BODY) | said.map(lambda body: json.dumps(body).encode())
+    texts = hostile_json(SAID).map(lambda bodies: bodies.decode("utf-8", "surrogateescape"))
+    bodies = texts.map(lambda text: {**CHAT_BODY, "choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
+    chat = hostile_json(CHAT_BODY) | bodies.map(lambda body: json.dumps(body).encode())
     return st.tuples(st.just(CHAT), chat) | st.tuples(st.just(RESPONSES), hostile_json(RESPONSES_BODY))
 
 

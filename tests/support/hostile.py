@@ -1,4 +1,4 @@
-"""Hypothesis strategies for hostile text, JSON and bytes: sound input with some of its parts replaced."""
+"""Hypothesis strategies for hostile text, JSON and bytes: valid input with some of its parts replaced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# As they stand in JSON: what parsers, databases and encoders choke on.
+# As written in JSON: characters on which parsers, databases and encoders fail.
 FRAGMENTS = (
     *("null", "true", "[]", "{}", "[null]", "[[]]", "-1", "0", "1e999", "-1e999", "NaN", "1.5"),
     *(str(2**63), str(-(2**70)), "9" * 5_000, '""', '" "'),
@@ -44,7 +44,7 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all parts of a JSON value, its own first."""
+    """The paths of all parts of a JSON value, the whole value first."""
     if isinstance(value, dict):
         inner = [place for key, part in value.items() for place in places(part, (*path, key))]
     elif isinstance(value, list):

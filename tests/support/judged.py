@@ -17,7 +17,7 @@ RELATIONS = {"P36": "capital", "P50": "author", "P17": "country"}
 
 
 def row(relation: str, number: int, code: str, label: str = "") -> dict[str, Any]:
-    """One flat item; `label` stands in for its subject's name."""
+    """One flat item; `label` replaces its subject's name."""
     name = label or f"{relation} thing {number}"
     options = [f"{code} answer {number + step}" for step in range(4)]
     marked = number % 4

@@ -1,4 +1,4 @@
-"""A local OpenAI-compatible server that writes PolyFact's questions in 12 languages, and misbehaves on demand.
+"""A local OpenAI-compatible server that writes PolyFact's questions in 12 languages, and fails on demand.
 
 It reads the record of a prompt as any model would, and answers with the wording of the language files. What it does
 wrong, and when, is decided by `Scripted.fault`. It runs in threads of the test, or by itself:
@@ -39,12 +39,12 @@ BAD_TRANSPORT = ("429", "429-after", "500", "503", "cut", "html", "half", "no_ch
 
 
 def no_fault(body: dict[str, Any], tries: int) -> str | None:
-    """A server that does its best."""
+    """A server without faults."""
     return None
 
 
 def share(seed: str, percent: float, faults: tuple[str, ...]) -> Callable[[dict[str, Any], int], str | None]:
-    """Misbehaves for a fixed share of the requests, chosen by their content; transport faults happen once each."""
+    """Fails for a fixed share of the requests, chosen by their content; transport faults happen once each."""
 
     def fault(body: dict[str, Any], tries: int) -> str | None:
         key = hashlib.sha256(seed.encode() + json.dumps(body, sort_keys=True).encode()).digest()
@@ -72,7 +72,7 @@ def _relation(record: dict[str, str]) -> str:
 
 
 def question(record: dict[str, str], code: str | None = None) -> str:
-    """A sound question about the record, in its language or another."""
+    """A valid question about the record, in its language or another."""
     entry = language(code or _code(record["language"]))
     return entry.question(_relation(record), None, record["subject"])
 
@@ -105,8 +105,8 @@ def content(body: dict[str, Any], fault: str | None) -> str:
     answer = {"wrong_answer": record["subject"], "empty_answer": ""}.get(fault or "", answer)
     if fault == "spaced":
         answer = f"  {answer.upper()} "
-    said = json.dumps({"question": text, "answer_text": answer}, ensure_ascii=False)
-    return {"fence": f"```json\n{said}\n```", "markup": f"<answer>{said}</answer>"}.get(fault or "", said)
+    content = json.dumps({"question": text, "answer_text": answer}, ensure_ascii=False)
+    return {"fence": f"```json\n{content}\n```", "markup": f"<answer>{content}</answer>"}.get(fault or "", content)
 
 
 def odd_message(text: str, fault: str | None) -> dict[str, Any]:
@@ -246,18 +246,18 @@ class _Handler(BaseHTTPRequestHandler):
         if refused is not None:
             self._error(400, f"Unsupported parameter: {refused}")
             return False
-        said = json.dumps(self.script.response(body, fault, self.path), ensure_ascii=False).encode()
+        payload = json.dumps(self.script.response(body, fault, self.path), ensure_ascii=False).encode()
         if fault in ("html", "half", "cut"):
             if fault == "html":
                 self._send(200, b"<html>busy</html>", "text/html")
             elif fault == "half":
-                self._send(200, said[: len(said) // 2])
+                self._send(200, payload[: len(payload) // 2])
             else:
-                self.wfile.write(f"HTTP/1.1 200 X\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said[:20])
+                self.wfile.write(f"HTTP/1.1 200 X\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload[:20])
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
             return False
-        self._send(200, said)
+        self._send(200, payload)
         return fault != "no_choices"
 
 
@@ -266,7 +266,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: object, address: object) -> None:
-        """A client that goes away, killed perhaps, is no error of the server."""
+        """A client that disconnects, killed perhaps, is not an error of the server."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, address)
 

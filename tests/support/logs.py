@@ -1,4 +1,4 @@
-"""A log that can be read."""
+"""A log that keeps its lines for tests."""
 
 from __future__ import annotations
 

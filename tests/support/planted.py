@@ -68,7 +68,7 @@ def build(
 
 
 def world(capitals: int = 60) -> list[dict]:
-    """Countries Q1.. with one capital each, Q1001.., complete in all languages: facts that survive everything."""
+    """Countries Q1.. with one capital each, Q1001.., complete in all languages: facts that no stage rejects."""
     entities = []
     for number in range(1, capitals + 1):
         country, city = f"Q{number}", f"Q{1000 + number}"

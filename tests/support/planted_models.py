@@ -11,6 +11,14 @@ CODES = ("aa", "bb", "cc")
 WORDS = 8  # of each language; word i of language k is token k * WORDS + i
 HIDDEN = 32
 LAYERS, HEADS, WIDTH = 4, 4, 100
+# The sizes of a small model with random weights.
+SMALL = {
+    "hidden_size": HIDDEN,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 
 
 def token(language: int, word: int) -> int:
@@ -35,7 +43,7 @@ def line(language: int, *words: int) -> str:
 
 
 def blank(layers: int = LAYERS, **settings: Any) -> LlamaForCausalLM:
-    """A Llama whose matrices are all zero: each block hands its input on."""
+    """A Llama whose matrices are all zero: each block passes its input on."""
     config = LlamaConfig(
         vocab_size=len(CODES) * WORDS + 1,
         hidden_size=HIDDEN,
@@ -64,17 +72,10 @@ def language_axes(model: LlamaForCausalLM) -> None:
                 row[k], row[10], row[11] = 1.0, 1.0 - 2 * (word % 2), 1.0
 
 
-def random_qwen2(layers: int = 2, heads: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
+def random_qwen2(layers: int = 2) -> Any:
     from transformers import Qwen2ForCausalLM
 
-    torch.manual_seed(seed)
-    config = Qwen2Config(
-        vocab_size=len(CODES) * WORDS + 1,
-        hidden_size=HIDDEN,
-        intermediate_size=48,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads // 2,
-        initializer_range=0.3,
-    )
-    return Qwen2ForCausalLM(config).eval().to(dtype)
+    torch.manual_seed(0)
+    sizes = SMALL | {"num_hidden_layers": layers}
+    config = Qwen2Config(**sizes, vocab_size=len(CODES) * WORDS + 1, initializer_range=0.3)
+    return Qwen2ForCausalLM(config).eval()

@@ -1,6 +1,6 @@
-"""A scripted judge behind both endpoints: it knows what is planted, and misbehaves on demand.
+"""A scripted judge behind both endpoints: it knows the planted defects, and fails on demand.
 
-It runs in threads of the test, or by itself: `python -m tests.support.review_server`.
+It runs in threads of the test, or alone: `python -m tests.support.review_server`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class ScriptedJudge(Scripted):
     blind: bool = False
     served: str = JUDGE
 
-    def said(self, record: dict[str, str], fault: str | None) -> str:
+    def reply(self, record: dict[str, str], fault: str | None) -> str:
         """The judgement as a model would write it."""
         if "subject" in record:
             return self._parallel(record, fault)
@@ -119,13 +119,13 @@ class ScriptedJudge(Scripted):
 
     def response(self, body: dict[str, Any], fault: str | None, path: str) -> dict[str, Any]:
         """The body of an answer with status 200, for either endpoint."""
-        said = self.said(record_of(body), fault)
+        content = self.reply(record_of(body), fault)
         if fault == "length":
-            said = said[: len(said) // 2]
-        tokens = len(json.dumps(body, ensure_ascii=False)) // 4, len(said) // 3
+            content = content[: len(content) // 2]
+        tokens = len(json.dumps(body, ensure_ascii=False)) // 4, len(content) // 3
         if path.endswith("/responses"):
-            return self._response(body, said, fault, tokens)
-        message = {"role": "assistant", "content": said, "refusal": None}
+            return self._response(body, content, fault, tokens)
+        message = {"role": "assistant", "content": content, "refusal": None}
         if fault == "refusal":
             message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
         finish = "length" if fault == "length" else "stop"
@@ -133,10 +133,12 @@ class ScriptedJudge(Scripted):
         usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
         return {"id": "x", "object": "chat.completion", "model": self.served, "choices": choices, "usage": usage}
 
-    def _response(self, body: dict[str, Any], said: str, fault: str | None, tokens: tuple[int, int]) -> dict[str, Any]:
+    def _response(
+        self, body: dict[str, Any], content: str, fault: str | None, tokens: tuple[int, int]
+    ) -> dict[str, Any]:
         cited = {"type": "url_citation", "url": "https://example.org/cited", "title": "x", "start_index": 0}
         searched = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": "search"}}
-        part: dict[str, Any] = {"type": "output_text", "text": said, "annotations": [cited]}
+        part: dict[str, Any] = {"type": "output_text", "text": content, "annotations": [cited]}
         if fault == "refusal":
             part = {"type": "refusal", "refusal": "I cannot help with that."}
         output = [searched] if body.get("tools") else []

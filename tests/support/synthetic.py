@@ -20,10 +20,10 @@ LETTERS = {
 
 def names(count: int, code: str, rng: np.random.Generator) -> list[str]:
     """Distinct names of 4 to 24 letters in the script of the language; the rank in Zipf order is in no name."""
-    letters = LETTERS.get(code, "abcdefghijklmnopqrstuvwxyz")
+    letters = np.array(list(LETTERS.get(code, "abcdefghijklmnopqrstuvwxyz")))
     found: dict[str, None] = {}
     while len(found) < count:
-        found["".join(rng.choice(list(letters), rng.integers(4, 25)))] = None
+        found["".join(rng.choice(letters, rng.integers(4, 25)))] = None
     return list(found)
 
 

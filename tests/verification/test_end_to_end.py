@@ -33,7 +33,7 @@ BUILD = ("build", "--facts", 2000, "--quiet")
 
 @dataclass(frozen=True)
 class Story:
-    """The build before, the folder of the verification, the build after, and the facts that something is said about."""
+    """The build before, the folder of the verification, the build after, and the facts with a label."""
 
     before: Path
     folder: Path
@@ -88,8 +88,8 @@ def story(sample_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     single = judge_all(folder)
     done("verify", "report", "--folder", folder, "--quiet")
     shutil.copytree(sample_build, after)
-    status, said = call(*BUILD, "--out", after, "--verification", folder / "verification.parquet")
-    assert status == 2 and "different verification" in said
+    status, output = call(*BUILD, "--out", after, "--verification", folder / "verification.parquet")
+    assert status == 2 and "different verification" in output
     done(*BUILD, "--out", after, "--verification", folder / "verification.parquet", "--overwrite")
     yield Story(sample_build, folder, after, single)
 

@@ -50,8 +50,8 @@ def expected(row: dict[str, Any]) -> str:
 @pytest.mark.parametrize("api", ["responses", "chat"])
 def test_every_item_gets_the_judges_label(folder: Path, api: str) -> None:
     with serve(ScriptedJudge(truth=TRUTH)) as server:
-        status, said = ask(folder, server, "--api", api)
-    assert status == 0, said
+        status, output = ask(folder, server, "--api", api)
+    assert status == 0, output
     found = rows(folder)
     assert len(found) == 18 and {row["language"] for row in found} == set(LANGUAGES)
     assert all(row["label"] == expected(row) for row in found)
@@ -71,20 +71,20 @@ def test_nothing_is_paid_twice(folder: Path) -> None:
         assert ask(folder, server)[0] == 0
         assert sum(server.answered.values()) == 18 and rows(folder) == before
     assert call("verify", "judge", "--folder", folder, "--model", JUDGE, "--cached")[0] == 0
-    status, said = call("verify", "judge", "--folder", folder, "--model", "another", "--cached")
-    assert status == 1 and "18 requests to another have no answer yet" in said
+    status, output = call("verify", "judge", "--folder", folder, "--model", "another", "--cached")
+    assert status == 1 and "18 requests to another have no answer yet" in output
 
 
 @pytest.mark.parametrize("fault", BAD_JUDGEMENTS)
 def test_a_judge_without_a_usable_answer_leaves_items_without_a_label(folder: Path, fault: str) -> None:
     with serve(ScriptedJudge(truth=TRUTH, fault=lambda body, tries: fault)) as server:
-        status, said = ask(folder, server)
-    assert status == 0, said
+        status, output = ask(folder, server)
+    assert status == 0, output
     reasons = {"no_label": "wrong_shape", "other_label": "wrong_shape", "bad_letter": "wrong_shape"}
     reasons |= {"refusal": "refused", "length": "cut_off"}
     found = rows(folder)
     assert {(row["label"], row["reason"]) for row in found} == {(None, reasons.get(fault, fault))} and len(found) == 18
-    assert f"unjudged ({reasons.get(fault, fault)}) 18" in said
+    assert f"unjudged ({reasons.get(fault, fault)}) 18" in output
     # Once more, with the reason, and no more.
     assert sum(server.answered.values()) == 36
 
@@ -94,8 +94,8 @@ def test_failures_of_the_server_are_tried_again(folder: Path) -> None:
     config.write_text("[llm]\nfirst_wait_s = 0.01\nmax_wait_s = 0.05\nmax_unanswered = 0\n")
     fault = share("judge", 60, (*BAD_JUDGEMENTS, *TRANSPORT))
     with serve(ScriptedJudge(truth=TRUTH, fault=fault)) as server:
-        status, said = ask(folder, server, "--config", config)
-        assert status == 0, said
+        status, output = ask(folder, server, "--config", config)
+        assert status == 0, output
         assert any(name in server.faults for name in TRANSPORT) and any(
             name in server.faults for name in BAD_JUDGEMENTS
         )
@@ -111,8 +111,8 @@ def test_a_slow_server_is_given_up_and_asked_by_the_next_run(folder: Path) -> No
         return "slow" if "Arabic" in record_of(body)["language"] else None
 
     with serve(ScriptedJudge(truth=TRUTH, fault=slow_in_arabic)) as server:
-        status, said = ask(folder, server, "--config", config)
-        assert status == 1 and "6 got no answer in time" in said and "rerun the same command" in said
+        status, output = ask(folder, server, "--config", config)
+        assert status == 1 and "6 got no answer in time" in output and "rerun the same command" in output
         assert len(rows(folder)) == 12
         server.fault = lambda body, tries: None
         assert ask(folder, server, "--config", config)[0] == 0
@@ -156,11 +156,11 @@ def test_web_searches_count_in_the_budget(folder: Path) -> None:
     config.write_text("[llm]\nprobe_requests = 4\nin_flight = 4\n")
     prices = ("--price-in", 0, "--price-out", 0, "--price-search", 10, "--config", config)
     with serve(ScriptedJudge(truth=TRUTH)) as server:
-        status, said = ask(folder, server, *prices)
-        assert status == 2 and re.search(r"for about 0\.1\d USD, and no --budget is given", said), said
+        status, output = ask(folder, server, *prices)
+        assert status == 2 and re.search(r"for about 0\.1\d USD, and no --budget is given", output), output
         assert sum(server.answered.values()) == 4
-        status, said = ask(folder, server, *prices, "--budget", 0.2)
-        assert status == 0, said
+        status, output = ask(folder, server, *prices, "--budget", 0.2)
+        assert status == 0, output
         assert sum(server.answered.values()) == 18
 
 
@@ -176,8 +176,8 @@ def test_the_planted_defects_are_of_all_kinds_and_languages() -> None:
 
 def test_a_good_judge_is_tested_and_goes_on(folder: Path) -> None:
     with serve(ScriptedJudge(truth=TRUTH)) as server:
-        status, said = ask(folder, server, "--self-test")
-    assert status == 0 and "recall 100.0%, false alarms 0.0%" in said
+        status, output = ask(folder, server, "--self-test")
+    assert status == 0 and "recall 100.0%, false alarms 0.0%" in output
     test = read_json(next((folder / "judgements").glob("*.json")))["self_test"]
     assert test["recall"] == 1 and test["by_defect"]["two_right"] == {"planted": 4, "objected": 4}
     assert len(rows(folder)) == 18
@@ -186,9 +186,9 @@ def test_a_good_judge_is_tested_and_goes_on(folder: Path) -> None:
 @pytest.mark.parametrize("options", [(), ("--parallel",)])
 def test_a_blind_judge_judges_nothing_else(folder: Path, options: tuple[str, ...]) -> None:
     with serve(ScriptedJudge(blind=True)) as server:
-        status, said = ask(folder, server, "--self-test", *options)
+        status, output = ask(folder, server, "--self-test", *options)
         asked = sum(server.answered.values())
-    assert status == 1 and "finds 0% of the planted defects" in said and "Nothing else was judged" in said
+    assert status == 1 and "finds 0% of the planted defects" in output and "Nothing else was judged" in output
     assert asked == (4 if options else 32) and not (folder / "judgements").exists()
 
 
@@ -197,16 +197,16 @@ def test_a_judge_that_objects_to_everything_judges_nothing_else(folder: Path) ->
         return "refusal"
 
     with serve(ScriptedJudge(fault=always)) as server:
-        status, said = ask(folder, server, "--self-test")
-    assert status == 1 and "finds 0% of the planted defects and objects to 100% of the correct items" in said
+        status, output = ask(folder, server, "--self-test")
+    assert status == 1 and "finds 0% of the planted defects and objects to 100% of the correct items" in output
 
 
 def test_the_self_test_needs_no_sample(tmp_path: Path) -> None:
     with serve(ScriptedJudge()) as server:
-        status, said = ask(tmp_path / "none", server, "--self-test")
-        assert status == 0 and "recall 100.0%" in said
-        status, said = ask(tmp_path / "other", server)
-    assert status == 2 and "contains no sample" in said
+        status, output = ask(tmp_path / "none", server, "--self-test")
+        assert status == 0 and "recall 100.0%" in output
+        status, output = ask(tmp_path / "other", server)
+    assert status == 2 and "contains no sample" in output
 
 
 # ---------------------------------------------------------------- all languages at once
@@ -215,9 +215,9 @@ def test_a_fact_is_judged_in_all_languages_at_once(folder: Path) -> None:
         return "subject" if question.startswith("bn: capital") else None
 
     with serve(ScriptedJudge(problems=drifted)) as server:
-        status, said = ask(folder, server, "--parallel", "--self-test")
-        assert status == 0, said
-        assert "recall 100.0%, false alarms 0.0%" in said
+        status, output = ask(folder, server, "--parallel", "--self-test")
+        assert status == 0, output
+        assert "recall 100.0%, false alarms 0.0%" in output
         assert sum(server.answered.values()) == 4 + 6
     found = rows(folder, "drift")
     assert len(found) == 18
@@ -243,8 +243,8 @@ def test_batch_files_give_the_same_judgements(folder: Path, tmp_path: Path) -> N
             answer = {"custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}}
             handle.write(json.dumps(answer) + "\n")
     assert done("verify", "import-batches", out, "--folder", folder).startswith("answered 50")
-    said = done("verify", "judge", *judge, "--cached", "--self-test")
-    assert "recall 100.0%" in said and all(row["label"] == expected(row) for row in rows(folder))
+    output = done("verify", "judge", *judge, "--cached", "--self-test")
+    assert "recall 100.0%" in output and all(row["label"] == expected(row) for row in rows(folder))
     assert "All requests are answered" in done("verify", "export-batches", *judge, "--self-test")
 
 
@@ -257,7 +257,7 @@ def test_only_the_first_items_are_judged_when_so_asked(folder: Path) -> None:
 
 
 def test_no_judge_is_named(folder: Path) -> None:
-    status, said = call("verify", "judge", "--folder", folder)
-    assert status == 2 and "give --model" in said
-    status, said = call("verify", "judge", "--folder", folder, "--model", "gpt-4o")
-    assert status == 2 and "https://api.openai.com may cost money: give --price-in" in said
+    status, output = call("verify", "judge", "--folder", folder)
+    assert status == 2 and "give --model" in output
+    status, output = call("verify", "judge", "--folder", folder, "--model", "gpt-4o")
+    assert status == 2 and "https://api.openai.com may cost money: give --price-in" in output

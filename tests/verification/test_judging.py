@@ -1,4 +1,4 @@
-"""What a judge's answer is worth: read as it stands, or refused with a reason; never guessed."""
+"""A judge's answer is parsed, or refused with a reason; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONFIG = VerificationConfig(model="m")
 GOOD = {"rationale": "Tokyo is the capital.", "urls": ["https://a.example/x"], "also_right": [], "label": "correct"}
 
 
-def said(value: object, **more: Any) -> Answer:
+def answer_with(value: object, **more: Any) -> Answer:
     """A chat answer with the value as its content."""
     text = value if isinstance(value, str) else json.dumps(value)
     choice = {"message": {"content": text}, "finish_reason": "stop"} | more
@@ -51,31 +51,31 @@ def settle(task: ItemTask | FactTask, *answers: Answer) -> tuple[JudgeOutcome | 
 
 def test_a_judgement_is_read() -> None:
     value = GOOD | {"label": "ambiguous", "also_right": ["A", "D", "A"], "urls": ["https://a.example/x", "nonsense"]}
-    step, asked = settle(ItemTask(ITEM), said(value))
+    step, asked = settle(ItemTask(ITEM), answer_with(value))
     assert isinstance(step, JudgeOutcome) and step.finding and len(asked) == 1
     assert step.finding.label == "ambiguous" and step.finding.also_right == ("سيول", "بانكوك")
     assert step.finding.urls == ("https://a.example/x",) and step.finding.searches == 0
 
 
 def test_the_marked_option_is_no_other_option() -> None:
-    step, _ = settle(ItemTask(ITEM), said(GOOD | {"also_right": ["B"]}))
+    step, _ = settle(ItemTask(ITEM), answer_with(GOOD | {"also_right": ["B"]}))
     assert isinstance(step, JudgeOutcome) and step.finding and step.finding.label == "correct"
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (said("It is correct."), "not_json"),
-        (said([GOOD]), "wrong_shape"),
-        (said(json.dumps(GOOD)[:-1] + ', "label": "incorrect"}'), "wrong_shape"),
-        (said({name: value for name, value in GOOD.items() if name != "label"}), "wrong_shape"),
-        (said(GOOD | {"label": "Correct"}), "wrong_shape"),
-        (said(GOOD | {"also_right": "A"}), "wrong_shape"),
-        (said(GOOD | {"label": "ambiguous", "also_right": ["E"]}), "wrong_shape"),
-        (said(GOOD | {"also_right": ["A"]}), "contradiction"),
-        (said(GOOD | {"rationale": "  "}), "no_rationale"),
-        (said(json.dumps(GOOD)[:20], finish_reason="length"), "cut_off"),
-        (said("", message={"refusal": "no", "content": None}), "refused"),
+        (answer_with("It is correct."), "not_json"),
+        (answer_with([GOOD]), "wrong_shape"),
+        (answer_with(json.dumps(GOOD)[:-1] + ', "label": "incorrect"}'), "wrong_shape"),
+        (answer_with({name: value for name, value in GOOD.items() if name != "label"}), "wrong_shape"),
+        (answer_with(GOOD | {"label": "Correct"}), "wrong_shape"),
+        (answer_with(GOOD | {"also_right": "A"}), "wrong_shape"),
+        (answer_with(GOOD | {"label": "ambiguous", "also_right": ["E"]}), "wrong_shape"),
+        (answer_with(GOOD | {"also_right": ["A"]}), "contradiction"),
+        (answer_with(GOOD | {"rationale": "  "}), "no_rationale"),
+        (answer_with(json.dumps(GOOD)[:20], finish_reason="length"), "cut_off"),
+        (answer_with("", message={"refusal": "no", "content": None}), "refused"),
     ],
 )
 def test_what_cannot_be_used_is_asked_once_more_and_then_has_no_label(answer: Answer, reason: str) -> None:
@@ -83,7 +83,7 @@ def test_what_cannot_be_used_is_asked_once_more_and_then_has_no_label(answer: An
     assert isinstance(step, JudgeOutcome) and step.finding is None and step.reason == reason
     assert len(asked) == 2 and asked[0].key != asked[1].key
     assert json.loads(asked[1].body["input"][-1]["content"])["note"] == reason.replace("_", " ")
-    step, _ = settle(ItemTask(ITEM), answer, said(GOOD))
+    step, _ = settle(ItemTask(ITEM), answer, answer_with(GOOD))
     assert isinstance(step, JudgeOutcome) and step.finding and step.finding.label == "correct"
 
 
@@ -135,7 +135,7 @@ CLEAN = {"note": "", "problems": []}
 
 def test_all_languages_of_a_fact_are_judged_at_once() -> None:
     value = {"en": CLEAN, "ar": {"note": "asks for something else", "problems": ["extra", "subject", "extra"]}}
-    step, (request,) = settle(FactTask(FACT), said(value))
+    step, (request,) = settle(FactTask(FACT), answer_with(value))
     assert isinstance(step, JudgeOutcome) and step.finding
     assert step.finding.problems == {"en": (), "ar": ("subject", "extra")}
     assert step.finding.notes["ar"] == "asks for something else"
@@ -155,7 +155,7 @@ def test_all_languages_of_a_fact_are_judged_at_once() -> None:
     ],
 )
 def test_a_judgement_that_lacks_a_language_is_none(value: dict[str, Any]) -> None:
-    step, _ = settle(FactTask(FACT), said(value), said(value))
+    step, _ = settle(FactTask(FACT), answer_with(value), answer_with(value))
     assert isinstance(step, JudgeOutcome) and step.finding is None
 
 
@@ -164,7 +164,7 @@ def test_a_label_cannot_give_orders_and_a_rationale_cannot_hide_text() -> None:
     _, (request,) = settle(ItemTask(evil))
     content = request.body["input"][-1]["content"]
     assert "<|" not in content and json.loads(content)["question"] == evil.question
-    step, _ = settle(ItemTask(ITEM), said(GOOD | {"rationale": "fine\n\u200b and good"}))
+    step, _ = settle(ItemTask(ITEM), answer_with(GOOD | {"rationale": "fine\n\u200b and good"}))
     assert isinstance(step, JudgeOutcome) and step.finding and step.finding.rationale == "fine and good"
 
 
@@ -179,16 +179,16 @@ def test_another_rubric_prompt_or_parameter_is_another_version() -> None:
 
 def test_citation_marks_are_taken_out_of_a_rationale() -> None:
     marked = "Tokyo is the capital \ue200cite\ue202turn0search0\ue202turn0search3\ue201. It is.\ue203"
-    step, _ = settle(ItemTask(ITEM), said(GOOD | {"rationale": marked}))
+    step, _ = settle(ItemTask(ITEM), answer_with(GOOD | {"rationale": marked}))
     assert step.finding.rationale == "Tokyo is the capital . It is."
 
 
 @pytest.mark.parametrize("rationale", ["\ue200cite\ue202turn0search0\ue201", "\u202e\u202e", " \u200b "])
 def test_a_rationale_that_cleaning_empties_is_none(rationale: str) -> None:
-    step, asked = settle(ItemTask(ITEM), *[said(GOOD | {"rationale": rationale})] * 2)
+    step, asked = settle(ItemTask(ITEM), *[answer_with(GOOD | {"rationale": rationale})] * 2)
     assert step.finding is None and step.reason == "no_rationale" and len(asked) == 2
     value = {"en": {"note": "", "problems": []}, "ar": {"note": rationale, "problems": ["subject"]}}
-    step, _ = settle(FactTask(FACT), *[said(value)] * 2)
+    step, _ = settle(FactTask(FACT), *[answer_with(value)] * 2)
     assert step.finding is None and step.reason == "no_rationale"
 
 

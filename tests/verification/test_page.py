@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import os
 import shutil
@@ -24,14 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from polyfact_dataset.catalog.language import PAPER_LANGUAGES, language
 from polyfact_dataset.common.errors import ConfigError
-from polyfact_dataset.common.text.scripts import covered, scripts_of
-from polyfact_dataset.schema import REVIEW_LABELS
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html, rubric_html
-from polyfact_dataset.verification.reviewer_texts import FOLDER, texts_in
-from polyfact_dataset.verification.rubric import rubric
+from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html
+from polyfact_dataset.verification.reviewer_texts import texts_in
 from tests.support.command import call
 from tests.support.judged import sampled
 
@@ -40,7 +35,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 # ---------------------------------------------------------------- without a browser
-def test_the_desk_goes_on_where_a_reviewer_stopped(tmp_path: Path) -> None:
+def test_the_page_resumes_where_a_reviewer_stopped(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     session, items = ReviewSession(folder, None), load_sample(folder).of("ar")
     first = session.current("amina", "ar")
@@ -73,34 +68,6 @@ def test_the_end_and_the_first_so_many(tmp_path: Path) -> None:
         session.current("amina", "xx")
 
 
-def covered_by(code: str) -> frozenset[str]:
-    """The scripts of a language's letters."""
-    return frozenset().union(*map(covered, language(code).scripts))
-
-
-@pytest.mark.parametrize("code", PAPER_LANGUAGES)
-def test_the_page_has_its_rubric_and_words_in_every_language(code: str) -> None:
-    texts, english = texts_in(code), texts_in("en")
-    shown = rubric_html(texts)
-    assert f'lang="{code}" dir="{language(code).direction}"' in shown
-    assert list(texts.meanings()) == list(REVIEW_LABELS) and "{total}" in texts.words.finished
-    if code == "en":
-        assert texts.rubric is None and html.escape(rubric().task) in shown
-        return
-    # A translation of everything, in the script of the language.
-    assert texts.rubric is not None and len(texts.rubric.between) == len(rubric().between)
-    translated = [texts.rubric.task, *texts.meanings().values(), *texts.rubric.between]
-    for text, original in zip(translated, [rubric().task, *english.meanings().values(), *rubric().between]):
-        assert text != original and html.escape(text) in shown
-        assert covered_by(code) & scripts_of(text)
-    for name in type(texts.words).model_fields:
-        assert getattr(texts.words, name) != getattr(english.words, name), name
-
-
-def test_a_language_without_texts_is_reviewed_in_english() -> None:
-    assert texts_in("nl") == texts_in("en") and not (FOLDER / "nl.toml").exists()
-
-
 def test_an_item_that_a_reviewer_cannot_judge_is_skipped_and_can_be_undone(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     session, items = ReviewSession(folder, None), load_sample(folder).of("ar")
@@ -126,10 +93,10 @@ def test_names_of_the_other_direction_are_isolated() -> None:
 
 def test_the_page_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
-    status, said = call("verify", "review", "--folder", tmp_path)
-    assert status == 2 and "contains no sample" in said
-    status, said = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
-    assert status == 2 and "no items in 'xx'" in said
+    status, output = call("verify", "review", "--folder", tmp_path)
+    assert status == 2 and "contains no sample" in output
+    status, output = call("verify", "review", "--folder", sampled(tmp_path), "--language", "xx")
+    assert status == 2 and "no items in 'xx'" in output
 
 
 @pytest.mark.parametrize(
@@ -162,15 +129,45 @@ def test_the_page_answers_itself_alone(host: str, origin: str | None, status: in
     assert sent[0]["status"] == status
 
 
-def test_the_served_page_is_guarded_and_listens_here_alone(tmp_path: Path) -> None:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Runs the command; its process and the page's address."""
+    command = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
+    with subprocess.Popen(
+        [sys.executable, "-m", "polyfact_dataset.cli", *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Review at http://127.0.0.1:"), line
+        try:
+            yield process, line.split()[2]
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address of its page, which asks for reviewer and language."""
     pytest.importorskip("gradio", reason="the extra `review` is not installed")
-    with review(sampled(tmp_path), "--language", "en", "--reviewer", "ada") as (_, url):
-        assert requests.get(url, timeout=30).status_code == 200
-        for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
-            assert requests.get(f"{url}config", headers=headers, timeout=30).status_code == 403
-        port = int(url.rstrip("/").rpartition(":")[2])
-        listening = Path("/proc/net/tcp").read_text() if Path("/proc/net/tcp").exists() else ""
-        assert f"00000000:{port:04X}" not in listening
+    folder = sampled(tmp_path_factory.mktemp("served"))
+    with review(folder) as (_, url):
+        yield folder, url
+
+
+def test_the_served_page_is_guarded_and_listens_here_alone(served: tuple[Path, str]) -> None:
+    _, url = served
+    assert requests.get(url, timeout=30).status_code == 200
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        assert requests.get(f"{url}config", headers=headers, timeout=30).status_code == 403
+    port = int(url.rstrip("/").rpartition(":")[2])
+    listening = Path("/proc/net/tcp").read_text() if Path("/proc/net/tcp").exists() else ""
+    assert f"00000000:{port:04X}" not in listening
 
 
 # ---------------------------------------------------------------- in a browser
@@ -199,28 +196,6 @@ def browser() -> Iterator[Any]:
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Runs the command; its process and the page's address."""
-    command = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
-    with subprocess.Popen(
-        [sys.executable, "-m", "polyfact_dataset.cli", *command], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("Review at http://127.0.0.1:"), line
-        try:
-            yield process, line.split()[2]
-        finally:
-            process.kill()
 
 
 class Reviewer:
@@ -257,32 +232,65 @@ def lines(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.browser
-def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, tmp_path: Path) -> None:
-    folder = sampled(tmp_path)
+def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, served: tuple[Path, str]) -> None:
+    folder, url = served
     items = load_sample(folder).of("ar")
-    with review(folder) as (_, url):
-        amina, bilal = Reviewer(browser, url, "amina", "ar"), Reviewer(browser, url, "bilal", "ar")
-        for done, (key, button) in enumerate((("1", "ambiguous"), ("2", "correct"), ("3", "incorrect"))):
-            amina.sees(items[done].question)
-            bilal.sees(items[done].question)
-            amina.page.keyboard.press(key)
-            bilal.page.locator(f"#{button}").click()
-            amina.at(done + 1)
-            # On disk before the next item is shown.
-            assert len(lines(folder, "amina")) == done + 1
-            bilal.at(done + 1)
-            assert len(lines(folder, "bilal")) == done + 1
-        assert amina.page.locator(".judged").get_attribute("dir") == "rtl"
-        assert amina.elsewhere == bilal.elsewhere == []
-        # It listens on 127.0.0.1 and on no other address of this machine.
-        with socket.socket() as other, pytest.raises(OSError):
-            other.connect(("127.0.0.2", int(url.rstrip("/").rpartition(":")[2])))
-        # Nor does it answer to another name that was made to lead there.
-        with pytest.raises(HTTPError, match="403"):
-            urlopen(Request(f"{url}config", headers={"Host": "elsewhere.example"}))
+    amina, bilal = Reviewer(browser, url, "amina", "ar"), Reviewer(browser, url, "bilal", "ar")
+    for done, (key, button) in enumerate((("1", "ambiguous"), ("2", "correct"), ("3", "incorrect"))):
+        amina.sees(items[done].question)
+        bilal.sees(items[done].question)
+        amina.page.keyboard.press(key)
+        bilal.page.locator(f"#{button}").click()
+        amina.at(done + 1)
+        # On disk before the next item is shown.
+        assert len(lines(folder, "amina")) == done + 1
+        bilal.at(done + 1)
+        assert len(lines(folder, "bilal")) == done + 1
+    assert amina.page.locator(".judged").get_attribute("dir") == "rtl"
+    assert amina.elsewhere == bilal.elsewhere == []
+    # It listens on 127.0.0.1 and on no other address of this machine.
+    with socket.socket() as other, pytest.raises(OSError):
+        other.connect(("127.0.0.2", int(url.rstrip("/").rpartition(":")[2])))
+    # Nor does it answer to another name that was made to lead there.
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(Request(f"{url}config", headers={"Host": "elsewhere.example"}))
     assert [line["label"] for line in lines(folder, "amina")] == ["correct", "ambiguous", "incorrect"]
     assert [line["label"] for line in lines(folder, "bilal")] == ["ambiguous", "correct", "incorrect"]
     assert [line["item"] for line in lines(folder, "bilal")] == [item.item for item in items[:3]]
+
+
+@pytest.mark.browser
+def test_the_form_is_in_the_language_of_the_browser_then_in_the_chosen_one(browser: Any, tmp_path: Path) -> None:
+    with review(sampled(tmp_path)) as (_, url):
+        page = browser.new_context(locale="bn-IN", viewport={"width": 390, "height": 1000}).new_page()
+        page.goto(url)
+        for code in ("bn", "ar"):
+            words, name = texts_in(code).words, page.locator("#reviewer input, #reviewer textarea")
+            for text in (words.language, words.name, words.begin):
+                page.get_by_text(text, exact=True).wait_for()
+            page.locator("#begin").click()
+            page.locator(".message").get_by_text(words.name_needed).wait_for()
+            if code == "bn":
+                page.locator("#language input").click()
+                page.get_by_role("option", name="(ar)").click()
+        assert name.get_attribute("dir") == "rtl" and page.locator("#answers").is_hidden()
+        name.fill("amina")
+        page.locator("#begin").click()
+        page.locator(".judged[lang=ar]").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    with review(folder := sampled(tmp_path / "again"), "--language", "ar") as (_, url):
+        page = browser.new_context().new_page()
+        page.goto(url)
+        page.get_by_text(texts_in("ar").words.name, exact=True).wait_for()
+        assert not (folder / "reviews").exists()
+        # What goes wrong later is shown too.
+        page.locator("#reviewer input, #reviewer textarea").fill("amina")
+        page.locator("#begin").click()
+        page.locator(".judged[lang=ar]").wait_for()
+        (folder / "reviews").write_text("not a folder")
+        page.keyboard.press("1")
+        page.locator(".message").get_by_text("reviews").wait_for()
+        assert page.locator(".judged[lang=ar]").is_visible()
 
 
 @pytest.mark.browser
@@ -290,7 +298,7 @@ def test_a_phone_shows_whole_words_the_rubric_and_dont_know(browser: Any, tmp_pa
     folder = sampled(tmp_path)
     path = folder / "sample.parquet"
     rows = pq.read_table(path)
-    # The sample with a long marked option, beside which the mark left no room for a whole word.
+    # The sample with a long marked option, next to which the mark left no room for a whole word.
     long = [{**row, "option_a": "Eastern Caribbean dollar", "answer_index": 0} for row in rows.to_pylist()]
     pq.write_table(pa.Table.from_pylist(long, rows.schema), path)
     with review(folder, "--language", "ar", "--reviewer", "dana") as (_, url):
@@ -341,8 +349,8 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
         carol.page.keyboard.press("1")
         carol.page.keyboard.press("u")
         carol.at(5)
-    said = [line.get("label", "undo") for line in lines(folder, "carol")]
-    assert said == ["correct"] * 6 + ["undo"]
+    labels = [line.get("label", "undo") for line in lines(folder, "carol")]
+    assert labels == ["correct"] * 6 + ["undo"]
 
 
 @pytest.mark.browser

@@ -91,8 +91,8 @@ def test_answers_of_reviewers_who_do_not_know_are_no_labels(folder: Path, tmp_pa
 
 def test_labels_without_a_web_search_are_told(folder: Path, tmp_path: Path) -> None:
     done("verify", "report", "--folder", folder, "--quiet")
-    said = "The judge searched the web for {} of its 40 labels."
-    assert said.format(40) in (folder / "report" / "report.md").read_text()
+    sentence = "The judge searched the web for {} of its 40 labels."
+    assert sentence.format(40) in (folder / "report" / "report.md").read_text()
     copy = Path(shutil.copytree(folder, tmp_path / "v"))
     (path,) = (copy / "judgements").glob("*.parquet")
     rows = pq.read_table(path).to_pylist()
@@ -100,7 +100,7 @@ def test_labels_without_a_web_search_are_told(folder: Path, tmp_path: Path) -> N
     first["searches"] = 0
     pq.write_table(pa.Table.from_pylist(rows, schema=JUDGEMENTS.schema), path)
     done("verify", "report", "--folder", copy, "--quiet")
-    assert said.format(39) in (copy / "report" / "report.md").read_text()
+    assert sentence.format(39) in (copy / "report" / "report.md").read_text()
     about = path.with_suffix(".json")
     write_json(about, {**read_json(about), "search_tool": ""})
     done("verify", "report", "--folder", copy, "--quiet")
@@ -173,8 +173,8 @@ def test_every_language_has_its_confusion_table(folder: Path) -> None:
 def test_the_relaxed_rule_is_named_where_it_is_asked_for(folder: Path) -> None:
     plain = done("verify", "report", "--folder", folder)
     assert "relaxed" not in plain.casefold() and "r1 is amina" in plain
-    said = " ".join(done("verify", "report", "--folder", folder, "--relaxed").split())
-    assert "Relaxed: judge `correct` with reviewer `ambiguous` counts as agreeing" in said
+    output = " ".join(done("verify", "report", "--folder", folder, "--relaxed").split())
+    assert "Relaxed: judge `correct` with reviewer `ambiguous` counts as agreeing" in output
     own = read_json(folder / "report" / "report.json")["judge_and_people"]["all"]
     assert own[RELAXED] == (28 + own["confusion"][0][1]) / 40 > own["exact"]["share"]
 
@@ -196,5 +196,5 @@ def test_the_table_has_the_declared_schema_and_no_names(folder: Path) -> None:
 def test_a_sample_without_any_label_is_a_report_too(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     assert "0 judged items" in done("verify", "report", "--folder", folder, "--quiet")
-    status, said = call("verify", "report", "--folder", tmp_path / "none")
-    assert status == 2 and "contains no sample" in said
+    status, output = call("verify", "report", "--folder", tmp_path / "none")
+    assert status == 2 and "contains no sample" in output

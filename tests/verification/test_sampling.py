@@ -81,18 +81,18 @@ def test_the_digest_is_of_the_item_and_not_of_the_order_of_its_options() -> None
 
 
 @pytest.mark.parametrize(
-    ("draw", "said"),
+    ("draw", "message"),
     [
         (Draw(5, 1, languages=("xx",)), "has no xx; its languages are en, ar, bn"),
         (Draw(5, 1, splits=("dev",)), "has no dev; its splits are train, validation, test"),
         (Draw(5, 1, splits=("test",)), "contains no item of test"),
     ],
 )
-def test_what_is_not_there_is_named(tmp_path: Path, draw: Draw, said: str) -> None:
+def test_what_is_not_there_is_named(tmp_path: Path, draw: Draw, message: str) -> None:
     release = write_release(tmp_path, {"P36": 3})
     for splits in ("en", "ar", "bn"):
         assert (release / f"data/{splits}/train.parquet").is_file()
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         write_sample(release, tmp_path / "v", draw)
     with pytest.raises(ConfigError, match="it is not a release"):
         write_sample(tmp_path / "none", tmp_path / "v", Draw(5, 1))

@@ -95,7 +95,7 @@ def test_labels_come_back_from_any_spreadsheet_program(tmp_path: Path, delimiter
     assert dict(import_sheet(folder, path, reviewer="amina")) == {"same": 3, "missing": 3}
     rows[0]["label"] = "incorrect"
     assert import_sheet(folder, write(path, rows), reviewer="amina")["changed"] == 1
-    # A label that is taken out of the sheet is missing there; what was said stays.
+    # A label that is taken out of the sheet is missing there; earlier labels stay.
     rows[0]["label"] = ""
     assert import_sheet(folder, write(path, rows), reviewer="amina")["missing"] == 4
     assert Journal(folder, "amina").read().label(items[0]).label == "incorrect"
@@ -104,12 +104,12 @@ def test_labels_come_back_from_any_spreadsheet_program(tmp_path: Path, delimiter
 def test_a_wrong_line_is_named_and_nothing_is_taken(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     good = filled(folder, tmp_path / "a.csv", ["correct"] * 6)
-    for change, said in (
+    for change, message in (
         ({"label": "fine"}, r"b\.csv line 7: label 'fine'; the labels are correct, ambiguous, incorrect"),
         ({"item": "0" * 16}, r"b\.csv line 7: Q\d+\|P\d+\|Q\d+ ar 0{16} is not in the sample"),
     ):
         path = write(tmp_path / "b.csv", [*good[:5], good[5] | change])
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             import_sheet(folder, path, reviewer="amina")
     path = write(tmp_path / "b.csv", [*good, good[0], good[1] | {"label": "ambiguous"}])
     with pytest.raises(DataError, match=r"line 9: Q\d+\|P\d+\|Q\d+ ar has another label or note above"):
@@ -127,7 +127,7 @@ def test_the_commands(tmp_path: Path) -> None:
     folder = sampled(tmp_path)
     path = tmp_path / "a.csv"
     assert done("verify", "export", path, "--language", "bn", "--folder", folder) == f"6 items: {path}\n"
-    said = done("verify", "import", path, "--reviewer", "amina", "--folder", folder)
-    assert said == "new 0, changed 0, same 0, missing 6\n"
-    status, said = call("verify", "export", path, "--language", "xx", "--folder", folder)
-    assert status == 2 and "no items in 'xx'; it has en, ar, bn" in said
+    output = done("verify", "import", path, "--reviewer", "amina", "--folder", folder)
+    assert output == "new 0, changed 0, same 0, missing 6\n"
+    status, output = call("verify", "export", path, "--language", "xx", "--folder", folder)
+    assert status == 2 and "no items in 'xx'; it has en, ar, bn" in output

@@ -78,7 +78,7 @@ def test_the_table_joins_judge_drift_and_people() -> None:
     )
     people = [reviews("amina", {"Q5|P50|Q6": A, "Q3|P50|Q4": C}), reviews("bilal", {"Q5|P50|Q6": C})]
     rows = as_table(table_rows(judge, drift, people)).to_pylist()
-    # Facts of which nobody said anything are not in it; names of reviewers neither.
+    # Neither facts without a label nor names of reviewers are in it.
     assert [(row["fact_id"], row["property_id"], row["label"]) for row in rows] == [
         ("Q1|P36|Q2", "P36", A),
         ("Q3|P50|Q4", "P50", C),

@@ -232,13 +232,13 @@ def test_ids_that_an_answer_passes_over_are_asked_for_once_more(
     assert wikidata.asked[3:] == [["Q3", "Q60"]] * 2
 
 
-@pytest.mark.parametrize(("fault", "said"), [("403", "HTTP 403"), ("params", "badvalue")])
+@pytest.mark.parametrize(("fault", "message"), [("403", "HTTP 403"), ("params", "badvalue")])
 def test_a_refused_request_is_not_repeated(
-    client: Callable[..., Client], wikidata: Wikidata, fault: str, said: str
+    client: Callable[..., Client], wikidata: Wikidata, fault: str, message: str
 ) -> None:
     wikidata.script = deque(["ok", fault])
     mine = client()
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         mine.fetch(IDS, claims=False)
     assert len(wikidata.asked) == 2
     assert len(labels(mine)) == 50

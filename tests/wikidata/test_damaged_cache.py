@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import zlib
 from collections import deque
@@ -64,10 +65,18 @@ def wikidata() -> Iterator[Wikidata]:
 
 
 @pytest.fixture(scope="module")
-def calm(dump: Path, wikidata: Wikidata, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a build gives when nothing is damaged."""
-    out = tmp_path_factory.mktemp("calm") / "build"
-    build(dump, out, settings(wikidata))
+def begun(dump: Path, wikidata: Wikidata, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build up to its candidates, to be copied."""
+    out = tmp_path_factory.mktemp("begun") / "build"
+    build(dump, out, settings(wikidata), "candidates")
+    return out
+
+
+@pytest.fixture(scope="module")
+def calm(begun: Path, dump: Path, wikidata: Wikidata, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a build gives when nothing is damaged, up to the stage that reads the cache."""
+    out = shutil.copytree(begun, tmp_path_factory.mktemp("calm") / "build")
+    build(dump, out, settings(wikidata), "backfill")
     return contents(out)
 
 
@@ -77,16 +86,18 @@ def test_a_damaged_cache_ends_in_the_same_build_or_is_named(
     kind: str,
     moment: str,
     calm: dict[str, str],
+    begun: Path,
     dump: Path,
     wikidata: Wikidata,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    out, cache, message = tmp_path / "build", tmp_path / "build" / "wikidata-cache.sqlite", ""
+    out, message = shutil.copytree(begun, tmp_path / "build"), ""
+    cache = out / "wikidata-cache.sqlite"
     if moment == "between runs":
         wikidata.script = deque(["ok", "503", "503"])
         with pytest.raises(RetryableError):
-            build(dump, out, settings(wikidata))
+            build(dump, out, settings(wikidata), "backfill")
         DAMAGE[kind](cache)
     else:
         fetch = Client.fetch
@@ -99,13 +110,13 @@ def test_a_damaged_cache_ends_in_the_same_build_or_is_named(
 
         monkeypatch.setattr(Client, "fetch", spoilt)
     try:
-        build(dump, out, settings(wikidata))
+        build(dump, out, settings(wikidata), "backfill")
     except DataError as error:
         message = str(error)
         assert "remove" in message and ("wikidata-cache.sqlite" in message or "the cached answer for Q" in message)
         cache.unlink()
     monkeypatch.undo()
-    build(dump, out, settings(wikidata))
+    build(dump, out, settings(wikidata), "backfill")
     assert contents(out) == calm
     # What leaves a sound, smaller cache passes unnoticed: the rest is asked for anew. So may what was read before.
     assert message or kind in ("empty", "no table") or moment == "while it asks"
@@ -115,17 +126,17 @@ def test_a_read_only_cache_is_read_and_refuses_what_is_new(
     dump: Path, wikidata: Wikidata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, part = tmp_path / "whole.sqlite", tmp_path / "part.sqlite"
-    build(dump, tmp_path / "calm", settings(wikidata, cache=whole))
+    build(dump, tmp_path / "calm", settings(wikidata, cache=whole), "backfill")
     wikidata.script = deque(["ok", "503", "503"])
     with pytest.raises(RetryableError):
-        build(dump, tmp_path / "build", settings(wikidata, cache=part))
+        build(dump, tmp_path / "build", settings(wikidata, cache=part), "backfill")
     connect = sqlite3.connect
     # As on a read-only disk, for a superuser too.
     monkeypatch.setattr(sqlite3, "connect", lambda path, **how: connect(f"file:{path}?mode=ro", uri=True, **how))
     with pytest.raises(DataError, match=r"part\.sqlite cannot be used \(attempt to write a readonly database\)"):
-        build(dump, tmp_path / "build", settings(wikidata, cache=part))
-    build(dump, tmp_path / "other", settings(wikidata, cache=whole))
+        build(dump, tmp_path / "build", settings(wikidata, cache=part), "backfill")
+    build(dump, tmp_path / "other", settings(wikidata, cache=whole), "backfill")
     assert contents(tmp_path / "other") == contents(tmp_path / "calm")
     monkeypatch.undo()
-    build(dump, tmp_path / "build", settings(wikidata, cache=part))
+    build(dump, tmp_path / "build", settings(wikidata, cache=part), "backfill")
     assert contents(tmp_path / "build") == contents(tmp_path / "calm")

@@ -58,9 +58,9 @@ def test_a_bomb_is_refused_and_fits_into_memory(kind: str, tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'benchmarks'}"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    said, grown_mb = done.stdout.splitlines()
-    assert "dump dump" in said and "raise extract.max_expansion" in said
-    # 256 MB of text never stand in memory, let alone the several copies that parsing makes.
+    output, grown_mb = done.stdout.splitlines()
+    assert "dump dump" in output and "raise extract.max_expansion" in output
+    # 256 MB of text are never in memory, let alone the several copies that parsing makes.
     assert int(grown_mb) < 250
 
 

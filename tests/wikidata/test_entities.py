@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,7 +14,6 @@ from polyfact_dataset.sample.make import awkward, claim, encode
 from polyfact_dataset.wikidata.columns import Rows
 from polyfact_dataset.wikidata.entities import Reader
 from polyfact_dataset.wikidata.extract import extracted_fields
-from tests.support.fixtures_wikidata import UsualRows
 
 FIELDS = extracted_fields(Config())
 
@@ -38,14 +35,6 @@ def statements_of(rows: Rows) -> list[tuple]:
 
 def quarantine_of(rows: Rows) -> list[dict]:
     return rows.tables()[2].to_pylist()
-
-
-def test_real_entities_agree_with_the_usual_script(real_dump: Path, usual_rows: UsualRows) -> None:
-    rows = Rows()
-    Reader(FIELDS).read(bz2.decompress(real_dump.read_bytes()), 1, rows)
-    assert rows.lines == usual_rows.lines == 2255 and rows.lexemes == 23 and not rows.broken
-    assert entities_of(rows) == usual_rows.entities
-    assert rows.tables()[1].to_pylist() == usual_rows.statements and len(usual_rows.statements) == 4192
 
 
 def test_awkward_entities() -> None:

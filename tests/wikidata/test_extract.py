@@ -8,12 +8,14 @@ import gzip
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +31,6 @@ from polyfact_dataset.wikidata import workers as workers_module
 from polyfact_dataset.wikidata.parts import Parts
 from tests.support.command import polyfact
 from tests.support.dumps import KINDS, config, contents, extract, packed, settings, tables, text
-from tests.support.fixtures_wikidata import UsualRows
 from tests.support.logs import Lines
 
 
@@ -42,21 +43,50 @@ def dumps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def whole(dumps: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """What each dump gives when nothing interrupts."""
+def whole(dumps: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """What each dump gives when nothing interrupts, made when it is asked for."""
     out = tmp_path_factory.mktemp("whole")
-    return {kind: contents(extract(path, out / kind, config(kind))) for kind, path in dumps.items()}
+    return cache(lambda kind: extract(dumps[kind], out / kind, config(kind)))
+
+
+@pytest.fixture
+def expected(whole: Callable[[str], Path]) -> Callable[[str], dict[str, str]]:
+    """The files of what each dump gives."""
+    return lambda kind: contents(whole(kind))
+
+
+@pytest.fixture(scope="module")
+def stopped(dumps: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A build of each dump that ended after three parts, to be copied."""
+    made: dict[str, Path] = {}
+
+    def get(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("stopped") / "build"
+            with pytest.MonkeyPatch.context() as patch, stopped_after(3, patch):
+                extract(dumps[kind], made[kind], config(kind))
+        return made[kind]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def rows_of_the_usual_script(tmp_path_factory: pytest.TempPathFactory) -> tuple[list, list]:
+    """What the usual script reads in the text of the dumps, without the broken line."""
+    good = tmp_path_factory.mktemp("good") / "good.json"
+    good.write_bytes(text().replace(b'{"id":"Q7","labels":\n', b""))
+    found = [entity for entity in usual.entities(good) if entity["type"] != "lexeme"]
+    return [usual.entity_row(entity) for entity in found], [r for entity in found for r in usual.statement_rows(entity)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_those_of_the_usual_script(kind: str, dumps: dict[str, Path], tmp_path: Path) -> None:
-    good = tmp_path / "good.json"
-    good.write_bytes(text().replace(b'{"id":"Q7","labels":\n', b""))
-    found = [entity for entity in usual.entities(good) if entity["type"] != "lexeme"]
-    folder = extract(dumps[kind], tmp_path / "build", config(kind))
+def test_rows_are_those_of_the_usual_script(
+    kind: str, whole: Callable[[str], Path], rows_of_the_usual_script: tuple[list, list]
+) -> None:
+    folder = whole(kind)
     entities, statements, quarantine = tables(folder)
-    assert entities == [usual.entity_row(entity) for entity in found] and len(entities) > 100
-    assert statements == [row for entity in found for row in usual.statement_rows(entity)]
+    assert entities == rows_of_the_usual_script[0] and len(entities) > 100
+    assert statements == rows_of_the_usual_script[1]
     broken = text().count(b"\n", 0, text().index(b'{"id":"Q7","labels":\n')) + 1
     assert [row["line"] for row in quarantine] == [broken]
     assert json.loads((folder / "extraction.json").read_text())["newlines"] == text().count(b"\n")
@@ -67,7 +97,7 @@ def test_rows_are_those_of_the_usual_script(kind: str, dumps: dict[str, Path], t
 def test_an_lbzip2_that_fails_is_done_without(
     program: str,
     dumps: dict[str, Path],
-    whole: dict[str, dict[str, str]],
+    expected: Callable[[str], dict[str, str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -76,30 +106,25 @@ def test_an_lbzip2_that_fails_is_done_without(
     path.write_text(f"#!/bin/sh\n{program}\nexit 1\n")
     path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
-    assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2"))) == whole["bz2"]
-    monkeypatch.setattr(module, "has_lbzip2", lambda: False)
-    assert contents(extract(dumps["bz2"], tmp_path / "without", config("bz2"))) == whole["bz2"]
+    assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2"))) == expected("bz2")
 
 
-@pytest.mark.parametrize("kind", ["bz2", pytest.param("gz", marks=pytest.mark.slow)])
-def test_real_entities_as_the_usual_script_has_them(
-    kind: str, real_dump: Path, usual_rows: UsualRows, tmp_path: Path
+def test_without_lbzip2_the_files_are_the_same(
+    dumps: dict[str, Path],
+    expected: Callable[[str], dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = real_dump
-    if kind == "gz":
-        path = tmp_path / "dump.gz"
-        path.write_bytes(gzip.compress(__import__("bz2").decompress(real_dump.read_bytes()), 1))
-    entities, statements, quarantine = tables(extract(path, tmp_path / "build", config(workers=2, batch_bytes=1 << 20)))
-    assert entities == usual_rows.entities and len(entities) == 2232
-    assert statements == usual_rows.statements and not quarantine
+    monkeypatch.setattr(module, "has_lbzip2", lambda: False)
+    assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2"))) == expected("bz2")
 
 
 @pytest.mark.parametrize("kind", ["bz2", "gz members", "plain"])
 @pytest.mark.parametrize("workers", [2, 3])
 def test_files_do_not_depend_on_the_workers(
-    kind: str, workers: int, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path
+    kind: str, workers: int, dumps: dict[str, Path], expected: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
-    assert contents(extract(dumps[kind], tmp_path / "build", config(kind, workers))) == whole[kind]
+    assert contents(extract(dumps[kind], tmp_path / "build", config(kind, workers))) == expected(kind)
 
 
 class Stop(BaseException):
@@ -123,7 +148,11 @@ def stopped_after(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_interrupted_after_any_part_it_goes_on_behind_it(
-    kind: str, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    dumps: dict[str, Path],
+    expected: Callable[[str], dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Stopped again and again, two parts further each time; a finished part is never written again."""
     finish, out = Parts.finish, tmp_path / "build"
@@ -149,13 +178,13 @@ def test_interrupted_after_any_part_it_goes_on_behind_it(
             for number in range(len(parts)):
                 path = folder / "entities.parquet" / f"{number:05}.parquet"
                 assert inodes.setdefault(path.name, path.stat().st_ino) == path.stat().st_ino
-    assert rounds >= 3 and contents(folder) == whole[kind]
+    assert rounds >= 3 and contents(folder) == expected(kind)
     assert all((folder / "entities.parquet" / name).stat().st_ino == inode for name, inode in inodes.items())
 
 
 @pytest.mark.parametrize("kind", ["bz2", "gz"])
 def test_killed_at_random_moments_it_gives_the_same_files(
-    kind: str, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path
+    kind: str, dumps: dict[str, Path], expected: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
     toml, out, rng, kills = tmp_path / "polyfact.toml", tmp_path / "build", random.Random(kind), 0
     written = "\n".join(f"{key} = {value}" for key, value in settings(kind).items())
@@ -174,19 +203,19 @@ def test_killed_at_random_moments_it_gives_the_same_files(
             kills += 1
         process.wait()
     polyfact(*command)
-    assert kills >= 2 and contents(stage_folder(out, EXTRACT)) == whole[kind]
+    assert kills >= 2 and contents(stage_folder(out, EXTRACT)) == expected(kind)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("bz2", "continues after 2 finished parts"),
         ("gz members", "from the beginning of a member: 0 MB of text are decompressed again"),
         ("gz", "from the beginning of a member: 0 MB of text are decompressed again"),
     ],
 )
-def test_where_it_goes_on_is_said(
-    kind: str, said: str, dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_log_states_where_reading_resumes(
+    kind: str, message: str, dumps: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeks, log = [], Lines()
     with stopped_after(2, monkeypatch):
@@ -194,7 +223,7 @@ def test_where_it_goes_on_is_said(
     seek = dump_module.Raw.seek
     monkeypatch.setattr(dump_module.Raw, "seek", lambda raw, offset: (seeks.append(offset), seek(raw, offset))[1])
     extract(dumps[kind], tmp_path / "build", config(kind), log)
-    assert any(said in line for line in log.lines), log.lines
+    assert any(message in line for line in log.lines), log.lines
     assert (max(seeks) > 0) == (kind != "gz"), "entered in the middle where the format allows it"
 
 
@@ -209,16 +238,30 @@ def test_a_line_longer_than_many_chunks(tmp_path: Path) -> None:
     assert [(row["line"], row["reason"]) for row in quarantine] == [(3, "line longer than max_line_bytes")]
 
 
-@pytest.mark.parametrize("kind", ["plain", "bz2", "gz members"])
-def test_standard_input(kind: str, dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path) -> None:
-    written = "\n".join(f"{key} = {value}" for key, value in settings(kind).items())
-    (tmp_path / "polyfact.toml").write_text(f"[extract]\n{written}\n")
-    out, script = tmp_path / "build", 'cat "$0" | "$1" -m polyfact_dataset.cli extract - --out "$2" --config "$3"'
-    command = ["bash", "-c", script, dumps[kind], sys.executable, out, tmp_path / "polyfact.toml"]
-    subprocess.run(command, check=True, capture_output=True)
-    assert contents(stage_folder(out, EXTRACT)) == whole[kind]
-    again = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "extract: already complete" in again.stderr
+def piped(dump: Path, kind: str, out: Path) -> str:
+    """Extracts what comes through a pipe, with the settings of a file beside `out`; what is said."""
+    toml = out.with_name("polyfact.toml")
+    toml.write_text("[extract]\n" + "\n".join(f"{key} = {value}" for key, value in settings(kind).items()))
+    script = 'cat "$0" | "$1" -m polyfact_dataset.cli extract - --out "$2" --config "$3"'
+    command = ["bash", "-c", script, dump, sys.executable, out, toml]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("kind", ["bz2", "gz members"])
+def test_standard_input(
+    kind: str, dumps: dict[str, Path], expected: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    piped(dumps[kind], kind, tmp_path / "build")
+    assert contents(stage_folder(tmp_path / "build", EXTRACT)) == expected(kind)
+
+
+def test_standard_input_is_read_once(
+    dumps: dict[str, Path], expected: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    out = tmp_path / "build"
+    piped(dumps["plain"], "plain", out)
+    assert contents(stage_folder(out, EXTRACT)) == expected("plain")
+    assert "extract: already complete" in piped(dumps["plain"], "plain", out)
     # The dump is not at hand any more: the build goes on with its extraction, not with the sample.
     later = polyfact("candidates", "--out", out, "--config", tmp_path / "polyfact.toml")
     assert "extract: already complete" in later.stderr and "candidates: choose" in later.stderr
@@ -231,14 +274,14 @@ def test_empty_standard_input_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_dead_worker_is_an_error_that_may_pass(
-    dumps: dict[str, Path], whole: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dumps: dict[str, Path], expected: Callable[[str], dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(RetryableError, match="ended abruptly"):
         patch.setattr("polyfact_dataset.wikidata.workers.Worker.parse", lambda *_: os._exit(9))
         # A forked worker has the patch, whatever threads earlier tests left in this process.
         patch.setattr("polyfact_dataset.common.processes.threading.active_count", lambda: 1)
         extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))
-    assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))) == whole["bz2"]
+    assert contents(extract(dumps["bz2"], tmp_path / "build", config("bz2", 2))) == expected("bz2")
 
 
 def test_damage_in_a_worker_names_the_dump(tmp_path: Path) -> None:
@@ -315,16 +358,14 @@ def test_a_damaged_part_is_extracted_again(
     damage: str,
     kind: str,
     dumps: dict[str, Path],
-    whole: dict[str, dict[str, str]],
+    expected: Callable[[str], dict[str, str]],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    stopped: Callable[[str], Path],
 ) -> None:
-    log, out = Lines(), tmp_path / "build"
-    with stopped_after(3, monkeypatch):
-        extract(dumps[kind], out, config(kind))
+    log, out = Lines(), shutil.copytree(stopped(kind), tmp_path / "build")
     folder = out / "stages" / ".extract.part"
     DAMAGES[damage](folder)
-    assert contents(extract(dumps[kind], out, config(kind), log)) == whole[kind]
+    assert contents(extract(dumps[kind], out, config(kind), log)) == expected(kind)
     told = [line for line in log.lines if "extracted again" in line]
     assert len(told) == 1 and told[0].startswith("extract: part 2 and those after it") and "\n" not in told[0]
 

@@ -167,12 +167,12 @@ class ApiScoreJob:
         import openai
 
         try:
-            found = self._engine.client.completions.create(
+            response = self._engine.client.completions.create(
                 model=self._engine.model, prompt=text, max_tokens=1, temperature=0, logprobs=1, echo=True
             )
         except (openai.BadRequestError, openai.NotFoundError, openai.UnprocessableEntityError):
             return None
-        choice = found.choices[0]
+        choice = response.choices[0]
         offsets = choice.logprobs.text_offset if choice.logprobs else None
         return choice.logprobs if offsets and choice.text.startswith(text) else None
 

@@ -86,7 +86,7 @@ def _duplicates(release: Release, section: Section) -> None:
             section.find("duplicates", [fact], "", [f"in {', '.join(where)}"])
 
 
-def standing(rank: str, truthy: bool, ended: bool) -> str:
+def status_of(rank: str, truthy: bool, ended: bool) -> str:
     """The status of a statement: `current`, `past` or `deprecated`."""
     if rank == "deprecated":
         return "deprecated"
@@ -102,7 +102,7 @@ def truths(release: Release) -> dict[_Pair, dict[str, str]]:
         for subject, relation, entity, rank, truthy, ended in zip(
             *(release.statements.column(name).to_pylist() for name in names)
         ):
-            now = standing(rank, truthy, ended)
+            now = status_of(rank, truthy, ended)
             before = known[subject, relation].get(entity, now)
             known[subject, relation][entity] = min(now, before, key=order.__getitem__)
     facts = (release.column(name) for name in ("subject_id", "property_id", "object_id"))

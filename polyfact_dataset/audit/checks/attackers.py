@@ -15,8 +15,8 @@ import numpy as np
 from polyfact_dataset.audit.attackers import ATTACKERS, LIKENESS, Attack, texts_of
 from polyfact_dataset.audit.checks.shortcuts import entity_order
 from polyfact_dataset.audit.release import Bools, Ints, Items, Release, relation_order
-from polyfact_dataset.audit.result import Cell, Chart, Section, Series
-from polyfact_dataset.audit.stats import CHANCE, POWER, Figure, Pool, earned, found_from, surely
+from polyfact_dataset.audit.result import Cell, Chart, Section, Series, accuracy_chart
+from polyfact_dataset.audit.stats import POWER, Figure, Pool, earned, least_detectable, lower_bound
 from polyfact_dataset.config.audit import AuditConfig
 from polyfact_dataset.release.audit_report import EVERY, Floor
 
@@ -98,7 +98,7 @@ def _floors(release: Release, scored: _Scored) -> list[Floor]:
     relations = release.array("property_id")
     names = sorted(set(relations.tolist()), key=relation_order)
     everything = np.ones(len(release), dtype=np.bool_)
-    found: list[Floor] = []
+    floors: list[Floor] = []
     for clean, facts in ((False, everything), (True, release.clean)):
         if facts is None or not facts.any():
             continue
@@ -109,11 +109,11 @@ def _floors(release: Release, scored: _Scored) -> list[Floor]:
             for name, pool in scored.pools.items()
             for relation in names
         ]
-        found += [_floor(name, code, relation, at, clean) for name, code, relation, at in cells if at.facts]
-    return found
+        floors += [_floor(name, code, relation, at, clean) for name, code, relation, at in cells if at.facts]
+    return floors
 
 
-def _said(floor: Floor) -> str:
+def _described(floor: Floor) -> str:
     where = floor.relation if floor.relation != EVERY else "all relations"
     return (
         f"{floor.rule} in {where}: {100 * floor.accuracy:.1f} % of {floor.facts:,} facts, {floor.distance:+.1f} errors"
@@ -125,22 +125,24 @@ def _gates(section: Section, floors: Sequence[Floor]) -> None:
     clean = [at for at in floors if (at.config, at.language) == ("clean", EVERY)]
     for gate, rule in (("attacker_wording", "wording"), ("attacker_popularity", "popularity")):
         at = whole.get(rule)
-        section.gate(gate, at.distance if at else None, _said(at) if at else "")
+        section.gate(gate, at.distance if at else None, _described(at) if at else "")
     for gate, rules in (("attacker_likeness", LIKENESS), ("attacker_all_text", ("all_text",))):
         pooled = [at for at in clean if at.rule in rules and at.relation == EVERY]
         top = max(pooled, key=lambda at: at.accuracy, default=None)
-        section.gate(gate, surely(top.accuracy, top.facts, _LEVEL) if top else None, _said(top) if top else "")
+        section.gate(
+            gate, lower_bound(top.accuracy, top.facts, _LEVEL) if top else None, _described(top) if top else ""
+        )
         single = [at for at in clean if at.rule in rules and at.relation != EVERY]
         # However few its facts, a relation is refused only where chance does not explain it.
-        least = {at: surely(at.accuracy, at.facts, _LEVEL / len(single)) for at in single}
+        least = {at: lower_bound(at.accuracy, at.facts, _LEVEL / len(single)) for at in single}
         worst = max(single, key=least.__getitem__, default=None)
-        section.gate(f"{gate}_relation", least[worst] if worst else None, _said(worst) if worst else "")
+        section.gate(f"{gate}_relation", least[worst] if worst else None, _described(worst) if worst else "")
 
 
 def _power(section: Section, floors: Sequence[Floor]) -> None:
     """The smallest accuracy that three standard errors find, by attacker."""
     rows: list[tuple[Cell, ...]] = [
-        (at.rule, at.facts, at.standard_error, found_from(at.standard_error, 3))
+        (at.rule, at.facts, at.standard_error, least_detectable(at.standard_error, 3))
         for at in floors
         if (at.config, at.language, at.relation) == ("parallel", EVERY, EVERY)
     ]
@@ -166,14 +168,7 @@ def _chart(floors: Sequence[Floor]) -> Chart:
                     tuple(300 * at[name].standard_error if name in at else 0.0 for name in names),
                 )
             )
-    return Chart(
-        "Accuracy of attackers that read the question",
-        "points",
-        tuple(name.replace("_", " ") for name in names),
-        tuple(series),
-        "accuracy in %, with three standard errors",
-        reference=100 * CHANCE,
-    )
+    return accuracy_chart("Accuracy of attackers that read the question", names, series)
 
 
 def audit(release: Release, config: AuditConfig) -> Section:

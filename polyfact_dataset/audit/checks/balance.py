@@ -161,7 +161,7 @@ def _is_in_blocks(release: Release) -> bool:
     if items is None or not len(items):
         return False
     places = zip(release.array("property_id")[items.rows], release.array("split")[items.rows])
-    offered = [(*place, *options) for place, options in zip(places, items.option_sets)]
+    offered = [(*stratum, *options) for stratum, options in zip(places, items.option_sets)]
     times = Counter(offered)
     return sum(times[options] % 4 == 0 for options in offered) > len(offered) / 2
 

@@ -91,8 +91,8 @@ def _attested(release: Release) -> Found:
         languages_seen = [0] * len(release)
         for items in release.items.values():
             sources: Sequence[Any] = items.table.column(column).to_pylist()
-            for place, row in enumerate(items.rows.tolist()):
-                source = sources[place][items.gold[place]] if column == "option_provenance" else sources[place]
+            for position, row in enumerate(items.rows.tolist()):
+                source = sources[position][items.gold[position]] if column == "option_provenance" else sources[position]
                 counts[row] += kind_of(source) not in UNATTESTED
                 changed[row] += "+" in source.partition(":")[0]
                 languages_seen[row] += 1
@@ -111,11 +111,11 @@ def _overlaps(release: Release) -> Found:
             continue
         options = zip(*(items.table.column(name).to_pylist() for name in OPTIONS))
         for row, subject, texts, gold in zip(items.rows.tolist(), items.subjects.texts(), options, items.gold.tolist()):
-            others = [text for place, text in enumerate(texts) if place != gold]
-            found = tells(subject, texts[gold], others, code)
-            if found != (code in stated[row]):
+            others = [text for slot, text in enumerate(texts) if slot != gold]
+            overlapping = tells(subject, texts[gold], others, code)
+            if overlapping != (code in stated[row]):
                 names = f"{shown(subject)}, {shown(texts[gold])}"
-                yield row, f"name_overlap {'lacks' if found else 'lists'} {code}: {names}"
+                yield row, f"name_overlap {'lacks' if overlapping else 'lists'} {code}: {names}"
     if release.clean is not None:
         for row in np.flatnonzero(release.clean).tolist():
             if stated[row]:

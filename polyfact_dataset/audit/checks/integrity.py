@@ -39,10 +39,10 @@ def _marked(items: Items, release: Release, section: Section) -> None:
 def _distinct(items: Items, release: Release, section: Section) -> None:
     """Checks that the four options are neither empty nor equal after normalisation."""
     forms = items.offered
-    place = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-    codes = np.sort(np.array([place[form] for form in forms], dtype=np.int64)[items.options.codes], axis=1)
+    code_of = {form: number for number, form in enumerate(dict.fromkeys(forms))}
+    codes = np.sort(np.array([code_of[form] for form in forms], dtype=np.int64)[items.options.codes], axis=1)
     same = (codes[:, 1:] == codes[:, :-1]).any(axis=1)
-    empty = np.isin(codes, [place[""]]).any(axis=1) if "" in place else np.zeros(len(items), dtype=bool)
+    empty = np.isin(codes, [code_of[""]]).any(axis=1) if "" in code_of else np.zeros(len(items), dtype=bool)
     ids = release.array("fact_id")[items.rows]
     for row in np.flatnonzero(same | empty):
         texts = " · ".join(shown(items.options.values[code], 40) or "(empty)" for code in items.options.codes[row])

@@ -49,12 +49,12 @@ def _uses(items: Items, subjects: list[str]) -> tuple[list[str], list[str], Ints
 def other_texts(items: Items, subjects: list[str]) -> Iterator[tuple[int, str]]:
     """(item, what is wrong) of every item that shows an entity by another text than most do."""
     entities, texts, entity_codes, text_codes, rows = _uses(items, subjects)
-    pairs, place, times = np.unique(entity_codes * len(texts) + text_codes, return_inverse=True, return_counts=True)
+    pairs, inverse, times = np.unique(entity_codes * len(texts) + text_codes, return_inverse=True, return_counts=True)
     entity, text = pairs // len(texts), pairs % len(texts)
     order = np.lexsort((text, -times, entity))
     usual = np.zeros(len(entities), dtype=np.int64)
     usual[entity[order[::-1]]] = order[::-1]
-    for use in np.flatnonzero(usual[entity_codes] != place.ravel()):
+    for use in np.flatnonzero(usual[entity_codes] != inverse.ravel()):
         most = pairs[usual[entity_codes[use]]] % len(texts)
         detail = (
             f"{entities[entity_codes[use]]} is {shown(texts[text_codes[use]])!r} here, {shown(texts[most])!r} elsewhere"

@@ -81,15 +81,15 @@ def _alike(release: Release, config: AuditConfig) -> Iterator[tuple[int, str, st
     """(fact, language, what) of wordings that share most of their words with another language's, in one script."""
     spaced = [items for code, items in release.items.items() if code in known() and language(code).spaced]
     words = {items.code: word_sets(items) for items in spaced}
-    place = {items.code: np.full(len(release), -1, dtype=np.int64) for items in spaced}
+    row_of = {items.code: np.full(len(release), -1, dtype=np.int64) for items in spaced}
     for items in spaced:
-        place[items.code][items.rows[items.verbatim]] = items.wordings.codes[items.verbatim]
+        row_of[items.code][items.rows[items.verbatim]] = items.wordings.codes[items.verbatim]
     for one, two in combinations(spaced, 2):
         if not {*language(one.code).scripts} & {*language(two.code).scripts}:
             continue
         limit = config.shared_words_english if one.code == "en" else config.shared_words
-        both = np.flatnonzero((place[one.code] >= 0) & (place[two.code] >= 0))
-        pairs = np.stack([place[one.code][both], place[two.code][both]], axis=1)
+        both = np.flatnonzero((row_of[one.code] >= 0) & (row_of[two.code] >= 0))
+        pairs = np.stack([row_of[one.code][both], row_of[two.code][both]], axis=1)
         for code_one, code_two in np.unique(pairs, axis=0).tolist():
             words_one, words_two = words[one.code][code_one], words[two.code][code_two]
             least = min(len(words_one), len(words_two))
@@ -139,13 +139,13 @@ def _band(release: Release, section: Section, factor: float) -> tuple[int, int]:
         lengths = _lengths(items.wordings)[both]
         places = items.rows[both]
         ratios = np.log(lengths / by_row[places])
-        # A subject may have a form, and thereby a shorter wording, in one of the two languages alone.
-        keys = [(key_of[place], key) for place, key in zip(places, np.array(items.templates, dtype=object)[both])]
+        # A subject may have a form, and so a shorter wording, in only one of the two languages.
+        keys = [(key_of[fact], key) for fact, key in zip(places, np.array(items.templates, dtype=object)[both])]
         expected = usual(ratios, keys, wording_of[places].tolist(), relations[places].tolist())
         far = np.abs(ratios - expected) > np.log(factor)
         texts = items.questions
-        for place, row in zip(np.flatnonzero(both)[far], np.flatnonzero(far)):
-            times, text = np.exp(ratios[row] - expected[row]), texts.values[texts.codes[place]]
+        for fact, row in zip(np.flatnonzero(both)[far], np.flatnonzero(far)):
+            times, text = np.exp(ratios[row] - expected[row]), texts.values[texts.codes[fact]]
             detail = f"{times:.2f} times its usual length: {shown(text)!r}"
             section.find("length_band", [ids[places[row]]], items.code, [detail])
         outside, compared = outside + int(far.sum()), compared + int(np.isfinite(expected).sum())

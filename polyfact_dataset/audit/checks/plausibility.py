@@ -1,7 +1,7 @@
 """Audit: are distractors possible answers, by time and by kind of person?
 
-An author who was born after the book appeared is no plausible answer. What is possible is read off the answers
-themselves: between the 1st and the 99th percentile of the years from subject to answer, by relation. A person whose
+An author who was born after the book appeared is no plausible answer. What is possible is estimated from the
+answers: between the 1st and the 99th percentile of the years from subject to answer, by relation. A person whose
 occupations (P106) are none of the answer's is counted as well. Matching keeps both rare and cannot exclude them, so
 there is no gate.
 """
@@ -48,15 +48,15 @@ def audit(release: Release, config: AuditConfig) -> Section:
     for relation in sorted(set(relations.tolist()), key=relation_order):
         of = relations == relation
         dated, unlike, compared = _dated(gaps[of], gold[of]), 0, 0
-        for codes, place in zip(items.entities.codes[of].tolist(), items.gold[of].tolist()):
-            asked = options[codes[place]].occupations
-            others = [options[code].occupations for slot, code in enumerate(codes) if slot != place]
+        for codes, gold_slot in zip(items.entities.codes[of].tolist(), items.gold[of].tolist()):
+            asked = options[codes[gold_slot]].occupations
+            others = [options[code].occupations for slot, code in enumerate(codes) if slot != gold_slot]
             compared += sum(bool(asked and other) for other in others)
             unlike += sum(bool(asked and other) and asked.isdisjoint(other) for other in others)
         if dated or compared:
-            found, distractors = dated or (0, 0)
-            shares = (found / max(distractors, 1), unlike / max(compared, 1))
-            rows.append((relation, distractors, found, shares[0], compared, unlike, shares[1]))
+            anachronistic, distractors = dated or (0, 0)
+            shares = (anachronistic / max(distractors, 1), unlike / max(compared, 1))
+            rows.append((relation, distractors, anachronistic, shares[0], compared, unlike, shares[1]))
     if rows:
         section.grid(
             "Distractors that cannot be the answer, by relation",

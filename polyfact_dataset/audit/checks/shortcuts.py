@@ -15,7 +15,7 @@ import numpy as np
 
 from polyfact_dataset.audit import classifiers as trained
 from polyfact_dataset.audit.release import Bools, Floats, Ints, Items, Release, relation_order
-from polyfact_dataset.audit.result import Chart, Section, Series
+from polyfact_dataset.audit.result import Chart, Section, Series, accuracy_chart
 from polyfact_dataset.audit.stats import (
     CHANCE,
     POWER,
@@ -26,9 +26,9 @@ from polyfact_dataset.audit.stats import (
     earned,
     earned_left_out,
     figure,
-    found_from,
+    least_detectable,
+    lower_bound,
     moments,
-    surely,
 )
 from polyfact_dataset.catalog.language import unspaced
 from polyfact_dataset.common.text.ngrams import hashed_ngrams
@@ -172,7 +172,7 @@ def rules_of(items: Items, release: Release, splits: Any, config: AuditConfig) -
     # The best of four positions is above chance on the items where it was chosen, so it is scored on held-out items.
     yield "position", earned(positions), ~train
     lengths = items.options.numbers(len)
-    order = {text: place for place, text in enumerate(sorted(set(items.offered)))}
+    order = {text: rank for rank, text in enumerate(sorted(set(items.offered)))}
     alphabet = np.array([order[text] for text in items.offered], dtype=np.float64)[items.options.codes]
     scores = {
         "longest": lengths,
@@ -247,13 +247,13 @@ def audit(release: Release, config: AuditConfig) -> Section:
     whole = [cell for cell in blind if cell.split == "all"]
     tested = [cell for cell in (*single, *blind) if cell.rule not in OVERLAP and cell.split != "all"]
     worst = max(whole, key=lambda cell: abs(cell.figure.distance))
-    section.gate("shortcut_pooled", abs(worst.figure.distance), _said(worst))
+    section.gate("shortcut_pooled", abs(worst.figure.distance), _described(worst))
     rarest = min(tested, key=lambda cell: cell.figure.p)
     level = config.gates["shortcut_cells"].limit
     section.gate(
         "shortcut_cells",
         corrected(rarest.figure.p, len(tested)),
-        f"{_said(rarest)}; {len(tested)} cells, so {bound(len(tested), level or 1e-12):.1f} errors are the bound",
+        f"{_described(rarest)}; {len(tested)} cells, so {bound(len(tested), level or 1e-12):.1f} errors are the bound",
     )
     _overlap(section, release, pools)
     _power(section, whole, tested, bound(len(tested), level or 1e-12))
@@ -285,15 +285,12 @@ def _accuracies(pooled: Sequence[RuleFigure]) -> Chart:
                 tuple(100 * CHANCE if figure is None else 100 * figure.expected for figure in figures),
             )
         )
-    return Chart(
+    return accuracy_chart(
         "Accuracy of rules that know no fact",
-        "points",
-        tuple(rule.replace("_", " ") for rule in rules),
-        tuple(series),
-        "accuracy in %, with three standard errors",
+        rules,
+        series,
         "A tick marks what exchangeable options give where that is not 25 %: inside train, where the item itself is "
         "left out of the counts.",
-        reference=100 * CHANCE,
     )
 
 
@@ -311,7 +308,7 @@ def _distances(single: Sequence[RuleFigure]) -> Chart:
     )
 
 
-def _said(cell: RuleFigure) -> str:
+def _described(cell: RuleFigure) -> str:
     at = cell.figure
     where = f"{cell.split}, {'all languages' if cell.language == 'all' else cell.language}"
     shares = f"{100 * at.accuracy:.2f} %, expected {100 * at.expected:.2f}"
@@ -319,7 +316,7 @@ def _said(cell: RuleFigure) -> str:
 
 
 def _note(pooled: list[RuleFigure]) -> str:
-    beyond = [_said(cell) for cell in pooled if abs(cell.figure.distance) > 3]
+    beyond = [_described(cell) for cell in pooled if abs(cell.figure.distance) > 3]
     return f"Further than three errors: {'; '.join(beyond)}." if beyond else "None is further than three errors."
 
 
@@ -332,7 +329,7 @@ def _power(section: Section, whole: Sequence[RuleFigure], tested: Sequence[RuleF
     section.grid(
         "Power",
         ("gate", "rule", "facts", "standard error", "found from"),
-        [(gate, rule, at.facts, at.error, found_from(at.error, distance)) for gate, rule, at, distance in rows],
+        [(gate, rule, at.facts, at.error, least_detectable(at.error, distance)) for gate, rule, at, distance in rows],
         note=f"The gate finds an accuracy from `found from` on with probability {POWER:g}.",
         percents=("standard error", "found from"),
     )
@@ -354,7 +351,7 @@ def _overlap(section: Section, release: Release, pools: dict[str, Pool]) -> None
     section.gate("overlap_pooled", top[3] if top else None, _overlap_shown(top) if top else "")
     # A relation breaks the gate only where chance does not explain the overlap, over all relations and rules.
     single = [row for row in rows if row[1] != "all"]
-    least = {row: surely(row[3], row[2], _OVERLAP_LEVEL / len(single)) for row in single}
+    least = {row: lower_bound(row[3], row[2], _OVERLAP_LEVEL / len(single)) for row in single}
     most = max(single, key=least.__getitem__, default=None)
     section.gate("overlap_relation", least[most] if most else None, _overlap_shown(most) if most else "")
     beyond = [f"{row[1]} {100 * row[3]:.0f} % ({row[0]})" for row in single if row[5] > 3]

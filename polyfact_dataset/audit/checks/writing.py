@@ -126,7 +126,7 @@ def catch_all(forms: Sequence[str], phrases: frozenset[str]) -> int | None:
     return None
 
 
-def _beside(question: str, cue: str, code: str) -> set[str]:
+def _with_neighbour(question: str, cue: str, code: str) -> set[str]:
     """A cue in a question together with the word (two characters where there are no spaces) before or after it."""
     form = normalise(question)
     if code in known() and not language(code).spaced:
@@ -134,7 +134,9 @@ def _beside(question: str, cue: str, code: str) -> set[str]:
         end = start + len(normalise(cue))
         return {form[max(start - 2, 0) : end], form[start : end + 2]}
     text_words, cue_words = words(form), words(normalise(cue))
-    start = next(place for place in range(len(text_words)) if text_words[place : place + len(cue_words)] == cue_words)
+    start = next(
+        position for position in range(len(text_words)) if text_words[position : position + len(cue_words)] == cue_words
+    )
     around = (text_words[max(start - 1, 0) : start + len(cue_words)], text_words[start : start + len(cue_words) + 1])
     return {" ".join(part) for part in around if len(part) > len(cue_words)}
 
@@ -146,7 +148,9 @@ def _nameless(items: Items, relations: Sequence[str], ids: Sequence[str], sectio
     """
     cues = {number: negation(text, items.code) for number, text in enumerate(items.questions.values)}
     negated = [(row, number) for row, number in enumerate(items.questions.codes.tolist()) if cues[number] is not None]
-    around = {number: _beside(items.questions.values[number], str(cues[number]), items.code) for _, number in negated}
+    around = {
+        number: _with_neighbour(items.questions.values[number], str(cues[number]), items.code) for _, number in negated
+    }
     asked = {(relations[row], phrase, number) for row, number in negated for phrase in around[number]}
     times = Counter((relation, phrase) for relation, phrase, _ in asked)
     for row, number in negated:

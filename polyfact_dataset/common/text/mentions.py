@@ -56,7 +56,7 @@ class MentionRule:
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
-        # Rules are keys of a cache that is asked millions of times.
+        # Rules are keys of a cache with millions of lookups.
         affixes = self.prefixes, self.suffixes, self.initials, self.endings
         object.__setattr__(self, "_hash", hash((self.scripts, self.spaced, *affixes, self.shortest)))
 
@@ -87,12 +87,12 @@ def _affixes(affixes: Iterable[str]) -> re.Pattern[str]:
 def mention(text: str, name: str, rule: MentionRule, *, person: bool = False) -> Mention | None:
     """How `text` mentions `name`: as it is, in another case, by a person's family name, or not at all (None).
 
-    Both are in the form of `normalise`. A name counts where its word ends: letters, marks or digits that go on with it
+    Both are in the form of `normalise`. A name counts where its word ends: letters, marks or digits that continue it
     must be affixes of the language, while a digit after a letter, a letter of another script, and any character of a
-    script without spaces go on with nothing. Names below three characters (two in Han, kana or Hangul), or below
+    script without spaces never continue a word. Names below three characters (two in Han, kana or Hangul), or below
     the language's `shortest`, are not searched for. With `person`, the family name is searched for as well.
     """
-    # Most names have no part in a text: their first letters tell, which change in few languages.
+    # Most names are not in the text: comparing their first letters, which few languages change, is fast.
     if rule.initials or name[:_MIN_STEM] in text:
         if is_named(text, name, rule):
             return "name"
@@ -121,7 +121,7 @@ def _min_characters(name: str) -> int:
 
 
 @lru_cache(maxsize=1 << 16)
-def _goes_on(edge: str, neighbour: str, rule: MentionRule) -> bool:
+def _continues(edge: str, neighbour: str, rule: MentionRule) -> bool:
     """Whether `neighbour` belongs to the word that `edge` is the first or last character of."""
     if not is_word(neighbour):
         return False
@@ -134,23 +134,23 @@ def _goes_on(edge: str, neighbour: str, rule: MentionRule) -> bool:
 
 
 def _begins_here(text: str, start: int, rule: MentionRule) -> bool:
-    if start == 0 or not _goes_on(text[start], text[start - 1], rule):
+    if start == 0 or not _continues(text[start], text[start - 1], rule):
         return True
     if not rule.prefixes:
         return False
     first = start - 1
-    while first > 0 and _goes_on(text[first], text[first - 1], rule):
+    while first > 0 and _continues(text[first], text[first - 1], rule):
         first -= 1
     return rule.before.fullmatch(text, first, start) is not None
 
 
 def _ends_here(text: str, end: int, rule: MentionRule) -> bool:
-    if end == len(text) or not _goes_on(text[end - 1], text[end], rule):
+    if end == len(text) or not _continues(text[end - 1], text[end], rule):
         return True
     if not rule.suffixes:
         return False
     last = end + 1
-    while last < len(text) and _goes_on(text[last - 1], text[last], rule):
+    while last < len(text) and _continues(text[last - 1], text[last], rule):
         last += 1
     return rule.after.fullmatch(text, end, last) is not None
 
@@ -183,9 +183,9 @@ def _is_inflected(text: str, name: str, rule: MentionRule) -> bool:
     stem = next((name.removeprefix(first) for first, _ in rule.initials if name.startswith(first)), name)
     if stem[:_MIN_STEM] not in text:
         return False
-    pattern, found = _cases(name, rule), None
-    while (found := pattern.search(text, 0 if found is None else found.start() + 1)) is not None:
-        start, end = found.span()
+    pattern, match = _cases(name, rule), None
+    while (match := pattern.search(text, 0 if match is None else match.start() + 1)) is not None:
+        start, end = match.span()
         if _begins_here(text, start, rule) and _ends_here(text, end, rule):
             return True
     return False

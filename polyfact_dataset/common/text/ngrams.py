@@ -37,7 +37,7 @@ def hashed_ngrams(
     letters = np.frombuffer("".join(text + _GAP for text in texts).encode("utf-32-le"), np.uint32).astype(np.uint64)
     ends = np.cumsum(letters == 0)
     hashes = np.zeros(len(letters), dtype=np.uint64)
-    found = []
+    hashed = []
     for size in range(1, largest + 1):
         count = len(letters) - size + 1
         if count <= 0:
@@ -47,8 +47,8 @@ def hashed_ngrams(
             inside = np.flatnonzero((ends[size - 1 :] == ends[:count]) & (letters[:count] != 0))
             # The upper bits depend on all characters.
             places = (hashes[inside] >> np.uint64(32)) % np.uint64(features)
-            found.append(rows[inside] * features + places.astype(np.int64))
-    keys = np.sort(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+            hashed.append(rows[inside] * features + places.astype(np.int64))
+    keys = np.sort(np.concatenate(hashed)) if hashed else np.zeros(0, dtype=np.int64)
     # `np.unique` hashes integers, which takes ten times as long here.
     keys = keys[np.diff(keys, prepend=-1) != 0]
     starts = np.searchsorted(keys, np.arange(len(texts) + 1) * features)

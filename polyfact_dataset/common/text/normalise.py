@@ -36,10 +36,10 @@ _EMBEDDING = re.compile(f"[{_EMBEDDINGS}]+")
 
 def _members(characters: str) -> frozenset[str]:
     """The characters of a class as regular expressions write it, with its ranges."""
-    found = set()
+    members = set()
     for first, last, single in re.findall("(.)-(.)|(.)", characters, re.DOTALL):
-        found |= {single} if single else set(map(chr, range(ord(first), ord(last) + 1)))
-    return frozenset(found)
+        members |= {single} if single else set(map(chr, range(ord(first), ord(last) + 1)))
+    return frozenset(members)
 
 
 # Most texts contain none of these: testing that first is several times faster than the patterns.
@@ -63,8 +63,8 @@ _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&(?:#\w+|\w+);|\[\[|\]\]|\{\{|\}\
 
 def markup(text: str) -> str | None:
     """The first HTML or wiki markup or web address in the text, or None. An unknown `&name;` does not count."""
-    for found in _MARKUP.finditer(text):
-        sign = found[0]
+    for match in _MARKUP.finditer(text):
+        sign = match[0]
         if not sign.startswith("&") or sign[1] == "#" or sign[1:] in html5:
             return sign
     return None
@@ -98,8 +98,8 @@ def _without(pattern: re.Pattern[str], text: str) -> str | None:
 
 
 def _one_direction(text: str) -> bool:
-    found = {unicodedata.bidirectional(char) for char in text}
-    return "L" not in found or found.isdisjoint({"R", "AL"})
+    directions = {unicodedata.bidirectional(char) for char in text}
+    return "L" not in directions or directions.isdisjoint({"R", "AL"})
 
 
 def clean(text: str) -> str | None:
@@ -162,7 +162,7 @@ def _casefolded(text: str) -> str:
     """NFKC, case folding, and both again where that changes the text: for texts that are not `_FOLDED_WITH_CARE`."""
     compatible = unicodedata.normalize("NFKC", text)
     folded = compatible.casefold()
-    # Nearly always: a folded text that is normalised does not change any more.
+    # Nearly always: normalising a folded text does not change it.
     if folded == compatible or (compatible := unicodedata.normalize("NFKC", folded)) == folded:
         return folded
     again = compatible.casefold()

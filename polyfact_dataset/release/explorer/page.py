@@ -101,8 +101,8 @@ def first_facts(embedded: Mapping[str, Any]) -> dict[str, Any]:
     """The payload of the first facts alone, in the same form."""
     texts = _Texts()
 
-    def moved(place: int) -> int:
-        return texts.add(embedded["texts"][place])
+    def moved(slot: int) -> int:
+        return texts.add(embedded["texts"][slot])
 
     facts = []
     for fact in embedded["facts"][:_SHOWN_FIRST]:

@@ -8,6 +8,7 @@ import transformers
 
 from baselines.analysis.hooks import anatomy, block_outputs, gate_activations, head_mask
 from polyfact_dataset.common.errors import ConfigError
+from tests.support.planted_models import SMALL
 
 FAMILIES = ("Llama", "Qwen2", "Qwen3", "Olmo2", "Gemma", "Gemma2", "Gemma3")
 IDS = torch.tensor([[3, 1, 4, 1, 5]])
@@ -16,12 +17,8 @@ IDS = torch.tensor([[3, 1, 4, 1, 5]])
 def tiny(family):
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}{'Text' * (family == 'Gemma3')}Config")(
+        **SMALL,
         vocab_size=40,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         head_dim=16,
         pad_token_id=0,
         bos_token_id=1,

@@ -65,16 +65,16 @@ def test_the_command_writes_a_page_and_a_table(result: Path, tmp_path: Path) -> 
     assert "&lt;b&gt;GRPO&lt;/b&gt;" in page and "<b>GRPO" not in page
     assert page.index("GRPO") < page.index("Base model"), "the best comes first"
     assert "87.5 %" in page and "total consistency" in page and "kappa p" in page
-    status, said = call("leaderboard", f"A={result}", f"A={better}", "--out", tmp_path / "two")
-    assert status == 1 and "two results have the label 'A'" in said
-    status, said = call("leaderboard", tmp_path / "none.json")
-    assert status == 2 and "no such result file" in said
+    status, output = call("leaderboard", f"A={result}", f"A={better}", "--out", tmp_path / "two")
+    assert status == 1 and "two results have the label 'A'" in output
+    status, output = call("leaderboard", tmp_path / "none.json")
+    assert status == 2 and "no such result file" in output
 
 
-def test_card_and_explorer_show_the_results_of_a_release(release: Path, result: Path, tmp_path: Path) -> None:
-    copy = copy_of(release, tmp_path / "copy")
-    status, said = call("leaderboard", result, "--release", copy)
-    assert status == 2 and "is of another release" in said
+def test_card_and_explorer_show_the_results_of_a_release(small: Path, result: Path, tmp_path: Path) -> None:
+    copy = copy_of(small, tmp_path / "copy")
+    status, output = call("leaderboard", result, "--release", copy)
+    assert status == 2 and "is of another release" in output
     table = choices(40, CODES, lambda fact, code: fact < 20)
     own = write(tmp_path / "own.json", table, "Own | model", content=read_json(copy / "manifest.json")["content"])
     done("card", copy, "--results", own)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="needs polyfact[train]")
-
 from baselines.sft import SftConfig
 from baselines.training.config import load_config
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES
@@ -29,7 +27,7 @@ def test_settings_win_over_the_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         (
             "optimisation.learning_rat=1",
@@ -50,12 +48,12 @@ def test_settings_win_over_the_file(file: Path) -> None:
         ("seed=[", "the value is not YAML"),
     ],
 )
-def test_a_wrong_setting_is_named(setting: str, said: str, file: Path) -> None:
+def test_a_wrong_setting_is_named(setting: str, message: str, file: Path) -> None:
     data = file.read_text(encoding="utf-8") + "seed: 1\n"
     file.write_text(data, encoding="utf-8")
     with pytest.raises(ConfigError) as error:
         load_config(SftConfig, file, [setting])
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_languages_by_a_word_leave_out_those_held_out(file: Path) -> None:
@@ -74,7 +72,7 @@ def test_languages_by_a_word_leave_out_those_held_out(file: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_config(SftConfig, tmp_path / "no.yaml")
-    for text, said in (("a: [", "a.yaml"), ("just words", "must be a table of settings")):
+    for text, message in (("a: [", "a.yaml"), ("just words", "must be a table of settings")):
         (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             load_config(SftConfig, tmp_path / "a.yaml")

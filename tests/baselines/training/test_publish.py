@@ -65,7 +65,7 @@ def test_the_card_says_what_the_record_says(final: Path) -> None:
     assert card.data.library_name == "peft" and card.data.language == ["en", "ja", "sw"] and "sft" in card.data.tags
     text = card.content
     assert "# olmo2_sft" in text and "English, Japanese, Swahili" in text and "supervised fine-tuning" in text
-    for said in (
+    for message in (
         f"{record['trained_parameters']:,} of {record['parameters']:,} parameters",
         f"{record['cost']['input_tokens']:,} input tokens",
         "| optimisation.learning_rate | 0.005 |",
@@ -74,7 +74,7 @@ def test_the_card_says_what_the_record_says(final: Path) -> None:
         f"torch {record['software']['torch']}",
         "16 facts of",
     ):
-        assert said in text, said
+        assert message in text, message
     with pytest.raises(ConfigError, match="started from the local folder"):
         render(final)
     with pytest.raises(ConfigError, match="has no training.json"):
