@@ -18,7 +18,7 @@ test: $(STAMP)  ## set up and pass the tests; those of the baselines skip where 
 test-slow: $(STAMP)  ## the same with the tests that are marked slow, as before a release: half an hour
 	$(BIN)/python -m pytest $(PARALLEL) --slow
 
-quick: $(STAMP)  ## the tests that need no whole build and take little time, of every room: about six minutes
+quick: $(STAMP)  ## the tests that need no whole build and take little time, of every room: a minute on two cores
 	$(BIN)/python -m pytest $(PARALLEL) --quick
 
 test-baselines: $(EVAL)  ## set up the extras `eval` and `train` and pass the tests of the baselines

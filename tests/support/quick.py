@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-BOUND_S = 4.0
+BOUND_S = 6.0
 # Fixtures that run a whole build, train a model, start a browser, or draw very many facts.
 SLOW_FIXTURES = {
     *("sample_build", "small", "following", "next_dump", "begun", "fourteen", "calm"),
