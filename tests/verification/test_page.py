@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import requests
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html
+from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html, launch
 from polyfact_dataset.verification.reviewer_texts import texts_in
 from tests.support.command import call
 from tests.support.judged import sampled
@@ -136,11 +137,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def command(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Runs the command; its process and the page's address."""
-    command = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
+    words = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
     with subprocess.Popen(
-        [sys.executable, "-m", "polyfact_dataset.cli", *command], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "polyfact_dataset.cli", *words], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -151,12 +152,25 @@ def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
             process.kill()
 
 
+@contextmanager
+def review(folder: Path, *, code: str = "", reviewer: str = "") -> Iterator[str]:
+    """What the command serves, from threads of this process, which loads Gradio once; its address."""
+    # The thread of Playwright has an event loop, which Gradio would take for its own.
+    with ThreadPoolExecutor(1) as other:
+        options = {"reviewer": reviewer, "code": code, "port": free_port(), "first": None}
+        page, url = other.submit(launch, folder, **options).result()
+        try:
+            yield url
+        finally:
+            other.submit(page.close).result()
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A folder, and the address of its page, which asks for reviewer and language."""
     pytest.importorskip("gradio", reason="the extra `review` is not installed")
     folder = sampled(tmp_path_factory.mktemp("served"))
-    with review(folder) as (_, url):
+    with command(folder) as (_, url):
         yield folder, url
 
 
@@ -193,7 +207,7 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield chromium
         chromium.close()
 
@@ -261,7 +275,7 @@ def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, served: tupl
 
 @pytest.mark.browser
 def test_the_form_is_in_the_language_of_the_browser_then_in_the_chosen_one(browser: Any, tmp_path: Path) -> None:
-    with review(sampled(tmp_path)) as (_, url):
+    with review(sampled(tmp_path)) as url:
         page = browser.new_context(locale="bn-IN", viewport={"width": 390, "height": 1000}).new_page()
         page.goto(url)
         for code in ("bn", "ar"):
@@ -278,7 +292,7 @@ def test_the_form_is_in_the_language_of_the_browser_then_in_the_chosen_one(brows
         page.locator("#begin").click()
         page.locator(".judged[lang=ar]").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    with review(folder := sampled(tmp_path / "again"), "--language", "ar") as (_, url):
+    with review(folder := sampled(tmp_path / "again"), code="ar") as url:
         page = browser.new_context().new_page()
         page.goto(url)
         page.get_by_text(texts_in("ar").words.name, exact=True).wait_for()
@@ -301,7 +315,7 @@ def test_a_phone_shows_whole_words_the_rubric_and_dont_know(browser: Any, tmp_pa
     # The sample with a long marked option, next to which the mark left no room for a whole word.
     long = [{**row, "option_a": "Eastern Caribbean dollar", "answer_index": 0} for row in rows.to_pylist()]
     pq.write_table(pa.Table.from_pylist(long, rows.schema), path)
-    with review(folder, "--language", "ar", "--reviewer", "dana") as (_, url):
+    with review(folder, code="ar", reviewer="dana") as url:
         dana = Reviewer(browser, url, "", "", width=390)
         page = dana.page
         text = page.locator(".option.marked .text")
@@ -326,7 +340,7 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
     folder = sampled(tmp_path)
     items = load_sample(folder).of("bn")
     preset = ("--language", "bn", "--reviewer", "carol")
-    with review(folder, *preset) as (process, url):
+    with command(folder, *preset) as (process, url):
         carol = Reviewer(browser, url, "", "")
         for done in range(3):
             carol.sees(items[done].question)
@@ -337,7 +351,7 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
         carol.page.keyboard.press("2")
         time.sleep(0.3)
         assert len(lines(folder, "carol")) == 3
-    with review(folder, *preset) as (_, url):
+    with command(folder, *preset) as (_, url):
         carol = Reviewer(browser, url, "", "")
         carol.at(3)
         for done in range(3, 6):
@@ -360,7 +374,7 @@ def test_keys_notes_undo_and_hostile_labels(browser: Any, tmp_path: Path) -> Non
     secret.mkdir()
     (secret / "judge-1.json").write_text('{"label": "SECRET"}')
     items = load_sample(folder).of("en")
-    with review(folder, "--language", "en", "--reviewer", "dora") as (_, url):
+    with review(folder, code="en", reviewer="dora") as url:
         dora = Reviewer(browser, url, "", "")
         page = dora.page
         dora.sees(items[0].question)
