@@ -8,12 +8,8 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -26,10 +22,11 @@ import requests
 
 from polyfact_dataset.common.errors import ConfigError
 from polyfact_dataset.verification.items import Item, load_sample
-from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html, launch
+from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, item_html
 from polyfact_dataset.verification.reviewer_texts import texts_in
 from tests.support.command import call
 from tests.support.judged import sampled
+from tests.support.review_pages import command, review
 
 EVIL = '<img src=x onerror="window.hit=1">${window.hit=2}{{evil}}</p><script>window.hit=3</script>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -128,41 +125,6 @@ def test_the_page_answers_itself_alone(host: str, origin: str | None, status: in
     headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin else [])
     asyncio.run(SameOriginOnly(page)({"type": "http", "headers": headers}, None, send))
     assert sent[0]["status"] == status
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def command(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Runs the command; its process and the page's address."""
-    words = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
-    with subprocess.Popen(
-        [sys.executable, "-m", "polyfact_dataset.cli", *words], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("Review at http://127.0.0.1:"), line
-        try:
-            yield process, line.split()[2]
-        finally:
-            process.kill()
-
-
-@contextmanager
-def review(folder: Path, *, code: str = "", reviewer: str = "") -> Iterator[str]:
-    """What the command serves, from threads of this process, which loads Gradio once; its address."""
-    # The thread of Playwright has an event loop, which Gradio would take for its own.
-    with ThreadPoolExecutor(1) as other:
-        options = {"reviewer": reviewer, "code": code, "port": free_port(), "first": None}
-        page, url = other.submit(launch, folder, **options).result()
-        try:
-            yield url
-        finally:
-            other.submit(page.close).result()
 
 
 @pytest.fixture(scope="module")
