@@ -124,11 +124,10 @@ class Forms(BaseModel):
         if group is not None:
             pattern = self.classes[group].get(slot)
             return None if pattern is None else pattern.replace("{name}", subject.label)
-        for rule in self._of_kind(subject.kind)[1]:
-            if rule.slot == slot:
-                form, count = rule.match.subn(rule.replace, subject.label, count=1)
-                if count:
-                    return form
+        for rule in self._of_kind(subject.kind)[1].get(slot, ()):
+            form, count = rule.match.subn(rule.replace, subject.label, count=1)
+            if count:
+                return form
         return None
 
     def phrases(self, entity_id: str, label: str) -> tuple[str, ...]:
@@ -173,17 +172,20 @@ class Forms(BaseModel):
                 return group
         return None
 
-    def _of_kind(self, kind: str | None) -> tuple[list[Heads], list[Rule]]:
-        """The nouns and the rules of names of a kind; kept, since there are few kinds."""
+    def _of_kind(self, kind: str | None) -> tuple[list[Heads], dict[str, list[Rule]]]:
+        """The nouns of names of a kind, and their rules by slot; kept, since there are few kinds."""
         if kind not in self._kept:
             chain = kind_chain(kind)
             heads = [one for one in self.heads if not one.kinds or not set(one.kinds).isdisjoint(chain)]
-            rules = [one for one in self.rules if not one.kinds or not set(one.kinds).isdisjoint(chain)]
+            rules: dict[str, list[Rule]] = {}
+            for rule in self.rules:
+                if not rule.kinds or not set(rule.kinds).isdisjoint(chain):
+                    rules.setdefault(rule.slot, []).append(rule)
             self._kept[kind] = heads, rules
         return self._kept[kind]
 
     @cached_property
-    def _kept(self) -> dict[str | None, tuple[list[Heads], list[Rule]]]:
+    def _kept(self) -> dict[str | None, tuple[list[Heads], dict[str, list[Rule]]]]:
         return {}
 
     def differs(self, subject: Subject) -> bool:

@@ -97,17 +97,39 @@ class Condition:
             return None
         return Condition(self.kind or other.kind, *(mine or its for mine, its in zip(self._others, other._others)))
 
-    def fits(self, chain: Sequence[str], subject: Subject, forms: Forms) -> bool:
+    def fits(self, chain: Sequence[str], written: Written) -> bool:
         """Whether a subject, of the kinds `chain`, fits."""
+        subject = written.subject
         if self.chain and self.chain[0] not in chain:
             return False
         if self.sex not in (None, subject.sex):
             return False
         if self.life is not None and (subject.is_living is None or subject.is_living != (self.life == "living")):
             return False
-        if self.number not in (None, forms.number(subject)):
+        if self.number is not None and self.number != written.number():
             return False
-        return self.slot is None or forms.of(subject, self.slot) is not None
+        return self.slot is None or written.form(self.slot) is not None
+
+
+class Written:
+    """A subject and how its name is written: each form is looked for once, though many wordings may need it."""
+
+    def __init__(self, subject: Subject, forms: Forms) -> None:
+        self.subject, self._forms = subject, forms
+        self._known: dict[str, str | None] = {}
+
+    def form(self, slot: str) -> str | None:
+        """The name in a slot; None where it is not known."""
+        if slot not in self._known:
+            self._known[slot] = self._forms.of(self.subject, slot)
+        return self._known[slot]
+
+    def number(self) -> str | None:
+        """`plural`, `singular`, or None where it is not known."""
+        # No slot is named like this.
+        if "" not in self._known:
+            self._known[""] = self._forms.number(self.subject)
+        return self._known[""]
 
 
 @dataclass(frozen=True)
@@ -148,15 +170,19 @@ class Wordings:
         """The text of a key with `{subject}` for the name in any form, and with all nouns around it."""
         return _NOUN.sub(lambda noun: noun[1].split("|")[0], re.sub(r"\{subject:\w+\}", "{subject}", self.texts[key]))
 
-    def choose(self, subject: Subject) -> str:
+    def choose(self, subject: Subject | Written) -> str:
         """The key of the wording for a subject."""
-        chain = kind_chain(subject.kind)
-        assumed = kind_chain(all_relations()[self.relation].subjects)
-        for kinds in (chain, assumed):
+        written = subject if isinstance(subject, Written) else Written(subject, self.forms)
+        for kinds in (kind_chain(written.subject.kind), self._assumed):
             for condition in self._of_kinds(kinds):
-                if condition.fits(kinds, subject, self.forms):
+                if condition.fits(kinds, written):
                     return condition.key
         return SAFE
+
+    @cached_property
+    def _assumed(self) -> tuple[str, ...]:
+        """The kinds of a subject of which none is known."""
+        return kind_chain(all_relations()[self.relation].subjects)
 
     def _of_kinds(self, chain: tuple[str, ...]) -> list[Condition]:
         """The conditions whose kind is in the chain; kept, since a relation has few kinds of subjects."""
@@ -174,20 +200,25 @@ class Wordings:
         `no_form`: a wording would fit if its name had a form; `no_kind`: none of its types is of a kind; `no_wording`:
         its kind has no wording.
         """
-        chains = kind_chain(subject.kind), kind_chain(all_relations()[self.relation].subjects)
-        formless = [replace(condition, slot=None) for condition in self.conditions if condition.slot]
-        if any(condition.fits(chain, subject, self.forms) for condition in formless for chain in chains):
+        written, chains = Written(subject, self.forms), (kind_chain(subject.kind), self._assumed)
+        if any(condition.fits(chain, written) for condition in self._formless for chain in chains):
             return "no_form"
         return "no_kind" if subject.kind is None else "no_wording"
+
+    @cached_property
+    def _formless(self) -> list[Condition]:
+        """The conditions that need a form of the name, without it."""
+        return [replace(condition, slot=None) for condition in self.conditions if condition.slot]
 
     def ask(self, subject: Subject, description: str = "", key: str | None = None) -> Asked:
         """The question about a subject, in the wording that it fits best, or in that of a `key` that it fits.
 
         `description` follows its name and the quotation marks around it.
         """
-        key = key or self.choose(subject)
+        written = Written(subject, self.forms)
+        key = key or self.choose(written)
         before, opening, slot, closing, after = _parts(self.texts[key])
-        name = subject.label if slot is None else self.forms.of(subject, slot)
+        name = subject.label if slot is None else written.form(slot)
         assert name is not None  # the condition fits
         name = self.forms.quoted(name) if opening else name
         begin = _noun(before, subject.label)

@@ -15,8 +15,8 @@ Answers of the other subjects are never distractors (`excluded_answers`), regard
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import duckdb
@@ -203,25 +203,28 @@ _LISTED = 100
 
 def answer_names(connection: duckdb.DuckDBPyConnection, context: Context, relation: str) -> AnswerNames:
     """All names of the answers of a relation's candidates, in each language."""
-    names: dict[str, list[str]] = {}
-    for code in context.config.languages:
-        rows = connection.execute(
+    codes = context.config.languages
+    shown = ", ".join(f'"{code}".text' for code in codes)
+    listed = ", ".join(f'flatten(list("{code}") FILTER ("{code}" IS NOT NULL))' for code in codes)
+    labels, aliases = (
+        connection.execute(
             f"""
-            WITH answers AS (
-                SELECT DISTINCT object_id AS entity_id FROM parquet($candidates) WHERE property_id = $relation
+            SELECT {columns} FROM parquet($names) WHERE entity_id IN (
+                SELECT object_id FROM parquet($candidates) WHERE property_id = $relation
             )
-            SELECT "{code}".text FROM parquet($labels) SEMI JOIN answers USING (entity_id)
-            WHERE "{code}" IS NOT NULL
-            UNION SELECT unnest("{code}") FROM parquet($aliases) SEMI JOIN answers USING (entity_id)
             """,
             {
+                "names": parquet_files(context.path(table)),
                 "candidates": parquet_files(context.path("resolved_candidates")),
-                "labels": parquet_files(context.path("labels")),
-                "aliases": parquet_files(context.path("answer_aliases")),
                 "relation": relation,
             },
         ).fetchall()
-        names[code] = [name for (name,) in rows]
+        for columns, table in ((shown, "labels"), (listed, "answer_aliases"))
+    )
+    names = {
+        code: {name for row in labels if (name := row[place]) is not None}.union(aliases[0][place] or ())
+        for place, code in enumerate(codes)
+    }
     return AnswerNames(names, people=all_relations()[relation].people == "answers")
 
 
@@ -229,13 +232,13 @@ def describe(
     shared: Mapping[str, Sequence[str]],
     descriptions: Mapping[str, str],
     languages: Sequence[str],
-    names: AnswerNames | None = None,
+    names: Callable[[], AnswerNames] | None = None,
 ) -> dict[str, str | None]:
     """The columns `code`, `fault` and the descriptions of a row of `schema.disambiguations`.
 
     `shared` maps a language in which the name is shared to the namesakes' descriptions, `descriptions` a language to
     the subject's description. The subject's description suffices where a namesake has none. No description may mention
-    one of `names`, the answers of the relation.
+    one of `names()`, the answers of the relation.
     """
     first = next(code for code in languages if code in shared)
     row: dict[str, str | None] = {"code": first, "fault": None}
@@ -249,7 +252,7 @@ def describe(
             row["fault"] = f"namesake_no_description:{code}"
         elif normalise(row[code] or "") in others:
             row["fault"] = f"namesake_same_description:{code}"
-        elif names is not None and names.mentioned(row[code] or "", code) is not None:
+        elif names is not None and names().mentioned(row[code] or "", code) is not None:
             row["fault"] = f"namesake_description_answers:{code}"
     return row
 
@@ -259,7 +262,9 @@ def _plain(languages: Sequence[str]) -> dict[str, str | None]:
     return {"code": None, "fault": None, **dict.fromkeys(languages)}
 
 
-def _decide(row: Mapping[str, Any], languages: Sequence[str], names: AnswerNames) -> tuple[str, dict[str, str | None]]:
+def _decide(
+    row: Mapping[str, Any], languages: Sequence[str], names: Callable[[], AnswerNames]
+) -> tuple[str, dict[str, str | None]]:
     """The rule that keeps the facts of one subject in a relation (`lost`: none), and the columns of its row."""
     if not row["shared"]:
         return "less_known", _plain(languages)
@@ -306,7 +311,7 @@ def run(context: Context) -> Report:
         for batch in stream(connection, _DESCRIPTIONS, parameters):
             rows = []
             for row in batch.to_pylist():
-                rule, columns = _decide(row, languages, names(row["property_id"]))
+                rule, columns = _decide(row, languages, partial(names, row["property_id"]))
                 counts[rule] += 1
                 rows.append({**row, **columns})
                 if rule == "lost":

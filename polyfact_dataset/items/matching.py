@@ -270,9 +270,12 @@ class Matcher:
             "popularity": distance(self._fame[1, rows]),
             "length": distance(self._lengths[rows]),
         }
-        if any(occupations):
-            apart = [[not one & other for other in occupations] for one in occupations]
-            differences["occupations"] = np.array(apart, dtype=np.float32)
+        column_of = {name: column for column, name in enumerate(sorted(set().union(*occupations)))}
+        if column_of:
+            held = np.zeros((len(rows), len(column_of)), dtype=np.float32)
+            for place, listed in enumerate(occupations):
+                held[place, [column_of[name] for name in listed]] = 1
+            differences["occupations"] = (held @ held.T == 0).astype(np.float32)
         return differences
 
     def _forbid(self, costs: Costs, facts: Sequence[Fact]) -> None:

@@ -88,7 +88,7 @@ def _contains(outer: Sequence[str], inner: Sequence[str]) -> bool:
 def tells(subject: str, answer: str, distractors: Sequence[str], code: str) -> bool:
     """Whether the labels of a fact in one language give its answer away."""
     asked, gold = _words(subject, code), _words(answer, code)
-    if _contains(gold, asked) or _contains(asked, gold):
+    if not set(asked).isdisjoint(gold) and (_contains(gold, asked) or _contains(asked, gold)):
         return True
     subject_stems = stems(subject, code)
     if subject_stems.isdisjoint(stems(answer, code)):

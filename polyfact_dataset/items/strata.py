@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from polyfact_dataset.catalog.language import language
 from polyfact_dataset.catalog.relation import is_ended, kind_chain, kind_of
 from polyfact_dataset.common.text.mentions import mention
-from polyfact_dataset.common.text.normalise import normalise
+from polyfact_dataset.common.text.normalise import normalise, normalise_all
 from polyfact_dataset.config.build import DistractConfig
 from polyfact_dataset.items.also_true import also_true
 from polyfact_dataset.items.containment import Containment, short_names
@@ -176,7 +176,7 @@ class Pool:
         """The questions of each fact, normalised, in the order of the languages."""
         rows = pa.array([self._row[fact.id] for fact in facts], pa.int64())
         columns = [self._questions.column(code).take(rows).to_pylist() for code in self.languages]
-        return list(zip(*(map(normalise, column) for column in columns)))
+        return list(zip(*map(normalise_all, columns)))
 
     def conflicting(self, one: str, other: str) -> bool:
         """Whether two entities may not be in one item: the same, same text in a language, or one inside the other."""

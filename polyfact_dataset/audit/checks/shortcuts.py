@@ -105,7 +105,7 @@ def question_overlap(items: Items) -> Floats:
         for slot, option in enumerate(options):
             option_grams = grams[option]
             if option_grams:
-                shares[row, slot] = sum(gram in asked for gram in option_grams) / len(option_grams)
+                shares[row, slot] = sum([gram in asked for gram in option_grams]) / len(option_grams)
     return shares
 
 
