@@ -6,6 +6,8 @@ EVAL := $(VENV)/.installed-eval
 # The tests of a file run in one process, in the order of tests/conftest.py; tiny models are faster on one thread each.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 export OMP_NUM_THREADS ?= 1
+# Where containers forbid bytecode, each command that the tests start would compile everything again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: build quick test test-slow test-baselines coverage lint vulnerabilities sample clean
 

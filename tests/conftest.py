@@ -90,8 +90,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="the tests that take little time, of every room")
 
 
-# Those that make the builds which the others share come first, one for each worker on two cores.
-_FIRST = ("tests/pipeline/test_build.py", "tests/hub/test_push.py")
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More workers than cores: tests wait for processes, browsers and servers."""
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
+
+
+# The files that take longest, the first of them make the builds which others share.
+_FIRST = (
+    *("pipeline/test_build.py", "hub/test_push.py", "wikidata/test_extract.py", "baselines/training/test_run.py"),
+    *("verification/test_page.py", "verification/test_end_to_end.py", "questions/test_generation_run.py"),
+    *("common/test_signals.py", "baselines/test_grpo.py", "hub/test_plan.py", "release/test_foreign_json.py"),
+    *("items/test_blocks.py", "release/test_errata.py", "baselines/training/test_sharding.py", "test_sample.py"),
+    *("audit/test_shortcuts.py", "audit/test_attackers.py", "items/test_exchangeable.py"),
+)
 
 
 def _order(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -99,7 +111,8 @@ def _order(items: list[pytest.Item]) -> list[pytest.Item]:
     cost = Counter[str]()
     for item in items:
         cost[_file(item)] += 10 if is_slow(item) else 1
-    return sorted(items, key=lambda item: (_file(item) not in _FIRST, -cost[_file(item)], _file(item)))
+    first = {f"tests/{file}": -place for place, file in enumerate(reversed(_FIRST), 1)}
+    return sorted(items, key=lambda item: (first.get(_file(item), 0), -cost[_file(item)], _file(item)))
 
 
 def _file(item: pytest.Item) -> str:

@@ -198,7 +198,8 @@ class Config(Section):
     # `paper` (the paper's twelve), `all` (every language that has a file), or codes.
     languages: tuple[str, ...] = PAPER_LANGUAGES
     relations: tuple[str, ...] = Field(default_factory=lambda: tuple(all_relations()))
-    extract: ExtractConfig = ExtractConfig()
+    # The number of cores is that of the machine which builds, when it builds.
+    extract: ExtractConfig = Field(default_factory=ExtractConfig)
     candidates: CandidatesConfig = CandidatesConfig()
     backfill: BackfillConfig = BackfillConfig()
     features: FeaturesConfig = FeaturesConfig()

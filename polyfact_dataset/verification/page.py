@@ -273,6 +273,13 @@ def build_page(session: ReviewSession, reviewer: str, code: str) -> Any:
 
 def serve(folder: Path, *, reviewer: str, code: str, port: int, first: int | None) -> None:
     """Serves the page until it is interrupted. Raises `ConfigError` when Gradio is missing or the port is taken."""
+    page, url = launch(folder, reviewer=reviewer, code=code, port=port, first=first)
+    print(f"Review at {url} (Ctrl-C stops it; every click is saved in {folder / 'reviews'})", flush=True)
+    page.block_thread()
+
+
+def launch(folder: Path, *, reviewer: str, code: str, port: int, first: int | None) -> tuple[Any, str]:
+    """Serves the page from a thread: the page, to be closed, and its address. Raises as `serve`."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio as gr
@@ -306,5 +313,4 @@ def serve(folder: Path, *, reviewer: str, code: str, port: int, first: int | Non
         )
     except OSError as error:
         raise ConfigError(f"port {port} is taken; give another --port") from error
-    print(f"Review at {url} (Ctrl-C stops it; every click is saved in {folder / 'reviews'})", flush=True)
-    page.block_thread()
+    return page, url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,11 @@ def test_languages_are_the_papers_all_or_a_list(tmp_path: Path) -> None:
     # What a release records are the codes, so that it can be rebuilt where more languages have files.
     assert load_config(languages="paper").identity() == load_config().identity()
     assert load_config().identity()["languages"] == list(PAPER_LANGUAGES)
+
+
+def test_as_many_workers_as_cores_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert load_config().extract.workers == 7
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def test_quotas_are_whole_blocks_with_the_minima_of_held_out_splits() -> None:
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[Any, list[dict[str, Any]]]:
-    valid = pool(2800, ("en", "zh"), answers=40)
-    rows, _ = choose(valid, load_config(facts=1000, languages=("en", "zh")))
+    valid = pool(1400, ("en", "zh"), answers=40)
+    rows, _ = choose(valid, load_config(facts=500, languages=("en", "zh")))
     return valid, rows
 
 
@@ -142,20 +142,20 @@ def test_the_blocks_do_not_depend_on_the_number_of_processes(
 ) -> None:
     monkeypatch.setattr(block_selection, "_MANY_FACTS", 1)
     valid, rows = drawn
-    config = load_config(facts=1000, languages=("en", "zh"), extract__workers=workers)
+    config = load_config(facts=500, languages=("en", "zh"), extract__workers=workers)
     assert choose(valid, config)[0] == rows
 
 
 def test_the_same_pool_gives_the_same_blocks(drawn: Any) -> None:
     _, rows = drawn
-    again, _ = choose(pool(2800, ("en", "zh"), answers=40), load_config(facts=1000, languages=("en", "zh")))
+    again, _ = choose(pool(1400, ("en", "zh"), answers=40), load_config(facts=500, languages=("en", "zh")))
     assert again == rows
 
 
 def test_the_subjects_of_an_earlier_release_keep_their_split(drawn: Any) -> None:
     valid, rows = drawn
     previous = {row["subject_id"]: row["split"] for row in rows}
-    config = load_config(facts=1100, languages=("en", "zh"), seed=9)
+    config = load_config(facts=550, languages=("en", "zh"), seed=9)
     later, _ = choose(valid, config, Previous(previous))
     assert all(previous.get(row["subject_id"], row["split"]) == row["split"] for row in later)
     assert len({row["subject_id"] for row in later} & previous.keys()) > 100
@@ -175,17 +175,17 @@ def _content(rows: list[dict[str, Any]]) -> dict[str, tuple[str, list[str]]]:
 
 def test_the_same_candidates_give_the_blocks_of_the_earlier_release(drawn: Any) -> None:
     valid, rows = drawn
-    later, _ = choose(valid, load_config(facts=1000, languages=("en", "zh")), _as_previous(rows))
+    later, _ = choose(valid, load_config(facts=500, languages=("en", "zh")), _as_previous(rows))
     assert _content(later) == _content(rows)
 
 
 def test_only_blocks_of_what_is_gone_are_replaced(drawn: Any) -> None:
     _, rows = drawn
-    gone = {row["fact_id"] for row in rows[::100]}
-    broken = {row["stratum"] for row in rows[::100]}
-    valid = pool(2800, ("en", "zh"), answers=40)
+    gone = {row["fact_id"] for row in rows[::50]}
+    broken = {row["stratum"] for row in rows[::50]}
+    valid = pool(1400, ("en", "zh"), answers=40)
     withdraw(valid, gone)
-    later, _ = choose(valid, load_config(facts=1000, languages=("en", "zh")), _as_previous(rows))
+    later, _ = choose(valid, load_config(facts=500, languages=("en", "zh")), _as_previous(rows))
     before, after = _content(rows), _content(later)
     kept = {row["fact_id"] for row in rows if row["stratum"] not in broken}
     assert {name: after.get(name) for name in kept} == {name: before[name] for name in kept}
@@ -197,5 +197,5 @@ def test_only_blocks_of_what_is_gone_are_replaced(drawn: Any) -> None:
 
 def test_strata_are_still_a_choice(drawn: Any) -> None:
     valid, _ = drawn
-    rows, _ = choose(valid, load_config(facts=1000, languages=("en", "zh"), distract__design="strata"))
+    rows, _ = choose(valid, load_config(facts=500, languages=("en", "zh"), distract__design="strata"))
     assert max(Counter(row["stratum"] for row in rows).values()) > SIZE

@@ -25,6 +25,7 @@ from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.pipeline.stages import QUESTIONS, stage_folder
 from tests.pipeline.test_build import contents, parallel
+from tests.support import rendered
 from tests.support.command import call, done, polyfact
 from tests.support.llm_server import BAD_CONTENTS, BAD_TRANSPORT, MODEL, Scripted, serve, share
 from tests.support.planted import item, labels, state
@@ -34,6 +35,13 @@ FACTS = 36
 TRANSPORT = tuple(name for name in BAD_TRANSPORT if name != "429-after")
 TEN_PERCENT_BAD = share("ten", 10, BAD_CONTENTS + TRANSPORT)
 MODEL_OPTIONS = ("--questions", "model", "--model", MODEL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rendered_once() -> Iterator[None]:
+    """The builds of this file that are equal are rendered once."""
+    with rendered.rendered_once():
+        yield
 
 
 @pytest.fixture(scope="module")

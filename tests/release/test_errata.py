@@ -15,6 +15,8 @@ from polyfact_dataset.release.reader import read_about, read_errata
 from tests.support.command import polyfact
 from tests.support.released import copy_of, parallel_rows_of
 
+pytestmark = pytest.mark.usefixtures("rendered_once")
+
 
 @pytest.fixture
 def release(small: Path, tmp_path: Path) -> Path:

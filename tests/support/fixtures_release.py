@@ -5,12 +5,12 @@ from __future__ import annotations
 import bz2
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP, SAMPLE_LABELS
-from polyfact_dataset.release import documents
 from tests.support import rendered
 from tests.support.command import polyfact
 from tests.support.released import parallel_rows_of
@@ -28,10 +28,10 @@ contact = "maintainer@example.org"
 
 
 @pytest.fixture
-def rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def rendered_once() -> Iterator[None]:
     """Documents are rendered once for equal releases, where a test is not about rendering."""
-    for function in (documents.statistics, documents.texts):
-        monkeypatch.setattr(documents, function.__name__, rendered.once(function))
+    with rendered.rendered_once():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,49 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from polyfact_dataset.release import documents
-from polyfact_dataset.release.reader import read_release
+import pytest
+
+from polyfact_dataset.release import documents, figures
+from polyfact_dataset.release.reader import Release, read_release
 
 # What no document is rendered from: the documents themselves.
 _RENDERED = ("README.md", "DATASHEET.md", "LICENSE.md", "CITATION.cff", "explorer.html", "statistics.json")
 _known: dict[tuple[str, str], Any] = {}
+
+
+@contextmanager
+def rendered_once() -> Iterator[None]:
+    """In the block, this process renders documents once for equal releases."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (documents.statistics, documents.texts):
+            patch.setattr(documents, function.__name__, once(function))
+        patch.setattr(documents, "croissant", once_for_equal(documents.croissant))
+        patch.setattr(figures, "draw", once_for_equal(figures.draw))
+        yield
+
+
+def once_for_equal(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of values and of the tables of a release, which is called once for equal ones."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Release):
+            configs = value.manifest["configs"]
+            return [value.about, value.manifest, {name: str(value.schema(name)) for name in configs}]
+        return str(value)
+
+    def known(*arguments: Any) -> Any:
+        key = function.__name__, json.dumps(arguments, default=plain)
+        if key not in _known:
+            _known[key] = function(*arguments)
+        return copy.deepcopy(_known[key])
+
+    return known
 
 
 def once(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,11 +8,8 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -29,6 +26,7 @@ from polyfact_dataset.verification.page import ReviewSession, SameOriginOnly, it
 from polyfact_dataset.verification.reviewer_texts import texts_in
 from tests.support.command import call
 from tests.support.judged import sampled
+from tests.support.review_pages import command, review
 
 EVIL = '<img src=x onerror="window.hit=1">${window.hit=2}{{evil}}</p><script>window.hit=3</script>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -129,34 +127,12 @@ def test_the_page_answers_itself_alone(host: str, origin: str | None, status: in
     assert sent[0]["status"] == status
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def review(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Runs the command; its process and the page's address."""
-    command = ["verify", "review", "--folder", str(folder), "--port", str(free_port()), *arguments]
-    with subprocess.Popen(
-        [sys.executable, "-m", "polyfact_dataset.cli", *command], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("Review at http://127.0.0.1:"), line
-        try:
-            yield process, line.split()[2]
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A folder, and the address of its page, which asks for reviewer and language."""
     pytest.importorskip("gradio", reason="the extra `review` is not installed")
     folder = sampled(tmp_path_factory.mktemp("served"))
-    with review(folder) as (_, url):
+    with command(folder) as (_, url):
         yield folder, url
 
 
@@ -193,7 +169,7 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield chromium
         chromium.close()
 
@@ -261,7 +237,7 @@ def test_two_reviewers_at_once_by_keys_and_by_buttons(browser: Any, served: tupl
 
 @pytest.mark.browser
 def test_the_form_is_in_the_language_of_the_browser_then_in_the_chosen_one(browser: Any, tmp_path: Path) -> None:
-    with review(sampled(tmp_path)) as (_, url):
+    with review(sampled(tmp_path)) as url:
         page = browser.new_context(locale="bn-IN", viewport={"width": 390, "height": 1000}).new_page()
         page.goto(url)
         for code in ("bn", "ar"):
@@ -278,7 +254,7 @@ def test_the_form_is_in_the_language_of_the_browser_then_in_the_chosen_one(brows
         page.locator("#begin").click()
         page.locator(".judged[lang=ar]").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    with review(folder := sampled(tmp_path / "again"), "--language", "ar") as (_, url):
+    with review(folder := sampled(tmp_path / "again"), code="ar") as url:
         page = browser.new_context().new_page()
         page.goto(url)
         page.get_by_text(texts_in("ar").words.name, exact=True).wait_for()
@@ -301,7 +277,7 @@ def test_a_phone_shows_whole_words_the_rubric_and_dont_know(browser: Any, tmp_pa
     # The sample with a long marked option, next to which the mark left no room for a whole word.
     long = [{**row, "option_a": "Eastern Caribbean dollar", "answer_index": 0} for row in rows.to_pylist()]
     pq.write_table(pa.Table.from_pylist(long, rows.schema), path)
-    with review(folder, "--language", "ar", "--reviewer", "dana") as (_, url):
+    with review(folder, code="ar", reviewer="dana") as url:
         dana = Reviewer(browser, url, "", "", width=390)
         page = dana.page
         text = page.locator(".option.marked .text")
@@ -326,7 +302,7 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
     folder = sampled(tmp_path)
     items = load_sample(folder).of("bn")
     preset = ("--language", "bn", "--reviewer", "carol")
-    with review(folder, *preset) as (process, url):
+    with command(folder, *preset) as (process, url):
         carol = Reviewer(browser, url, "", "")
         for done in range(3):
             carol.sees(items[done].question)
@@ -337,7 +313,7 @@ def test_a_page_killed_half_way_goes_on_where_it_stopped(browser: Any, tmp_path:
         carol.page.keyboard.press("2")
         time.sleep(0.3)
         assert len(lines(folder, "carol")) == 3
-    with review(folder, *preset) as (_, url):
+    with command(folder, *preset) as (_, url):
         carol = Reviewer(browser, url, "", "")
         carol.at(3)
         for done in range(3, 6):
@@ -360,7 +336,7 @@ def test_keys_notes_undo_and_hostile_labels(browser: Any, tmp_path: Path) -> Non
     secret.mkdir()
     (secret / "judge-1.json").write_text('{"label": "SECRET"}')
     items = load_sample(folder).of("en")
-    with review(folder, "--language", "en", "--reviewer", "dora") as (_, url):
+    with review(folder, code="en", reviewer="dora") as url:
         dora = Reviewer(browser, url, "", "")
         page = dora.page
         dora.sees(items[0].question)
