@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 
 def answer_line(text: str) -> str:
-    """The first line that is not blank, without outer spaces; `""` if there is none. Lines as `str.splitlines`."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """The first line that is not blank, without outer spaces; `""` if there is none. Lines as `str.splitlines`.
+
+    A last character of which the end of the generation cut off some bytes is dropped, as vLLM does: a tokenizer decodes
+    it as U+FFFD.
+    """
+    return next((line.strip() for line in text.rstrip("\ufffd").splitlines() if line.strip()), "")
 
 
 class LineEnd:

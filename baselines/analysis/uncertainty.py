@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from baselines import figures
 from baselines.analysis import common, files
 from baselines.analysis.common import Loaded
+from baselines.answer_lines import answer_line
 from baselines.evaluate.common import data_of
 from baselines.evaluate.options import ItemOptions, ModelOptions, OutputOptions, Seed
 from baselines.figures import Figure
@@ -66,7 +67,7 @@ def sample_answers(model: Model, text: str, count: int, new_tokens: int, tempera
     ids = torch.tensor([tokenizer(text)["input_ids"]], device=model.device)
     sequences = model.network.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
     texts = tokenizer.batch_decode(sequences[:, ids.shape[1] :], skip_special_tokens=True)
-    return [text.strip().partition("\n")[0] for text in texts]
+    return [answer_line(text) for text in texts]
 
 
 def self_similarity(answers: Sequence[str], code: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from baselines.prompts import Prompt
@@ -63,8 +62,3 @@ def split_thinking(text: str) -> tuple[str, str]:
         if text.lstrip().startswith(opening):
             return text, ""
     return "", text
-
-
-def first_line(text: str) -> str:
-    """The first line that is not blank, without outer spaces."""
-    return re.split(r"[\n\r]", text.strip(), maxsplit=1)[0].strip()

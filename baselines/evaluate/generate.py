@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from baselines.answer_lines import answer_line
 from baselines.evaluate.batching import Batcher
-from baselines.evaluate.chat import first_line, split_thinking
+from baselines.evaluate.chat import split_thinking
 from baselines.evaluate.engines import Answer, Decoding
 from baselines.evaluate.scoring import encode_texts
 from baselines.models import Model
@@ -134,11 +135,11 @@ class Generator:
         length = next(ending, len(tokens) - 1) + 1
         decode = self.model.tokenizer.decode
         if not strip:
-            text = decode(tokens[:length], skip_special_tokens=True).partition("\n")[0].strip()
+            text = answer_line(decode(tokens[:length], skip_special_tokens=True).partition("\n")[0])
             return Answer(text, sum(logprobs[:length]), length)
         # Marks of reasoning may be special tokens.
         thinking, _ = split_thinking(decode(tokens[:length]))
         used = len(self.model.tokenizer(thinking, add_special_tokens=False)["input_ids"]) if thinking else 0
         used = min(used, length)
-        text = first_line(decode(tokens[used:length], skip_special_tokens=True))
+        text = answer_line(decode(tokens[used:length], skip_special_tokens=True))
         return Answer(text, sum(logprobs[used:length]), length - used, used)

@@ -40,6 +40,9 @@ TOKENIZER = Pieces(TEXTS)
         (" \n\t\n", ""),
         ("Rome", "Rome"),
         ("Rome\u2028Paris", "Rome"),
+        # The third byte of the last letter was not generated.
+        ("\u09a2\u09be\u0995\ufffd", "\u09a2\u09be\u0995"),
+        ("\ufffd", ""),
     ],
 )
 def test_an_answer_is_the_first_line_that_is_not_blank(completion: str, answer: str) -> None:

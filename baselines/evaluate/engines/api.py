@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from baselines.evaluate.chat import first_line, messages, split_thinking
+from baselines.answer_lines import answer_line
+from baselines.evaluate.chat import messages, split_thinking
 from baselines.evaluate.engines import Answer, Decoding, EngineName, Request, Score
 from baselines.prompts import LETTERS, Prompt
 from polyfact_dataset.common.errors import ConfigError, RetryableError
@@ -214,7 +215,7 @@ class ApiScoreJob:
     def _by_answer(self, index: int) -> list[Score]:
         """Shares of the answers that name each option, with one answer spread evenly over all options added."""
         request = self._requests[index]
-        answers = [first_line(_text(choice)) for choice in self._engine.generate(request, Decoding(48)).choices]
+        answers = [answer_line(_text(choice)) for choice in self._engine.generate(request, Decoding(48)).choices]
         size = len(request.continuations)
         named = [option_of(answer, request.continuations) for answer in answers]
         # Threads share the counts; each of these is one operation under the interpreter's lock.
@@ -266,12 +267,12 @@ class ApiAnswerJob:
         total = None if logprobs is None else sum(logprobs)
         count = None if logprobs is None else len(logprobs)
         if self._decoding.thinking != "strip":
-            return Answer(first_line(text), total, count)
+            return Answer(answer_line(text), total, count)
         # Servers with a reasoning parser remove the reasoning themselves and report its tokens.
         _, answer = split_thinking(text)
         details = getattr(response.usage, "completion_tokens_details", None)
         reasoning = getattr(details, "reasoning_tokens", None)
-        return Answer(first_line(answer), None, None, reasoning)
+        return Answer(answer_line(answer), None, None, reasoning)
 
     def alone(self, index: int) -> None:
         """Answers one prompt."""

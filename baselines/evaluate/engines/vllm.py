@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from baselines.evaluate.chat import ChatTemplate, first_line, split_thinking
+from baselines.answer_lines import answer_line
+from baselines.evaluate.chat import ChatTemplate, split_thinking
 from baselines.evaluate.engines import Answer, Decoding, EngineName, Request, Score
 from baselines.models import identify, loading
 from baselines.prompts import Prompt
@@ -172,12 +173,12 @@ class VllmAnswerJob:
         tokens = list(generated.token_ids)
         logprobs = [float(step[token].logprob) for step, token in zip(generated.logprobs, tokens)]
         if self._decoding.thinking != "strip":
-            return Answer(generated.text.partition("\n")[0].strip(), sum(logprobs), len(tokens))
+            return Answer(answer_line(generated.text.partition("\n")[0]), sum(logprobs), len(tokens))
         thinking, _ = split_thinking(generated.text)
         tokenizer = self._engine.tokenizer
         used = len(tokenizer(thinking, add_special_tokens=False)["input_ids"]) if thinking else 0
         used = min(used, len(tokens))
-        text = first_line(tokenizer.decode(tokens[used:], skip_special_tokens=True))
+        text = answer_line(tokenizer.decode(tokens[used:], skip_special_tokens=True))
         return Answer(text, sum(logprobs[used:]), len(tokens) - used, used)
 
     def alone(self, index: int) -> None:
