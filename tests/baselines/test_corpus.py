@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("transformers", reason="needs polyfact[train]")
 
-from baselines.corpus import Row, Settings, block, build, choose_validation, read_rows
+from baselines.corpus import Row, Settings, block, build, choose_validation, main, read_rows
 from polyfact_dataset.common.errors import ConfigError, DataError
 
 SMALL = Settings(("en", "de", "sw", "bn"), target_tokens=60, max_tokens=90, validation_share=0.1)
@@ -188,3 +188,20 @@ def test_broken_files_and_settings_are_named(tokenizer: Any, tmp_path: Path) -> 
         Settings(target_tokens=100, max_tokens=50)
     with pytest.raises(DataError, match="none is left to train on"):
         build([write(tmp_path / "b.jsonl", [line("t", 0, en="a", de="b")])], [], tokenizer, tmp_path / "o", SMALL)
+
+
+@pytest.mark.parametrize(("option", "expected"), [("en,it,ko", {"en", "it", "ko"}), ("all", {"en", "it", "ko", "hi"})])
+def test_languages_beyond_the_papers(
+    option: str, expected: set[str], tmp_path: Path, tiny: Callable[[str], Path]
+) -> None:
+    rows = [
+        line(f"t{talk}", 0, en=f"River {talk}", it=f"Fiume {talk}", ko=f"강 {talk}", hi=f"नदी {talk}", xx=f"Ruo {talk}")
+        for talk in range(8)
+    ]
+    source, output = write(tmp_path / "talks.jsonl", rows), tmp_path / "corpus"
+    main([source], tiny("qwen2").as_posix(), output, languages=option, target_tokens=60, max_tokens=90)
+    report = json.loads((output / "report.json").read_text())
+    lines = Counter[str]()
+    for part in report["splits"].values():
+        lines.update(part["lines_by_language"])
+    assert lines == dict.fromkeys(expected, 8)
