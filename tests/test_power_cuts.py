@@ -64,7 +64,11 @@ for step in range(20):
         log.write(json.dumps({{"step": step}}) + "\\n")
     checkpoint = run / f"checkpoint-{{step}}"
     (checkpoint / "deep").mkdir(parents=True)
-    (checkpoint / "deep" / "weights").write_bytes(bytes([step]) * 5000)
+    # As safetensors writes: space is reserved, then filled, under another name.
+    with (checkpoint / "deep" / "new").open("wb") as weights:
+        weights.truncate(5000)
+        weights.write(bytes([step]) * 5000)
+    (checkpoint / "deep" / "new").rename(checkpoint / "deep" / "weights")
     sync_tree(checkpoint)
     for path in run.glob("*.jsonl"):
         sync(path)

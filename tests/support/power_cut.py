@@ -82,21 +82,35 @@ def _operation(match: re.Match[str], folder: str) -> Operation | None:
 
 @dataclass
 class _File:
-    """A file: what is surely on disk, and the writes since."""
+    """A file: what is surely on disk, and the writes since. `written` is where the durable writes ended.
+
+    A file may be longer: a program that reserves the space of a file writes it from its beginning all the same.
+    """
 
     durable: bytes = b""
+    written: int = 0
     pending: list[Operation] = field(default_factory=list)
 
     def content(self, kept: int) -> bytes:
-        data = bytearray(self.durable)
+        """The file with so many of its pending writes."""
+        return self._with(kept)[0]
+
+    def sync(self) -> None:
+        """Makes all writes durable."""
+        (self.durable, self.written), self.pending = self._with(len(self.pending)), []
+
+    def _with(self, kept: int) -> tuple[bytes, int]:
+        data, written = bytearray(self.durable), self.written
         for operation in self.pending[:kept]:
             if operation.call in ("truncate", "ftruncate"):
                 data = data[: operation.size].ljust(operation.size, b"\0")
+                written = min(written, operation.size)
                 continue
-            start = len(data) if operation.offset is None else operation.offset
+            start = written if operation.offset is None else operation.offset
             data[:start] = data[:start].ljust(start, b"\0")
             data[start : start + len(operation.data)] = operation.data
-        return bytes(data)
+            written = max(written, start + len(operation.data))
+        return bytes(data), written
 
 
 @dataclass
@@ -135,7 +149,7 @@ class Disk:
             entry = folder.now.get(name)
         if operation.call in ("fsync", "fdatasync"):
             if isinstance(entry, _File):
-                entry.durable, entry.pending = entry.content(len(entry.pending)), []
+                entry.sync()
             elif entry is not None:
                 entry.durable, entry.pending = dict(entry.now), []
             return
