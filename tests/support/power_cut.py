@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-_CALLS = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir"
+_CALLS = "openat,write,writev,pwrite64,ftruncate,fsync,fdatasync,"
+_CALLS += "rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir"
 _LINE = re.compile(r"(?P<at>\d+\.\d+) (?P<call>\w+)\((?P<arguments>.*)\) += (?P<result>\d+)")
 _STRING, _HANDLE = re.compile(r'"((?:\\x[0-9a-f]{2})*)"'), re.compile(r"(\d+)<((?:\\x[0-9a-f]{2})+)>")
 _PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)(?:<((?:\\x[0-9a-f]{2})+)>)?, )?"((?:\\x[0-9a-f]{2})+)"')
@@ -59,18 +60,19 @@ def trace(program: str, folder: Path, traces: Path) -> list[Operation]:
 
 def _operation(match: re.Match[str], folder: str) -> Operation | None:
     call, arguments = match["call"], match["arguments"]
-    if call in ("write", "pwrite64", "ftruncate", "fsync", "fdatasync"):
+    if call in ("write", "writev", "pwrite64", "ftruncate", "fsync", "fdatasync"):
         handle = _HANDLE.match(arguments)
         if handle is None:
             return None
         path = "stdout" if handle[1] == "1" else _text(handle[2]).decode()
         if path != "stdout" and path != folder.rstrip("/") and not path.startswith(folder):
             return None
-        string = _STRING.search(arguments)
         last = arguments.rpartition(", ")[2]
         offset = int(last) if call == "pwrite64" else None
-        data = _text(string[1])[: int(match["result"])] if string else b""
-        return Operation(call, (path,), data, offset, int(last) if call == "ftruncate" else 0)
+        # The buffers of `writev` are one write.
+        data = b"".join(map(_text, _STRING.findall(arguments)))[: int(match["result"])]
+        name = "write" if call == "writev" else call
+        return Operation(name, (path,), data, offset, int(last) if call == "ftruncate" else 0)
     paths = [(_text(base).decode() if base else "", _text(path).decode()) for base, path in _PATH.findall(arguments)]
     whole = tuple(path if path.startswith("/") else f"{base}/{path}" for base, path in paths)
     if not whole or not whole[0].startswith(folder):
