@@ -16,6 +16,8 @@ from polyfact_dataset.common.errors import ConfigError
 PATH = Path(__file__).parent / "relations.toml"
 # The kind whose subjects have a sex and are living or dead.
 PERSON = "person"
+# The P31 of every person.
+HUMAN = "Q5"
 # The class of labels that are proper names, whatever else the entity is.
 PROPER = "proper"
 

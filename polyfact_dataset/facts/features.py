@@ -14,14 +14,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyfact_dataset.catalog.relation import kind_of
+from polyfact_dataset.catalog.relation import HUMAN, kind_of
 from polyfact_dataset.common.database import connect, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.config.build import Config
 from polyfact_dataset.pipeline.context import Context, Report
 from polyfact_dataset.schema import FEATURES
 
-_HUMAN = "Q5"
 # Wikidata's values of P21. Grammar follows the gender: trans woman and trans man.
 _SEXES = {"Q6581097": "male", "Q6581072": "female", "Q1052281": "female", "Q2449503": "male"}
 _MAX_AGE_YEARS = 110
@@ -63,7 +62,7 @@ def is_living(row: dict[str, Any], reference_year: int | None) -> bool | None:
         return None
     if reference_year is not None and row["birth_year"] < reference_year - _MAX_AGE_YEARS:
         return False
-    return True if _HUMAN in row["types"] else None
+    return True if HUMAN in row["types"] else None
 
 
 def latest_year(connection: duckdb.DuckDBPyConnection, entities: Sequence[str]) -> int | None:

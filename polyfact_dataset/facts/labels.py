@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import Language, language
-from polyfact_dataset.catalog.relation import label_class
+from polyfact_dataset.catalog.relation import HUMAN, label_class
 from polyfact_dataset.common.database import connect, one_row_per_id, parquet_files, stream
 from polyfact_dataset.common.files import table_writer
 from polyfact_dataset.common.text.normalise import clean, markup, normalise
@@ -33,7 +33,6 @@ from polyfact_dataset.schema import CLASS_WORD, CONVERTED, RECASED, REORDERED, W
 DISAMBIGUATION = re.compile(r"\s*[(（][^()（）]*[)）]$")
 # Family name, given names and what follows in brackets; a title or rank after a comma begins in small letters.
 _INVERTED = re.compile(r"(?P<family>[^\W\d_][^,()]*), (?P<given>[^\W\d_a-zа-яё][^,()]*?)(?P<rest>(?: \([^()]*\))?)")
-_HUMAN = "Q5"
 _ALIAS = "alias"
 _MAX_CHARACTERS = 120
 
@@ -140,7 +139,7 @@ class Texts:
         for entry in aliases:
             lists.setdefault(entry["code"], []).append(entry["text"])
         types = row.get("types") or ()
-        traits = Traits(_HUMAN in types, label_class(types), bool(row.get("is_object")))
+        traits = Traits(HUMAN in types, label_class(types), bool(row.get("is_object")))
         return cls({e["code"]: e["text"] for e in labels}, lists, {e["code"]: e["text"] for e in titles}, traits)
 
     def offers(self, entry: Language) -> Iterator[Offer]:

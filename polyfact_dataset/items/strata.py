@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyfact_dataset.catalog.language import language
-from polyfact_dataset.catalog.relation import is_ended, kind_chain, kind_of
+from polyfact_dataset.catalog.relation import HUMAN, is_ended, kind_chain, kind_of
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise, normalise_all
 from polyfact_dataset.config.build import DistractConfig
@@ -179,8 +179,17 @@ class Pool:
         return list(zip(*map(normalise_all, columns)))
 
     def conflicting(self, one: str, other: str) -> bool:
-        """Whether two entities may not be in one item: the same, same text in a language, or one inside the other."""
-        return one == other or other in self._same_text.get(one, ()) or self._containment.overlap(one, other)
+        """Whether two entities may not be in one item.
+
+        They are the same, have the same text in a language, one lies in the other, or one alone is a person: a
+        programmer among companies stands out.
+        """
+        return (
+            one == other
+            or other in self._same_text.get(one, ())
+            or (HUMAN in self.entities[one].types) != (HUMAN in self.entities[other].types)
+            or self._containment.overlap(one, other)
+        )
 
     def excluded(self, fact: Fact, questions: Sequence[str], entity: str) -> bool:
         """Whether an entity must not be an option: a true answer, has the text of one, or is named in the question."""

@@ -40,6 +40,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     town = next(own for own in entities if own["id"] == "Q1015")["labels"]["sw"]["value"]
     other = next(own for own in entities if own["id"] == "Q1017")
     other["aliases"] = {"sw": [{"language": "sw", "value": town}]}
+    # One "capital" is a person by mistake.
+    state(next(own for own in entities if own["id"] == "Q1019"), "P31", "Q5")
     return load(build(tmp_path_factory.mktemp("pool"), entities, "validate"))
 
 
@@ -118,3 +120,8 @@ def test_a_fact_that_nothing_can_serve_is_left_out_with_its_reason(tmp_path: Pat
 def test_a_dump_without_four_answers_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="four answers"):
         build(tmp_path, world(3), "sample")
+
+
+def test_a_person_is_no_option_among_other_things(pool: Pool) -> None:
+    assert pool.conflicting("Q1019", "Q1020") and pool.conflicting("Q1020", "Q1019")
+    assert not pool.conflicting("Q1018", "Q1020")
