@@ -18,7 +18,7 @@ from polyfact_dataset.cli import app as cli
 from polyfact_dataset.cli.app import app
 from polyfact_dataset.release.audit_report import AuditReport
 from polyfact_dataset.schema import OPTIONS
-from tests.pipeline.test_build import parallel
+from tests.support.released import parallel_rows_of
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = "polyfact_dataset|baselines|benchmarks|dataset_card|docs|loading_script|tests"
@@ -29,7 +29,7 @@ OTHERS = sorted([ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "benc
 def test_the_item_shown_is_in_the_sample_release(sample_build: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (fact,) = re.findall(r"One fact, `([^`]+)`", text)
-    row = next(row for row in parallel(sample_build) if row["fact_id"] == fact)
+    row = next(row for row in parallel_rows_of(sample_build / "release") if row["fact_id"] == fact)
     lines = [line for line in text.splitlines() if re.match(r"\| (English|Swahili|Bengali|Japanese) ", line)]
     expected = []
     for code in ("en", "sw", "bn", "ja"):

@@ -106,7 +106,7 @@ class Condition:
             return False
         if self.life is not None and (subject.is_living is None or subject.is_living != (self.life == "living")):
             return False
-        if self.number is not None and self.number != written.number():
+        if self.number is not None and self.number != written.number:
             return False
         return self.slot is None or written.form(self.slot) is not None
 
@@ -116,20 +116,18 @@ class Written:
 
     def __init__(self, subject: Subject, forms: Forms) -> None:
         self.subject, self._forms = subject, forms
-        self._known: dict[str, str | None] = {}
+        self._by_slot: dict[str, str | None] = {}
 
     def form(self, slot: str) -> str | None:
         """The name in a slot; None where it is not known."""
-        if slot not in self._known:
-            self._known[slot] = self._forms.of(self.subject, slot)
-        return self._known[slot]
+        if slot not in self._by_slot:
+            self._by_slot[slot] = self._forms.of(self.subject, slot)
+        return self._by_slot[slot]
 
+    @cached_property
     def number(self) -> str | None:
         """`plural`, `singular`, or None where it is not known."""
-        # No slot is named like this.
-        if "" not in self._known:
-            self._known[""] = self._forms.number(self.subject)
-        return self._known[""]
+        return self._forms.number(self.subject)
 
 
 @dataclass(frozen=True)
@@ -170,9 +168,11 @@ class Wordings:
         """The text of a key with `{subject}` for the name in any form, and with all nouns around it."""
         return _NOUN.sub(lambda noun: noun[1].split("|")[0], re.sub(r"\{subject:\w+\}", "{subject}", self.texts[key]))
 
-    def choose(self, subject: Subject | Written) -> str:
+    def choose(self, subject: Subject) -> str:
         """The key of the wording for a subject."""
-        written = subject if isinstance(subject, Written) else Written(subject, self.forms)
+        return self._choose(Written(subject, self.forms))
+
+    def _choose(self, written: Written) -> str:
         for kinds in (kind_chain(written.subject.kind), self._assumed):
             for condition in self._of_kinds(kinds):
                 if condition.fits(kinds, written):
@@ -216,7 +216,7 @@ class Wordings:
         `description` follows its name and the quotation marks around it.
         """
         written = Written(subject, self.forms)
-        key = key or self.choose(written)
+        key = key or self._choose(written)
         before, opening, slot, closing, after = _parts(self.texts[key])
         name = subject.label if slot is None else written.form(slot)
         assert name is not None  # the condition fits

@@ -1,96 +1,36 @@
-"""The whole factory through its command line: results, reproducibility, resume, and clear errors."""
+"""The whole factory through its command line: results and reproducibility."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from baselines.data import load
 from polyfact_dataset.catalog.forms import forms
 from polyfact_dataset.catalog.language import PAPER_LANGUAGES, mention_rule
 from polyfact_dataset.catalog.relation import all_relations
-from polyfact_dataset.common.errors import DataError, RetryableError
-from polyfact_dataset.common.files import digest, read_json
-from polyfact_dataset.common.progress import Log
+from polyfact_dataset.common.files import read_json
 from polyfact_dataset.common.text.mentions import mention
 from polyfact_dataset.common.text.normalise import normalise
-from polyfact_dataset.config.build import load_config
-from polyfact_dataset.pipeline import build_dir as build_folder
-from polyfact_dataset.pipeline import runner as pipeline
-from polyfact_dataset.pipeline.context import Inputs
-from polyfact_dataset.pipeline.inputs import SAMPLE_DUMP
 from polyfact_dataset.pipeline.stages import CANDIDATES, EXTRACT, QUESTIONS, STAGES, VALIDATE, stage_folder, table_path
 from polyfact_dataset.release.reader import read_about
 from polyfact_dataset.schema import OPTIONS, SPLITS
-from polyfact_dataset.wikidata.dump import identify
-from tests.support.command import done, polyfact
+from tests.support.builds import contents, failing
+from tests.support.command import polyfact
+from tests.support.released import parallel_rows_of
 from tests.support.shortcuts import outside
-
-
-def contents(out: Path) -> dict[str, str]:
-    """Digest of every file of a build but the durations and the lock."""
-    return {
-        path.relative_to(out).as_posix(): digest(path)
-        for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in ("timings.json", ".lock")
-    }
-
-
-def parallel(out: Path) -> list[dict]:
-    return [
-        {**row, "split": path.name.partition("-")[0]}
-        for path in sorted((out / "release" / "data" / "parallel").glob("*.parquet"))
-        for row in pq.read_table(path).to_pylist()
-    ]
-
-
-@cache
-def sample_lines() -> list[bytes]:
-    """The lines of the bundled sample: `[`, an entity each, `]`."""
-    return bz2.decompress(SAMPLE_DUMP.read_bytes()).splitlines(keepends=True)
-
-
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
-    """The options of a build of 499 entities of the sample, whose first stages take little time."""
-    path = tmp_path_factory.mktemp("dump") / "few.json"
-    path.write_bytes(b"".join([*sample_lines()[:500], b"]\n"]))
-    return ("--dump", path)
-
-
-@pytest.fixture(scope="module")
-def extracted(few: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build of `few` that has its first stage; tests change copies."""
-    out = tmp_path_factory.mktemp("extracted") / "build"
-    polyfact("extract", "--out", out, *few)
-    return out
-
-
-@pytest.fixture
-def continued(extracted: Path, few: tuple[object, ...], tmp_path: Path) -> tuple[Path, tuple[object, ...]]:
-    """A copy of `extracted`, and the command that extracts into it."""
-    out = tmp_path / "build"
-    shutil.copytree(extracted, out)
-    return out, ("extract", "--out", out, *few)
 
 
 @pytest.fixture(scope="module")
 def rows(sample_build: Path) -> list[dict]:
-    return parallel(sample_build)
+    return parallel_rows_of(sample_build / "release")
 
 
 def test_the_sample_yields_every_relation_in_every_split(rows: list[dict]) -> None:
@@ -226,36 +166,6 @@ def test_the_closing_table_says_what_came_out(tmp_path: Path) -> None:
     assert not any(path.exists() for path in left)
 
 
-def test_folders_of_any_name_and_a_damaged_table_that_is_made_again(
-    small: Path, small_options: tuple[object, ...], extracted: Path, few: tuple[object, ...], tmp_path: Path
-) -> None:
-    """`seed=42` names no column, and `*`, `?` and `[` are no patterns, for whatever reads Parquet files."""
-    out = tmp_path / "seed=42" / "split=x" / "a[1]*?" / "b"
-    polyfact("extract", "--out", out.parent / "few", *few)
-    assert contents(out.parent / "few") == contents(extracted)
-    shutil.copytree(small.parent, out)
-    table = table_path(out, "candidates")
-    data = bytearray(table.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    table.write_bytes(data)
-    (out / "release" / "README.md").unlink()
-    # All stages but the first run again.
-    polyfact("build", "--out", out, *small_options)
-    assert contents(out) == contents(small.parent)
-    release = out / "release"
-    fact = parallel(out)[0]["fact_id"]
-    for command in (
-        ("show", fact, "--release", release),
-        ("search", "a", "--release", release),
-        ("stats", release),
-        ("diff", small, release),
-        ("verify", "sample", release, "--folder", out.parent / "v", "--items", 5),
-        ("audit", release, "--output", tmp_path / "seed=1" / "report"),
-    ):
-        done(*command)
-    assert [fact.fact_id for fact in load(str(release), "parallel", "test", ("en",))]
-
-
 @pytest.mark.slow
 def test_two_builds_are_equal_to_the_byte(sample_build: Path, tmp_path: Path) -> None:
     polyfact("build", "--out", tmp_path / "other", "--facts", 2000, "--workers", 1, TZ="Asia/Kathmandu", LC_ALL="C")
@@ -267,75 +177,10 @@ def test_another_seed_gives_another_release(small: Path, small_options: tuple[ob
     shutil.copytree(small.parent, tmp_path / "other")
     polyfact("export", "--out", tmp_path / "other", *small_options, "--seed", 7, "--overwrite")
     ours, theirs = (
-        {row["fact_id"]: row["split"] for row in parallel(out)} for out in (small.parent, tmp_path / "other")
+        {row["fact_id"]: row["split"] for row in parallel_rows_of(out / "release")}
+        for out in (small.parent, tmp_path / "other")
     )
     assert ours != theirs
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_and_started_again_it_gives_the_same_files(
-    small: Path, small_options: tuple[object, ...], tmp_path: Path
-) -> None:
-    out, rng, kills = tmp_path / "build", random.Random(5), 0
-    command = [sys.executable, "-m", "polyfact_dataset.cli", "build", "--out", str(out), *map(str, small_options)]
-    for _ in range(8):
-        process = subprocess.Popen(command, start_new_session=True)
-        time.sleep(rng.uniform(0.4, 3.0))
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait()
-    polyfact("build", "--out", out, *small_options)
-    assert kills >= 3
-    assert contents(out) == contents(small.parent)
-
-
-@pytest.mark.parametrize("name", [".manifest.json.0123abcd.part", ".timings.json.89abcdef.part"])
-def test_killed_while_the_first_manifest_is_written_it_goes_on(
-    name: str, few: tuple[object, ...], tmp_path: Path
-) -> None:
-    (tmp_path / "build" / "stages").mkdir(parents=True)
-    (tmp_path / "build" / name).write_text("{")
-    polyfact("extract", "--out", tmp_path / "build", *few)
-    assert not list((tmp_path / "build").glob(".*.part"))
-
-
-def test_a_damaged_manifest_is_named_and_built_anew(continued: tuple[Path, tuple[object, ...]]) -> None:
-    out, command = continued
-    before, path = contents(out), out / "manifest.json"
-    entities = read_json(path)["stages"]["extract"]["counts"]["entities"]
-    for damaged in ("", "[]", "[" * 10_000, path.read_text().replace(f": {entities}", f": {entities + 1}")):
-        path.write_text(damaged)
-        status, message = failing(*command)
-        assert status == 1 and "manifest.json" in message and "--overwrite" in message
-    polyfact(*command, "--overwrite")
-    assert contents(out) == before
-
-
-@pytest.mark.parametrize("content", ["", '["extract"]', '{"extract": "long"}', '{"extract": 1.5}'])
-def test_lost_durations_lose_nothing_else(content: str, continued: tuple[Path, tuple[object, ...]]) -> None:
-    out, command = continued
-    before = contents(out)
-    (out / "timings.json").write_text(content)
-    errors = polyfact(*command).stderr
-    assert ("durations of earlier stages are lost" in errors) == (content != '{"extract": 1.5}')
-    assert "extract: already complete" in errors and contents(out) == before
-
-
-def test_folders_that_cannot_be_written_are_named(
-    few: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dump = Path(str(few[-1]))
-    inputs = Inputs(load_config(facts=300, extract__workers=1), dump, identify(dump))
-    pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=EXTRACT)
-
-    def refuse(path: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    # Root, who may run the tests, may write anywhere.
-    monkeypatch.setattr(build_folder, "remove", refuse)
-    with pytest.raises(RetryableError, match="cannot write .*Permission denied"):
-        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=CANDIDATES)
 
 
 def test_stage_commands_stop_where_they_say(small_options: tuple[object, ...], tmp_path: Path) -> None:
@@ -353,11 +198,11 @@ def test_held_out_facts_of_an_earlier_release_never_enter_train(
     for name in ("next", "free"):
         shutil.copytree(small.parent, tmp_path / name)
     polyfact("export", "--out", tmp_path / "next", *options, "--previous", small)
-    held_out = {row["subject_id"] for row in parallel(small.parent) if row["split"] != "train"}
-    train = {row["subject_id"] for row in parallel(tmp_path / "next") if row["split"] == "train"}
+    held_out = {row["subject_id"] for row in parallel_rows_of(small) if row["split"] != "train"}
+    train = {row["subject_id"] for row in parallel_rows_of(tmp_path / "next" / "release") if row["split"] == "train"}
     assert held_out and not held_out & train
     polyfact("export", "--out", tmp_path / "free", *options)
-    free = {row["subject_id"] for row in parallel(tmp_path / "free") if row["split"] == "train"}
+    free = {row["subject_id"] for row in parallel_rows_of(tmp_path / "free" / "release") if row["split"] == "train"}
     assert held_out & free, "without --previous some would move, or the test shows nothing"
 
 
@@ -369,7 +214,7 @@ def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
         exclusions = tmp_path / "build" / "exclude.csv"
         assert status == 1 and f"--exclude {exclusions}" in message
         polyfact(*command, "--exclude", exclusions)
-    found = parallel(tmp_path / "build")
+    found = parallel_rows_of(tmp_path / "build" / "release")
     assert len(found) >= 40
     candidates = pq.read_table(stage_folder(tmp_path / "build", CANDIDATES) / "rejects.parquet").to_pylist()
     reasons = {row["fact_id"]: row["reason"] for row in candidates}
@@ -377,135 +222,6 @@ def test_real_entities_build(real_dump: Path, tmp_path: Path) -> None:
     assert reasons["Q142|P30|Q15"] == "not_best_rank"
     # Rejected and released at once only where a statement occurs twice.
     assert {reasons[row["fact_id"]] for row in found if row["fact_id"] in reasons} <= {"repeated"}
-
-
-def bad_lines(count: int) -> bytes:
-    lines = sample_lines()
-    return b"".join([*lines[:300], *[b'{"id": "Q1", broken\n'] * count, *lines[300:]])
-
-
-def test_a_few_broken_lines_are_quarantined_with_their_numbers(tmp_path: Path) -> None:
-    (tmp_path / "dump.json").write_bytes(bad_lines(3))
-    result = polyfact("extract", "--dump", tmp_path / "dump.json", "--out", tmp_path / "build")
-    assert "3 broken lines" in result.stderr
-    rows = pq.read_table(table_path(tmp_path / "build", "quarantine")).to_pylist()
-    assert [row["line"] for row in rows] == [301, 302, 303]
-    assert all("broken JSON" in row["reason"] for row in rows)
-
-
-def failing(*arguments: object) -> tuple[int, str]:
-    result = polyfact(*arguments, check=False)
-    assert "Traceback" not in result.stderr, result.stderr
-    return result.returncode, result.stderr
-
-
-def make_input(kind: str, folder: Path) -> Path:
-    path = folder / "dump.json.bz2"
-    data = SAMPLE_DUMP.read_bytes()
-    if kind == "directory":
-        path.mkdir()
-    elif kind != "missing":
-        content = {
-            "empty": b"",
-            "truncated": data[: len(data) // 2],
-            "corrupt": data[:5000] + b"\x00" * 500 + data[5500:],
-            "many broken lines": bad_lines(60),
-            "no entity": b"[\n]\n",
-            "not a dump": b"hello\nworld\n",
-        }[kind]
-        path.write_bytes(content)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("kind", "code", "expected"),
-    [
-        ("missing", 2, "does not exist"),
-        ("directory", 2, "is not a file"),
-        ("empty", 1, "is empty"),
-        ("truncated", 1, "truncated or corrupt"),
-        ("corrupt", 1, "truncated or corrupt"),
-        ("many broken lines", 1, "60 of"),
-        ("no entity", 1, "no Wikidata entity"),
-        ("not a dump", 1, "no Wikidata entity"),
-    ],
-)
-def test_bad_dumps_give_one_clear_message_and_leave_nothing(
-    kind: str, code: int, expected: str, tmp_path: Path
-) -> None:
-    out = tmp_path / "build"
-    status, message = failing("build", "--dump", make_input(kind, tmp_path), "--out", out, "--quiet")
-    assert status == code and expected in message and len(message.strip().splitlines()) == 1
-    assert not (out / "release").exists() and not list(out.glob("stages/0*"))
-
-
-def test_a_dump_cut_between_lines_is_refused(tmp_path: Path) -> None:
-    lines = sample_lines()
-    (tmp_path / "dump.json").write_bytes(b"".join(lines[:500]))
-    arguments = ("--dump", tmp_path / "dump.json", "--out", tmp_path / "build")
-    # One of several files, for `polyfact merge`, may look so.
-    assert "does not end with ]" in polyfact("extract", *arguments).stderr
-    status, message = failing("build", *arguments, "--quiet")
-    assert status == 1 and "it is truncated" in message and not (tmp_path / "build" / "release").exists()
-    # Lines alone, without brackets, are a dump as well.
-    (tmp_path / "lines.json").write_bytes(b"".join(lines[1:500]))
-    polyfact("candidates", "--dump", tmp_path / "lines.json", "--out", tmp_path / "other")
-
-
-@pytest.mark.parametrize("suffix", ["gz", "bz2"])
-def test_a_damaged_dump_is_not_taken_for_a_full_disk(suffix: str, tmp_path: Path) -> None:
-    content = b"".join(sample_lines()[:1000])
-    data = bytearray((gzip if suffix == "gz" else bz2).compress(content))
-    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
-    (tmp_path / "dump").write_bytes(data)
-    inputs = Inputs(load_config(extract__workers=1), tmp_path / "dump", "none")
-    with pytest.raises(DataError, match="truncated or corrupt"):
-        pipeline.run(inputs, tmp_path / "build", Log(quiet=True), until=EXTRACT)
-
-
-@pytest.mark.parametrize(
-    ("toml", "expected"),
-    [
-        ('languages = ["en", "xx"]', "xx"),
-        ('relations = ["P36", "P999"]', "P999"),
-        ("colour = 1", "colour"),
-        ("[extract]\nworkers = 0", "extract.workers"),
-        ("seed = ", "Invalid value"),
-        ('languages = ["de"]', "English"),
-    ],
-)
-def test_bad_configurations_name_the_key(toml: str, expected: str, tmp_path: Path) -> None:
-    (tmp_path / "polyfact.toml").write_text(toml)
-    status, message = failing("build", "--config", tmp_path / "polyfact.toml", "--out", tmp_path / "build")
-    assert status == 2 and expected in message and not (tmp_path / "build").exists()
-
-
-def test_folders_that_hold_something_else_are_left_alone(
-    continued: tuple[Path, tuple[object, ...]], few: tuple[object, ...], tmp_path: Path
-) -> None:
-    out, _ = continued
-    before = contents(out)
-    status, message = failing("build", "--out", out, *few, "--facts", 301, "--seed", 7)
-    assert status == 2 and "holds another build (different facts, seed)" in message and contents(out) == before
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").touch()
-    status, message = failing("build", "--out", tmp_path / "mine")
-    assert status == 2 and "thesis.tex" in message
-    (tmp_path / "file").touch()
-    status, message = failing("build", "--out", tmp_path / "file")
-    assert status == 2 and "cannot create" in message
-    polyfact("candidates", "--out", out, *few, "--facts", 301, "--overwrite")
-
-
-def test_two_builds_at_once_in_one_folder(tmp_path: Path) -> None:
-    import fcntl
-
-    out = tmp_path / "build"
-    out.mkdir()
-    with (out / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        status, message = failing("build", "--out", out)
-    assert status == 2 and "another build is running" in message
 
 
 def test_help_names_every_stage_and_usage_errors_are_2() -> None:

@@ -24,24 +24,17 @@ from polyfact_dataset.config.build import Config
 from polyfact_dataset.llm.cache import Cache
 from polyfact_dataset.llm.protocol import Request
 from polyfact_dataset.pipeline.stages import QUESTIONS, stage_folder
-from tests.pipeline.test_build import contents, parallel
-from tests.support import rendered
+from tests.support.builds import contents
 from tests.support.command import call, done, polyfact
 from tests.support.llm_server import BAD_CONTENTS, BAD_TRANSPORT, MODEL, Scripted, serve, share
 from tests.support.planted import item, labels, state
+from tests.support.released import parallel_rows_of
 
 RELATIONS = ("P19", "P36", "P50")
 FACTS = 36
 TRANSPORT = tuple(name for name in BAD_TRANSPORT if name != "429-after")
 TEN_PERCENT_BAD = share("ten", 10, BAD_CONTENTS + TRANSPORT)
 MODEL_OPTIONS = ("--questions", "model", "--model", MODEL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def rendered_once() -> Iterator[None]:
-    """The builds of this file that are equal are rendered once."""
-    with rendered.rendered_once():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +72,7 @@ def counts(out: Path) -> dict:
 
 
 def test_failures_cost_neither_facts_nor_balance_nor_languages(live: Path) -> None:
-    rows = parallel(live)
+    rows = parallel_rows_of(live / "release")
     assert Counter(row["property_id"] for row in rows) == dict.fromkeys(RELATIONS, FACTS // len(RELATIONS))
     for row in rows:
         assert set(row["translations"]) == set(PAPER_LANGUAGES)
@@ -238,7 +231,7 @@ def test_labels_that_wikidata_lacks_are_translated(mode: str, tmp_path: Path) ->
         options = ("--dump", dump, "--config", toml, "--out", out, *MODEL_OPTIONS, "--base-url", server.url)
         done("export", *options)
     assert counts(out)["used"]["label"] >= 20 and counts(out)["failed"] == {}
-    rows = parallel(out)
+    rows = parallel_rows_of(out / "release")
     assert len(rows) == 40
     for row in rows:
         number = int(row["subject_id"][1:])
@@ -271,7 +264,7 @@ def test_a_models_release_is_rebuilt_from_its_answers(live: Path, server: Script
 
 
 def test_objections_take_the_template(begun: Path, live: Path, config: Path, server: Scripted, tmp_path: Path) -> None:
-    row = parallel(live)[0]
+    row = parallel_rows_of(live / "release")[0]
     table = pyarrow.table({"fact_id": [row["fact_id"]], "language": ["de"]})
     pyarrow.csv.write_csv(table, tmp_path / "objections.csv")
     asked = len(server.bodies)
@@ -279,7 +272,9 @@ def test_objections_take_the_template(begun: Path, live: Path, config: Path, ser
     shutil.copytree(begun, tmp_path / "build")
     objected = ("--objections", tmp_path / "objections.csv", "--out", tmp_path / "build", "--overwrite")
     done("export", "--config", config, *MODEL_OPTIONS, *options, *objected)
-    found = {other["fact_id"]: other for other in parallel(tmp_path / "build")}[row["fact_id"]]["translations"]
+    found = {other["fact_id"]: other for other in parallel_rows_of(tmp_path / "build" / "release")}[row["fact_id"]][
+        "translations"
+    ]
     sources = {code: found[code]["question_source"] for code in PAPER_LANGUAGES}
     assert sources.pop("de") == "template" and set(sources.values()) == {f"model:{MODEL}"}
     assert len(server.bodies) == asked, "all else is known"
@@ -325,4 +320,6 @@ def test_wrong_usage_is_named(arguments: tuple[str, ...], expected: str, tmp_pat
 def test_a_build_of_templates_has_no_batches(sample_build: Path) -> None:
     status, message = call("questions", "write-batches", "--out", sample_build)
     assert status == 2 and "has template questions" in message
-    assert {row["translations"]["ja"]["question_source"] for row in parallel(sample_build)} == {"template"}
+    assert {row["translations"]["ja"]["question_source"] for row in parallel_rows_of(sample_build / "release")} == {
+        "template"
+    }

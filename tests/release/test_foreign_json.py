@@ -35,7 +35,7 @@ def _set(*path: str, value: Any) -> Change:
 
 def _many_configs(manifest: dict[str, Any]) -> None:
     for name in ("configs", "sizes"):
-        manifest[name] |= {f"c{number}": manifest[name]["parallel"] for number in range(1_000)}
+        manifest[name] |= {f"c{number}": manifest[name]["parallel"] for number in range(10_000)}
 
 
 MANIFESTS: dict[str, Change] = {
@@ -55,7 +55,7 @@ MANIFESTS: dict[str, Change] = {
     "previous release of another type": _set("build", "previous_release", value=[]),
     "previous release without content": _set("build", "previous_release", value={"version": "1.0.0"}),
     "excluded of another type": _set("build", "excluded", value=[1]),
-    "1,000 configs": _many_configs,
+    "10,000 configs": _many_configs,
     "digest of another type": lambda m: m["files"].update({next(iter(m["files"])): 5}),
     "terminal command as a config": lambda m: m["configs"].update({"\x1b[2J\n" * 50: {}}),
 }

@@ -11,7 +11,7 @@ import pytest
 from polyfact_dataset.common.errors import ConfigError, DataError
 from polyfact_dataset.pipeline.rebuild import _compare, configuration
 from polyfact_dataset.release.reader import read_manifest
-from tests.pipeline.test_build import contents
+from tests.support.builds import contents
 from tests.support.command import polyfact
 
 

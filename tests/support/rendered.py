@@ -40,26 +40,27 @@ def once_for_equal(function: Callable[..., Any]) -> Callable[..., Any]:
             return [value.about, value.manifest, {name: str(value.schema(name)) for name in configs}]
         return str(value)
 
-    def known(*arguments: Any) -> Any:
-        key = function.__name__, json.dumps(arguments, default=plain)
-        if key not in _known:
-            _known[key] = function(*arguments)
-        return copy.deepcopy(_known[key])
-
-    return known
+    return _called_once(function, lambda arguments: json.dumps(arguments, default=plain))
 
 
 def once(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of the files that documents are rendered from, which is called once for equal ones."""
 
-    def known(release: Any, *others: object) -> Any:
-        folder = release if isinstance(release, Path) else release.folder
+    def key_of(arguments: tuple[Any, ...]) -> str:
+        folder = arguments[0] if isinstance(arguments[0], Path) else arguments[0].folder
         digest = hashlib.sha256()
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _RENDERED):
             digest.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-        key = function.__name__, digest.hexdigest()
+        return digest.hexdigest()
+
+    return _called_once(function, key_of)
+
+
+def _called_once(function: Callable[..., Any], key_of: Callable[[tuple[Any, ...]], str]) -> Callable[..., Any]:
+    def known(*arguments: Any) -> Any:
+        key = function.__name__, key_of(arguments)
         if key not in _known:
-            _known[key] = function(release, *others)
+            _known[key] = function(*arguments)
         return copy.deepcopy(_known[key])
 
     return known

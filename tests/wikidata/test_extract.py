@@ -190,7 +190,7 @@ def test_killed_at_random_moments_it_gives_the_same_files(
     written = "\n".join(f"{key} = {value}" for key, value in settings(kind).items())
     toml.write_text(f"[extract]\nworkers = 2\n{written}\n")
     command = ["extract", str(dumps[kind]), "--out", str(out), "--config", str(toml), "--quiet"]
-    for _ in range(4):
+    for _ in range(6):
         process = subprocess.Popen([sys.executable, "-m", "polyfact_dataset.cli", *command], start_new_session=True)
         # Until there is something to lose, and then a little.
         deadline = time.monotonic() + 20

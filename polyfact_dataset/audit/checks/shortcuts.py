@@ -105,6 +105,7 @@ def question_overlap(items: Items) -> Floats:
         for slot, option in enumerate(options):
             option_grams = grams[option]
             if option_grams:
+                # A list: a generator takes longer, and this runs for every n-gram of the release.
                 shares[row, slot] = sum([gram in asked for gram in option_grams]) / len(option_grams)
     return shares
 
